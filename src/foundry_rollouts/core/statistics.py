@@ -228,14 +228,14 @@ def calls_needed(process: Process, bets: Bets, missed_bad: float, canary_share: 
         canary_share: the canary's share of all calls, from 0 to 1.
 
     Returns:
-        0 when it is proved already; at most ``NEVER``.
+        0 when it is proved already; ``NEVER`` where nothing can be proved.
     """
     goal = -math.log(missed_bad)
     if _log_sum(process.safe) >= goal:
         return 0
     gains = _safe_gains(process.guess.rate, canary_share, bets.bad)
     calls = min(_ratio(goal - won, gain) for won, gain in zip(process.safe, gains, strict=True))
-    return math.ceil(min(calls * canary_share, NEVER))
+    return NEVER if math.isinf(calls) else math.ceil(min(calls * canary_share, NEVER))
 
 
 def samples_to_prove(stable_rate: float, weight: int, bets: Bets, missed_bad: float) -> float:
