@@ -35,16 +35,10 @@ class Bet:
     stable_failure: float = 0.0
     stable_success: float = 0.0
 
-    def gain(
-        self, canary_calls: float, canary_failures: float, stable_calls: float, stable_failures: float
-    ) -> float:
+    def gain(self, canary_calls: float, canary_failures: float, stable_calls: float, stable_failures: float) -> float:
         """Return what these calls gain; shares of a call will do, for an expectation."""
-        canary = (
-            canary_failures * self.canary_failure + (canary_calls - canary_failures) * self.canary_success
-        )
-        stable = (
-            stable_failures * self.stable_failure + (stable_calls - stable_failures) * self.stable_success
-        )
+        canary = canary_failures * self.canary_failure + (canary_calls - canary_failures) * self.canary_success
+        stable = stable_failures * self.stable_failure + (stable_calls - stable_failures) * self.stable_success
         return canary + stable
 
 

@@ -41,9 +41,7 @@ class Tally:
     stable_failures: int = 0
 
     def __post_init__(self) -> None:
-        if not (
-            0 <= self.canary_failures <= self.canary_calls and 0 <= self.stable_failures <= self.stable_calls
-        ):
+        if not (0 <= self.canary_failures <= self.canary_calls and 0 <= self.stable_failures <= self.stable_calls):
             raise UsageError(f"{self}: failures are counted among the calls, from none to all of them")
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -57,9 +55,7 @@ class Tally:
     @property
     def is_batch(self) -> bool:
         """Whether there is enough to bet on; outcomes have no say in it, or the bets would not be fair."""
-        return (
-            min(self.canary_calls, self.stable_calls) >= 1 and self.canary_calls + self.stable_calls >= _BATCH
-        )
+        return min(self.canary_calls, self.stable_calls) >= 1 and self.canary_calls + self.stable_calls >= _BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +86,7 @@ class Capital:
         """Return the capital after ``share`` of the cash was spread over the claims, so many ``times``."""
         kept = times * math.log1p(-share)
         each = self.cash + math.log(-math.expm1(kept) / len(self.staked))
-        return replace(
-            self, staked=tuple(_log_sum((part, each)) for part in self.staked), cash=self.cash + kept
-        )
+        return replace(self, staked=tuple(_log_sum((part, each)) for part in self.staked), cash=self.cash + kept)
 
     def later(self, seconds: float) -> "Capital":
         """Return the capital ``seconds`` later: each full minute has moved its stake."""
@@ -142,9 +136,7 @@ class Process:
 
     def at_most_worse(self, missed_bad: float) -> float | None:
         """Return how much worse than stable the canary is at most, a fraction; None when none is proved."""
-        proved = (
-            margin for margin, won in zip(LADDER, self.ladder, strict=True) if won >= -math.log(missed_bad)
-        )
+        proved = (margin for margin, won in zip(LADDER, self.ladder, strict=True) if won >= -math.log(missed_bad))
         return min(proved, default=None)
 
 
@@ -177,9 +169,7 @@ def _settled(process: Process, bets: Bets, batch: Tally) -> Process:
     outlook = process.guess.rate, batch.canary_calls, batch.stable_calls
     return replace(
         process,
-        harm=replace(
-            process.harm, staked=_won(process.harm.staked, harm_bets(bets.tolerate, *outlook), batch)
-        ),
+        harm=replace(process.harm, staked=_won(process.harm.staked, harm_bets(bets.tolerate, *outlook), batch)),
         safe=_won(process.safe, safe_bets(bets.bad, *outlook), batch),
         ladder=_won(process.ladder, ladder_bets(*outlook), batch),
     )
@@ -207,9 +197,7 @@ def begin_floor() -> FloorProcess:
     return FloorProcess()
 
 
-def observed_floor(
-    process: FloorProcess, limit: float, calls: int, failures: int, seconds: float
-) -> FloorProcess:
+def observed_floor(process: FloorProcess, limit: float, calls: int, failures: int, seconds: float) -> FloorProcess:
     """Return the evidence after one more interval; ``limit`` is the highest failure rate that is allowed.
 
     One version alone needs no batches: the limit is known, so each call is a bet of its own.

@@ -1,0 +1,76 @@
+"""Change the cloud: intent, change, read back.
+
+The intent is written before the change, with everything that will be recorded after it. A process that dies in
+between leaves a state that ``recover`` settles, with the same history as a calm run.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.errors import DriftError
+from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
+
+#: The endpoint may serve the old routing for some seconds; ask again before calling it drift.
+CONFIRM_WITHIN = timedelta(seconds=20)
+FIRST_LOOK_AFTER = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From the routing that is seen to the one that is wanted; a retreat lowers the canary's exposure."""
+
+    before: Routing
+    target: Routing
+    is_retreat: bool
+
+
+async def act(world: World, lease: Lease, change: Change, record: Record, now: datetime) -> None:
+    """Bring the cloud to ``change.target`` and write ``record``.
+
+    Raises CloudError when the cloud refuses and DriftError when it does not confirm; the intent stays open then,
+    and the next tick settles it.
+    """
+    if change.target == change.before:
+        await world.store.record(lease, record)
+        return
+    intent = Intent(
+        id=record.event.id if record.event else f"{lease.agent}:{lease.fence}",
+        agent=lease.agent,
+        opened_at=now,
+        before=change.before,
+        target=change.target,
+        is_retreat=change.is_retreat,
+        record=record,
+    )
+    await world.store.open_intent(lease, intent)
+    await bring_about(world.cloud, lease.agent, change.before, change.target)
+    await confirm(world.cloud, lease.agent, change.target)
+    await world.store.record(lease, record, closes=intent)
+
+
+async def bring_about(cloud: Cloud, agent: str, before: Routing, target: Routing) -> None:
+    """Send what differs. An endpoint is closed before its weights change, and never opened: a person does that."""
+    if before.is_open and not target.is_open:
+        await cloud.disable(agent)
+    if before.weights != target.weights:
+        await cloud.route(agent, target)
+
+
+async def confirm(cloud: Cloud, agent: str, target: Routing) -> None:
+    """Read the routing back until it is ``target``; raise DriftError when it does not become so in time."""
+    pause, waited = FIRST_LOOK_AFTER, timedelta(0)
+    while True:
+        seen = (await cloud.agent(agent)).routing
+        if seen == target:
+            return
+        if waited >= CONFIRM_WITHIN:
+            raise DriftError(f"{agent}: sent {target}, but the cloud still shows {seen}")
+        await asyncio.sleep(pause.total_seconds())
+        waited, pause = waited + pause, min(pause * 2, timedelta(seconds=2))
+
+
+def closed_as(routing: Routing, seen: Routing) -> Routing:
+    """Return ``routing``, closed where the endpoint was found closed: nothing here opens what a person closed."""
+    return replace(routing, is_open=routing.is_open and seen.is_open)

@@ -1,0 +1,114 @@
+"""Look at the world once: the routing, the version, what people ask, what the sources counted."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from foundry_rollouts.core.command import Command
+from foundry_rollouts.core.measurement import Measurement, Window
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import LATEST, Routing, routing_of
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.ports import AgentSeen, Source, VersionSeen, VersionStatus, World
+from foundry_rollouts.telemetry import Metrics
+
+log = structlog.get_logger()
+
+#: A source that does not answer within this time is silent for this tick.
+SOURCE_PATIENCE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one tick saw of the cloud and of people's wishes."""
+
+    routing: Routing | None  #: None: the cloud could not be read; ``blind`` says why.
+    blind: str | None = None
+    waits_for: str | None = None
+    failure: str | None = None
+    commands: tuple[Command, ...] = ()
+
+
+async def look(world: World, rollout: Rollout, is_first: bool) -> Sight:
+    """Return what stands in the cloud and what people ask; a cloud that cannot be read is told in ``blind``."""
+    commands = tuple(await world.store.commands(rollout.id))
+    try:
+        agent = await world.cloud.agent(rollout.agent)
+        version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
+    except CloudError as error:
+        if error.is_missing and not rollout.step:
+            return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
+        return Sight(
+            None, blind=f"the cloud cannot be read: {error}", waits_for="the cloud to answer", commands=commands
+        )
+    return Sight(
+        routing=agent.routing,
+        waits_for=_waits_for(rollout, version, agent, is_first),
+        failure=_failure(version),
+        commands=commands,
+    )
+
+
+def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen, is_first: bool) -> str | None:
+    """Say what a pending rollout waits for; None when it may start."""
+    if version is None:
+        return None
+    if not is_first:
+        return "the queue: an earlier rollout of this agent has not ended"
+    if version.status is not VersionStatus.ACTIVE:
+        return f"version {rollout.canary} to become active (it is {version.status})"
+    if not agent.routing.is_open:
+        return "the endpoint to be enabled: somebody disabled it"
+    return None
+
+
+def _failure(version: VersionSeen | None) -> str | None:
+    if version is None:
+        return None
+    if version.is_draft:
+        return f"version {version.version} is a draft: drafts cannot take traffic, promote it to a release first"
+    if version.status in {VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED}:
+        return f"version {version.version} is {version.status}: {version.error or 'the cloud gives no reason'}"
+    return None
+
+
+def drift_of(rollout: Rollout, seen: Routing | None) -> str | None:
+    """Say how the routing differs from the plan; None when it does not, or cannot be seen."""
+    planned = routing_of(rollout)
+    if seen is None or seen == planned or rollout.phase is not Phase.PROGRESSING:
+        return None
+    if not seen.is_open:
+        return "somebody disabled the endpoint"
+    versions = {version for version, _ in seen.weights}
+    if LATEST in versions:
+        return f"the endpoint follows {LATEST} again, the plan is {planned}"
+    foreign = sorted(versions - {rollout.stable, rollout.canary})
+    if foreign:
+        return f"somebody routed to version {', '.join(foreign)}: {seen}, the plan is {planned}"
+    return f"somebody changed the routing to {seen}, the plan is {planned}"
+
+
+async def measure(world: World, rollout: Rollout, now: datetime, metrics: Metrics) -> Sequence[Measurement]:
+    """Ask every source that the policy names, together; one that fails or is slow is silent, with its reason."""
+    window = Window(min(rollout.measured_until or now, now), now)
+    wanted = [source for source in world.sources if source.name in rollout.policy.sources.names]
+    answers = await asyncio.gather(*(_ask(source, rollout, window, metrics) for source in wanted))
+    return [measurement for answer in answers for measurement in answer]
+
+
+async def _ask(source: Source, rollout: Rollout, window: Window, metrics: Metrics) -> Sequence[Measurement]:
+    try:
+        async with asyncio.timeout(SOURCE_PATIENCE.total_seconds()):
+            measurements = await source.measure(rollout, window)
+    except TimeoutError:
+        metrics.source_error(source.name, "timeout")
+        return [Measurement(source.name, window, trouble=f"no answer within {SOURCE_PATIENCE.seconds} s")]
+    except CloudError as error:
+        metrics.source_error(source.name, "cloud")
+        return [Measurement(source.name, window, trouble=str(error))]
+    if any(measurement.trouble for measurement in measurements):
+        metrics.source_error(source.name, "trouble")
+    return measurements

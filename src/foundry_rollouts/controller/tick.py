@@ -1,0 +1,160 @@
+"""One pass over one agent: observe, judge, decide, act, record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from foundry_rollouts.controller.act import Change, act, closed_as
+from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.controller.observe import Sight, drift_of, look, measure
+from foundry_rollouts.controller.recover import recover
+from foundry_rollouts.core.analysis import Analysis, Verdict
+from foundry_rollouts.core.decide import Situation, after, decide
+from foundry_rollouts.core.decision import (
+    KINDS,
+    Advance,
+    Decision,
+    Disable,
+    Hold,
+    Promote,
+    Restore,
+    Resume,
+    RollBack,
+    Start,
+    Supersede,
+)
+from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judge import judge
+from foundry_rollouts.core.measurement import Measurement
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.routing import routing_of
+from foundry_rollouts.ports import Event, Lease, Record, World
+from foundry_rollouts.telemetry import Metrics
+
+log = structlog.get_logger()
+
+#: Decisions that may move traffic; the others leave the cloud as it is.
+MOVES = (Start, Advance, Promote, RollBack, Disable, Restore, Resume)
+#: Moves that lower the canary's exposure; they are repeated until they are done.
+RETREATS = (RollBack, Disable)
+#: Silences that the history tells about, once each.
+TOLD = {Verdict.SOURCE_ERROR, Verdict.STALE}
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """Ticks agents; ``now`` is read once per pass and then handed on."""
+
+    world: World
+    metrics: Metrics
+    now: Callable[[], datetime]
+    period: timedelta
+
+    async def tick(self, lease: Lease) -> None:
+        """Settle what is open, then move each unfinished rollout of the agent by at most one decision."""
+        await recover(self.world, lease)
+        for place, rollout in enumerate(await self.world.store.unfinished(lease.agent)):
+            await self._move(lease, rollout, is_first=place == 0)
+
+    async def _move(self, lease: Lease, rollout: Rollout, *, is_first: bool) -> None:
+        now = self.now()
+        sight = await look(self.world, rollout, is_first)
+        analysis: Analysis | None = None
+        measurements: tuple[Measurement, ...] = ()
+        if rollout.step:
+            evidence = await self.world.store.evidence(rollout.id)
+            measurements = tuple(await measure(self.world, rollout, now, self.metrics))
+            analysis = judge(rollout, evidence, measurements, now)
+        decision = decide(rollout, situation(rollout, sight, analysis, now))
+        then = _noted(after(rollout, decision, now), analysis, now)
+        record = Record(
+            event=event_of(rollout, then, decision, analysis, now),
+            rollout=then,
+            evidence=_carried(rollout, then, analysis),
+            measurements=measurements,
+            obeyed=tuple(command.id for command in sight.commands),
+            due_at=None if then.phase.is_final else now + self.period,
+            stable=_stable_after(then, decision, sight),
+        )
+        record = replace(record, rollout=replace(then, events=rollout.events + (record.event is not None)))
+        await act(self.world, lease, _change(rollout, then, decision, sight), record, now)
+        await self._tell(then, decision, analysis, now)
+
+    async def _tell(self, then: Rollout, decision: Decision, analysis: Analysis | None, now: datetime) -> None:
+        """Show the move in log and metrics, and let the sources go when the rollout has ended."""
+        self.metrics.show(then, analysis, now)
+        self.metrics.decided(then.agent, type(decision).__name__.lower())
+        if not isinstance(decision, Hold):
+            log.info(KINDS[type(decision)], agent=then.agent, version=then.canary, step=then.step, because=then.because)
+        if then.phase.is_final:
+            self.metrics.ended(then, now)
+            await end_sessions(self.world.sessions, then)
+            for source in self.world.sources:
+                await source.release(then.id)
+
+
+def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: datetime) -> Situation:
+    """Put together what a decision may rest on."""
+    return Situation(
+        now=now,
+        analysis=analysis,
+        command=sight.commands[0] if sight.commands else None,
+        waits_for=sight.waits_for,
+        failure=sight.failure,
+        blind=sight.blind,
+        drift=drift_of(rollout, sight.routing),
+        is_closed=sight.routing is not None and not sight.routing.is_open,
+    )
+
+
+def event_of(
+    rollout: Rollout, then: Rollout, decision: Decision, analysis: Analysis | None, now: datetime
+) -> Event | None:
+    """Return the fact that the history keeps; None when nothing happened."""
+    kind = KINDS.get(type(decision))
+    if kind is None and analysis and analysis.verdict in TOLD and analysis.verdict != rollout.verdict:
+        kind = "rollout.held"
+    if kind is None:
+        return None
+    return Event(
+        id=f"{rollout.id}:{rollout.events + 1}",
+        at=now,
+        kind=kind,
+        agent=rollout.agent,
+        because=decision.because,
+        rollout=rollout.id,
+        step=then.step or None,
+        weights=dict(routing_of(then).weights),
+        author=getattr(decision, "author", None),
+    )
+
+
+def _noted(then: Rollout, analysis: Analysis | None, now: datetime) -> Rollout:
+    if analysis is None:
+        return then
+    return replace(then, verdict=analysis.verdict, measured_until=now)
+
+
+def _carried(rollout: Rollout, then: Rollout, analysis: Analysis | None) -> Evidence | None:
+    """Return the evidence to keep: each weight earns its own proof."""
+    if analysis is None:
+        return fresh(rollout.policy) if then.step and not rollout.step else None
+    return at_new_weight(analysis.evidence) if then.weight != rollout.weight else analysis.evidence
+
+
+def _change(rollout: Rollout, then: Rollout, decision: Decision, sight: Sight) -> Change:
+    """Return what the cloud has to become; where nothing may move, that is what it is."""
+    before = sight.routing or routing_of(rollout)
+    target = closed_as(routing_of(then), before) if isinstance(decision, MOVES) else before
+    return Change(before, target, is_retreat=isinstance(decision, RETREATS))
+
+
+def _stable_after(then: Rollout, decision: Decision, sight: Sight) -> str | None:
+    """Return the version that users have from now on; None when that stays as it is."""
+    if isinstance(decision, Promote):
+        return then.canary
+    if isinstance(decision, Supersede) and sight.routing:
+        return max(sight.routing.weights, key=lambda pair: pair[1])[0]
+    return None

@@ -1,0 +1,38 @@
+"""What a person asks of a rollout; the next tick obeys."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Verb(StrEnum):
+    """The commands, the most urgent first; ``retry`` starts anew and is no command to a running rollout."""
+
+    ABORT = "abort"
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    APPROVE = "approve"
+
+    @property
+    def urgency(self) -> int:
+        """Return the place in the order of precedence; 0 is obeyed first."""
+        return list(Verb).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request with its author, its reason and the generation that the author saw."""
+
+    id: str
+    rollout: str
+    verb: Verb
+    generation: int
+    at: datetime
+    author: str
+    reason: str | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def because(self) -> str:
+        return f"{self.author} asked to {self.verb}" + (f": {self.reason}" if self.reason else "")

@@ -1,0 +1,234 @@
+"""Choose a rollout's next move, and say how the rollout stands after it.
+
+The functions here are the heart of the controller. They are pure: no clock, no network, no database, no log.
+Everything they may know arrives as an argument.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from foundry_rollouts.core.analysis import Analysis, Verdict
+from foundry_rollouts.core.command import Command, Verb
+from foundry_rollouts.core.decision import (
+    Advance,
+    Decision,
+    Disable,
+    Fail,
+    Hold,
+    Pause,
+    Promote,
+    Restore,
+    Resume,
+    RollBack,
+    Start,
+    Supersede,
+)
+from foundry_rollouts.core.policy import OnDrift, OnFailure, OnNoEvidence
+from foundry_rollouts.core.rollout import Phase, Rollout
+
+ENDS = {
+    Promote: Phase.PROMOTED,
+    RollBack: Phase.ROLLED_BACK,
+    Disable: Phase.DISABLED,
+    Supersede: Phase.SUPERSEDED,
+    Fail: Phase.FAILED,
+}
+PERSON = "a person: resume, promote or abort"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision may rest on, as of one instant."""
+
+    now: datetime
+    analysis: Analysis | None = None  #: None while the rollout is pending.
+    command: Command | None = None  #: The most urgent one that nobody obeyed yet.
+    waits_for: str | None = None  #: Why a pending rollout cannot start yet.
+    failure: str | None = None  #: Why the version can never become active.
+    blind: str | None = None  #: Why the cloud cannot be read.
+    drift: str | None = None  #: How the routing differs from the plan.
+    is_closed: bool = False  #: Somebody disabled the endpoint.
+
+
+def decide(rollout: Rollout, seen: Situation) -> Decision:
+    """Return the one next move for ``rollout``.
+
+    The questions stand in order of safety: harm first, then what people ask, then what is not as planned, then
+    time, then progress.
+    """
+    if rollout.phase.is_final:
+        return Hold(f"the rollout is {rollout.phase}")
+    if seen.command and seen.command.verb is Verb.ABORT:
+        return retreat(rollout, seen.command.because, seen.command.author)
+    if rollout.step == 0 or seen.analysis is None:
+        return begin(rollout, seen)
+    if seen.analysis.verdict is Verdict.FAIL and (move := answer_harm(rollout, seen.analysis)):
+        return move
+    if seen.command and (move := obey(rollout, seen.command)):
+        return move
+    if rollout.phase is Phase.PAUSED:
+        return Hold(rollout.because, PERSON)
+    if seen.drift and (move := answer_drift(rollout, seen, seen.drift)):
+        return move
+    if seen.blind:
+        return Hold(seen.blind, "the cloud to answer")
+    return progress(rollout, seen.analysis, seen.now)
+
+
+def begin(rollout: Rollout, seen: Situation) -> Decision:
+    """Start a pending rollout once nothing stands in its way."""
+    if seen.failure:
+        return Fail(seen.failure)
+    if seen.command and (move := obey_before_start(rollout, seen.command)):
+        return move
+    if rollout.phase is Phase.PAUSED:
+        return Hold(rollout.because, PERSON)
+    if seen.waits_for:
+        return Hold(f"waiting for {seen.waits_for}", seen.waits_for)
+    first = rollout.policy.weight_at(1)
+    return Start(f"version {rollout.canary} is active; {first}% of new sessions go to it")
+
+
+def obey_before_start(rollout: Rollout, command: Command) -> Decision | None:
+    """Do what a person asks of a rollout that has not begun: it can only be kept from it, or let go again."""
+    is_paused = rollout.phase is Phase.PAUSED
+    if command.verb is Verb.PAUSE and not is_paused:
+        return Pause(command.because, command.author)
+    if command.verb in {Verb.RESUME, Verb.PROMOTE} and is_paused:
+        return Resume(command.because, command.author)
+    return None
+
+
+def answer_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
+    """Do what the policy says about harm; None when it says so and that is already so."""
+    match analysis.on_failure or rollout.policy.on_failure:
+        case OnFailure.ROLLBACK:
+            return retreat(rollout, analysis.because)
+        case OnFailure.DISABLE:
+            return Disable(analysis.because)
+        case OnFailure.PAUSE:
+            return None if rollout.phase is Phase.PAUSED else Pause(analysis.because)
+        case OnFailure.HOLD:
+            return None if rollout.phase is Phase.PAUSED else Hold(analysis.because, "the harm to end, or a person")
+        case other:
+            assert_never(other)
+
+
+def retreat(rollout: Rollout, because: str, author: str | None = None) -> RollBack | Disable:
+    """Go back to the stable version, or close the endpoint if there is none."""
+    return RollBack(because, author) if rollout.stable else Disable(because, author)
+
+
+def obey(rollout: Rollout, command: Command) -> Decision | None:
+    """Do what a person asks; None when there is nothing to do."""
+    is_paused = rollout.phase is Phase.PAUSED
+    match command.verb:
+        case Verb.ABORT:
+            return retreat(rollout, command.because, command.author)
+        case Verb.PAUSE:
+            return None if is_paused else Pause(command.because, command.author)
+        case Verb.RESUME:
+            return Resume(command.because, command.author) if is_paused else None
+        case Verb.PROMOTE:
+            return forward(rollout, command.because, command.author)
+        case Verb.APPROVE:
+            return forward(rollout, command.because, command.author) if rollout.waits_for_approval else None
+        case other:
+            assert_never(other)
+
+
+def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision | None:
+    """Do what the policy says when somebody else changed the routing; an endpoint closed by hand stays closed."""
+    on_drift = OnDrift.PAUSE if seen.is_closed else rollout.policy.on_drift
+    match on_drift:
+        case OnDrift.PAUSE:
+            return Pause(drift)
+        case OnDrift.RESTORE:
+            return Restore(drift)
+        case OnDrift.ADOPT:
+            return Supersede(drift)
+        case other:
+            assert_never(other)
+
+
+def progress(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision:
+    """Go forward on proof only; say what is missing otherwise."""
+    if rollout.age(now) >= rollout.policy.deadline:
+        return Pause(f"the deadline of {rollout.policy.deadline} is over: {analysis.because}")
+    if analysis.verdict is Verdict.FAIL:
+        return Hold(analysis.because, "the harm to end, or a person")
+    if rollout.waits_for_approval:
+        return Hold(f"waiting for approval at {rollout.weight}%; {analysis.because}", "a person: approve or abort")
+    if analysis.verdict is not Verdict.PASS:
+        if rollout.is_step_overdue(now):
+            return without_proof(rollout, analysis)
+        return Hold(analysis.because, analysis.waiting_for)
+    if not rollout.has_baked(now):
+        return Hold(f"well so far; the step is still baking. {analysis.because}", "the bake time of the step")
+    return forward(rollout, analysis.because)
+
+
+def without_proof(rollout: Rollout, analysis: Analysis) -> Decision:
+    """Do what the policy says about a step whose time is over without proof; never go on blindly."""
+    overdue = f"no proof within the step's time: {analysis.because}"
+    match rollout.policy.on_no_evidence:
+        case OnNoEvidence.HOLD:
+            return Hold(overdue, analysis.waiting_for)
+        case OnNoEvidence.PAUSE:
+            return Pause(overdue)
+        case OnNoEvidence.ROLLBACK:
+            return retreat(rollout, overdue)
+        case OnNoEvidence.ADVANCE_IF_NOT_GROSS:
+            if analysis.verdict is Verdict.INSUFFICIENT and analysis.is_not_gross:
+                return forward(rollout, f"time is over and less than 16 points worse is proved: {analysis.because}")
+            return Hold(overdue, analysis.waiting_for)
+        case other:
+            assert_never(other)
+
+
+def forward(rollout: Rollout, because: str, author: str | None = None) -> Advance | Promote:
+    """Take the next step; behind the last one, promote."""
+    return Promote(because, author) if rollout.is_on_last_step else Advance(because, author)
+
+
+def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
+    """Return the rollout as it stands once ``decision`` is confirmed by the cloud."""
+    said = replace(rollout, because=decision.because, waiting_for=getattr(decision, "waiting_for", None))
+    match decision:
+        case Hold():
+            return said
+        case Start():
+            return replace(_stepped(said, now), phase=Phase.PROGRESSING, started_at=now, measured_until=now)
+        case Advance():
+            return replace(_stepped(_resumed(said, now), now), phase=Phase.PROGRESSING)
+        case Pause():
+            # A command raised the generation when it was accepted; a pause of our own accord raises it here.
+            grown = said.generation + (decision.author is None)
+            return replace(said, phase=Phase.PAUSED, paused_at=now, waiting_for=PERSON, generation=grown)
+        case Resume():
+            phase = Phase.PROGRESSING if rollout.step else Phase.PENDING
+            return replace(_resumed(said, now), phase=phase)
+        case Restore():
+            return replace(said, generation=said.generation + 1)
+        case Promote() | RollBack() | Disable() | Supersede() | Fail():
+            return _ended(said, ENDS[type(decision)], now)
+        case other:
+            assert_never(other)
+
+
+def _stepped(rollout: Rollout, now: datetime) -> Rollout:
+    return replace(rollout, step=rollout.step + 1, step_started_at=now, generation=rollout.generation + 1)
+
+
+def _resumed(rollout: Rollout, now: datetime) -> Rollout:
+    """End a pause: the step did not age while it lasted, and the deadline counts anew."""
+    if rollout.paused_at is None:
+        return rollout
+    pause = now - rollout.paused_at
+    began = rollout.step_started_at + pause if rollout.step_started_at else None
+    return replace(rollout, paused_at=None, resumed_at=now, step_started_at=began)
+
+
+def _ended(rollout: Rollout, phase: Phase, now: datetime) -> Rollout:
+    return replace(rollout, phase=phase, ended_at=now, waiting_for=None, generation=rollout.generation + 1)

@@ -1,0 +1,108 @@
+"""The moves that a rollout can make."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Stay as it is; ``waiting_for`` says what would end the wait."""
+
+    because: str
+    waiting_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Leave ``pending``: take the first step."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Take the next step."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """The canary becomes the stable version; the rollout ends."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """All new traffic to the stable version; the rollout ends."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disable:
+    """Close the endpoint; the rollout ends."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Keep the weights and wait for a person."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on after a pause, with the weights of the plan."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Bring the routing back to the plan after drift."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """End the rollout where it stands: something else decides about this agent now."""
+
+    because: str
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """End a rollout whose version never became active; traffic never moved."""
+
+    because: str
+    author: str | None = None
+
+
+Decision = Hold | Start | Advance | Promote | RollBack | Disable | Pause | Resume | Restore | Supersede | Fail
+
+#: The past tense of each move, as the history tells it.
+KINDS: dict[type, str] = {
+    Start: "rollout.started",
+    Advance: "rollout.advanced",
+    Promote: "rollout.promoted",
+    RollBack: "rollout.rolled_back",
+    Disable: "rollout.disabled",
+    Pause: "rollout.paused",
+    Resume: "rollout.resumed",
+    Restore: "rollout.restored",
+    Supersede: "rollout.superseded",
+    Fail: "rollout.failed",
+}

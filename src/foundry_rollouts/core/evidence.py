@@ -1,0 +1,171 @@
+"""What all measurements so far amount to, kept apart by gate and stratum.
+
+Counts are never pooled over sources, time or weights: a shared outage in the middle of a step would make a
+harmless canary look bad, and the other way round. Each stratum of each gate has processes of its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from foundry_rollouts.core.measurement import Counts, Histogram, Measurement, Tallied, quantile
+from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy
+from foundry_rollouts.core.statistics import (
+    Bets,
+    FloorProcess,
+    Process,
+    Tally,
+    begin,
+    begin_floor,
+    observed,
+    observed_floor,
+    reweighted,
+)
+
+#: Slow means slower than stable's median, its p90, its p99: three questions, one process each.
+SLOW = (0.5, 0.9, 0.99)
+#: Calls on stable from which those three are learnt, before any bet on latency.
+LEARNING_CALLS = 50
+#: A ceiling grants no tolerance: below it, as good as stable is good enough.
+STRICT = Margin(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What one stratum says about one gate."""
+
+    gate: str
+    stratum: str
+    share: float  #: Its part in the gate's evidence; the shares of a gate sum to 1.
+    processes: tuple[Process, ...]
+    strict: Process | None = None  #: With a ceiling: harm without any tolerance.
+    floor: FloorProcess | None = None  #: With a ceiling: the canary alone against it.
+    total: Tally = Tally()
+    at_step: Tally = Tally()
+    causes: Tallied = ()  #: Why canary samples failed.
+    learnt: Histogram = ()  #: Stable's latencies, until the edges are set.
+    edges: tuple[int, ...] = ()  #: Latency buckets above which a sample counts as slow.
+    seen_at: datetime | None = None  #: When a canary sample was last seen at this step.
+    trouble: str | None = None  #: Why the source could not count, as of its last word.
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One track for each gate and stratum."""
+
+    tracks: tuple[Track, ...] = ()
+
+    def of(self, gate: Gate) -> tuple[Track, ...]:
+        return tuple(track for track in self.tracks if track.gate == gate.name)
+
+
+def fresh(policy: Policy) -> Evidence:
+    """Return the evidence of a rollout that has seen nothing yet."""
+    return Evidence(
+        tuple(
+            Track(
+                gate=gate.name,
+                stratum=stratum,
+                share=share,
+                processes=tuple(begin() for _ in (SLOW if gate.kind is GateKind.LATENCY else (None,))),
+                strict=begin() if gate.max is not None else None,
+                floor=begin_floor() if gate.max is not None else None,
+            )
+            for gate in policy.gates
+            for stratum, share in strata(policy, gate)
+        )
+    )
+
+
+def strata(policy: Policy, gate: Gate) -> tuple[tuple[str, float], ...]:
+    """Return the strata of a gate with their shares: its sources have equal parts.
+
+    Logs of users' sessions and of probe sessions are strata of their own: the probe divides its calls evenly, the
+    users are divided by weight, and mixing the two would hide what either says.
+    """
+    share = 1.0 / len(gate.sources)
+    parts: list[tuple[str, float]] = []
+    for source in gate.sources:
+        if source == "logs" and policy.sources.probe is not None:
+            parts += [("logs", share / 2), ("logs/probe", share / 2)]
+        else:
+            parts.append((source, share))
+    return tuple(parts)
+
+
+def at_new_weight(evidence: Evidence) -> Evidence:
+    """Return the evidence with which a step at another weight begins: each step earns its own proof."""
+    return Evidence(
+        tuple(
+            replace(
+                track,
+                processes=tuple(reweighted(process) for process in track.processes),
+                strict=reweighted(track.strict) if track.strict else None,
+                at_step=Tally(),
+                seen_at=None,
+            )
+            for track in evidence.tracks
+        )
+    )
+
+
+def gathered(evidence: Evidence, policy: Policy, measurements: Sequence[Measurement]) -> Evidence:
+    """Return ``evidence`` after ``measurements``, each of which goes to the tracks of its stratum only."""
+    gates = {gate.name: gate for gate in policy.gates}
+    tracks = evidence.tracks
+    for measurement in measurements:
+        tracks = tuple(
+            _watched(track, gates[track.gate], policy, measurement) if track.stratum == measurement.source else track
+            for track in tracks
+        )
+    return Evidence(tracks)
+
+
+def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Track:
+    track = replace(track, trouble=seen.trouble)
+    if gate.kind is GateKind.LATENCY and not track.edges:
+        return _learnt(track, seen)
+    tallies = tuple(_tallies(track, gate, seen))
+    bets = Bets(policy.judge.tolerate, policy.judge.bad)
+    seconds = seen.window.seconds
+    main = tallies[0]
+    return replace(
+        track,
+        processes=tuple(
+            observed(process, bets, tally, seconds) for process, tally in zip(track.processes, tallies, strict=True)
+        ),
+        strict=observed(track.strict, Bets(STRICT, policy.judge.bad), main, seconds) if track.strict else None,
+        floor=observed_floor(track.floor, gate.max, main.canary_calls, main.canary_failures, seconds)
+        if track.floor and gate.max is not None
+        else None,
+        total=track.total + main,
+        at_step=track.at_step + main,
+        causes=(Counts(causes=track.causes) + Counts(causes=seen.canary.causes)).causes,
+        seen_at=seen.window.end if main.canary_calls else track.seen_at,
+    )
+
+
+def _tallies(track: Track, gate: Gate, seen: Measurement) -> Iterable[Tally]:
+    canary, stable = seen.canary, seen.stable
+    match gate.kind:
+        case GateKind.ERROR_RATE:
+            yield Tally(canary.calls, canary.failures, stable.calls, stable.failures)
+        case GateKind.LOG_ERRORS:
+            yield Tally(canary.calls, canary.log_errors, stable.calls, stable.log_errors)
+        case GateKind.LATENCY:
+            for edge in track.edges:
+                yield Tally(*_slower(canary.latencies, edge), *_slower(stable.latencies, edge))
+
+
+def _slower(latencies: Histogram, edge: int) -> tuple[int, int]:
+    """Return how many samples there are, and how many of them are slower than the bucket ``edge``."""
+    return sum(n for _, n in latencies), sum(n for bucket, n in latencies if bucket > edge)
+
+
+def _learnt(track: Track, seen: Measurement) -> Track:
+    """Learn what is slow from stable alone; the samples that teach it are never bet on."""
+    learnt = (Counts(latencies=track.learnt) + Counts(latencies=seen.stable.latencies)).latencies
+    if sum(n for _, n in learnt) < LEARNING_CALLS:
+        return replace(track, learnt=learnt)
+    edges = tuple(edge for share in SLOW if (edge := quantile(learnt, share)) is not None)
+    return replace(track, learnt=(), edges=edges)

@@ -1,0 +1,206 @@
+"""Turn measurements into a verdict with its sentence.
+
+Harm is looked for over all gates together, progress is asked of each gate by itself. The mathematics is in
+``statistics.py``; here stands what it means for a rollout.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.evidence import Evidence, Track, gathered
+from foundry_rollouts.core.measurement import Measurement
+from foundry_rollouts.core.policy import Gate, GateKind, Policy
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.sentences import because_harm, because_proved, because_unproved, because_unseen
+from foundry_rollouts.core.statistics import Bets, Tally, calls_needed
+
+#: What counts for how much when several gates look for harm; fixed before any rollout starts.
+PARTS = {GateKind.ERROR_RATE: 0.6, GateKind.LATENCY: 0.25, GateKind.LOG_ERRORS: 0.15}
+#: Proof older than this does not move a rollout: what was good then may be broken now.
+STALE_AFTER = timedelta(minutes=2)
+#: Less than this much worse is "not gross".
+GROSS = 0.16
+#: Evidence starts at 1 : 1; above that, something speaks against the canary.
+EVEN = 1e-9
+
+#: The worst verdict first; the worst gate speaks for the rollout.
+ORDER = (
+    Verdict.FAIL,
+    Verdict.SOURCE_ERROR,
+    Verdict.NO_DATA,
+    Verdict.STALE,
+    Verdict.INSUFFICIENT,
+    Verdict.PASS,
+)
+
+
+def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measurement], now: datetime) -> Analysis:
+    """Return the verdict on everything seen so far, ``measurements`` included."""
+    policy = rollout.policy
+    evidence = gathered(evidence, policy, measurements)
+    culprit = _culprit(rollout, evidence)
+    readings = tuple(_reading(rollout, gate, evidence.of(gate), culprit, now) for gate in policy.gates)
+    worst = min(readings, key=lambda reading: ORDER.index(reading.verdict))
+    unproved = [reading.because for reading in readings if reading.verdict is not Verdict.PASS]
+    return Analysis(
+        verdict=worst.verdict,
+        because=worst.because,
+        evidence=evidence,
+        gates=readings,
+        waiting_for="; ".join(unproved) if worst.verdict is not Verdict.FAIL and unproved else None,
+        is_not_gross=all(r.at_most_worse is not None and r.at_most_worse <= GROSS for r in readings),
+        on_failure=worst.on_failure if worst.verdict is Verdict.FAIL else None,
+    )
+
+
+def _culprit(rollout: Rollout, evidence: Evidence) -> Gate | None:
+    """Return the gate that proves harm; None while nothing does.
+
+    The evidence of all gates is averaged with fixed parts, so that several gates together still keep the promise
+    of one false rollback in so many; a broken ceiling is weighed in the same average.
+    """
+    policy = rollout.policy
+    whole = sum(PARTS[gate.kind] for gate in policy.gates)
+    parts = {gate: math.log10(PARTS[gate.kind] / whole) for gate in policy.gates}
+    enough = -math.log10(policy.judge.false_rollback)
+    for measure in (_harm, _breach):
+        weighed = {gate: parts[gate] + measure(rollout, evidence.of(gate)) for gate in policy.gates}
+        if log10_sum(weighed.values()) >= enough:
+            return max(weighed, key=lambda gate: weighed[gate])
+    return None
+
+
+def _harm(_: Rollout, tracks: Sequence[Track]) -> float:
+    """Return log10 of the evidence that the canary is worse than tolerated."""
+    return log10_sum(_share(track) + _mean(p.harm_log10 for p in track.processes) for track in tracks)
+
+
+def _breach(rollout: Rollout, tracks: Sequence[Track]) -> float:
+    """Return log10 of the evidence that the canary is above its ceiling and worse than stable.
+
+    Where stable fails as much, the ceiling is no fault of the canary. Alone the ceiling decides only at weight 100,
+    when stable has no calls to compare with.
+    """
+    return log10_sum(_share(track) + _breach_of(rollout, track) for track in tracks)
+
+
+def _breach_of(rollout: Rollout, track: Track) -> float:
+    if track.floor is None or track.strict is None:
+        return -math.inf
+    if rollout.weight == 100 and not track.at_step.stable_calls:
+        return track.floor.log10
+    return min(track.floor.log10, track.strict.harm_log10)
+
+
+def _safe(tracks: Sequence[Track]) -> float:
+    """Return log10 of the evidence that the canary is better than bad, at this step."""
+    return log10_sum(_share(track) + _mean(p.safe_log10 for p in track.processes) for track in tracks)
+
+
+def _reading(rollout: Rollout, gate: Gate, tracks: Sequence[Track], culprit: Gate | None, now: datetime) -> GateReading:
+    policy = rollout.policy
+    harm, safe = _harm(rollout, tracks), _safe(tracks)
+    step = _strongest(tracks).at_step
+    verdict = Verdict.FAIL if gate is culprit else _verdict(policy, tracks, harm, safe, now)
+    missing = _missing(policy, tracks, rollout.weight) if verdict is Verdict.INSUFFICIENT else None
+    return GateReading(
+        gate=gate.name,
+        verdict=verdict,
+        because=_because(verdict, policy, gate, tracks, missing),
+        canary_value=_rate(step.canary_failures, step.canary_calls),
+        stable_value=_rate(step.stable_failures, step.stable_calls),
+        threshold=_threshold(policy, gate, step),
+        harm_log10=harm,
+        safe_log10=safe,
+        at_most_worse=_at_most_worse(policy, tracks),
+        missing_calls=missing,
+        on_failure=gate.on_failure,
+    )
+
+
+def _verdict(policy: Policy, tracks: Sequence[Track], harm: float, safe: float, now: datetime) -> Verdict:
+    seen = [track.seen_at for track in tracks if track.seen_at]
+    if not seen or now - max(seen) > STALE_AFTER:
+        if any(track.trouble for track in tracks):
+            return Verdict.SOURCE_ERROR
+        return Verdict.STALE if seen else Verdict.NO_DATA
+    is_proved = safe >= -math.log10(policy.judge.missed_bad) and harm <= EVEN
+    return Verdict.PASS if is_proved else Verdict.INSUFFICIENT
+
+
+def _because(verdict: Verdict, policy: Policy, gate: Gate, tracks: Sequence[Track], missing: int | None) -> str:
+    match verdict:
+        case Verdict.FAIL:
+            return because_harm(gate, policy.judge, max(tracks, key=_accusation))
+        case Verdict.PASS:
+            return because_proved(gate, policy.judge, _strongest(tracks))
+        case Verdict.INSUFFICIENT:
+            return because_unproved(gate, policy.judge, _strongest(tracks), missing)
+        case _:
+            return because_unseen(verdict, gate, tracks)
+
+
+def _missing(policy: Policy, tracks: Sequence[Track], weight: int) -> int | None:
+    """Return about how many more canary samples the strongest stratum needs; None when that cannot be told."""
+    track = _strongest(tracks)
+    if gate_is_learning(track):
+        return None
+    calls = track.at_step.canary_calls + track.at_step.stable_calls
+    share = track.at_step.canary_calls / calls if calls else weight / 100
+    if not 0 < share < 1:
+        return None
+    bets = Bets(policy.judge.tolerate, policy.judge.bad)
+    return calls_needed(track.processes[0], bets, policy.judge.missed_bad * track.share, share)
+
+
+def gate_is_learning(track: Track) -> bool:
+    """Whether the stratum still learns what is slow and cannot judge yet."""
+    return track.gate == GateKind.LATENCY and not track.edges
+
+
+def _strongest(tracks: Sequence[Track]) -> Track:
+    """Return the stratum with the best proof at this step; where none has any, the one that saw most."""
+    return max(tracks, key=lambda t: (_share(t) + _mean(p.safe_log10 for p in t.processes), t.at_step.canary_calls))
+
+
+def _accusation(track: Track) -> float:
+    strict = track.strict.harm_log10 if track.strict else -math.inf
+    return _share(track) + max(_mean(p.harm_log10 for p in track.processes), strict)
+
+
+def _at_most_worse(policy: Policy, tracks: Sequence[Track]) -> float | None:
+    """Return the smallest margin that some stratum excludes, each at its share of the allowed error."""
+    bounds = [track.processes[0].at_most_worse(policy.judge.missed_bad * track.share) for track in tracks]
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _threshold(policy: Policy, gate: Gate, step: Tally) -> float | None:
+    stable = _rate(step.stable_failures, step.stable_calls)
+    lines = [gate.max] if gate.max is not None else []
+    if stable is not None:
+        lines.append(policy.judge.tolerate.of(stable))
+    return min(lines, default=None)
+
+
+def _rate(failures: int, calls: int) -> float | None:
+    return failures / calls if calls else None
+
+
+def _share(track: Track) -> float:
+    return math.log10(track.share)
+
+
+def _mean(logs: Iterable[float]) -> float:
+    values = list(logs)
+    return log10_sum(values) - math.log10(len(values))
+
+
+def log10_sum(logs: Iterable[float]) -> float:
+    """Return log10 of the sum of the numbers whose log10 are ``logs``."""
+    values = list(logs)
+    top = max(values, default=-math.inf)
+    if top == -math.inf:
+        return top
+    return top + math.log10(sum(10.0 ** (value - top) for value in values))

@@ -1,0 +1,257 @@
+"""What an operator wants of a rollout: its steps, its gates, its limits.
+
+A policy is refused here when it makes no sense, whoever built it; how it is written in a file is the business
+of ``policies/``.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from typing import Any
+
+from foundry_rollouts.errors import UsageError
+
+MINUTE = timedelta(minutes=1)
+
+
+class Trigger(StrEnum):
+    """What starts a rollout."""
+
+    NEW_VERSION = "new-version"  #: Discovery sees a version that is newer than the stable one.
+    MANUAL = "manual"  #: A person or a pipeline asks.
+
+
+class OnFailure(StrEnum):
+    """What harm leads to."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    PAUSE = "pause"
+    DISABLE = "disable"
+
+
+class OnNoEvidence(StrEnum):
+    """What a step without proof leads to once its ``max`` is over."""
+
+    HOLD = "hold"
+    PAUSE = "pause"
+    ROLLBACK = "rollback"
+    ADVANCE_IF_NOT_GROSS = "advance-if-not-gross"  #: Only when less than 16 points worse is proved.
+
+
+class OnDrift(StrEnum):
+    """What a routing that somebody else changed leads to."""
+
+    PAUSE = "pause"
+    RESTORE = "restore"
+    ADOPT = "adopt"
+
+
+class SessionsOnRollback(StrEnum):
+    """What happens to live sessions of a canary that is rolled back."""
+
+    KEEP = "keep"
+    STOP = "stop"
+
+
+class GateKind(StrEnum):
+    """What a gate looks at."""
+
+    ERROR_RATE = "error-rate"
+    LATENCY = "latency"
+    LOG_ERRORS = "log-errors"
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """The line ``ratio x stable + points``; ``points`` is a fraction, so half a percentage point is 0.005."""
+
+    ratio: float
+    points: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (1.0 <= self.ratio <= 1000.0 and 0.0 <= self.points < 1.0):
+            raise UsageError("a margin is at least 1x and less than + 100pp, for example '1.2x' or '1.5x + 0.5pp'")
+
+    def of(self, rate: float) -> float:
+        """Return the rate at which the line stands over a stable version that fails at ``rate``."""
+        return self.ratio * rate + self.points
+
+    def __str__(self) -> str:
+        points = f" + {self.points * 100:g}pp" if self.points else ""
+        return f"{self.ratio:g}x{points}"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStep:
+    """A weight, the least time it bakes, and the time by which it must be proved (None: no limit)."""
+
+    weight: int
+    min: timedelta = timedelta(0)
+    max: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.weight <= 100:
+            raise UsageError(f"weight {self.weight}: a weight is a whole number from 1 to 100")
+        if self.max is not None and self.max < self.min:
+            raise UsageError("max is shorter than min: a step must have time to bake")
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalStep:
+    """A wait for a person, at the weight reached so far."""
+
+    approval: bool = True
+
+
+Step = WeightStep | ApprovalStep
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How sure the judge must be, and of what."""
+
+    false_rollback: float = 0.01  #: Of releases within tolerance, how many may ever be rolled back.
+    missed_bad: float = 0.05  #: Of bad releases, how many may pass a step as proved.
+    tolerate: Margin = Margin(1.2)
+    bad: Margin = Margin(1.5, 0.005)
+
+    def __post_init__(self) -> None:
+        if not (0 < self.false_rollback < 0.5 and 0 < self.missed_bad < 0.5):
+            raise UsageError("false-rollback and missed-bad lie between 0% and 50%")
+        if self.bad.ratio < self.tolerate.ratio or self.bad.points < self.tolerate.points:
+            raise UsageError("bad lies below tolerate: a release cannot be both within tolerance and bad")
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a good answer to a prompt looks like; None is not looked at."""
+
+    status: int = 200
+    contains: str | None = None
+    regex: str | None = None
+    schema: dict[str, Any] | None = None
+    max_time: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question that the probe asks: text is sent by Responses, anything else by Invocations."""
+
+    name: str
+    input: Any
+    expect: Expectation = Expectation()
+
+
+#: What the probe asks when the policy names no prompts.
+HARMLESS = Prompt(name="hello", input="Hello! Please answer with one short sentence.")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePlan:
+    """How often the probe asks: ``pairs`` of calls, one on stable and one on the canary, every so often."""
+
+    prompts: tuple[Prompt, ...] = (HARMLESS,)
+    every: timedelta = timedelta(seconds=10)
+    pairs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LogsPlan:
+    """How many live sessions per version are followed."""
+
+    sessions: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources in use; None is switched off."""
+
+    probe: ProbePlan | None = field(default_factory=ProbePlan)
+    logs: LogsPlan | None = field(default_factory=LogsPlan)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in ("probe", "logs") if getattr(self, name) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One thing that must not get worse, seen by ``sources``.
+
+    ``max`` is a ceiling in absolute terms: a canary above it gets no tolerance.
+    """
+
+    kind: GateKind
+    sources: tuple[str, ...]
+    max: float | None = None
+    on_failure: OnFailure | None = None  #: None: what the policy says.
+
+    @property
+    def name(self) -> str:
+        return self.kind.value
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The plan of a rollout."""
+
+    name: str
+    agents: tuple[str, ...]
+    steps: tuple[Step, ...]
+    trigger: Trigger = Trigger.NEW_VERSION
+    deadline: timedelta = timedelta(hours=6)
+    judge: Judging = field(default_factory=Judging)
+    sources: Sources = field(default_factory=Sources)
+    gates: tuple[Gate, ...] = ()
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    on_no_evidence: OnNoEvidence = OnNoEvidence.HOLD
+    on_drift: OnDrift = OnDrift.PAUSE
+    sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
+
+    def __post_init__(self) -> None:
+        _refuse_bad_steps(self.steps)
+        _refuse_bad_gates(self.gates, self.sources)
+        if not self.agents:
+            raise UsageError("agents is empty: name at least one agent, for example 'support-*'")
+        if self.deadline <= timedelta(0):
+            raise UsageError("deadline must be longer than nothing")
+
+    def weight_at(self, step: int) -> int:
+        """Return the canary's weight at step number ``step``; 0 before the first."""
+        weights = [s.weight for s in self.steps[:step] if isinstance(s, WeightStep)]
+        return weights[-1] if weights else 0
+
+    def matches(self, agent: str) -> int | None:
+        """Return how exactly this policy names ``agent`` (more is more exact), or None when it does not."""
+        exact = 10_000
+        scores = [
+            exact if glob == agent else len(glob.replace("*", "").replace("?", ""))
+            for glob in self.agents
+            if fnmatchcase(agent, glob)
+        ]
+        return max(scores, default=None)
+
+
+def _refuse_bad_steps(steps: tuple[Step, ...]) -> None:
+    weights = [step.weight for step in steps if isinstance(step, WeightStep)]
+    if not weights:
+        raise UsageError("steps is empty: name at least one weight, for example {weight: 10, min: 1m}")
+    if any(later <= earlier for earlier, later in pairwise(weights)):
+        raise UsageError(f"weights {', '.join(map(str, weights))}: each weight must be greater than the one before")
+    if weights[-1] != 100:
+        raise UsageError(f"the last weight is {weights[-1]}: a rollout ends at 100, add {{weight: 100}}")
+
+
+def _refuse_bad_gates(gates: tuple[Gate, ...], sources: Sources) -> None:
+    if not gates:
+        raise UsageError("gates is empty: without a gate nothing could ever stop a bad version")
+    for gate in gates:
+        missing = [name for name in gate.sources if name not in sources.names]
+        if missing or not gate.sources:
+            known = ", ".join(sources.names) or "none"
+            raise UsageError(f"gate {gate.name} asks {missing or 'no source'}; sources in use: {known}")
+    if len({gate.kind for gate in gates}) != len(gates):
+        raise UsageError("two gates of one kind: put their sources into one")

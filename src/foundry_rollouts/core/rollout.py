@@ -1,0 +1,88 @@
+"""The record of one rollout: one canary on trial on one agent."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from foundry_rollouts.core.policy import ApprovalStep, Policy, Step
+
+
+class Phase(StrEnum):
+    """Where a rollout is."""
+
+    PENDING = "pending"  #: Not begun: the version, the queue or a freeze is waited for.
+    PROGRESSING = "progressing"  #: The canary takes traffic along the steps.
+    PAUSED = "paused"  #: Weights stay; harm still leads back.
+    PROMOTED = "promoted"  #: The canary became the stable version.
+    ROLLED_BACK = "rolled_back"  #: All new traffic goes to the stable version again.
+    DISABLED = "disabled"  #: The endpoint is closed: no safe version was left, or the policy says so.
+    SUPERSEDED = "superseded"  #: Something else took this rollout's place.
+    FAILED = "failed"  #: The version never became active: traffic never moved.
+
+    @property
+    def is_final(self) -> bool:
+        return self not in {Phase.PENDING, Phase.PROGRESSING, Phase.PAUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One trial of one canary on one agent, from start to end."""
+
+    id: str
+    agent: str
+    canary: str
+    stable: str | None  #: None: there is no version to go back to.
+    policy: Policy  #: As it was when the rollout was created; a file edited later changes nothing here.
+    created_at: datetime
+    phase: Phase = Phase.PENDING
+    step: int = 0  #: Number of the present step, counted from 1; 0 before the first.
+    generation: int = 1  #: Grows with each command and each change of phase or step; commands name it.
+    because: str = "created"
+    waiting_for: str | None = None
+    verdict: str | None = None  #: The judge's last word; None before the first.
+    author: str | None = None  #: Who asked for it; None: discovery.
+    started_at: datetime | None = None
+    step_started_at: datetime | None = None
+    paused_at: datetime | None = None
+    resumed_at: datetime | None = None  #: The deadline counts from here once a person resumed.
+    ended_at: datetime | None = None
+    measured_until: datetime | None = None  #: Where the next window begins.
+    events: int = 0  #: How many events the history holds; the next one's number is one more.
+
+    @property
+    def weight(self) -> int:
+        """The canary's weight by the plan."""
+        return self.policy.weight_at(self.step)
+
+    @property
+    def present_step(self) -> Step | None:
+        """The step it stands on; None before the first."""
+        return self.policy.steps[self.step - 1] if self.step else None
+
+    @property
+    def waits_for_approval(self) -> bool:
+        return isinstance(self.present_step, ApprovalStep)
+
+    @property
+    def is_on_last_step(self) -> bool:
+        return self.step == len(self.policy.steps)
+
+    def step_age(self, now: datetime) -> timedelta:
+        """How long the present step lasts by now, pauses left out."""
+        return now - self.step_started_at - self._pause(now) if self.step_started_at else timedelta(0)
+
+    def age(self, now: datetime) -> timedelta:
+        """How long the rollout lasts by now, since its start or since a person last resumed it."""
+        since = self.resumed_at or self.started_at
+        return now - since - self._pause(now) if since else timedelta(0)
+
+    def has_baked(self, now: datetime) -> bool:
+        least = getattr(self.present_step, "min", timedelta(0))
+        return self.step_age(now) >= least
+
+    def is_step_overdue(self, now: datetime) -> bool:
+        most = getattr(self.present_step, "max", None)
+        return most is not None and self.step_age(now) >= most
+
+    def _pause(self, now: datetime) -> timedelta:
+        return now - self.paused_at if self.paused_at else timedelta(0)

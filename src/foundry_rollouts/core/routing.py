@@ -1,0 +1,51 @@
+"""The traffic that a rollout calls for.
+
+Acting, confirming, recovering after a crash and noticing drift are all comparisons with what stands here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from foundry_rollouts.core.rollout import Phase, Rollout
+
+LATEST = "@latest"  #: The cloud's word for "whatever was created last".
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The weights of an endpoint: pairs of version and percent, sorted, without zeros; and whether it is open."""
+
+    weights: tuple[tuple[str, int], ...]
+    is_open: bool = True
+
+    @classmethod
+    def of(cls, weights: Mapping[str, int], *, is_open: bool = True) -> "Routing":
+        """Build a routing from version to percent; versions at 0 are left out."""
+        return cls(tuple(sorted((v, w) for v, w in weights.items() if w)), is_open)
+
+    def weight(self, version: str) -> int:
+        return dict(self.weights).get(version, 0)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether every version is named, so that a new one meets nobody by itself."""
+        return LATEST not in dict(self.weights)
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"version {version} at {weight}%" for version, weight in self.weights)
+        return (shares or "no version") + ("" if self.is_open else " (endpoint disabled)")
+
+
+def routing_of(rollout: Rollout) -> Routing:
+    """Return the weight of each version that ``rollout`` calls for as it stands.
+
+    A disabled rollout closes the endpoint; its weights go back to the stable version where there is one.
+    """
+    stable, canary = rollout.stable, rollout.canary
+    if rollout.phase is Phase.DISABLED:
+        return Routing.of({stable: 100} if stable else {canary: 100}, is_open=False)
+    if rollout.phase is Phase.PROMOTED or stable is None:
+        return Routing.of({canary: 100})
+    if rollout.phase in {Phase.PROGRESSING, Phase.PAUSED}:
+        return Routing.of({stable: 100 - rollout.weight, canary: rollout.weight})
+    return Routing.of({stable: 100})

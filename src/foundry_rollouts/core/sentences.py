@@ -1,0 +1,72 @@
+"""The sentences that people read: log, history, dashboard and command line show the same words."""
+
+from collections.abc import Sequence
+
+from foundry_rollouts.core.analysis import Verdict
+from foundry_rollouts.core.evidence import Track
+from foundry_rollouts.core.policy import Gate, GateKind, Judging
+from foundry_rollouts.core.statistics import Tally
+
+DEEDS = {
+    GateKind.ERROR_RATE: "failed",
+    GateKind.LATENCY: "were slower than stable's median",
+    GateKind.LOG_ERRORS: "wrote an error line",
+}
+
+
+def because_harm(gate: Gate, judging: Judging, track: Track) -> str:
+    """Say how the canary did harm: "canary 14 of 120 failed (HTTP 500) against 3 of 1 080 on stable, ..."."""
+    strict = track.strict.harm_log10 if track.strict else 0.0
+    harm = max(strict, *(process.harm_log10 for process in track.processes))
+    causes = ", ".join(cause for cause, _ in sorted(track.causes, key=lambda pair: -pair[1])[:2])
+    why = f" ({causes})" if causes and gate.kind is not GateKind.LATENCY else ""
+    return (
+        f"{_compared(gate, track.total, why)}, seen by {track.stratum}: "
+        f"worse than {judging.tolerate} stable, evidence {odds(harm)}"
+    )
+
+
+def because_proved(gate: Gate, judging: Judging, track: Track) -> str:
+    """Say that the canary proved itself at this step."""
+    safe = max(process.safe_log10 for process in track.processes)
+    return (
+        f"{_compared(gate, track.at_step)} at this step, seen by {track.stratum}: "
+        f"better than {judging.bad} stable, evidence {odds(safe)}"
+    )
+
+
+def because_unproved(gate: Gate, judging: Judging, track: Track, missing: int | None) -> str:
+    """Say what is seen so far and how much is missing."""
+    if gate.kind is GateKind.LATENCY and not track.edges:
+        return f"{gate.name}: still learning from {track.stratum} how fast stable is"
+    more = f"needs about {count(missing)} more canary calls" if missing else "needs more canary calls"
+    return f"{_compared(gate, track.at_step)} so far: {more} to be proved better than {judging.bad} stable"
+
+
+def because_unseen(verdict: Verdict, gate: Gate, tracks: Sequence[Track]) -> str:
+    """Say which silence it is; silence is never health."""
+    strata = ", ".join(track.stratum for track in tracks)
+    if verdict is Verdict.SOURCE_ERROR:
+        trouble = next(track for track in tracks if track.trouble)
+        return f"{gate.name}: {trouble.stratum} cannot be read: {trouble.trouble}"
+    if verdict is Verdict.STALE:
+        return f"{gate.name}: no canary calls for a while ({strata}); what was seen is too old to decide on"
+    return f"{gate.name}: no canary calls seen at this step yet ({strata})"
+
+
+def odds(log10: float) -> str:
+    """Return evidence as people say it: ``240 : 1``."""
+    return f"{count(round(10.0**log10))} : 1" if log10 < 6 else "more than 1 000 000 : 1"
+
+
+def count(number: int | None) -> str:
+    """Return a whole number with thin groups of three: ``1 080``."""
+    return f"{number or 0:,}".replace(",", " ")
+
+
+def _compared(gate: Gate, tally: Tally, why: str = "") -> str:
+    deed = DEEDS[gate.kind]
+    return (
+        f"canary {count(tally.canary_failures)} of {count(tally.canary_calls)} {deed}{why} "
+        f"against {count(tally.stable_failures)} of {count(tally.stable_calls)} on stable"
+    )

@@ -1,0 +1,86 @@
+"""Every error, grouped by what the caller should do about it.
+
+RolloutsError
+├── UsageError            the request or the file is wrong: mend it, then ask again
+│   ├── PolicyError       a policy file is wrong; the text names file, line and column
+│   ├── NotFoundError     no such rollout, agent or version is known here
+│   └── ConflictError     it is not as its author saw it: look again
+├── UnavailableError      something we lean on is away or refuses us: wait, then try again
+│   ├── CloudError        the cloud answered with an error
+│   └── StoreError        the database cannot be reached or written
+├── DriftError            the cloud is not as we last confirmed
+└── LeaseLostError        stop at once: another replica owns this agent now
+"""
+
+from dataclasses import dataclass
+
+
+class RolloutsError(Exception):
+    """The root: its text is one line that says what, why and what to do."""
+
+
+class UsageError(RolloutsError):
+    """The request is wrong as it stands; asking again changes nothing."""
+
+
+class PolicyError(UsageError):
+    """A policy file is wrong; each problem is a line ``file:line:column: what: how to mend``."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class NotFoundError(UsageError):
+    """Nothing of that name is known here."""
+
+
+class ConflictError(UsageError):
+    """The rollout is not as the author of the command saw it."""
+
+
+class UnavailableError(RolloutsError):
+    """Something outside is away or refuses us; the same request may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How the cloud refused: HTTP status, its error code, its text, and the request to name in a ticket."""
+
+    status: int | None  #: None when no answer came at all.
+    code: str | None
+    message: str
+    request_id: str | None = None
+
+
+class CloudError(UnavailableError):
+    """The cloud answered with an error, or did not answer."""
+
+    def __init__(self, operation: str, refusal: Refusal) -> None:
+        status = "no answer" if refusal.status is None else f"HTTP {refusal.status}"
+        code = f" {refusal.code}" if refusal.code else ""
+        ticket = f" (request {refusal.request_id})" if refusal.request_id else ""
+        super().__init__(f"{operation}: {status}{code}: {refusal.message}{ticket}")
+        self.operation = operation
+        self.refusal = refusal
+
+    @property
+    def is_missing(self) -> bool:
+        return self.refusal.status == 404
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the fault is on our side: a refused token, throttling, a lost network."""
+        return self.refusal.status in {None, 401, 403, 429}
+
+
+class StoreError(UnavailableError):
+    """The database cannot be reached or written, or its schema is not ours."""
+
+
+class DriftError(RolloutsError):
+    """The cloud is not as we last confirmed."""
+
+
+class LeaseLostError(RolloutsError):
+    """Stop at once: another replica owns this agent now."""

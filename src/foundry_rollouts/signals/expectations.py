@@ -1,0 +1,54 @@
+"""Say whether an answer to a prompt is what the policy expects."""
+
+import json
+import re
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from foundry_rollouts.core.policy import Expectation
+from foundry_rollouts.ports import Answer
+
+
+def flaw(answer: Answer, expect: Expectation) -> str | None:
+    """Return what is wrong with ``answer`` in a few words; None when it is as expected."""
+    if answer.status != expect.status:
+        return f"HTTP {answer.status}" + (f" {answer.code}" if answer.code else "")
+    body = _parsed(answer.text)
+    if inside := _failure_inside(body):
+        return inside
+    text = text_of(answer.text)
+    if expect.contains is not None and expect.contains not in text:
+        return "expected text missing"
+    if expect.regex is not None and not re.search(expect.regex, text):
+        return "expected pattern missing"
+    if expect.schema is not None and not Draft202012Validator(expect.schema).is_valid(body):
+        return "not of the expected schema"
+    if expect.max_time is not None and answer.latency > expect.max_time:
+        return f"slower than {expect.max_time.total_seconds():g} s"
+    return None
+
+
+def text_of(text: str) -> str:
+    """Return the output text of a Responses answer, or the body as it stands."""
+    body = _parsed(text)
+    if not isinstance(body, dict) or not isinstance(body.get("output"), list):
+        return text
+    contents = [part for item in body["output"] if isinstance(item, dict) for part in item.get("content") or []]
+    return "\n".join(str(part["text"]) for part in contents if isinstance(part, dict) and "text" in part)
+
+
+def _failure_inside(body: Any) -> str | None:
+    """Find the failures that come inside HTTP 200: a response that failed, is incomplete or says nothing."""
+    if not isinstance(body, dict) or body.get("object") != "response":
+        return None
+    if body.get("status") in {"failed", "incomplete", "cancelled"}:
+        return f"response {body['status']}"
+    return "response empty" if not body.get("output") else None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,171 @@
+"""Our own invocations of a session pinned to each version, stable and canary in pairs.
+
+A pair meets the same moment: what troubles both, or is our own trouble, is no evidence against either.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import cycle
+
+from foundry_rollouts.core.measurement import Measurement, Sample, Window
+from foundry_rollouts.core.policy import ProbePlan, Prompt
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.ports import Sessions
+from foundry_rollouts.signals.expectations import flaw
+from foundry_rollouts.signals.tally import Tallies
+
+#: The prefix of every probe session's id, so that everybody can tell them from users' sessions.
+PREFIX = "probe-"
+#: A new sandbox is met from time to time; every call in one would only tell of that one.
+CALLS_PER_SESSION = 20
+#: How long a call may take when the prompt does not say.
+PATIENCE = timedelta(seconds=60)
+#: A version that was not ready yet may take this long before it counts as failing.
+STARTUP_BUDGET = timedelta(minutes=2)
+#: What the network may take beyond a prompt's own limit.
+GRACE = timedelta(seconds=5)
+#: A refused token, a missing right, throttling: our own trouble.
+OURS = {401, 403, 429}
+#: The cloud's words for "not warm yet" (status 424, and a gateway that waited for readiness).
+COLD = {424, 408, 502, 504}
+
+
+@dataclass(slots=True)
+class Arm:
+    """One version's side of the pairs: its open session and how often it was asked."""
+
+    version: str
+    session: str | None = None
+    calls: int = 0
+    opened: int = 0
+    cold_since: datetime | None = None
+    left: list[str] = field(default_factory=list)  #: Sessions to give back, the present one included.
+
+
+@dataclass(slots=True)
+class Watch:
+    """One rollout under probe."""
+
+    rollout: Rollout
+    plan: ProbePlan
+    tallies: Tallies
+    arms: tuple[Arm, ...]
+    nonce: str
+    task: asyncio.Task[None] | None = field(default=None)
+
+
+class ProbeSource:
+    """Asks both versions the policy's prompts, every so often, as long as a rollout is watched."""
+
+    name = "probe"
+
+    def __init__(self, sessions: Sessions, now: Callable[[], datetime]) -> None:
+        self._sessions = sessions
+        self._now = now
+        self._watches: dict[str, Watch] = {}
+
+    async def measure(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
+        """Return the pairs counted since the last call; the first call begins to probe."""
+        plan = rollout.policy.sources.probe
+        if plan is None or rollout.stable is None:
+            return ()
+        if rollout.id not in self._watches:
+            arms = (Arm(rollout.stable), Arm(rollout.canary))
+            nonce = f"{int(self._now().timestamp() * 1000):x}"
+            watch = Watch(rollout, plan, Tallies(("probe",)), arms, nonce)
+            watch.task = asyncio.create_task(self._probe(watch), name=f"probe {rollout.agent}")
+            self._watches[rollout.id] = watch
+        return self._watches[rollout.id].tallies.hand_out(rollout, window)
+
+    async def release(self, rollout: str) -> None:
+        """Stop probing and give the sessions back."""
+        if watch := self._watches.pop(rollout, None):
+            if watch.task:
+                watch.task.cancel()
+                await asyncio.wait([watch.task])
+            await asyncio.gather(*(self._leave(watch, arm) for arm in watch.arms))
+
+    async def close(self) -> None:
+        await asyncio.gather(*(self.release(rollout) for rollout in list(self._watches)))
+
+    async def _probe(self, watch: Watch) -> None:
+        await self._clear(watch)
+        for prompt in cycle(watch.plan.prompts):
+            for _ in range(watch.plan.pairs):
+                await self._pair(watch, prompt)
+            await asyncio.sleep(watch.plan.every.total_seconds())
+
+    async def _clear(self, watch: Watch) -> None:
+        """Give back what an earlier process of ours may have left open."""
+        agent = watch.rollout.agent
+        with suppress(CloudError):
+            async for session in self._sessions.sessions(agent):
+                if session.id.startswith(f"{PREFIX}{watch.rollout.id}-"):
+                    await self._sessions.delete_session(agent, session.id)
+
+    async def _pair(self, watch: Watch, prompt: Prompt) -> None:
+        """Count one call on each version, or neither."""
+        try:
+            samples = await asyncio.gather(*(self._call(watch, arm, prompt) for arm in watch.arms))
+        except CloudError as error:
+            watch.tallies.trouble = str(error)
+            return
+        if all(sample is not None for sample in samples):
+            watch.tallies.trouble = None
+            for arm, sample in zip(watch.arms, samples, strict=True):
+                if sample is not None:
+                    watch.tallies.add("probe", arm.version, sample)
+
+    async def _call(self, watch: Watch, arm: Arm, prompt: Prompt) -> Sample | None:
+        """Return the sample of one call; None while the version warms up. Raises CloudError for our own faults."""
+        timeout = prompt.expect.max_time or PATIENCE
+        try:
+            session = await self._session(watch, arm)
+            async with asyncio.timeout((timeout + GRACE).total_seconds()):
+                answer = await self._sessions.ask(watch.rollout.agent, session, prompt.input, timeout)
+        except TimeoutError:
+            return Sample(cause=f"no answer within {timeout.total_seconds():g} s")
+        except CloudError as error:
+            arm.session = None
+            if error.is_ours:
+                raise
+            return self._failed(arm, error.refusal.status, error.refusal.code)
+        if answer.status in OURS:
+            raise CloudError("probe", Refusal(answer.status, answer.code, "the probe's own call was refused"))
+        if answer.status >= 500 or answer.status in COLD:
+            arm.session = None
+            if prompt.expect.status != answer.status:
+                return self._failed(arm, answer.status, answer.code)
+        arm.cold_since = None
+        return Sample(cause=flaw(answer, prompt.expect), latency=answer.latency)
+
+    def _failed(self, arm: Arm, status: int | None, code: str | None) -> Sample | None:
+        """Count a failed call, unless the version may still be warming up."""
+        if status in COLD:
+            arm.cold_since = arm.cold_since or self._now()
+            if self._now() - arm.cold_since < STARTUP_BUDGET:
+                return None
+        return Sample(cause=" ".join(filter(None, (f"HTTP {status}", code))))
+
+    async def _session(self, watch: Watch, arm: Arm) -> str:
+        """Return the arm's session; a new one after a failure, or when the old one was asked often enough."""
+        if arm.session is not None and arm.calls >= CALLS_PER_SESSION:
+            await self._leave(watch, arm)
+        if arm.session is None:
+            arm.opened, arm.calls = arm.opened + 1, 0
+            wanted = f"{PREFIX}{watch.rollout.id}-{watch.nonce}-{arm.version}-{arm.opened}"
+            arm.session = (await self._sessions.open_session(watch.rollout.agent, arm.version, wanted)).id
+            arm.left.append(arm.session)
+        arm.calls += 1
+        return arm.session
+
+    async def _leave(self, watch: Watch, arm: Arm) -> None:
+        """Give back the sessions of an arm; a session that cannot be given back ends by itself when idle."""
+        arm.session = None
+        while arm.left:
+            with suppress(CloudError):
+                await self._sessions.delete_session(watch.rollout.agent, arm.left.pop())
