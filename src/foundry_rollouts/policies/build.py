@@ -1,0 +1,179 @@
+"""From a policy entry to the core's policy; and what fits the format but makes no sense.
+
+The core refuses nonsense too; here each refusal knows the line it stands on.
+"""
+
+from collections.abc import Iterator
+
+from foundry_rollouts.core.policy import (
+    ApprovalStep,
+    Gate,
+    GateKind,
+    Judging,
+    LogsPlan,
+    Policy,
+    ProbePlan,
+    Prompt,
+    Sources,
+    Step,
+    WeightStep,
+)
+from foundry_rollouts.policies.documents import Location, Problem
+from foundry_rollouts.policies.schema import (
+    GateEntry,
+    JudgeEntry,
+    PolicyEntry,
+    SourcesEntry,
+    StepEntry,
+    WeightEntry,
+)
+
+#: Who is asked when a gate does not say; error-rate asks everyone.
+_NATURAL_SOURCE = {GateKind.LATENCY: "probe", GateKind.LOG_ERRORS: "logs"}
+
+
+def problems_of(entry: PolicyEntry) -> list[Problem]:
+    """Return what makes no sense in ``entry``, in the order of the file format."""
+    return [
+        *_agents(entry),
+        *_steps(entry.steps),
+        *_judge(entry.judge),
+        *_sources(entry.sources),
+        *_gates(entry),
+    ]
+
+
+def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
+    """Return the core's policy; ``prompts`` is None when the policy names no file. Raises UsageError."""
+    judge = entry.judge
+    return Policy(
+        name=entry.name,
+        agents=tuple(entry.agents),
+        steps=tuple(_step(step) for step in entry.steps),
+        trigger=entry.trigger,
+        deadline=entry.deadline,
+        judge=Judging(judge.false_rollback, judge.missed_bad, judge.tolerate, judge.bad),
+        sources=_plans(entry.sources, prompts),
+        gates=tuple(_gate(gate, entry) for gate in _gate_entries(entry)),
+        on_failure=entry.on_failure,
+        on_no_evidence=entry.on_no_evidence,
+        on_drift=entry.on_drift,
+        sessions_on_rollback=entry.sessions_on_rollback,
+    )
+
+
+# what makes no sense
+
+
+def _agents(entry: PolicyEntry) -> Iterator[Problem]:
+    for place, glob in enumerate(entry.agents):
+        if glob in entry.agents[:place]:
+            yield Problem(("agents", place), f"'{glob}' stands here twice: keep one of them")
+
+
+def _steps(steps: list[StepEntry]) -> Iterator[Problem]:
+    reached = last = 0
+    rises = True
+    for place, step in enumerate(steps):
+        if not isinstance(step, WeightEntry):
+            continue
+        if step.weight <= reached:
+            rises = False
+            sentence = f"{step.weight} does not rise above the step before ({reached}): write more than {reached}"
+            yield Problem(("steps", place, "weight"), sentence if reached < 100 else _AFTER_THE_LAST)
+        if step.max is not None and step.max < step.min:
+            yield Problem(("steps", place, "max"), "max is shorter than min: give the step time to bake")
+        reached, last = max(reached, step.weight), place
+    if not reached:
+        yield Problem(("steps",), "there is no weight among the steps: add {weight: 100}")
+    elif rises and reached != 100:
+        yield Problem(
+            ("steps", last, "weight"),
+            f"the last weight is {reached}, a rollout ends at 100: add {{weight: 100}}",
+        )
+
+
+_AFTER_THE_LAST = "the step before reached 100 already: leave this one out"
+
+
+def _judge(judge: JudgeEntry) -> Iterator[Problem]:
+    for key, share in (("false-rollback", judge.false_rollback), ("missed-bad", judge.missed_bad)):
+        if share >= 0.5:
+            yield Problem(("judge", key), f"{share * 100:g}% would be a coin toss: write less than 50%")
+    if judge.bad.ratio < judge.tolerate.ratio or judge.bad.points < judge.tolerate.points:
+        where = ("judge", "bad") if "bad" in judge.model_fields_set else ("judge", "tolerate")
+        what = f"bad ({judge.bad}) lies below tolerate ({judge.tolerate})"
+        yield Problem(where, f"{what}: write a bad that is at least as wide in both numbers")
+
+
+def _sources(sources: SourcesEntry | None) -> Iterator[Problem]:
+    if sources is not None and not sources.model_fields_set:
+        yield Problem(("sources",), "no source is named, nothing could be seen: name probe or logs")
+
+
+def _gates(entry: PolicyEntry) -> Iterator[Problem]:
+    in_use = _names(entry.sources)
+    seen: set[GateKind] = set()
+    for place, gate in enumerate(entry.gates or ()):
+        kinds = _kinds(gate)
+        if len(kinds) != 1:
+            yield Problem(("gates", place), "a gate has one name: write each as an item, - error-rate: {}")
+            continue
+        kind, key = kinds[0], ("gates", place, kinds[0].value)
+        if kind in seen:
+            yield Problem(key, f"{kind} stands here twice: put their sources into one", is_about_key=True)
+        seen.add(kind)
+        yield from _gate_sources(_asked(kind, gate, in_use), in_use, key)
+
+
+def _gate_sources(asked: tuple[str, ...], in_use: tuple[str, ...], key: Location) -> Iterator[Problem]:
+    for name in asked:
+        if name not in in_use:
+            known = " or ".join(in_use) or "none"
+            sentence = f"the source {name} is not in use: add {name} to sources, or ask {known}"
+            yield Problem((*key, "sources"), sentence)
+
+
+# in the core's words
+
+
+def _step(entry: StepEntry) -> Step:
+    return WeightStep(entry.weight, entry.min, entry.max) if isinstance(entry, WeightEntry) else ApprovalStep()
+
+
+def _plans(sources: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> Sources:
+    if sources is None:
+        return Sources()
+    probe, logs = sources.probe, sources.logs
+    asked = {} if prompts is None else {"prompts": prompts}
+    return Sources(
+        probe=ProbePlan(every=probe.every, pairs=probe.pairs, **asked) if probe else None,
+        logs=LogsPlan(logs.sessions) if logs else None,
+    )
+
+
+def _names(sources: SourcesEntry | None) -> tuple[str, ...]:
+    if sources is None:
+        return ("probe", "logs")
+    return tuple(name for name in ("probe", "logs") if getattr(sources, name) is not None)
+
+
+def _gate_entries(entry: PolicyEntry) -> list[GateEntry]:
+    return entry.gates if entry.gates is not None else [GateEntry.model_validate({"error-rate": {}})]
+
+
+def _kinds(gate: GateEntry) -> list[GateKind]:
+    return [kind for kind in GateKind if getattr(gate, kind.replace("-", "_")) is not None]
+
+
+def _asked(kind: GateKind, gate: GateEntry, in_use: tuple[str, ...]) -> tuple[str, ...]:
+    body = getattr(gate, kind.replace("-", "_"))
+    if body.sources is not None:
+        return tuple(dict.fromkeys(body.sources))
+    return (_NATURAL_SOURCE[kind],) if kind in _NATURAL_SOURCE else in_use
+
+
+def _gate(gate: GateEntry, entry: PolicyEntry) -> Gate:
+    (kind,) = _kinds(gate)
+    body = getattr(gate, kind.replace("-", "_"))
+    return Gate(kind, _asked(kind, gate, _names(entry.sources)), body.max, body.on_failure)

@@ -1,0 +1,105 @@
+"""The policies in force: a file or folder that is read again when it changes.
+
+Law: a broken file never replaces a good one. Each file is held against its own last good content; when the
+files contradict each other, the set as it was stays in force. What is wrong is remembered in ``problems``.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from watchfiles import Change, awatch
+
+from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.errors import NotFoundError, PolicyError, UsageError
+from foundry_rollouts.policies.load import SUFFIXES, FileRead, Written, clashes, read
+
+
+class PolicyFolder:
+    """The policies of a file or folder; satisfies ``ports.Policies``."""
+
+    def __init__(self, path: Path) -> None:
+        """Read ``path``. Raises PolicyError with every problem when it is not all good."""
+        self.path = path
+        self._good: dict[Path, tuple[Written, ...]] = {}
+        self._problems: tuple[str, ...] = ()
+        self._prompts: frozenset[Path] = frozenset()
+        self.reload()
+        if self._problems:
+            raise PolicyError(self._problems)
+
+    @property
+    def problems(self) -> Sequence[str]:
+        return self._problems
+
+    def all(self) -> Sequence[Policy]:
+        return tuple(each.policy for written in self._good.values() for each in written)
+
+    def named(self, name: str) -> Policy:
+        """Return the policy called ``name``. Raises NotFoundError."""
+        for policy in self.all():
+            if policy.name == name:
+                return policy
+        known = ", ".join(sorted(policy.name for policy in self.all())) or "none"
+        raise NotFoundError(f"there is no policy named {name}: known are {known}")
+
+    def policy_for(self, agent: str) -> Policy | None:
+        """Return the policy that names ``agent`` most exactly, or None. Raises UsageError on a tie."""
+        matches = [(exactness, policy) for policy in self.all() if (exactness := policy.matches(agent)) is not None]
+        if not matches:
+            return None
+        most = max(exactness for exactness, _ in matches)
+        first, *others = [policy for exactness, policy in matches if exactness == most]
+        if others:
+            names = " and ".join(policy.name for policy in (first, *others))
+            raise UsageError(f"policies {names} name the agent {agent} equally: name it in full in one of them")
+        return first
+
+    def reload(self) -> bool:
+        """Read again; return whether the policies in force, or the problems, are others than before."""
+        before = self.all(), self._problems
+        files = read(self.path)
+        good = {file.path: self._newest_good(file) for file in files} if self.path.exists() else self._good
+        problems = [line for file in files for line in file.problems]
+        contradictions = clashes(each for written in good.values() for each in written)
+        if not contradictions:
+            self._good = good
+        self._problems = (*problems, *contradictions)
+        self._prompts = frozenset(named for file in files for named in file.prompts) or self._prompts
+        return (self.all(), self._problems) != before
+
+    def _newest_good(self, file: FileRead) -> tuple[Written, ...]:
+        return self._good.get(file.path, ()) if file.problems else file.written
+
+    async def watch(self, stop: asyncio.Event, on_reload: Callable[[], None] = lambda: None) -> None:
+        """Reload after every change of the files, until ``stop`` is set; call ``on_reload`` when it tells."""
+        while not stop.is_set():
+            if self.reload():
+                on_reload()
+            folders = self._folders()
+            async for changes in awatch(
+                *folders.values(),
+                watch_filter=self._matters,
+                stop_event=stop,
+                recursive=False,
+                yield_on_timeout=True,
+                rust_timeout=5000,
+            ):
+                if changes and self.reload():
+                    on_reload()
+                # A folder that was replaced as a whole tells nothing of itself: its number has changed.
+                if self._folders() != folders:
+                    break
+
+    def _folders(self) -> dict[int, Path]:
+        """Return the folders, by file number, in which a replaced file or a swapped symlink shows."""
+        home = self.path if self.path.is_dir() else self.path.parent
+        nearest = next(folder for folder in (home, *home.absolute().parents) if folder.is_dir())
+        folders = {nearest, *(prompts.parent for prompts in self._prompts if prompts.parent.is_dir())}
+        return {folder.stat().st_ino: folder for folder in folders}
+
+    def _matters(self, _change: Change, changed: str) -> bool:
+        """Tell files of ours, and the ``..data`` link of a mounted ConfigMap, from what else lies there."""
+        path = Path(changed)
+        ours = {self.path.name, *(prompts.name for prompts in self._prompts)}
+        return path.suffix in SUFFIXES or path.name in ours or path.name.startswith("..")

@@ -1,0 +1,156 @@
+"""Reading policies once: a file or a folder in, policies and every problem out.
+
+Nothing here raises for a wrong file; a caller that wants all or nothing asks ``policies_in``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foundry_rollouts.core.policy import Policy, Prompt
+from foundry_rollouts.errors import PolicyError, UsageError
+from foundry_rollouts.policies.build import policy_of, problems_of
+from foundry_rollouts.policies.documents import BrokenYamlError, Document, Problem, read_documents, shown
+from foundry_rollouts.policies.prompts import PromptList, prompts_of, repeated_names
+from foundry_rollouts.policies.report import check
+from foundry_rollouts.policies.schema import PolicyEntry
+
+SUFFIXES = frozenset({".yaml", ".yml"})
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One policy and the document it stands in."""
+
+    policy: Policy
+    document: Document
+
+    def line(self, problem: Problem) -> str:
+        return self.document.line(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """What one file holds; ``prompts`` are the files that its policies name."""
+
+    path: Path
+    written: tuple[Written, ...] = ()
+    problems: tuple[str, ...] = ()
+    prompts: tuple[Path, ...] = ()
+
+
+def policies_in(path: Path) -> tuple[Policy, ...]:
+    """Return the policies of a file or folder. Raises PolicyError with every problem when there is one."""
+    files = read(path)
+    written = [each for file in files for each in file.written]
+    problems = [line for file in files for line in file.problems] + clashes(written)
+    if problems:
+        raise PolicyError(tuple(problems))
+    return tuple(each.policy for each in written)
+
+
+def read(path: Path) -> tuple[FileRead, ...]:
+    """Read the file, or each YAML file of the folder that no policy names as its prompts."""
+    if path.is_dir():
+        try:
+            paths = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        except OSError as error:
+            return (FileRead(path, problems=(f"{path}:1:1: cannot be read, {error.strerror}: allow it",)),)
+        files = tuple(read_file(file) for file in paths)
+        prompts = {named.resolve() for file in files for named in file.prompts}
+        return tuple(file for file in files if file.path.resolve() not in prompts)
+    return (read_file(path),)
+
+
+def read_file(path: Path) -> FileRead:
+    """Read the policies of one file."""
+    file = str(path)
+    try:
+        documents = read_documents(path, file)
+    except BrokenYamlError as error:
+        return FileRead(path, problems=(str(error),))
+    if not documents:
+        return FileRead(path, problems=(f"{file}:1:1: the file holds no policy: write name, agents and steps",))
+    parts = [_read_policy(document, path) for document in documents]
+    return FileRead(
+        path,
+        written=tuple(written for part in parts for written in part.written),
+        problems=tuple(line for part in parts for line in part.problems),
+        prompts=tuple(named for part in parts for named in part.prompts),
+    )
+
+
+def clashes(written: Iterable[Written]) -> list[str]:
+    """Return a line for each name that two policies have, and each glob that two policies name."""
+    problems: list[str] = []
+    names: dict[str, Written] = {}
+    globs: dict[str, Written] = {}
+    for each in written:
+        first = names.setdefault(each.policy.name, each)
+        if first is not each:
+            sentence = f"'{each.policy.name}' is the name of the policy in {_place(first)}: choose another"
+            problems.append(each.line(Problem(("name",), sentence)))
+        for place, glob in enumerate(each.policy.agents):
+            first = globs.setdefault(glob, each)
+            if first is not each:
+                owner = f"'{glob}' ties with policy {first.policy.name} in {_place(first)}"
+                problems.append(each.line(Problem(("agents", place), f"{owner}: leave it to one of them")))
+    return problems
+
+
+def _place(written: Written) -> str:
+    line, _ = written.document.place(())
+    return f"{written.document.file}:{line}"
+
+
+def _read_policy(document: Document, path: Path) -> FileRead:
+    if not isinstance(document.content, dict):
+        what = f"{shown(document.content)} stands where a policy belongs"
+        return FileRead(path, problems=(document.line(Problem((), f"{what}: write name, agents and steps")),))
+    entry, problems = check(PolicyEntry, document)
+    if entry is None:
+        return FileRead(path, problems=_lines(document, problems))
+    named = _prompts_path(entry, path)
+    problems = problems_of(entry)
+    prompts: tuple[Prompt, ...] | None = None
+    lines: tuple[str, ...] = ()
+    if named and named.is_file():
+        prompts, lines = _read_prompts(named)
+    elif named:
+        problems.append(Problem(("sources", "probe", "prompts"), f"there is no file {named}: {_HOW}"))
+    lines = (*_lines(document, problems), *lines)
+    files = (named,) if named else ()
+    if lines:
+        return FileRead(path, problems=lines, prompts=files)
+    try:
+        return FileRead(path, written=(Written(policy_of(entry, prompts), document),), prompts=files)
+    except UsageError as error:
+        # The core is the last word; a refusal that has no place of its own here points at the whole policy.
+        return FileRead(path, problems=(document.line(Problem((), str(error))),), prompts=files)
+
+
+def _lines(document: Document, problems: Sequence[Problem]) -> tuple[str, ...]:
+    placed = sorted(problems, key=lambda each: document.place(each.where, is_about_key=each.is_about_key))
+    return tuple(document.line(problem) for problem in placed)
+
+
+def _prompts_path(entry: PolicyEntry, path: Path) -> Path | None:
+    probe = entry.sources.probe if entry.sources else None
+    return path.parent / probe.prompts if probe and probe.prompts else None
+
+
+_HOW = "write it, or mend the path, which starts at the policy's folder"
+
+
+def _read_prompts(path: Path) -> tuple[tuple[Prompt, ...] | None, tuple[str, ...]]:
+    file = str(path)
+    try:
+        documents = read_documents(path, file)
+    except BrokenYamlError as error:
+        return None, (str(error),)
+    if len(documents) != 1:
+        return None, (f"{file}:1:1: the file holds {len(documents)} lists of prompts: write one",)
+    entries, problems = check(PromptList, documents[0])
+    if entries is None:
+        return None, _lines(documents[0], problems)
+    return prompts_of(entries), tuple(repeated_names(entries, documents[0]))

@@ -1,0 +1,203 @@
+"""The policy file: every key, what it means, and what it is when it is left out.
+
+These models are the format and nothing else: editors complete from the JSON schema they export, ``build.py``
+turns them into the core's policy and refuses what fits the format but makes no sense. ``None`` means that the key was
+left out; a key without a value is refused (``report.py``), for nobody can tell what it means.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictInt, StringConstraints, Tag
+
+from foundry_rollouts.core.policy import Margin, OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback, Trigger
+from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, wrong
+
+SourceName = Literal["probe", "logs"]
+NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+$"
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Glob = Annotated[str, StringConstraints(pattern=GLOB_PATTERN)]
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+STRICT = ConfigDict(extra="forbid", frozen=True, alias_generator=_dashed)
+
+
+class WeightEntry(BaseModel):
+    """A share of the traffic, how long it bakes at least, and by when it must be proved."""
+
+    model_config = STRICT
+
+    weight: StrictInt = Field(ge=1, le=100, description="Percent of new sessions that meet the canary.")
+    min: Duration = Field(
+        default=timedelta(0),
+        description="The step never takes less time than this.",
+        json_schema_extra={"default": "0s"},
+    )
+    max: PositiveDuration | None = Field(
+        default=None, description="Without proof by then, on-no-evidence decides. Left out: no limit."
+    )
+
+
+class Nothing(BaseModel):
+    """An empty mapping, written {}."""
+
+    model_config = STRICT
+
+
+class ApprovalEntry(BaseModel):
+    """A wait for a person, at the weight reached so far."""
+
+    model_config = STRICT
+
+    approval: Nothing = Field(description="Write {}. The rollout goes on after `foundry-rollouts rollout approve`.")
+
+
+def _kind_of_step(entry: Any) -> str:
+    return "<approval>" if isinstance(entry, dict) and "approval" in entry else "<weight>"
+
+
+StepEntry = Annotated[
+    Annotated[WeightEntry, Tag("<weight>")] | Annotated[ApprovalEntry, Tag("<approval>")],
+    Discriminator(_kind_of_step),
+]
+
+
+def _refuse_auto(steps: Any) -> Any:
+    if isinstance(steps, dict) and "auto" in steps:
+        raise wrong("automatic steps are not known in this release: list the weights, as [{weight: 10}, ...]")
+    return steps
+
+
+class JudgeEntry(BaseModel):
+    """How sure the judge must be, and of what."""
+
+    model_config = STRICT
+
+    false_rollback: Percent = Field(
+        default=0.01,
+        description="Of releases within tolerance, how many may ever be rolled back. Less than 50%.",
+        json_schema_extra={"default": "1%"},
+    )
+    missed_bad: Percent = Field(
+        default=0.05,
+        description="Of bad releases, how many may pass a step as proved. Less than 50%.",
+        json_schema_extra={"default": "5%"},
+    )
+    tolerate: MarginText = Field(
+        default=Margin(1.2),
+        description="How much worse than stable is not worth a rollback.",
+        json_schema_extra={"default": "1.2x"},
+    )
+    bad: MarginText = Field(
+        default=Margin(1.5, 0.005),
+        description="Advancing means: proved better than this.",
+        json_schema_extra={"default": "1.5x + 0.5pp"},
+    )
+
+
+class ProbeEntry(BaseModel):
+    """Our own calls, in pairs: one on stable, one on the canary."""
+
+    model_config = STRICT
+
+    prompts: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A YAML list of prompts, relative to this file. Left out: one harmless question.",
+        examples=["prompts/support.yaml"],
+    )
+    every: PositiveDuration = Field(
+        default=timedelta(seconds=10), description="How often.", json_schema_extra={"default": "10s"}
+    )
+    pairs: StrictInt = Field(default=1, ge=1, le=100, description="How many pairs of calls each time.")
+
+
+class LogsEntry(BaseModel):
+    """The log streams of live sessions."""
+
+    model_config = STRICT
+
+    sessions: StrictInt = Field(default=50, ge=1, le=1000, description="Live sessions followed per version.")
+
+
+class SourcesEntry(BaseModel):
+    """Where measurements come from; a source that is not named here is off."""
+
+    model_config = STRICT
+
+    probe: ProbeEntry | None = None
+    logs: LogsEntry | None = None
+
+
+class GateBody(BaseModel):
+    """What a gate asks."""
+
+    model_config = STRICT
+
+    sources: list[SourceName] | None = Field(
+        default=None,
+        min_length=1,
+        description="Who is asked. Left out: every source in use (latency: probe; log-errors: logs).",
+    )
+    max: Percent | None = Field(
+        default=None, description="A ceiling in absolute terms: a canary above it gets no tolerance."
+    )
+    on_failure: OnFailure | None = Field(default=None, description="Left out: what the policy says.")
+
+
+class GateEntry(BaseModel):
+    """One thing that must not get worse."""
+
+    model_config = ConfigDict(**STRICT, json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    error_rate: GateBody | None = Field(default=None, description="Calls that failed.")
+    latency: GateBody | None = Field(default=None, description="Calls that were slow.")
+    log_errors: GateBody | None = Field(default=None, description="Calls that wrote an error to the log.")
+
+
+class PolicyEntry(BaseModel):
+    """A rollout policy for hosted agents: the steps, what is watched, and what harm leads to."""
+
+    model_config = ConfigDict(**STRICT, title="foundry-rollouts policy")
+
+    name: Name = Field(description="How history and metrics call this policy.", examples=["support-agent"])
+    agents: list[Glob] = Field(
+        min_length=1,
+        description="Globs on agent names. The most exact match wins; a tie is an error.",
+        examples=[["support-*"]],
+    )
+    steps: Annotated[list[StepEntry], BeforeValidator(_refuse_auto)] = Field(
+        min_length=1,
+        description="Weights that rise to 100, with approvals between them where a person is to decide.",
+        examples=[[{"weight": 10, "min": "1m", "max": "10m"}, {"approval": {}}, {"weight": 100, "min": "30m"}]],
+    )
+    trigger: Trigger = Field(default=Trigger.NEW_VERSION, description="What starts a rollout.")
+    deadline: PositiveDuration = Field(
+        default=timedelta(hours=6),
+        description="For the whole rollout.",
+        json_schema_extra={"default": "6h"},
+    )
+    judge: JudgeEntry = Field(default_factory=JudgeEntry, description="How sure the judge must be, and of what.")
+    sources: SourcesEntry | None = Field(
+        default=None,
+        description="Where measurements come from. Left out: probe and logs, with their defaults.",
+    )
+    gates: list[GateEntry] | None = Field(
+        default=None, min_length=1, description="Left out: error-rate, asked of every source in use."
+    )
+    on_failure: OnFailure = Field(default=OnFailure.ROLLBACK, description="What harm leads to.")
+    on_no_evidence: OnNoEvidence = Field(
+        default=OnNoEvidence.HOLD,
+        description="What a step leads to that is not proved by its max. Never a blind advance.",
+    )
+    on_drift: OnDrift = Field(default=OnDrift.PAUSE, description="What a routing leads to that somebody else changed.")
+    sessions_on_rollback: SessionsOnRollback = Field(
+        default=SessionsOnRollback.KEEP,
+        description="What happens to live sessions of a canary that is rolled back.",
+    )
