@@ -1,0 +1,40 @@
+"""Commands to a rollout that has not ended: what may be asked when, told in sentences where it may not."""
+
+from foundry_rollouts.core.command import Command, Verb
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.errors import ConflictError
+from foundry_rollouts.ports import Store
+
+
+async def command(store: Store, asked: Command) -> Rollout:
+    """Hand ``asked`` to the next tick and return the rollout, whose generation has grown.
+
+    Raises NotFoundError for an unknown rollout, ConflictError when the phase makes no sense of it or somebody
+    else was quicker. The same idempotency key again changes nothing.
+    """
+    rollout = await store.rollout(asked.rollout)
+    # A command with an older generation is the repetition of one that was accepted, or it comes too late: the
+    # store tells which. One with the present generation is new, and its author saw the phase that we see.
+    if asked.generation == rollout.generation and (refusal := refusal_of(rollout, asked.verb)):
+        raise ConflictError(f"rollout {rollout.id} {refusal}")
+    return await store.accept(asked)
+
+
+def refusal_of(rollout: Rollout, verb: Verb) -> str | None:
+    """Say why ``verb`` makes no sense for ``rollout`` as it stands; None when it does."""
+    phase = rollout.phase
+    if phase.is_final:
+        return f"has ended: it is {phase.value}; start or retry begins a new one"
+    match verb, phase:
+        case Verb.PAUSE, Phase.PAUSED:
+            return "is paused already"
+        case Verb.RESUME, Phase.PENDING | Phase.PROGRESSING:
+            return f"is {phase.value}, not paused: there is nothing to resume"
+        case Verb.APPROVE, Phase.PAUSED:
+            return "is paused: resume it, then approve"
+        case Verb.APPROVE, _ if not rollout.waits_for_approval:
+            return "waits for no approval now"
+        case Verb.PROMOTE, Phase.PENDING:
+            return "is pending: its canary takes no traffic yet, so there is nothing to promote"
+        case _:
+            return None

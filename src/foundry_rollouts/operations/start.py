@@ -1,0 +1,148 @@
+"""Starting a rollout, and trying a canary again after its rollout ended badly."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import LATEST, routing_of
+from foundry_rollouts.errors import ConflictError, NotFoundError, UsageError
+from foundry_rollouts.ports import AgentKnown, Event, Policies, Store
+
+#: The ends after which a canary may be tried again.
+RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A request for a rollout that will have the id ``id``. Without ``policy`` the agent's own one is taken."""
+
+    id: str
+    agent: str
+    version: str
+    author: str
+    policy: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A request to try the canary of the ended ``rollout`` again, in a new rollout with the id ``id``."""
+
+    id: str
+    rollout: str
+    generation: int
+    author: str
+    reason: str | None = None
+
+
+async def start(store: Store, policies: Policies, wanted: Start, now: datetime) -> Rollout:
+    """Create a rollout, or return the one that tries this version already; it waits for others of the agent.
+
+    Raises NotFoundError for an agent or policy that nobody knows, UsageError for an agent without a policy,
+    ConflictError when the version is the stable one or on trial under another policy, or when the idempotency
+    key belongs to another request.
+    """
+    agent = await _agent(store, wanted.agent)
+    policy = _policy(policies, wanted)
+    _refuse_version(agent, wanted.version)
+    on_trial = [r for r in await store.unfinished(wanted.agent) if r.canary == wanted.version]
+    if on_trial:
+        return _same(on_trial[0], wanted)
+    because = f"{wanted.author} asked for version {wanted.version}"
+    rollout = _rollout(wanted, agent, policy, because, now)
+    return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
+
+
+async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
+    """Create a rollout of the same canary under the same policy. Asked twice, it is created once.
+
+    Raises NotFoundError for an unknown rollout or a lost agent, ConflictError for a stale generation, for a
+    rollout that has not ended or ended well, and for a canary that became the stable version since.
+    """
+    ended = await store.rollout(wanted.rollout)
+    if ended.phase not in RETRIABLE:
+        raise ConflictError(
+            f"rollout {ended.id} is {ended.phase.value}: only one that was rolled back, failed, disabled or "
+            "superseded can be tried again"
+        )
+    if wanted.generation != ended.generation:
+        raise ConflictError(
+            f"rollout {ended.id} is at generation {ended.generation}, not {wanted.generation}: look again"
+        )
+    agent = await _agent(store, ended.agent)
+    _refuse_version(agent, ended.canary)
+    because = f"{wanted.author} asked to try again after {ended.id}" + (f": {wanted.reason}" if wanted.reason else "")
+    asked = Start(wanted.id, ended.agent, ended.canary, wanted.author)
+    rollout = _rollout(asked, agent, ended.policy, because, now)
+    # The ended rollout is its own key: two people who ask at once, or one who asks twice, get one rollout.
+    again = await store.create(rollout, _creation(rollout), f"retry {ended.id}")
+    if again.phase.is_final:
+        raise ConflictError(
+            f"rollout {ended.id} was tried again already as {again.id}, which is {again.phase.value}: retry that one"
+        )
+    return again
+
+
+async def _agent(store: Store, name: str) -> AgentKnown:
+    known = next((agent for agent in await store.agents() if agent.name == name), None)
+    if known is None:
+        raise NotFoundError(f"agent {name!r} is not known: discovery has not seen it in this project (yet)")
+    if known.is_gone:
+        raise NotFoundError(f"agent {name!r} is gone: the cloud shows it no more")
+    return known
+
+
+def _policy(policies: Policies, wanted: Start) -> Policy:
+    if wanted.policy is not None:
+        return policies.named(wanted.policy)
+    policy = policies.policy_for(wanted.agent)
+    if policy is None:
+        raise UsageError(f"no policy names agent {wanted.agent!r}: add it to one, or name a policy")
+    return policy
+
+
+def _refuse_version(agent: AgentKnown, version: str) -> None:
+    if version == LATEST:
+        raise UsageError(f"{LATEST} moves by itself: name one version")
+    if version == agent.stable:
+        raise ConflictError(f"version {version} is the stable version of {agent.name} already")
+
+
+def _same(on_trial: Rollout, wanted: Start) -> Rollout:
+    """A version on trial needs no second trial: whoever asks follows the one there is."""
+    if wanted.policy is not None and wanted.policy != on_trial.policy.name:
+        raise ConflictError(
+            f"version {wanted.version} is on trial under policy {on_trial.policy.name} already, "
+            f"see rollout {on_trial.id}: abort that one first"
+        )
+    return on_trial
+
+
+def _rollout(wanted: Start, agent: AgentKnown, policy: Policy, because: str, now: datetime) -> Rollout:
+    return Rollout(
+        id=wanted.id,
+        agent=wanted.agent,
+        canary=wanted.version,
+        stable=agent.stable,
+        policy=policy,
+        created_at=now,
+        because=because,
+        waiting_for="the controller to begin",
+        author=wanted.author,
+        events=1,
+    )
+
+
+def _creation(rollout: Rollout) -> Event:
+    return Event(
+        id=f"{rollout.id}:{rollout.events}",
+        at=rollout.created_at,
+        kind="rollout.created",
+        agent=rollout.agent,
+        because=rollout.because,
+        rollout=rollout.id,
+        step=rollout.step,
+        weights=dict(routing_of(rollout).weights),
+        author=rollout.author,
+    )

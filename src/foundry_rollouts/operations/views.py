@@ -1,0 +1,265 @@
+"""How rollouts, agents, policies and measurements are shown to people and programs. Times in seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from foundry_rollouts.core.measurement import Counts, Measurement, quantile, seconds_of
+from foundry_rollouts.core.policy import Policy, Step, WeightStep
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import Routing, routing_of
+from foundry_rollouts.ports import AgentKnown
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What is left, pauses left out: of the bake time, of the step's ``max``, of the rollout's deadline."""
+
+    step_seconds: float
+    limit_seconds: float | None  #: None: the step has no ``max``.
+    deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutView:
+    """One rollout as it stands."""
+
+    id: str
+    agent: str
+    canary: str
+    stable: str | None
+    phase: Phase
+    step: int  #: From 1; 0 before the first.
+    steps: int
+    weights: Mapping[str, int]  #: Version to percent of new sessions, as the rollout calls for.
+    generation: int
+    because: str
+    waiting_for: str | None
+    verdict: str | None
+    policy: str
+    author: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    remaining: Remaining | None  #: None before the first step and after the end.
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingView:
+    """The weights of an endpoint as last seen."""
+
+    weights: Mapping[str, int]
+    is_open: bool
+    is_pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """One version of an agent that matters now."""
+
+    version: str
+    weight: int
+    is_stable: bool
+    status: str | None  #: Known of the latest version only.
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """One agent with its routing, its versions, its policy and the rollout in hand."""
+
+    name: str
+    stable: str | None
+    latest: str | None
+    latest_status: str | None
+    routing: RoutingView | None
+    versions: tuple[VersionView, ...]
+    policy: str | None
+    rollout: RolloutView | None
+    queued: int  #: Rollouts that wait for the one in hand.
+    seen_at: datetime | None
+    is_gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """A weight with its times, or an approval (then the weight is the one reached so far)."""
+
+    weight: int
+    approval: bool
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateView:
+    """One gate of a policy; ``max`` is a fraction."""
+
+    name: str
+    sources: tuple[str, ...]
+    max: float | None
+    on_failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """One policy in force."""
+
+    name: str
+    agents: tuple[str, ...]
+    trigger: str
+    steps: tuple[StepView, ...]
+    deadline_seconds: float
+    gates: tuple[GateView, ...]
+    sources: tuple[str, ...]
+    on_failure: str
+    on_no_evidence: str
+    on_drift: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountsView:
+    """What one version did in one window; latencies in seconds, None when none was measured."""
+
+    calls: int
+    failures: int
+    log_errors: int
+    causes: Mapping[str, int]
+    median_seconds: float | None
+    p95_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementView:
+    """What one source counted in the half-open span ``[start, end)``."""
+
+    source: str
+    start: datetime
+    end: datetime
+    stable: CountsView
+    canary: CountsView
+    trouble: str | None
+
+
+def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
+    """Show ``rollout`` as it stands at ``now``."""
+    return RolloutView(
+        id=rollout.id,
+        agent=rollout.agent,
+        canary=rollout.canary,
+        stable=rollout.stable,
+        phase=rollout.phase,
+        step=rollout.step,
+        steps=len(rollout.policy.steps),
+        weights=dict(routing_of(rollout).weights),
+        generation=rollout.generation,
+        because=rollout.because,
+        waiting_for=rollout.waiting_for,
+        verdict=rollout.verdict,
+        policy=rollout.policy.name,
+        author=rollout.author,
+        created_at=rollout.created_at,
+        started_at=rollout.started_at,
+        ended_at=rollout.ended_at,
+        remaining=_remaining(rollout, now),
+    )
+
+
+def agent_view(agent: AgentKnown, unfinished: tuple[Rollout, ...], now: datetime) -> AgentView:
+    """Show ``agent`` with the rollout in hand, which is the one that moves, else the oldest that waits."""
+    in_hand = min(unfinished, key=lambda r: (r.phase is Phase.PENDING, r.id), default=None)
+    return AgentView(
+        name=agent.name,
+        stable=agent.stable,
+        latest=agent.latest,
+        latest_status=agent.latest_status,
+        routing=_routing_view(agent.routing) if agent.routing else None,
+        versions=_versions(agent, in_hand),
+        policy=agent.policy,
+        rollout=rollout_view(in_hand, now) if in_hand else None,
+        queued=max(len(unfinished) - 1, 0),
+        seen_at=agent.seen_at,
+        is_gone=agent.is_gone,
+    )
+
+
+def policy_view(policy: Policy) -> PolicyView:
+    """Show ``policy``; the prompts of its probe are left out."""
+    return PolicyView(
+        name=policy.name,
+        agents=policy.agents,
+        trigger=policy.trigger.value,
+        steps=tuple(_step_view(step, policy.weight_at(at)) for at, step in enumerate(policy.steps, start=1)),
+        deadline_seconds=policy.deadline.total_seconds(),
+        gates=tuple(GateView(gate.name, gate.sources, gate.max, gate.on_failure) for gate in policy.gates),
+        sources=policy.sources.names,
+        on_failure=policy.on_failure.value,
+        on_no_evidence=policy.on_no_evidence.value,
+        on_drift=policy.on_drift.value,
+    )
+
+
+def measurement_view(measurement: Measurement) -> MeasurementView:
+    """Show ``measurement`` with its latencies as numbers people know."""
+    return MeasurementView(
+        source=measurement.source,
+        start=measurement.window.start,
+        end=measurement.window.end,
+        stable=_counts_view(measurement.stable),
+        canary=_counts_view(measurement.canary),
+        trouble=measurement.trouble,
+    )
+
+
+def _remaining(rollout: Rollout, now: datetime) -> Remaining | None:
+    step = rollout.present_step
+    if step is None or rollout.phase.is_final:
+        return None
+    least, most = (step.min, step.max) if isinstance(step, WeightStep) else (timedelta(0), None)
+    age = rollout.step_age(now)
+    return Remaining(
+        step_seconds=_left(least, age),
+        limit_seconds=None if most is None else _left(most, age),
+        deadline_seconds=_left(rollout.policy.deadline, rollout.age(now)),
+    )
+
+
+def _left(whole: timedelta, gone: timedelta) -> float:
+    return round(max((whole - gone).total_seconds(), 0.0), 1)
+
+
+def _routing_view(routing: Routing) -> RoutingView:
+    return RoutingView(dict(routing.weights), routing.is_open, routing.is_pinned)
+
+
+def _versions(agent: AgentKnown, rollout: Rollout | None) -> tuple[VersionView, ...]:
+    weights = dict(agent.routing.weights) if agent.routing else {}
+    canary = rollout.canary if rollout else None
+    names = dict.fromkeys(v for v in (agent.stable, canary, agent.latest, *weights) if v)
+    return tuple(
+        VersionView(
+            version=name,
+            weight=weights.get(name, 0),
+            is_stable=name == agent.stable,
+            status=agent.latest_status if name == agent.latest else None,
+        )
+        for name in names
+    )
+
+
+def _step_view(step: Step, weight: int) -> StepView:
+    if not isinstance(step, WeightStep):
+        return StepView(weight=weight, approval=True)
+    most = None if step.max is None else step.max.total_seconds()
+    return StepView(weight=weight, approval=False, min_seconds=step.min.total_seconds(), max_seconds=most)
+
+
+def _counts_view(counts: Counts) -> CountsView:
+    median, p95 = (quantile(counts.latencies, share) for share in (0.5, 0.95))
+    return CountsView(
+        calls=counts.calls,
+        failures=counts.failures,
+        log_errors=counts.log_errors,
+        causes=dict(counts.causes),
+        median_seconds=None if median is None else round(seconds_of(median), 3),
+        p95_seconds=None if p95 is None else round(seconds_of(p95), 3),
+    )

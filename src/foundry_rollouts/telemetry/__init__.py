@@ -1,0 +1,6 @@
+"""What the controller tells of itself: log lines (``logs``) and metrics (``metrics``); open to every room."""
+
+from foundry_rollouts.telemetry.logs import LogFormat, configure_logging
+from foundry_rollouts.telemetry.metrics import Metrics
+
+__all__ = ["LogFormat", "Metrics", "configure_logging"]

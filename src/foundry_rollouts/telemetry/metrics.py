@@ -1,0 +1,234 @@
+"""Every metric of the controller, by name.
+
+No session, request or rollout id is ever a label, and series of what is over go away.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+from foundry_rollouts.core.analysis import Analysis, Verdict
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import Routing
+
+#: How long the series of a finished rollout stay, so that a last scrape sees how it ended.
+AFTERLIFE = timedelta(minutes=10)
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+DURATIONS = (MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 3 * DAY)
+LAGS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+Labels = tuple[str, ...]
+
+
+class _Series:
+    """The series of one gauge, kept apart by agent, so that those which no longer hold can be taken away."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._held: dict[str, set[Labels]] = {}
+
+    def replace(self, agent: str, values: Mapping[Labels, float]) -> None:
+        """Let ``agent`` have just these series; keys are the labels behind the agent's."""
+        for labels in self._held.get(agent, set()) - values.keys():
+            self._gauge.remove(agent, *labels)
+        for labels, value in values.items():
+            self._gauge.labels(agent, *labels).set(value)
+        if values:
+            self._held[agent] = set(values)
+        else:
+            self._held.pop(agent, None)
+
+
+class Metrics:
+    """Every metric of the controller, in a registry of its own. Times arrive as arguments."""
+
+    def __init__(self, version: str | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self._shown: dict[str, str] = {}  # agent to the id of the rollout whose series it has
+        self._leaving: dict[str, datetime] = {}  # agent to the time when those series go away
+        self._decided: dict[str, set[str]] = {}  # agent to the decisions that were counted
+        self._build_rollout_metrics()
+        self._build_own_metrics()
+        self._gauge("build_info", "Always 1; the version of the controller.", "version").labels(
+            version or _own_version()
+        ).set(1)
+
+    def show(self, rollout: Rollout, analysis: Analysis | None, now: datetime) -> None:
+        """Show where ``rollout`` stands and what its gates said; None leaves the gates as they were."""
+        agent = rollout.agent
+        self.sweep_series(now)
+        if self._shown.get(agent) != rollout.id:
+            self._drop(agent)
+        self._shown[agent] = rollout.id
+        self._info.replace(agent, {(rollout.canary, rollout.stable or "", rollout.policy.name): 1})
+        self._phase.replace(agent, {(phase.value,): float(phase is rollout.phase) for phase in Phase})
+        self._step.replace(agent, {(): rollout.step})
+        if analysis is not None:
+            self._show_gates(agent, analysis)
+
+    def decided(self, agent: str, decision: str) -> None:
+        """Count one decision: ``hold``, ``advance``, ``roll_back`` and so on."""
+        self._decided.setdefault(agent, set()).add(decision)
+        self._decisions.labels(agent, decision).inc()
+
+    def ended(self, rollout: Rollout, now: datetime) -> None:
+        """Record how long ``rollout`` took, and let its series go away in ten minutes."""
+        if not rollout.phase.is_final:
+            return
+        took = (rollout.ended_at or now) - (rollout.started_at or rollout.created_at)
+        self._duration.labels(rollout.phase.value).observe(max(took.total_seconds(), 0.0))
+        if self._shown.get(rollout.agent) == rollout.id:
+            self._leaving[rollout.agent] = now + AFTERLIFE
+
+    def sweep_series(self, now: datetime) -> None:
+        """Take away the series of rollouts that ended ten minutes ago."""
+        for agent in [agent for agent, at in self._leaving.items() if at <= now]:
+            self._drop(agent)
+
+    def forget(self, agent: str) -> None:
+        """Take away everything about ``agent``: it is gone, or another replica has it now."""
+        self._drop(agent)
+        self._weight.replace(agent, {})
+        for decision in self._decided.pop(agent, set()):
+            self._decisions.remove(agent, decision)
+
+    def routing(self, agent: str, routing: Routing, stable: str | None, canary: str | None) -> None:
+        """Show the weights of ``agent`` as confirmed; the role is stable, canary or other."""
+        roles = {stable: "stable", canary: "canary"}
+        weights = dict.fromkeys((v for v in (stable, canary) if v), 0) | dict(routing.weights)
+        self._weight.replace(agent, {(v, roles.get(v, "other")): weight for v, weight in weights.items()})
+
+    def phases(self, counts: Mapping[Phase, int]) -> None:
+        """Show how many rollouts there are in each phase."""
+        for phase in Phase:
+            self._rollouts.labels(phase.value).set(counts.get(phase, 0))
+
+    def tick_lag(self, seconds: float) -> None:
+        """Record how long after its due time a rollout was looked at."""
+        self._tick_lag.observe(max(seconds, 0.0))
+
+    def swept(self, now: datetime) -> None:
+        """Show when the last sweep ended."""
+        self._last_sweep.set(now.timestamp())
+
+    def requested(self, operation: str, status: int | None, seconds: float) -> None:
+        """Count one request to the cloud; the status is None when no answer came."""
+        self._requests.labels(operation, "none" if status is None else str(status)).inc()
+        self._request_seconds.labels(operation).observe(seconds)
+
+    def source_error(self, source: str, kind: str) -> None:
+        """Count one failure of a source to measure."""
+        self._source_errors.labels(source, kind).inc()
+
+    def leases(self, held: int) -> None:
+        """Show how many leases this replica holds."""
+        self._leases.set(held)
+
+    def outbox(self, pending: int) -> None:
+        """Show how many messages are recorded and not yet sent."""
+        self._outbox.set(pending)
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return all metrics and their content type, as OpenMetrics where ``accept`` asks for it."""
+        try:
+            encode, content_type = choose_encoder(accept)
+        except ValueError:  # a version in the header that is no number
+            encode, content_type = choose_encoder("")
+        return encode(self.registry), content_type
+
+    def _show_gates(self, agent: str, analysis: Analysis) -> None:
+        values: dict[Labels, float] = {
+            (reading.gate, role): value
+            for reading in analysis.gates
+            for role, value in (("canary", reading.canary_value), ("stable", reading.stable_value))
+            if value is not None
+        }
+        thresholds: dict[Labels, float] = {
+            (r.gate,): r.threshold for r in analysis.gates if r.threshold is not None
+        }
+        verdicts: dict[Labels, float] = {
+            (reading.gate, verdict.value): float(verdict is reading.verdict)
+            for reading in analysis.gates
+            for verdict in Verdict
+        }
+        self._gate_value.replace(agent, values)
+        self._gate_threshold.replace(agent, thresholds)
+        self._gate_verdict.replace(agent, verdicts)
+
+    def _drop(self, agent: str) -> None:
+        self._shown.pop(agent, None)
+        self._leaving.pop(agent, None)
+        for series in self._of_rollout:
+            series.replace(agent, {})
+
+    def _build_rollout_metrics(self) -> None:
+        self._rollouts = self._gauge("rollouts", "Rollouts in each phase.", "phase")
+        self._info = _Series(
+            self._gauge("rollout_info", "Always 1; who is on trial.", "agent", "canary", "stable", "policy")
+        )
+        self._phase = _Series(
+            self._gauge("rollout_phase", "1 for the phase the rollout is in, else 0.", "agent", "phase")
+        )
+        self._step = _Series(
+            self._gauge("rollout_step", "Number of the present step, from 1; 0 before.", "agent")
+        )
+        self._weight = _Series(
+            self._gauge("weight", "Percent of new sessions, as confirmed.", "agent", "version", "role")
+        )
+        self._gate_value = _Series(
+            self._gauge("gate_value", "Share of samples that failed, from 0 to 1.", "agent", "gate", "role")
+        )
+        self._gate_threshold = _Series(
+            self._gauge("gate_threshold", "Share the canary must not exceed, from 0 to 1.", "agent", "gate")
+        )
+        self._gate_verdict = _Series(
+            self._gauge("gate_verdict", "1 for the gate's verdict, else 0.", "agent", "gate", "verdict")
+        )
+        gates = (self._gate_value, self._gate_threshold, self._gate_verdict)
+        self._of_rollout = (self._info, self._phase, self._step, *gates)
+        self._decisions = self._counter("decisions", "Decisions about rollouts.", "agent", "decision")
+        self._duration = self._histogram(
+            "rollout_duration_seconds", "From the first step to the end.", DURATIONS, "outcome"
+        )
+        for phase in Phase:
+            if phase.is_final:
+                self._duration.labels(phase.value)
+
+    def _build_own_metrics(self) -> None:
+        self._tick_lag = self._histogram("tick_lag_seconds", "How late a due rollout was looked at.", LAGS)
+        self._last_sweep = self._gauge("last_sweep_timestamp_seconds", "When the last sweep ended.")
+        self._requests = self._counter(
+            "foundry_requests", "Requests to the cloud; status none: no answer came.", "operation", "status"
+        )
+        self._request_seconds = self._histogram(
+            "foundry_request_seconds", "How long the cloud took to answer.", LATENCIES, "operation"
+        )
+        self._source_errors = self._counter(
+            "source_errors", "Times a source could not measure.", "source", "kind"
+        )
+        self._leases = self._gauge("leases_held", "Leases that this replica holds.")
+        self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, namespace="foundry_rollouts", registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace="foundry_rollouts", registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(
+            name, text, labels, namespace="foundry_rollouts", buckets=buckets, registry=self.registry
+        )
+
+
+def _own_version() -> str:
+    try:
+        return version_of("foundry-rollouts")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,56 @@
+"""The app: one port for the ops API, the pages, the health of the service and its metrics."""
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from foundry_rollouts.web import api, pages
+from foundry_rollouts.web.guard import Guard
+from foundry_rollouts.web.problems import answer_problems
+from foundry_rollouts.web.schemas import Alive, Readiness
+from foundry_rollouts.web.services import Ours, Services
+
+BODY_BYTES = 64 * 1024  #: More than any request of ours needs.
+
+router = APIRouter()
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the app over ``services``."""
+    app = FastAPI(
+        title="foundry-rollouts",
+        description="Progressive rollouts of hosted agents: what runs, why, and what a person may ask.",
+        version="1",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # the ready-made pages load their scripts from elsewhere
+        redoc_url=None,
+        max_body_size=BODY_BYTES,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.include_router(router)
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    answer_problems(app)
+    app.add_middleware(Guard, hosts=services.hosts)
+    return app
+
+
+@router.get("/healthz")
+async def healthz() -> Alive:
+    """Answer as long as the process is alive."""
+    return Alive()
+
+
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+async def readyz(ours: Ours) -> JSONResponse:
+    """Tell whether the service does its work."""
+    conditions = list(await ours.health.conditions(ours.now()))
+    readiness = Readiness(is_ready=all(each.is_well for each in conditions), conditions=conditions)
+    return JSONResponse(readiness.model_dump(mode="json"), 200 if readiness.is_ready else 503)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request, ours: Ours) -> Response:
+    """Give all metrics, in the form that the scraper asks for."""
+    text, content_type = ours.metrics.render(request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": content_type})

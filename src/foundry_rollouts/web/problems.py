@@ -1,0 +1,157 @@
+"""What went wrong, as problem details (RFC 9457), for programs and people alike.
+
+A problem never repeats what was sent, and an error nobody foresaw says nothing of our insides.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from foundry_rollouts.errors import (
+    ConflictError,
+    NotFoundError,
+    RolloutsError,
+    UnavailableError,
+    UsageError,
+)
+from foundry_rollouts.operations.views import RolloutView, rollout_view
+from foundry_rollouts.web.services import services_of
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "2"}
+
+#: On every answer: no framing, no guessing of types, nothing loaded from anywhere, nothing kept in caches.
+SAFE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": ("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class FieldProblem(BaseModel):
+    """One field that is wrong."""
+
+    field: str
+    problem: str
+
+
+class Problem(BaseModel):
+    """An error; ``current`` is the rollout as it is now, ``errors`` are the fields that are wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    current: RolloutView | None = None
+    errors: list[FieldProblem] | None = None
+
+
+#: The OpenAPI text of every problem that a route may answer with.
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status.value: {"description": status.phrase, "content": {MEDIA_TYPE: {}}, "model": Problem}
+    for status in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+}
+
+
+def problem(path: str, status: int, detail: str, more: Mapping[str, Any] | None = None) -> JSONResponse:
+    """Build the answer for an error at ``path``; ``more`` are further members."""
+    title = HTTPStatus(status).phrase
+    name = title.lower().replace(" ", "-")
+    body = {
+        "type": f"urn:foundry-rollouts:problem:{name}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": path,
+        **(more or {}),
+    }
+    return JSONResponse(jsonable_encoder(body), status, media_type=MEDIA_TYPE)
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Let ``app`` answer every error with problem details."""
+    app.add_exception_handler(RolloutsError, _on_ours)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_unforeseen)
+
+
+async def _on_ours(request: Request, error: Exception) -> JSONResponse:
+    path, detail = request.url.path, str(error)
+    match error:
+        case NotFoundError():
+            return problem(path, 404, detail)
+        case ConflictError():
+            return problem(path, 409, detail, await _current(request))
+        case UsageError():
+            return problem(path, 422, detail)
+        case UnavailableError():
+            log.warning("web.unavailable", path=path, because=detail)
+            answer = problem(path, 503, detail)
+            answer.headers.update(RETRY_AFTER)
+            return answer
+        case _:
+            return await _on_unforeseen(request, error)
+
+
+async def _current(request: Request) -> dict[str, RolloutView]:
+    """Return the rollout that the request was about, as it is now; nothing when it was about none."""
+    rollout = request.path_params.get("rollout_id")
+    if rollout is None:
+        return {}
+    services = services_of(request)
+    try:
+        return {"current": rollout_view(await services.store.rollout(rollout), services.now())}
+    except RolloutsError:
+        # The conflict is the news; that its rollout cannot be shown just now must not hide it.
+        return {}
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for just that
+    errors = [{"field": ".".join(str(part) for part in each["loc"]), "problem": each["msg"]} for each in error.errors()]
+    detail = "; ".join(f"{each['field']}: {each['problem']}" for each in errors)
+    return problem(request.url.path, 422, detail, {"errors": errors})
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for just that
+    detail = error.detail
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path}; /api/openapi.json lists what there is"
+    answer = problem(request.url.path, error.status_code, detail)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _on_unforeseen(request: Request, error: Exception) -> JSONResponse:
+    log.error("web.failed", path=request.url.path, exc_info=error)
+    answer = problem(request.url.path, 500, "something went wrong here that nobody foresaw; the log says more")
+    # This answer is given outside of the guard, so it brings the headers itself.
+    answer.headers.update(SAFE_HEADERS)
+    return answer

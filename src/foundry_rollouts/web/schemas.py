@@ -1,0 +1,75 @@
+"""What requests may carry, and the envelopes of answers."""
+
+from typing import Annotated
+
+from fastapi import Header
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from foundry_rollouts.operations.views import AgentView, MeasurementView, PolicyView
+from foundry_rollouts.ports import Condition, Event
+
+ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=ONE_LINE)]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=ONE_LINE)]
+#: The same key again does nothing again.
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200, pattern=ONE_LINE)]
+
+
+class StartRequest(BaseModel):
+    """A wish for a rollout of ``version`` on ``agent``; without ``policy`` the one that names the agent holds."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    agent: Name
+    version: Name
+    policy: Name | None = None
+    author: Name | None = None
+
+
+class CommandRequest(BaseModel):
+    """A command to the rollout as its author saw it: at ``generation``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    generation: Annotated[int, Field(ge=1, lt=2**31)]
+    reason: Sentence | None = None
+    author: Name | None = None
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = "alive"
+
+
+class Readiness(BaseModel):
+    """Whether the service does its work, condition by condition."""
+
+    is_ready: bool
+    conditions: list[Condition]
+
+
+class Agents(BaseModel):
+    """All agents."""
+
+    items: list[AgentView]
+
+
+class PoliciesInForce(BaseModel):
+    """All policies, and what is wrong with files that are therefore not in force."""
+
+    items: list[PolicyView]
+    problems: list[str]
+
+
+class Events(BaseModel):
+    """The history of a rollout, oldest first."""
+
+    items: list[Event]
+
+
+class Measurements(BaseModel):
+    """What was measured for a rollout."""
+
+    items: list[MeasurementView]

@@ -1,0 +1,39 @@
+"""What the web leans on; ``wiring`` hands in the real ones."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from foundry_rollouts.operations.ids import new_id
+from foundry_rollouts.ports import Health, Policies, Store, Wake
+from foundry_rollouts.telemetry import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that requests are answered with; ``stop`` is set when the daemon ends."""
+
+    store: Store
+    policies: Policies
+    health: Health
+    metrics: Metrics
+    wake: Wake
+    now: Callable[[], datetime]
+    stop: asyncio.Event
+    author: str = "api"  #: Who asked, when the request does not say.
+    hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
+    new_id: Callable[[datetime], str] = new_id
+    look_every: timedelta = timedelta(seconds=1)  #: How often a live history looks for news.
+
+
+def services_of(request: Request) -> Services:
+    """Return what the app was created with."""
+    services: Services = request.app.state.services
+    return services
+
+
+Ours = Annotated[Services, Depends(services_of)]

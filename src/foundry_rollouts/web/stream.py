@@ -1,0 +1,69 @@
+"""The history of a rollout, live: each event as it is recorded, until the rollout or the daemon ends.
+
+A client that lost the connection names the last event it has seen and goes on from there.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from pydantic import TypeAdapter
+from starlette.responses import Response
+
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.errors import RolloutsError
+from foundry_rollouts.operations.lists import history
+from foundry_rollouts.ports import Event
+from foundry_rollouts.web.services import Services
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 5.0  #: A quiet stream says that it is alive, so that a dead connection is noticed.
+COME_BACK = format_sse_event(retry=2000)
+
+_EVENT = TypeAdapter(Event)
+
+
+async def live_history(services: Services, rollout: Rollout, seen: str | None) -> Response:
+    """Return the stream of what happened behind the event ``seen``.
+
+    A client that has seen the last event of an ended rollout gets 204, which tells it not to come back.
+    """
+    after = seen if seen and seen.startswith(f"{rollout.id}:") else None
+    if after and rollout.phase.is_final and not await history(services.store, rollout.id, after):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(_follow(services, rollout.id, after), headers=headers)
+
+
+async def _follow(services: Services, rollout_id: str, after: str | None) -> AsyncIterator[bytes]:
+    yield COME_BACK
+    quiet = 0.0
+    while not services.stop.is_set():
+        try:
+            # The rollout is read before its history, so that an ended one is never shown without its end.
+            rollout = await services.store.rollout(rollout_id)
+            events = await services.store.history(rollout_id, after)
+        except RolloutsError as error:
+            # The client comes back by itself and names the last event it has.
+            log.warning("web.stream_ended", rollout=rollout_id, because=str(error))
+            return
+        for event in events:
+            yield format_sse_event(id=event.id, event=event.kind, data_str=_EVENT.dump_json(event).decode())
+            after, quiet = event.id, 0.0
+        if rollout.phase.is_final:
+            return
+        if quiet >= BEAT_SECONDS:
+            yield KEEPALIVE_COMMENT
+            quiet = 0.0
+        quiet += await _wait(services)
+
+
+async def _wait(services: Services) -> float:
+    """Wait until it is time to look again, or until the daemon ends; return the seconds between two looks."""
+    seconds = services.look_every.total_seconds()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(services.stop.wait(), seconds)
+    return seconds
