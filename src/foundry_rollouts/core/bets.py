@@ -51,11 +51,10 @@ def harm_bets(line: Margin, guess: float, canary_calls: float, stable_calls: flo
 
     A claim that lies within tolerance itself sits out: there is nothing fair to play it against.
     """
-    start = _log_odds(min(line.of(guess), 0.97))
-    claims = [_rate(start + position * (_log_odds(_DEAD) - start)) for position in HARM_POSITIONS]
+    tolerated = line.of(guess)
     return tuple(
-        _bet(line, claim, guess, canary_calls, stable_calls) if claim > line.of(guess) else SITTING_OUT
-        for claim in claims
+        _bet(line, claim, guess, canary_calls, stable_calls) if claim > tolerated else SITTING_OUT
+        for claim in _claims_above(tolerated)
     )
 
 
@@ -78,12 +77,15 @@ def ladder_bets(guess: float, canary_calls: float, stable_calls: float) -> tuple
 def floor_bets(limit: float) -> tuple[Bet, ...]:
     """Return the bets that the canary fails above ``limit``, whatever stable does."""
     fair = min(max(limit, _EDGE), 1 - _EDGE)
-    start = _log_odds(min(fair, 0.97))
-    claims = [_rate(start + position * (_log_odds(_DEAD) - start)) for position in HARM_POSITIONS]
     return tuple(
         Bet(math.log(claim / fair), math.log1p(-claim) - math.log1p(-fair)) if claim > fair else SITTING_OUT
-        for claim in claims
+        for claim in _claims_above(fair)
     )
+
+
+def _claims_above(rate: float) -> list[float]:
+    start, end = _log_odds(min(rate, 0.97)), _log_odds(_DEAD)
+    return [_rate(start + position * (end - start)) for position in HARM_POSITIONS]
 
 
 def _bet(line: Margin, canary: float, stable: float, canary_calls: float, stable_calls: float) -> Bet:
@@ -109,7 +111,7 @@ def _nearest(line: Margin, canary: float, stable: float, share: float) -> float:
         return share * canary + rest * stable
     low, high = _bracket(line, canary, stable)
     b = (low + high) / 2
-    for _ in range(100):
+    for _ in range(100):  # pragma: no branch - it ends by the breaks
         a = ratio * b + points
         b_spread, a_spread = b * (1 - b), a * (1 - a)
         pull, push = share * ratio * (a - canary), rest * (b - stable)

@@ -85,9 +85,7 @@ def test_there_is_no_evidence_at_the_beginning() -> None:
     assert begin().at_most_worse(0.05) is None
 
 
-@pytest.mark.parametrize(
-    "tally", [Tally(), Tally(canary_calls=5000, canary_failures=5000), Tally(stable_calls=5000)]
-)
+@pytest.mark.parametrize("tally", [Tally(), Tally(canary_calls=5000, canary_failures=5000), Tally(stable_calls=5000)])
 def test_one_version_alone_proves_nothing(tally: Tally) -> None:
     process = observed(begin(), DEFAULT, tally, 10)
     assert process == replace(begin(), harm=process.harm, buffer=tally)
@@ -195,16 +193,21 @@ def test_a_failure_after_a_long_quiet_time_has_only_the_last_stake_to_make_up_fo
     assert intervals_until_harm(quiet, broken) <= 2 * intervals_until_harm(begin(), broken)
 
 
-def test_minutes_are_counted_however_they_are_cut_up() -> None:
-    whole, tenths, years = begin(), begin(), begin()
-    for _ in range(3):
-        whole = observed(whole, DEFAULT, Tally(), 60)
-    for _ in range(1800):
-        tenths = observed(tenths, DEFAULT, Tally(), 0.1)
-    assert whole.harm.cash == pytest.approx(math.log(0.5 * 0.95**3))
-    assert tenths.harm.cash == pytest.approx(whole.harm.cash)
-    assert observed(begin(), DEFAULT, Tally(), 59.9).harm.cash == begin().harm.cash
-    assert observed(years, DEFAULT, Tally(), 1e9).harm_log10 == pytest.approx(0, abs=1e-9)
+@pytest.mark.parametrize(("intervals", "seconds"), [(1, 60), (600, 0.1), (200, 0.3), (1000, 0.06), (50, 1.2)])
+def test_a_minute_is_full_however_it_is_cut_up(intervals: int, seconds: float) -> None:
+    process = begin()
+    for _ in range(intervals - 1):
+        process = observed(process, DEFAULT, Tally(), seconds)
+    assert process.harm.cash == begin().harm.cash
+    process = observed(process, DEFAULT, Tally(), seconds)
+    assert process.harm.cash == pytest.approx(math.log(0.5 * 0.95))
+
+
+def test_staking_neither_makes_nor_loses_capital() -> None:
+    process = begin()
+    for seconds in (60, 600, 1e6, 1e9):
+        process = reweighted(observed(process, DEFAULT, Tally(), seconds))
+        assert process.harm_log10 == pytest.approx(0, abs=1e-9)
 
 
 def test_the_ladder_tells_how_much_worse_the_canary_is_at_most() -> None:
@@ -265,9 +268,7 @@ def test_a_floor_of_zero_is_broken_by_one_failure() -> None:
 def test_the_floor_agrees_with_its_formula() -> None:
     logit = math.log(0.2 / 0.8)
     ends = math.log(0.98 / 0.02)
-    thetas = [
-        1 / (1 + math.exp(-(logit + u * (ends - logit)))) for u in (0.012, 0.035, 0.08, 0.17, 0.34, 0.60, 1.0)
-    ]
+    thetas = [1 / (1 + math.exp(-(logit + u * (ends - logit)))) for u in (0.012, 0.035, 0.08, 0.17, 0.34, 0.60, 1.0)]
     capital = 0.5 + sum(0.5 / 7 * (t / 0.2) ** 3 * ((1 - t) / 0.8) ** 5 for t in thetas)
     assert observed_floor(begin_floor(), 0.2, 8, 3, 10).log10 == pytest.approx(math.log10(capital), abs=1e-9)
 

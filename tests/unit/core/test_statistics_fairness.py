@@ -77,9 +77,7 @@ def test_a_version_within_the_limit_gains_nothing_on_average(limit: float, n: in
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.3, 0.9])
 def test_the_whole_evidence_of_two_batches_and_a_change_of_weight_averages_at_most_one(rate: float) -> None:
-    bets = Bets(
-        tolerate=Margin(1.0), bad=Margin(1.0)
-    )  # equal versions are within tolerance, and "bad" as well
+    bets = Bets(tolerate=Margin(1.0), bad=Margin(1.0))  # equal versions are within tolerance, and "bad" as well
     harm, safe = [], []
     for x_c, x_b in product(range(4), range(6)):
         first = reweighted(observed(begin(), bets, Tally(3, x_c, 5, x_b), seconds=60))
@@ -111,9 +109,7 @@ tallies = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(stream=tallies, where=st.integers(0, 7), tolerate=lines)
-def test_one_more_failure_of_the_canary_never_speaks_for_it(
-    stream: list[Tally], where: int, tolerate: Margin
-) -> None:
+def test_one_more_failure_of_the_canary_never_speaks_for_it(stream: list[Tally], where: int, tolerate: Margin) -> None:
     """Its outcomes touch neither the closing of batches nor the guess, so it holds across batches too."""
     where %= len(stream)
     was = stream[where]

@@ -36,7 +36,7 @@ def outage(i: int) -> tuple[float, float]:
 
 
 def oscillating(i: int) -> tuple[float, float]:
-    """The share swings by half around its weight while the rate drifts up: what the weights say is never true."""
+    """The share swings by half around its weight while the rate drifts up: the weights are never true."""
     return 0.01 + 0.04 * i / INTERVALS, weight(i) * (1 + 0.5 * math.sin(1.1 * i))
 
 
@@ -66,9 +66,7 @@ def tallies(dice: random.Random, traffic: Traffic, times_worse: float = 1.0) -> 
         rate, share = traffic(i)
         canary = sum(dice.random() < share for _ in range(CALLS))
         worse = min(1.0, rate * times_worse)
-        yield Tally(
-            canary, failures(dice, canary, worse), CALLS - canary, failures(dice, CALLS - canary, rate)
-        )
+        yield Tally(canary, failures(dice, canary, worse), CALLS - canary, failures(dice, CALLS - canary, rate))
 
 
 def most_harm(dice: random.Random, traffic: Traffic, times_worse: float = 1.0) -> float:
@@ -137,9 +135,7 @@ def test_the_plan_foretells_what_a_healthy_canary_takes(rate: float, weight: int
     for _ in range(150):
         process, calls = begin(), 0
         while process.safe_log10 < math.log10(20):
-            tally = Tally(
-                canary, failures(dice, canary, rate), size - canary, failures(dice, size - canary, rate)
-            )
+            tally = Tally(canary, failures(dice, canary, rate), size - canary, failures(dice, size - canary, rate))
             process, calls = observed(process, DEFAULT, tally, 5), calls + size
         taken.append(calls)
     assert sum(taken) / len(taken) == pytest.approx(samples_to_prove(rate, weight, DEFAULT, 0.05), rel=0.15)
