@@ -1,0 +1,58 @@
+"""How Alembic runs our migrations: on the connection it is handed, or on one that it opens itself.
+
+``foundry-rollouts db upgrade`` hands in a connection. ``alembic revision --autogenerate`` does not: it opens the
+database that FOUNDRY_ROLLOUTS_DATABASE_URL names.
+"""
+
+import asyncio
+import os
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import JSON, Connection, text
+
+from foundry_rollouts.store.engine import Database
+from foundry_rollouts.store.tables import UTCDateTime, metadata
+
+
+def render_item(kind: str, item: Any, shown: Any) -> str | Literal[False]:
+    """Write our own types as the plain ones beneath them: a migration must not change when our code does."""
+    if kind == "type" and isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, JSON):
+        shown.imports.add("from sqlalchemy.dialects import postgresql")
+        return 'sa.JSON().with_variant(postgresql.JSONB(), "postgresql")'
+    return False
+
+
+def migrate(connection: Connection) -> None:
+    """Run what was asked for, with short waits: a migration that cannot get a lock must not hold up the others."""
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_item=render_item,
+        render_as_batch=connection.dialect.name == "sqlite",
+    )
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = '4s'"))
+        connection.execute(text("SET LOCAL statement_timeout = '60s'"))
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def open_and_migrate() -> None:
+    """Open the database of the environment and run what was asked for."""
+    database = Database(os.environ.get("FOUNDRY_ROLLOUTS_DATABASE_URL", "sqlite:///foundry-rollouts.db"))
+    try:
+        async with database.writing() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await database.close()
+
+
+if context.is_offline_mode():
+    raise SystemExit("migrations look at the database they change: --sql is not supported")
+if (handed_in := context.config.attributes.get("connection")) is not None:
+    migrate(handed_in)
+else:
+    asyncio.run(open_and_migrate())

@@ -1,0 +1,72 @@
+"""What we remember of agents: their stable version by our record, and what discovery saw."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.ports import AgentKnown
+from foundry_rollouts.store.documents import ROUTING
+from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.tables import agents
+
+#: What discovery sees; the other columns are the record's.
+SEEN = ("latest", "latest_status", "routing", "policy", "seen_at", "is_gone")
+
+
+async def known(connection: AsyncConnection) -> Sequence[AgentKnown]:
+    """Return every agent that was ever seen, by name."""
+    return [_agent(row) for row in await connection.execute(select(agents).order_by(agents.c.name))]
+
+
+async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime) -> None:
+    """Remember a full listing: who is not in ``seen`` is gone."""
+    insert = insert_into(connection, agents)
+    upsert = insert.on_conflict_do_update(
+        index_elements=[agents.c.name],
+        set_={column: insert.excluded[column] for column in SEEN},
+        # A slower replica must not overwrite what another one saw after it.
+        where=or_(agents.c.seen_at.is_(None), agents.c.seen_at <= insert.excluded.seen_at),
+    )
+    # Two replicas that write the same rows in the same order cannot lock each other out.
+    rows = [_row(agent, now) for agent in sorted(seen, key=lambda agent: agent.name)]
+    if rows:
+        await connection.execute(upsert, rows)
+    unseen = or_(agents.c.seen_at.is_(None), agents.c.seen_at < now)
+    await connection.execute(update(agents).where(unseen, agents.c.is_gone.is_(False)).values(is_gone=True))
+
+
+async def settle(connection: AsyncConnection, agent: str, stable: str | None, newest: str | None) -> None:
+    """Write down the stable version and the newest one dealt with; None leaves them as they are."""
+    change = {name: value for name, value in (("stable", stable), ("newest", newest)) if value is not None}
+    if change:
+        insert = insert_into(connection, agents).values(name=agent, is_gone=False, **change)
+        await connection.execute(insert.on_conflict_do_update(index_elements=[agents.c.name], set_=change))
+
+
+def _row(agent: AgentKnown, now: datetime) -> dict[str, Any]:
+    return {
+        "name": agent.name,
+        "latest": agent.latest,
+        "latest_status": agent.latest_status,
+        "routing": ROUTING.write(agent.routing) if agent.routing else None,
+        "policy": agent.policy,
+        "seen_at": now,
+        "is_gone": False,
+    }
+
+
+def _agent(row: Row[Any]) -> AgentKnown:
+    return AgentKnown(
+        name=row.name,
+        stable=row.stable,
+        newest=row.newest,
+        latest=row.latest,
+        latest_status=row.latest_status,
+        routing=ROUTING.read(row.routing) if row.routing is not None else None,
+        policy=row.policy,
+        seen_at=row.seen_at,
+        is_gone=row.is_gone,
+    )

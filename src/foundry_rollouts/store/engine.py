@@ -1,0 +1,129 @@
+"""The way into the database: one engine, and transactions to read and to write in.
+
+Nothing of SQLAlchemy leaks out of a transaction: what the database refuses is a StoreError of one line.
+"""
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from typing import Any
+
+from sqlalchemy import URL, Connection, Table, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from foundry_rollouts.errors import StoreError, UsageError
+
+#: How long SQLite waits for another process that writes.
+BUSY_MILLISECONDS = 5000
+
+#: Seconds to wait for a connection; milliseconds until a server that fell silent counts as gone.
+_POSTGRESQL_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+
+
+class Database:
+    """One database, opened by ``sqlite:///path`` or ``postgresql://...``; connects when first used.
+
+    Raises UsageError for an address that it does not understand.
+    """
+
+    def __init__(self, url: str) -> None:
+        address = _with_driver(url)
+        self.name = address.set(drivername=address.get_backend_name()).render_as_string(hide_password=True)
+        self._writers = _open_engine(address)
+        self._readers = self._writers.execution_options(begin="DEFERRED")
+        # Two tasks that wait for SQLite's one write lock would poll for it; so they queue up here.
+        self._turn = asyncio.Lock() if address.get_backend_name() == "sqlite" else None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that only reads; on SQLite it waits for no writer."""
+        with _translated(self.name):
+            async with self._readers.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that is committed at the end, or leaves no trace when anything is raised."""
+        turn: AbstractAsyncContextManager[Any] = self._turn or nullcontext()
+        with _translated(self.name):
+            async with turn, self._writers.begin() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._writers.dispose()
+
+
+def insert_into(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert that knows ``on conflict``, in the words of the connection's dialect."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def _with_driver(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except ArgumentError as error:
+        raise UsageError("the database address is no URL; write sqlite:///path or postgresql://host/name") from error
+    match address.drivername:
+        case "sqlite" if address.database not in {None, "", ":memory:"}:
+            return address.set(drivername="sqlite+aiosqlite")
+        case "sqlite":
+            raise UsageError("the database must outlive this process: name a file, as sqlite:///path")
+        case "postgresql" | "postgres" if importlib.util.find_spec("psycopg") is None:
+            raise UsageError("PostgreSQL needs its driver: install foundry-rollouts[postgres]")
+        case "postgresql" | "postgres":
+            return address.set(drivername="postgresql+psycopg")
+        case other:
+            raise UsageError(f"database {other}: only sqlite:///path and postgresql://host/name are known")
+
+
+def _open_engine(address: URL) -> AsyncEngine:
+    if address.get_backend_name() == "postgresql":
+        # A server that was restarted leaves dead connections in the pool; the ping weeds them out.
+        return create_async_engine(address, pool_pre_ping=True, connect_args=_POSTGRESQL_PATIENCE)
+    engine = create_async_engine(address)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # Left to itself the driver begins transactions late, and a read followed by a write loses updates.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout={BUSY_MILLISECONDS}", "journal_mode=WAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'IMMEDIATE')}")
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(f"database {name}: {_first_line(error.orig)}; {_advice(error)}") from error
+    except StatementError as error:
+        # Not the database but a value that we handed in was wrong: that is a fault of ours, told as it is.
+        raise error.orig or error from None
+    except SQLAlchemyError as error:
+        raise StoreError(f"database {name}: {_first_line(error)}; try again later") from error
+
+
+def _first_line(error: BaseException | None) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _advice(error: DBAPIError) -> str:
+    text = str(error.orig)
+    if "no such table" in text or "does not exist" in text:
+        return "is its schema there? run: foundry-rollouts db upgrade"
+    return "check that it is there, can be reached and may be written"

@@ -1,0 +1,58 @@
+"""The history: events, append only; the database itself refuses to change or delete one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.ports import Event
+from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.tables import events
+
+
+async def append(connection: AsyncConnection, event: Event) -> None:
+    """Add ``event``; the same fact is not told twice."""
+    await connection.execute(
+        insert_into(connection, events)
+        .values(
+            id=event.id,
+            at=event.at,
+            kind=event.kind,
+            agent=event.agent,
+            rollout=event.rollout,
+            because=event.because,
+            step=event.step,
+            weights=event.weights,
+            author=event.author,
+        )
+        .on_conflict_do_nothing(index_elements=[events.c.id])
+    )
+
+
+async def of_rollout(connection: AsyncConnection, rollout: str, after: str | None) -> Sequence[Event]:
+    """Return the events of ``rollout`` behind the event ``after``; NotFoundError when there is no such event."""
+    query = select(events).where(events.c.rollout == rollout).order_by(events.c.seq)
+    if after is not None:
+        seq = await connection.scalar(
+            select(events.c.seq).where(events.c.id == after, events.c.rollout == rollout)
+        )
+        if seq is None:
+            raise NotFoundError(f"rollout {rollout} has no event {after}: ask for its history from the start")
+        query = query.where(events.c.seq > seq)
+    return [_event(row) for row in await connection.execute(query)]
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        id=row.id,
+        at=row.at,
+        kind=row.kind,
+        agent=row.agent,
+        because=row.because,
+        rollout=row.rollout,
+        step=row.step,
+        weights=row.weights,
+        author=row.author,
+    )

@@ -1,0 +1,39 @@
+"""The journal: what is about to be changed in the cloud, until it is confirmed and recorded."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.errors import ConflictError
+from foundry_rollouts.ports import Intent
+from foundry_rollouts.store.documents import INTENT
+from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.tables import intents
+
+
+async def open_intent(connection: AsyncConnection, intent: Intent) -> None:
+    """Write ``intent`` down; ConflictError when another one of its agent is not settled yet."""
+    await connection.execute(
+        insert_into(connection, intents)
+        .values(
+            agent=intent.agent, id=intent.id, opened_at=intent.opened_at, document=INTENT.write(intent)
+        )
+        .on_conflict_do_nothing(index_elements=[intents.c.agent])
+    )
+    opened = await connection.scalar(select(intents.c.id).where(intents.c.agent == intent.agent))
+    if opened != intent.id:
+        raise ConflictError(
+            f"agent {intent.agent} has the open intent {opened}: settle it before {intent.id} is opened"
+        )
+
+
+async def of_agent(connection: AsyncConnection, agent: str) -> Intent | None:
+    """Return the open intent of ``agent``."""
+    document = await connection.scalar(select(intents.c.document).where(intents.c.agent == agent))
+    return INTENT.read(document) if document is not None else None
+
+
+async def close(connection: AsyncConnection, intent: Intent) -> None:
+    """Forget ``intent``; nothing happens when it is closed already."""
+    await connection.execute(
+        delete(intents).where(intents.c.agent == intent.agent, intents.c.id == intent.id)
+    )

@@ -1,0 +1,126 @@
+"""Leases: which replica may act on which agent, and until when.
+
+A lease carries a fence, a number that grows with every grant. A write with an old fence is refused,
+so a replica that slept through its lease can do no harm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.errors import LeaseLostError
+from foundry_rollouts.ports import Lease
+from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.tables import intents, leases, rollouts
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The replica that leases are granted to, and for how long."""
+
+    replica: str
+    lasts: timedelta
+
+
+async def claim_due(connection: AsyncConnection, holder: Holder, now: datetime, limit: int) -> Sequence[Lease]:
+    """Grant the free leases of at most ``limit`` agents that are due, those that wait longest first."""
+    waiting = union_all(
+        select(rollouts.c.agent, rollouts.c.due_at.label("since")).where(rollouts.c.due_at <= now),
+        select(intents.c.agent, intents.c.opened_at.label("since")),
+    ).subquery()
+    due = (
+        select(waiting.c.agent, func.min(waiting.c.since).label("since")).group_by(waiting.c.agent).subquery()
+    )
+    # What another replica is about to take is skipped, not waited for. SQLite has one writer and needs no lock.
+    chosen = await connection.scalars(
+        select(leases.c.agent)
+        .join(due, due.c.agent == leases.c.agent)
+        .where(_is_free(now))
+        .order_by(due.c.since, leases.c.agent)
+        .limit(limit)
+        .with_for_update(of=leases, skip_locked=True)
+    )
+    agents = chosen.all()
+    return await _grant(connection, holder, now, leases.c.agent.in_(agents)) if agents else ()
+
+
+async def claim(connection: AsyncConnection, holder: Holder, now: datetime, agent: str) -> Lease | None:
+    """Grant the lease of ``agent`` if it is free."""
+    await register(connection, agent)
+    granted = await _grant(connection, holder, now, leases.c.agent == agent)
+    return granted[0] if granted else None
+
+
+async def register(connection: AsyncConnection, agent: str) -> None:
+    """Make sure that there is a lease to be claimed for ``agent``."""
+    await connection.execute(
+        insert_into(connection, leases).values(agent=agent, fence=0).on_conflict_do_nothing()
+    )
+
+
+async def renew(
+    connection: AsyncConnection, holder: Holder, held: Sequence[Lease], now: datetime
+) -> Sequence[Lease]:
+    """Prolong those of ``held`` that nobody else was granted since."""
+    if not held:
+        return ()
+    return await _changed(
+        connection,
+        {"until": now + holder.lasts},
+        tuple_(leases.c.agent, leases.c.fence).in_([(lease.agent, lease.fence) for lease in held]),
+        leases.c.replica == holder.replica,
+    )
+
+
+async def release(connection: AsyncConnection, lease: Lease) -> None:
+    """Give ``lease`` back; nothing happens when it is lost already."""
+    await connection.execute(
+        update(leases)
+        .where(
+            leases.c.agent == lease.agent,
+            leases.c.fence == lease.fence,
+            leases.c.replica == lease.replica,
+        )
+        .values(replica=None, until=None)
+    )
+
+
+async def require(connection: AsyncConnection, lease: Lease) -> None:
+    """Raise LeaseLostError unless ``lease`` is the newest of its agent; nobody can take it before we commit."""
+    newest = (
+        await connection.execute(
+            select(leases.c.fence, leases.c.replica).where(leases.c.agent == lease.agent).with_for_update()
+        )
+    ).one_or_none()
+    if newest is None or (newest.fence, newest.replica) != (lease.fence, lease.replica):
+        holder = newest.replica if newest and newest.replica else "nobody"
+        raise LeaseLostError(
+            f"replica {lease.replica} no longer holds the lease of agent {lease.agent} (fence {lease.fence});"
+            f" {holder} does"
+        )
+
+
+async def _grant(
+    connection: AsyncConnection, holder: Holder, now: datetime, which: ColumnElement[bool]
+) -> Sequence[Lease]:
+    change = {"replica": holder.replica, "until": now + holder.lasts, "fence": leases.c.fence + 1}
+    return await _changed(connection, change, which, _is_free(now))
+
+
+async def _changed(
+    connection: AsyncConnection, change: dict[str, object], *which: ColumnElement[bool]
+) -> Sequence[Lease]:
+    rows = await connection.execute(
+        update(leases)
+        .where(*which)
+        .values(change)
+        .returning(leases.c.agent, leases.c.replica, leases.c.fence, leases.c.until)
+    )
+    return [Lease(row.agent, row.replica, row.fence, row.until) for row in rows]
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    return or_(leases.c.replica.is_(None), leases.c.until <= now)

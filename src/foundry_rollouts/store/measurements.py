@@ -1,0 +1,59 @@
+"""What was measured, and the evidence that it amounts to."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.core.evidence import Evidence, fresh
+from foundry_rollouts.core.measurement import Measurement
+from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, POLICY
+from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.tables import evidence, measurements, rollouts
+
+
+async def keep(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
+    """Add measurements; one of the same source and window is not counted twice."""
+    rows = [
+        {
+            "rollout": rollout,
+            "source": measurement.source,
+            "starts_at": measurement.window.start,
+            "ends_at": measurement.window.end,
+            "document": MEASUREMENT.write(measurement),
+        }
+        for measurement in measured
+    ]
+    if rows:
+        await connection.execute(insert_into(connection, measurements).on_conflict_do_nothing(), rows)
+
+
+async def newest(connection: AsyncConnection, rollout: str, limit: int) -> Sequence[Measurement]:
+    """Return the last ``limit`` measurements, newest last."""
+    documents = await connection.scalars(
+        select(measurements.c.document)
+        .where(measurements.c.rollout == rollout)
+        .order_by(measurements.c.seq.desc())
+        .limit(limit)
+    )
+    return [MEASUREMENT.read(document) for document in reversed(documents.all())]
+
+
+async def weigh(connection: AsyncConnection, rollout: str, weighed: Evidence) -> None:
+    """Replace the evidence of ``rollout``."""
+    insert = insert_into(connection, evidence).values(rollout=rollout, document=EVIDENCE.write(weighed))
+    await connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=[evidence.c.rollout], set_={"document": insert.excluded.document}
+        )
+    )
+
+
+async def evidence_of(connection: AsyncConnection, rollout: str) -> Evidence:
+    """Return the evidence of ``rollout``; before the first measurement it is fresh."""
+    query = select(rollouts.c.policy, evidence.c.document).outerjoin(evidence).where(rollouts.c.id == rollout)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no rollout {rollout}")
+    return fresh(POLICY.read(row.policy)) if row.document is None else EVIDENCE.read(row.document)

@@ -1,0 +1,52 @@
+"""What a tick writes down, in one transaction: all of it or nothing."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.ports import Intent, Lease, Record
+from foundry_rollouts.store import agents, commands, history, journal, leases, measurements, rollouts
+
+
+async def write(connection: AsyncConnection, lease: Lease, made: Record, closes: Intent | None) -> None:
+    """Write ``made`` down under ``lease`` and close the intent that it completes; written twice, it counts once."""
+    _refuse_strangers(lease, made, closes)
+    await leases.require(connection, lease)
+    await commands.obey(connection, made.obeyed)
+    if made.rollout is not None:
+        await _write_rollout(connection, made.rollout, made)
+    if made.created is not None:
+        await rollouts.begin(connection, made.created)
+    await agents.settle(connection, lease.agent, made.stable, made.newest)
+    if made.event is not None:
+        await history.append(connection, made.event)
+    if closes is not None:
+        await journal.close(connection, closes)
+
+
+async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Record) -> None:
+    # The row is locked before the commands are looked at, so that none can slip in between.
+    stands = await rollouts.standing(connection, rollout.id)
+    due_at = await _due(connection, rollout, made.due_at)
+    await rollouts.save(connection, rollout, stands, due_at)
+    if made.evidence is not None:
+        await measurements.weigh(connection, rollout.id, made.evidence)
+    await measurements.keep(connection, rollout.id, made.measurements)
+
+
+async def _due(connection: AsyncConnection, rollout: Rollout, due_at: datetime | None) -> datetime | None:
+    """Return when to look again: at once when a command came while the tick was under way."""
+    if rollout.phase.is_final:
+        return None
+    overlooked = await commands.overlooked_since(connection, rollout)
+    return min((at for at in (due_at, overlooked) if at is not None), default=None)
+
+
+def _refuse_strangers(lease: Lease, made: Record, closes: Intent | None) -> None:
+    """Raise ValueError for what the lease does not cover, or what says of no rollout to which it belongs."""
+    for part in (made.rollout, made.created, made.event, closes):
+        if part is not None and part.agent != lease.agent:
+            raise ValueError(f"the lease of agent {lease.agent} does not cover agent {part.agent}")
+    if made.rollout is None and (made.evidence is not None or made.measurements):
+        raise ValueError("evidence and measurements are recorded with their rollout")

@@ -1,0 +1,184 @@
+"""Rollouts: rows and back, the reading of them, and the two ways in which they are written.
+
+The generation has two writers: commands raise it at any time, ticks when they change phase or step. Whoever comes
+second counts on from what stands there, so a generation that somebody saw never stands for anything else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, func, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.errors import ConflictError, NotFoundError
+from foundry_rollouts.ports import RolloutFilter
+from foundry_rollouts.store.documents import ROLLOUT
+from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.tables import UNFINISHED, rollouts
+
+_READ = select(rollouts.c.id, rollouts.c.generation, rollouts.c.policy, rollouts.c.document)
+_NEWEST_FIRST = (rollouts.c.created_at.desc(), rollouts.c.id.desc())
+
+
+async def one(connection: AsyncConnection, rollout: str, *, to_change: bool = False) -> Rollout:
+    """Return a rollout, locked until the transaction ends when it is to be changed; raises NotFoundError."""
+    query = _READ.where(rollouts.c.id == rollout)
+    row = (await connection.execute(query.with_for_update() if to_change else query)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no rollout {rollout}")
+    return _rollout(row)
+
+
+async def unfinished(connection: AsyncConnection, agent: str) -> Sequence[Rollout]:
+    """Return the rollouts of ``agent`` that have not ended, oldest first."""
+    query = _READ.where(rollouts.c.agent == agent, UNFINISHED).order_by(rollouts.c.created_at, rollouts.c.id)
+    return await _all(connection, query)
+
+
+async def page(connection: AsyncConnection, which: RolloutFilter) -> Sequence[Rollout]:
+    """Return one page of rollouts, newest first; NotFoundError when the page is to begin after an unknown one."""
+    query = _READ.order_by(*_NEWEST_FIRST).limit(which.limit)
+    if which.agent is not None:
+        query = query.where(rollouts.c.agent == which.agent)
+    if which.phase is not None:
+        query = query.where(rollouts.c.phase == which.phase)
+    if which.before is not None:
+        last = await one(connection, which.before)
+        query = query.where(tuple_(rollouts.c.created_at, rollouts.c.id) < (last.created_at, last.id))
+    return await _all(connection, query)
+
+
+async def counts(connection: AsyncConnection) -> dict[Phase, int]:
+    """Return how many rollouts there are in each phase; every phase is named."""
+    query = select(rollouts.c.phase, func.count().label("number")).group_by(rollouts.c.phase)
+    found = {row.phase: row.number for row in await connection.execute(query)}
+    return {phase: found.get(phase, 0) for phase in Phase}
+
+
+async def add(connection: AsyncConnection, rollout: Rollout, idempotency_key: str | None) -> Rollout:
+    """Add ``rollout``, due at once, and return it, or the one that the same request made before.
+
+    Raises ConflictError when the key served another request, or the canary is on trial already.
+    """
+    added = await connection.scalar(
+        insert_into(connection, rollouts)
+        .values(
+            **_written(rollout),
+            policy=_documents(rollout)[0],
+            due_at=None if rollout.phase.is_final else rollout.created_at,
+            idempotency_key=idempotency_key,
+        )
+        .on_conflict_do_nothing()
+        .returning(rollouts.c.id)
+    )
+    return rollout if added else await _earlier(connection, rollout, idempotency_key)
+
+
+async def begin(connection: AsyncConnection, rollout: Rollout) -> None:
+    """Add a rollout that begins with a record; nothing happens when that record was made before."""
+    known = await connection.scalar(select(rollouts.c.id).where(rollouts.c.id == rollout.id))
+    if known is None:
+        await add(connection, rollout, idempotency_key=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a rollout stands by its row."""
+
+    phase: Phase
+    step: int
+    generation: int
+
+
+async def standing(connection: AsyncConnection, rollout: str) -> Standing | None:
+    """Return where ``rollout`` stands, and keep commands out until the transaction ends; None: it is new."""
+    query = select(rollouts.c.phase, rollouts.c.step, rollouts.c.generation).where(rollouts.c.id == rollout)
+    row = (await connection.execute(query.with_for_update())).one_or_none()
+    return Standing(Phase(row.phase), row.step, row.generation) if row else None
+
+
+async def save(
+    connection: AsyncConnection, rollout: Rollout, stands: Standing | None, due_at: datetime | None
+) -> None:
+    """Write a rollout as a tick leaves it; its generation never falls, nor does one name two states."""
+    if stands is None:
+        policy = _documents(rollout)[0]
+        await connection.execute(insert(rollouts).values(**_written(rollout), policy=policy, due_at=due_at))
+        return
+    has_moved = (stands.phase, stands.step) != (rollout.phase, rollout.step)
+    generation = max(rollout.generation, stands.generation + int(has_moved))
+    await connection.execute(
+        update(rollouts)
+        .where(rollouts.c.id == rollout.id)
+        .values(**_written(replace(rollout, generation=generation)), due_at=due_at)
+    )
+
+
+async def disturb(connection: AsyncConnection, rollout: Rollout, now: datetime) -> Rollout:
+    """Raise the generation of a rollout that is locked, and make it due now."""
+    await connection.execute(
+        update(rollouts)
+        .where(rollouts.c.id == rollout.id)
+        .values(generation=rollout.generation + 1, due_at=now)
+    )
+    return replace(rollout, generation=rollout.generation + 1)
+
+
+async def _earlier(connection: AsyncConnection, rollout: Rollout, key: str | None) -> Rollout:
+    """Return what the same request made before; raises ConflictError when this is another one."""
+    if key is not None:
+        row = (await connection.execute(_READ.where(rollouts.c.idempotency_key == key))).one_or_none()
+        if row is not None:
+            return _same_request(_rollout(row), rollout, key)
+    same = (rollouts.c.agent == rollout.agent, rollouts.c.canary == rollout.canary, UNFINISHED)
+    row = (await connection.execute(_READ.where(*same))).one_or_none()
+    if row is None:
+        raise ConflictError(f"there is a rollout {rollout.id} already: ask again under another id")
+    running = _rollout(row)
+    raise ConflictError(
+        f"version {running.canary} of agent {running.agent} is on trial already: rollout {running.id} is"
+        f" {running.phase} at generation {running.generation}"
+    )
+
+
+def _same_request(made: Rollout, asked: Rollout, key: str) -> Rollout:
+    def request(rollout: Rollout) -> tuple[str | None, ...]:
+        return (rollout.agent, rollout.canary, rollout.policy.name, rollout.author)
+
+    if request(made) == request(asked):
+        return made
+    raise ConflictError(
+        f"the idempotency key {key} was used for another request: it made rollout {made.id} of version"
+        f" {made.canary} of agent {made.agent}, which is {made.phase} at generation {made.generation}"
+    )
+
+
+async def _all(connection: AsyncConnection, query: Select[Any]) -> Sequence[Rollout]:
+    return [_rollout(row) for row in await connection.execute(query)]
+
+
+def _written(rollout: Rollout) -> dict[str, Any]:
+    """Return the columns that a record writes each time."""
+    return {
+        "id": rollout.id,
+        "agent": rollout.agent,
+        "canary": rollout.canary,
+        "phase": rollout.phase.value,
+        "step": rollout.step,
+        "generation": rollout.generation,
+        "created_at": rollout.created_at,
+        "document": _documents(rollout)[1],
+    }
+
+
+def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the policy, which is written once, and all the rest."""
+    document = ROLLOUT.write(rollout)
+    return document.pop("policy"), document
+
+
+def _rollout(row: Row[Any]) -> Rollout:
+    return ROLLOUT.read({**row.document, "policy": row.policy, "generation": row.generation})

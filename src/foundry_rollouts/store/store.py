@@ -1,0 +1,145 @@
+"""The store: every promise of ``ports.Store``, each kept in one transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from foundry_rollouts.core.command import Command
+from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.measurement import Measurement
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.ports import AgentKnown, Event, Intent, Lease, Record, RolloutFilter
+from foundry_rollouts.store import (
+    agents,
+    commands,
+    history,
+    journal,
+    measurements,
+    recording,
+    rollouts,
+    schema,
+)
+from foundry_rollouts.store import leases as leasing
+from foundry_rollouts.store.engine import Database
+
+
+class SqlStore:
+    """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``."""
+
+    def __init__(self, url: str, *, replica: str, lease: timedelta) -> None:
+        self._database = Database(url)
+        self._holder = leasing.Holder(replica, lease)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._database.close()
+
+    async def check(self) -> None:
+        """Raise StoreError unless the database answers and its schema is ours."""
+        async with self._database.reading() as connection:
+            await schema.require_ours(connection)
+
+    async def claim_due(self, now: datetime, limit: int) -> Sequence[Lease]:
+        """Take the free leases of agents that are due, at most ``limit``, those that wait longest first."""
+        async with self._database.writing() as connection:
+            return await leasing.claim_due(connection, self._holder, now, limit)
+
+    async def claim(self, agent: str, now: datetime) -> Lease | None:
+        """Take the lease of ``agent``; None while anybody holds it."""
+        async with self._database.writing() as connection:
+            return await leasing.claim(connection, self._holder, now, agent)
+
+    async def renew(self, leases: Sequence[Lease], now: datetime) -> Sequence[Lease]:
+        """Prolong leases that are still ours; the others are left out of the answer."""
+        async with self._database.writing() as connection:
+            return await leasing.renew(connection, self._holder, leases, now)
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; one that is lost already is left alone."""
+        async with self._database.writing() as connection:
+            await leasing.release(connection, lease)
+
+    async def unfinished(self, agent: str) -> Sequence[Rollout]:
+        """Return the rollouts of ``agent`` that have not ended, oldest first."""
+        async with self._database.reading() as connection:
+            return await rollouts.unfinished(connection, agent)
+
+    async def evidence(self, rollout: str) -> Evidence:
+        """Return the evidence of ``rollout``, fresh before the first measurement; raises NotFoundError."""
+        async with self._database.reading() as connection:
+            return await measurements.evidence_of(connection, rollout)
+
+    async def commands(self, rollout: str) -> Sequence[Command]:
+        """Return the commands that nobody obeyed yet, the most urgent first."""
+        async with self._database.reading() as connection:
+            return await commands.waiting(connection, rollout)
+
+    async def open_intent(self, lease: Lease, intent: Intent) -> None:
+        """Write an intent down; raises ConflictError while another one of the agent is open."""
+        async with self._database.writing() as connection:
+            await leasing.require(connection, lease)
+            await journal.open_intent(connection, intent)
+
+    async def intent(self, agent: str) -> Intent | None:
+        """Return the open intent of ``agent``."""
+        async with self._database.reading() as connection:
+            return await journal.of_agent(connection, agent)
+
+    async def drop_intent(self, lease: Lease, intent: Intent) -> None:
+        """Forget an intent that came to nothing."""
+        async with self._database.writing() as connection:
+            await leasing.require(connection, lease)
+            await journal.close(connection, intent)
+
+    async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None:
+        """Write down what a tick did, and close the intent that it completes."""
+        async with self._database.writing() as connection:
+            await recording.write(connection, lease, record, closes)
+
+    async def agents(self) -> Sequence[AgentKnown]:
+        """Return every agent that was ever seen, by name."""
+        async with self._database.reading() as connection:
+            return await agents.known(connection)
+
+    async def see_agents(self, seen: Sequence[AgentKnown], now: datetime) -> None:
+        """Remember a full listing of the cloud; an agent that is not in it is gone."""
+        async with self._database.writing() as connection:
+            await agents.see(connection, seen, now)
+
+    async def create(self, rollout: Rollout, event: Event, idempotency_key: str | None) -> Rollout:
+        """Add a rollout, due at once; the same request under the same key returns the rollout that it made."""
+        async with self._database.writing() as connection:
+            await leasing.register(connection, rollout.agent)
+            made = await rollouts.add(connection, rollout, idempotency_key)
+            if made is rollout:
+                await history.append(connection, event)
+            return made
+
+    async def accept(self, command: Command) -> Rollout:
+        """Add a command, raise the generation and make the rollout due; the same request again changes nothing."""
+        async with self._database.writing() as connection:
+            return await commands.accept(connection, command)
+
+    async def rollout(self, id: str) -> Rollout:  # noqa: A002 - the word of the API
+        """Return a rollout; raises NotFoundError."""
+        async with self._database.reading() as connection:
+            return await rollouts.one(connection, id)
+
+    async def rollouts(self, which: RolloutFilter) -> Sequence[Rollout]:
+        """Return one page of rollouts, newest first."""
+        async with self._database.reading() as connection:
+            return await rollouts.page(connection, which)
+
+    async def counts(self) -> dict[Phase, int]:
+        """Return how many rollouts there are in each phase; every phase is named."""
+        async with self._database.reading() as connection:
+            return await rollouts.counts(connection)
+
+    async def history(self, rollout: str, after: str | None = None) -> Sequence[Event]:
+        """Return the events of a rollout, oldest first, those behind the event ``after``."""
+        async with self._database.reading() as connection:
+            return await history.of_rollout(connection, rollout, after)
+
+    async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]:
+        """Return the last measurements of a rollout, newest last."""
+        async with self._database.reading() as connection:
+            return await measurements.newest(connection, rollout, limit)

@@ -1,0 +1,181 @@
+"""The schema, as the newest migration leaves it; ``tests/migrations`` holds the two together.
+
+Columns are what queries ask for; everything else of a value lies in its ``document``.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An instant, aware and in UTC on both sides; a naive one is refused with ValueError."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return ``value`` as the driver wants it: SQLite keeps no time zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no time zone: only aware instants are stored")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return what was stored as an aware instant in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in an INTEGER key only.
+
+#: The rollouts that have not ended; partial indexes need it word for word.
+UNFINISHED = text("phase IN ('pending', 'progressing', 'paused')")
+
+
+def _rollout_column(**but: Any) -> Column[str]:
+    return Column("rollout", Text, ForeignKey("rollouts.id"), **but)
+
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("stable", Text),
+    Column("newest", Text),
+    Column("latest", Text),
+    Column("latest_status", Text),
+    Column("routing", _Json),
+    Column("policy", Text),
+    Column("seen_at", UTCDateTime),
+    Column("is_gone", Boolean, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("agent", Text, primary_key=True),
+    Column("replica", Text),  # NULL: free
+    Column("until", UTCDateTime),
+    Column("fence", _Number, nullable=False),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("agent", Text, nullable=False),
+    Column("canary", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("due_at", UTCDateTime),  # NULL: never
+    Column("idempotency_key", Text, unique=True),
+    Column("policy", _Json, nullable=False),  # written once
+    Column("document", _Json, nullable=False),
+    Index(None, "due_at"),
+    Index(None, "created_at", "id"),
+    Index(None, "agent", "created_at", "id"),
+    Index(None, "phase", "created_at", "id"),
+    Index(
+        "uq_rollouts_unfinished",
+        "agent",
+        "canary",
+        unique=True,
+        sqlite_where=UNFINISHED,
+        postgresql_where=UNFINISHED,
+    ),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    _rollout_column(primary_key=True),
+    Column("document", _Json, nullable=False),
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=True),
+    _rollout_column(nullable=False),
+    Column("source", Text, nullable=False),
+    Column("starts_at", UTCDateTime, nullable=False),
+    Column("ends_at", UTCDateTime, nullable=False),
+    Column("document", _Json, nullable=False),
+    UniqueConstraint("rollout", "source", "starts_at", "ends_at"),
+    Index(None, "rollout", "seq"),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _rollout_column(nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("reason", Text),
+    Column("idempotency_key", Text),
+    Column("is_obeyed", Boolean, nullable=False),
+    UniqueConstraint("rollout", "verb", "idempotency_key"),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("agent", Text, primary_key=True),  # an agent has one open intent at most
+    Column("id", Text, nullable=False),
+    Column("opened_at", UTCDateTime, nullable=False),
+    Column("document", _Json, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    _rollout_column(),
+    Column("because", Text, nullable=False),
+    Column("step", Integer),
+    Column("weights", _Json),
+    Column("author", Text),
+    Index(None, "rollout", "seq"),
+)

