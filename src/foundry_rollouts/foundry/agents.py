@@ -1,0 +1,32 @@
+"""Agents: list, look at one, delete."""
+
+from collections.abc import AsyncGenerator
+
+from foundry_rollouts.foundry.calls import Call, path_of
+from foundry_rollouts.foundry.http import Transport
+from foundry_rollouts.foundry.paging import items
+from foundry_rollouts.foundry.wire import AgentDetails, agent_details
+
+
+class Agents:
+    """The hosted agents of one project. Every method raises CloudError."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def all(self) -> AsyncGenerator[AgentDetails, None]:
+        """Yield every hosted agent, a hundred to a request."""
+        call = Call("agents.list", "GET", path_of("agents"), params={"kind": "hosted"})
+        async for item in items(self._transport, call):
+            agent = agent_details(item)
+            yield agent if agent.tells_routing else await self.one(agent.seen.name)
+
+    async def one(self, name: str) -> AgentDetails:
+        """Return the agent called ``name``; ``is_missing`` of the error tells that there is none."""
+        reply = await self._transport.request(Call("agents.get", "GET", path_of("agents", name)))
+        return agent_details(reply.json)
+
+    async def delete(self, name: str, *, force: bool = False) -> None:
+        """Delete the agent with all its versions; live sessions are a 409 unless ``force`` ends them."""
+        params = {"force": "true"} if force else {}
+        await self._transport.request(Call("agents.delete", "DELETE", path_of("agents", name), params=params))

@@ -1,0 +1,73 @@
+"""The words that every request is put in: a call, its body, its reply."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from foundry_rollouts.errors import UsageError
+from foundry_rollouts.foundry.refusals import parsed
+from foundry_rollouts.foundry.retry import Repeat
+
+LIMIT = timedelta(seconds=10)  #: For one attempt, unless the call names its own.
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes to send, and what they are; ``archive`` makes it the two-part form of a code upload."""
+
+    content: bytes
+    content_type: str = "application/json"
+    archive: bytes | None = None
+
+
+def json_body(value: Any, content_type: str = "application/json") -> Body:
+    return Body(json.dumps(value).encode(), content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: its operation's name, where it goes, and what a second one would mean."""
+
+    operation: str
+    method: str
+    path: str  #: Behind the endpoint, quoted by ``path_of``.
+    repeat: Repeat = Repeat.SAFE
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
+    limit: timedelta = LIMIT
+    tolerates: frozenset[int] = frozenset()  #: Error statuses that are a reply to this caller.
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    latency: timedelta
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The JSON object of the body, empty when there is none."""
+        return parsed(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One server-sent event."""
+
+    event: str
+    data: str
+
+
+def path_of(*segments: str, action: str = "") -> str:
+    """Join ``segments`` into a path, quoted; ``action`` stands behind a literal colon. Raises UsageError."""
+    if any(segment in {"", ".", ".."} for segment in segments):
+        raise UsageError(f"{segments}: a name is empty or a dot, no such thing can exist")
+    path = "/".join(quote(segment, safe="@") for segment in segments)
+    return f"{path}:{action}" if action else path

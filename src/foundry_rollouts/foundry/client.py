@@ -1,0 +1,139 @@
+"""The client of one project: what the controller and the sources ask of the cloud, and every resource beside it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.foundry.agents import Agents
+from foundry_rollouts.foundry.auth import TokenSource
+from foundry_rollouts.foundry.deploy import Deploy
+from foundry_rollouts.foundry.endpoint import Endpoint
+from foundry_rollouts.foundry.http import Manners, OnRequest, Transport, Wire
+from foundry_rollouts.foundry.invocations import Invocations, Question
+from foundry_rollouts.foundry.logs import Logs
+from foundry_rollouts.foundry.polling import Pace
+from foundry_rollouts.foundry.retry import DEFAULT, RetryBudget
+from foundry_rollouts.foundry.sessions import WAKING, Sessions
+from foundry_rollouts.foundry.versions import Versions
+from foundry_rollouts.ports import AgentSeen, Answer, LogLine, SessionSeen, VersionSeen
+
+if TYPE_CHECKING:
+    from foundry_rollouts import ports
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Every resource of the hosted agents, one object each."""
+
+    agents: Agents
+    versions: Versions
+    deploy: Deploy
+    endpoint: Endpoint
+    sessions: Sessions
+    invocations: Invocations
+    logs: Logs
+
+    @classmethod
+    def over(cls, transport: Transport, retries: RetryBudget) -> Self:
+        versions = Versions(transport)
+        return cls(
+            agents=Agents(transport),
+            versions=versions,
+            deploy=Deploy(transport, versions),
+            endpoint=Endpoint(transport),
+            sessions=Sessions(transport, Pace(WAKING.limit, first=retries.slow, every=retries.slow)),
+            invocations=Invocations(transport),
+            logs=Logs(transport),
+        )
+
+
+class FoundryClient:
+    """The hosted agents of one project: answers the ports ``Cloud`` and ``Sessions``.
+
+    ``endpoint`` is ``https://{account}.services.ai.azure.com/api/projects/{project}``. Every method raises
+    CloudError when the cloud refuses or is away, UsageError for what must not be sent at all.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        credential: TokenSource,
+        on_request: OnRequest | None = None,
+        retries: RetryBudget = DEFAULT,
+        wire: Wire | None = None,
+    ) -> None:
+        self._transport = Transport(endpoint, credential, Manners(on_request, retries, wire=wire))
+        self.api = Api.over(self._transport, retries)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def agents(self) -> AsyncGenerator[AgentSeen, None]:
+        """Yield every hosted agent; a hundred of them cost one request."""
+        async with aclosing(self.api.agents.all()) as agents:
+            async for agent in agents:
+                yield agent.seen
+
+    async def agent(self, name: str) -> AgentSeen:
+        return (await self.api.agents.one(name)).seen
+
+    async def version(self, agent: str, version: str) -> VersionSeen:
+        return (await self.api.versions.one(agent, version)).seen
+
+    async def route(self, agent: str, routing: Routing) -> None:
+        """Send the weights of ``routing`` and nothing else; read them back to see whether they hold."""
+        await self.api.endpoint.route(agent, routing)
+
+    async def enable(self, agent: str) -> None:
+        await self.api.endpoint.enable(agent)
+
+    async def disable(self, agent: str) -> None:
+        await self.api.endpoint.disable(agent)
+
+    async def sessions(self, agent: str) -> AsyncGenerator[SessionSeen, None]:
+        async with aclosing(self.api.sessions.all(agent)) as sessions:
+            async for session in sessions:
+                yield session
+
+    async def open_session(self, agent: str, version: str, session: str) -> SessionSeen:
+        """Open a session of that id on ``version``; one that is open already will do."""
+        return await self.api.sessions.create(agent, version, session)
+
+    async def stop_session(self, agent: str, session: str) -> None:
+        await self.api.sessions.stop(agent, session)
+
+    async def delete_session(self, agent: str, session: str) -> None:
+        await self.api.sessions.delete(agent, session)
+
+    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta) -> Answer:
+        """Send ``question`` once: text by Responses, anything else by Invocations.
+
+        Any HTTP status is an Answer. A CloudError's ``refusal.code`` is ``connection`` when the question never
+        left, ``timeout`` or ``dropped`` when it may have run.
+        """
+        invoked = await self.api.invocations.ask(Question(agent, question, session), timeout)
+        return invoked.answer
+
+    async def log_lines(self, agent: str, version: str, session: str) -> AsyncGenerator[LogLine, None]:
+        """Follow a session's log until the server ends the stream; the caller asks again."""
+        async with aclosing(self.api.logs.lines(agent, version, session)) as lines:
+            async for line in lines:
+                yield line
+
+
+if TYPE_CHECKING:
+
+    def _answers_both_ports(client: FoundryClient) -> tuple[ports.Cloud, ports.Sessions]:
+        return client, client

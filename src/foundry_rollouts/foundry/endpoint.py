@@ -1,0 +1,29 @@
+"""An agent's endpoint: how new sessions are divided, and whether it answers at all."""
+
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.foundry.calls import Call, json_body, path_of
+from foundry_rollouts.foundry.http import Transport
+from foundry_rollouts.foundry.wire import routing_patch
+
+_MERGE_PATCH = "application/merge-patch+json"
+_OPT_IN = {"Foundry-Features": "AgentEndpoints=V1Preview"}  #: Tenants that lag still ask for it.
+
+
+class Endpoint:
+    """The endpoints of one project's agents. Every method raises CloudError, and may be repeated."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def route(self, agent: str, routing: Routing) -> None:
+        """Replace the weights and nothing else; the endpoint may serve the old ones for some seconds."""
+        body = json_body(routing_patch(routing), _MERGE_PATCH)
+        path = path_of("agents", agent)
+        await self._transport.request(Call("agents.route", "PATCH", path, headers=_OPT_IN, body=body))
+
+    async def enable(self, agent: str) -> None:
+        await self._transport.request(Call("agents.enable", "POST", path_of("agents", agent, action="enable")))
+
+    async def disable(self, agent: str) -> None:
+        """Close the endpoint: no new sessions, no requests; sessions that live may drain."""
+        await self._transport.request(Call("agents.disable", "POST", path_of("agents", agent, action="disable")))

@@ -1,0 +1,228 @@
+"""Requests to the cloud, by operation: the only module that imports the HTTP library.
+
+Nothing is logged here: no token, no body, no address. What went well or not is told to ``on_request``.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import httpx_sse
+
+from foundry_rollouts.errors import CloudError, Refusal, UsageError
+from foundry_rollouts.foundry.auth import FOUNDRY, FixedToken, TokenSource, is_loopback
+from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent
+from foundry_rollouts.foundry.refusals import refusal_of
+from foundry_rollouts.foundry.retry import (
+    CONNECTION,
+    DEFAULT,
+    DROPPED,
+    TIMEOUT,
+    RefusedError,
+    RetryBudget,
+    retry_after,
+    retrying,
+)
+
+API_VERSION = "v1"
+CONNECT = timedelta(seconds=10)
+SILENCE = timedelta(seconds=150)  #: A stream that sends nothing for so long is dead.
+
+OnRequest = Callable[[str, int | None, float], None]  #: operation, HTTP status (None: no answer), seconds
+Wire = httpx.AsyncBaseTransport  #: What carries requests; tests hand in their own.
+
+
+class OpenStream:
+    """An answer that is still being sent."""
+
+    def __init__(self, operation: str, response: httpx.Response) -> None:
+        self._operation = operation
+        self._response = response
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = dict(response.headers)
+
+    async def events(self) -> AsyncGenerator[ServerEvent, None]:
+        """Yield server-sent events until the server ends the stream. Raises CloudError when it breaks."""
+        try:
+            async with aclosing(httpx_sse.EventSource(self._response).aiter_sse()) as events:
+                async for event in events:
+                    yield ServerEvent(event.event, event.data)
+        except httpx_sse.SSEError as error:
+            raise CloudError(self._operation, Refusal(self.status, "not_events", str(error))) from error
+        except httpx.HTTPError as error:
+            raise _no_answer(self._operation, error) from error
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it comes. Raises CloudError when it breaks."""
+        try:
+            async for chunk in self._response.aiter_bytes():
+                yield chunk
+        except httpx.HTTPError as error:
+            raise _no_answer(self._operation, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How a transport behaves: whom it tells, how patient it is, what it asks for."""
+
+    on_request: OnRequest | None = None
+    retries: RetryBudget = DEFAULT
+    api_version: str = API_VERSION
+    audience: str = FOUNDRY
+    wire: Wire | None = None  #: None: the network.
+
+
+class Transport:
+    """Sends calls to one endpoint. Every failure is a CloudError that names the operation."""
+
+    def __init__(self, endpoint: str, tokens: TokenSource, manners: Manners) -> None:
+        refuse_unsafe(endpoint, tokens)
+        # The HTTP library logs whole addresses, signatures in the query included.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._base = endpoint.rstrip("/")
+        self._manners = manners
+        auth = _Bearer(tokens, manners.audience)
+        trust = httpx.create_ssl_context()
+        # A proxy of the environment cannot reach this machine's own loopback.
+        is_remote = not is_loopback(endpoint)
+        self._requests, self._streams = (
+            httpx.AsyncClient(
+                auth=auth,
+                verify=trust,
+                trust_env=is_remote,
+                transport=manners.wire,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+                headers={"User-Agent": "foundry-rollouts", "Accept-Encoding": "gzip, deflate"},
+            )
+            for _ in ("requests", "streams")  # the pool is searched on each call: streams must not fill it
+        )
+
+    async def aclose(self) -> None:
+        await self._requests.aclose()
+        await self._streams.aclose()
+
+    async def request(self, call: Call, budget: RetryBudget | None = None) -> Reply:
+        """Send ``call``, again as its ``repeat`` allows, and return the whole answer. Raises CloudError."""
+        return await retrying(lambda: self._once(call), call.repeat, budget or self._manners.retries)
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[OpenStream]:
+        """Open an answer that comes bit by bit; tries again only until it begins. Raises CloudError."""
+        response = await retrying(lambda: self._open(call), call.repeat, self._manners.retries)
+        try:
+            yield OpenStream(call.operation, response)
+        finally:
+            await response.aclose()
+
+    async def _once(self, call: Call) -> Reply:
+        begun = _monotonic()
+        status: int | None = None
+        try:
+            async with asyncio.timeout(call.limit.total_seconds()):
+                response = await self._requests.send(self._built(self._requests, call, None))
+            status = response.status_code
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _no_answer(call.operation, error) from error
+        finally:
+            self._tell(call.operation, status, begun)
+        reply = Reply(status, dict(response.headers), response.content, timedelta(seconds=_monotonic() - begun))
+        _refuse_errors(call, reply)
+        return reply
+
+    async def _open(self, call: Call) -> httpx.Response:
+        begun = _monotonic()
+        status: int | None = None
+        try:
+            async with asyncio.timeout(call.limit.total_seconds()):
+                response = await self._streams.send(self._built(self._streams, call, SILENCE), stream=True)
+                status = response.status_code
+                content = b"" if response.is_success else await response.aread()
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _no_answer(call.operation, error) from error
+        finally:
+            self._tell(call.operation, status, begun)
+        _refuse_errors(call, Reply(status, dict(response.headers), content, timedelta(0)))
+        return response
+
+    def _built(self, client: httpx.AsyncClient, call: Call, silence: timedelta | None) -> httpx.Request:
+        headers = {"Accept": "application/json", **call.headers}
+        content: dict[str, Any] = {}
+        if call.body is not None and call.body.archive is not None:
+            content["files"] = {
+                "metadata": (None, call.body.content, "application/json"),
+                "code": ("agent.zip", call.body.archive, "application/zip"),
+            }
+        elif call.body is not None:
+            headers["Content-Type"] = call.body.content_type
+            content["content"] = call.body.content
+        return client.build_request(
+            call.method,
+            f"{self._base}/{call.path}",
+            params={"api-version": self._manners.api_version, **call.params},
+            headers=headers,
+            timeout=httpx.Timeout(silence.total_seconds() if silence else None, connect=CONNECT.total_seconds()),
+            **content,
+        )
+
+    def _tell(self, operation: str, status: int | None, begun: float) -> None:
+        if self._manners.on_request is not None:
+            self._manners.on_request(operation, status, _monotonic() - begun)
+
+
+class _Bearer(httpx.Auth):
+    """Puts the token on each request, and asks for another one once when it is refused."""
+
+    def __init__(self, tokens: TokenSource, audience: str) -> None:
+        self._tokens = tokens
+        self._audience = audience
+
+    async def async_auth_flow(self, request: httpx.Request) -> Any:
+        token = await self._tokens.token(self._audience)
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        if response.status_code == 401:
+            fresh = await self._tokens.token(self._audience, rejected=token)
+            if fresh != token:
+                request.headers["Authorization"] = f"Bearer {fresh}"
+                yield request
+
+
+def refuse_unsafe(endpoint: str, tokens: TokenSource) -> None:
+    """Raise UsageError when a token would travel in the clear, or the local one would leave this machine."""
+    if not endpoint.startswith(("https://", "http://")):
+        raise UsageError(f"endpoint {endpoint!r} is no address: it begins with https://")
+    if is_loopback(endpoint):
+        return
+    if isinstance(tokens, FixedToken):
+        raise UsageError(f"credential emulator is only for a Foundry on this machine, not for {endpoint}: use default")
+    if endpoint.startswith("http://"):
+        raise UsageError(f"endpoint {endpoint} would carry tokens in the clear: use https")
+
+
+def _refuse_errors(call: Call, reply: Reply) -> None:
+    if reply.status < 300 or reply.status in call.tolerates:
+        return
+    refusal = refusal_of(reply.status, reply.headers, reply.content)
+    raise RefusedError(call.operation, refusal, retry_after(reply.headers))
+
+
+def _no_answer(operation: str, error: Exception) -> CloudError:
+    # The library's own texts may hold addresses, so only the kind of failure is told.
+    match error:
+        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.ProxyError():
+            refusal = Refusal(None, CONNECTION, f"no connection ({type(error).__name__})")
+        case TimeoutError() | httpx.TimeoutException():
+            refusal = Refusal(None, TIMEOUT, "no answer within the time limit")
+        case _:
+            refusal = Refusal(None, DROPPED, f"the connection broke ({type(error).__name__})")
+    return CloudError(operation, refusal)
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()

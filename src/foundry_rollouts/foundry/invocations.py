@@ -1,0 +1,159 @@
+"""Calling an agent, by the Responses protocol or by Invocations, whole or as a stream.
+
+What a call did is not known when its answer is lost, so nothing is sent twice unless the caller asks for it.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent, json_body, path_of
+from foundry_rollouts.foundry.http import Transport
+from foundry_rollouts.foundry.refusals import parsed, refusal_of
+from foundry_rollouts.foundry.retry import PATIENT, Repeat, RetryBudget
+from foundry_rollouts.ports import Answer
+
+SYNCHRONOUS = timedelta(seconds=150)  #: The gateway itself gives up at about 120 s.
+
+_ANY_STATUS = frozenset(range(300, 600))
+_SESSION = "agent_session_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask of whom: text goes by Responses, anything else by Invocations as JSON."""
+
+    agent: str
+    content: Any
+    session: str | None = None  #: None: a new session, drawn by the routing.
+    conversation: str | None = None  #: Only of the Responses protocol.
+
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.content, str)
+
+
+@dataclass(frozen=True, slots=True)
+class Invoked:
+    """An answer, and what it says about who gave it."""
+
+    answer: Answer
+    session: str | None = None
+    version: str | None = None  #: Told by the Responses protocol only.
+    invocation: str | None = None
+    is_accepted: bool = False  #: The work goes on; ask for it by ``invocation``.
+    retry_after: str | None = None
+
+
+class Invocations:
+    """The agents of one project, to be called. CloudError means that no answer came."""
+
+    def __init__(self, transport: Transport, patience: RetryBudget = PATIENT) -> None:
+        self._transport = transport
+        self._patience = patience
+
+    async def ask(self, question: Question, limit: timedelta = SYNCHRONOUS) -> Invoked:
+        """Send ``question`` once; whatever HTTP status comes is the answer.
+
+        The ``code`` of a CloudError tells ``connection`` (it never left), ``timeout`` and ``dropped`` apart.
+        """
+        call = _call(question, Repeat.NEVER, limit, _ANY_STATUS)
+        return _invoked(question, await self._transport.request(call))
+
+    async def ask_patiently(self, question: Question, limit: timedelta = SYNCHRONOUS) -> Invoked:
+        """Send ``question``, again while a sandbox wakes or the cloud throttles: it may run more than once."""
+        call = _call(question, Repeat.INVOCATION, limit, frozenset())
+        return _invoked(question, await self._transport.request(call, self._patience))
+
+    async def stream(self, question: Question, limit: timedelta = SYNCHRONOUS) -> AsyncGenerator[ServerEvent, None]:
+        """Send ``question`` once and yield the events of its answer; ``limit`` is for the first of them."""
+        call = _call(question, Repeat.NEVER, limit, frozenset(), stream=True)
+        async with self._transport.stream(call) as answer:
+            if "text/event-stream" not in answer.headers.get("content-type", ""):
+                content = b"".join([chunk async for chunk in answer.chunks()])
+                yield ServerEvent("message", content.decode("utf-8", "replace"))
+                return
+            async with aclosing(answer.events()) as events:
+                async for event in events:
+                    yield event
+
+    async def conversation(self, agent: str) -> str:
+        """Open a conversation and return its id; the cloud binds one session to it."""
+        path = path_of("agents", agent, "endpoint", "protocols", "openai", "conversations")
+        call = Call("conversations.create", "POST", path, Repeat.ONCE, body=json_body({}))
+        return str((await self._transport.request(call)).json.get("id") or "")
+
+
+def _call(
+    question: Question, repeat: Repeat, limit: timedelta, tolerates: frozenset[int], *, stream: bool = False
+) -> Call:
+    protocols = ("agents", question.agent, "endpoint", "protocols")
+    headers = {"Accept": "text/event-stream"} if stream else {}
+    if not question.is_text:
+        # The Invocations protocol is routed by the query alone, the body is the container's own.
+        params = {_SESSION: question.session} if question.session else {}
+        path, body = path_of(*protocols, "invocations"), json_body(question.content)
+        return Call("invocations.create", "POST", path, repeat, params, headers, body, limit, tolerates)
+    wish: dict[str, Any] = {"input": question.content}
+    wish |= {"stream": True} if stream else {}
+    wish |= {_SESSION: question.session} if question.session else {}
+    wish |= {"conversation": question.conversation} if question.conversation else {}
+    path = path_of(*protocols, "openai", "responses")
+    return Call("responses.create", "POST", path, repeat, {}, headers, json_body(wish), limit, tolerates)
+
+
+def _invoked(question: Question, reply: Reply) -> Invoked:
+    body = reply.json
+    reference = body.get("agent_reference")
+    return Invoked(
+        _answer(question, reply),
+        session=reply.headers.get("x-agent-session-id") or body.get(_SESSION),
+        version=str(reference["version"]) if isinstance(reference, dict) and reference.get("version") else None,
+        invocation=reply.headers.get("x-agent-invocation-id"),
+        is_accepted=reply.status == 202,
+        retry_after=reply.headers.get("retry-after"),
+    )
+
+
+def _answer(question: Question, reply: Reply) -> Answer:
+    text = reply.content.decode("utf-8", "replace")
+    if reply.status >= 300:
+        return Answer(reply.status, text, reply.latency, refusal_of(reply.status, reply.headers, reply.content).code)
+    if not question.is_text:
+        return Answer(reply.status, text, reply.latency)
+    said, failed = output_text(reply.json), reply.json.get("error")
+    code = str(failed.get("code") or "failed") if isinstance(failed, dict) else None
+    return Answer(reply.status, text if said is None else said, reply.latency, code)
+
+
+def output_text(response: Mapping[str, Any]) -> str | None:
+    """Return what the agent said in a Responses object; None when it holds no output."""
+    output = response.get("output")
+    if not isinstance(output, list) or not output:
+        return None
+    return "".join(
+        str(part.get("text") or "")
+        for item in output
+        if isinstance(item, dict)
+        for part in item.get("content") or ()
+        if isinstance(part, dict) and part.get("type") == "output_text"
+    )
+
+
+def text_of(event: ServerEvent) -> str:
+    """Return the piece of text that a streamed event adds; empty for all other events."""
+    if event.event != "response.output_text.delta":
+        return ""
+    return str(parsed(event.data.encode()).get("delta") or "")
+
+
+def as_content(text: str) -> Any:
+    """Read ``text`` as JSON where it is an object or a list; any other text is itself."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, dict | list) else text

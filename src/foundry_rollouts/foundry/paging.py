@@ -1,0 +1,39 @@
+"""Reading lists page by page."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any
+
+from foundry_rollouts.foundry.calls import Call
+from foundry_rollouts.foundry.http import Transport
+
+PAGE = 100  #: The most that the cloud puts on one page.
+
+
+async def items(transport: Transport, call: Call, id_field: str = "id") -> AsyncGenerator[dict[str, Any], None]:
+    """Yield every item of a list, in pages of ``PAGE``. Raises CloudError.
+
+    It ends at ``has_more: false``, at an empty page and at a cursor seen before, since servers differ.
+    """
+    cursors: set[str] = set()
+    page = replace(call, params={**call.params, "limit": str(PAGE)})
+    while True:
+        json = (await transport.request(page)).json
+        data = json.get("data") or []
+        cursor = _cursor(json, data, id_field)
+        if not data or cursor in cursors:
+            return
+        for item in data:
+            yield item
+        if not cursor or json.get("has_more") is False:
+            return
+        cursors.add(cursor)
+        page = replace(page, params={**page.params, "after": cursor})
+
+
+def _cursor(json: dict[str, Any], data: list[dict[str, Any]], id_field: str) -> str:
+    """Return where the next page begins, empty when there is none to ask for."""
+    named = json.get("last_id")
+    if not named and json.get("has_more") and data:
+        named = data[-1].get(id_field)
+    return str(named or "")

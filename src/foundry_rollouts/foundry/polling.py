@@ -1,0 +1,52 @@
+"""Waiting for the cloud: look, pause, look again, up to a limit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from foundry_rollouts.errors import CloudError, UnavailableError
+
+T = TypeVar("T")
+
+_PERMANENT = frozenset({400, 401, 403, 409})
+
+
+class WaitTimeoutError(UnavailableError):
+    """What was waited for did not happen in time; it may still happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often to look, and for how long: once after ``first``, then every ``every``."""
+
+    limit: timedelta
+    first: timedelta = timedelta(seconds=5)
+    every: timedelta = timedelta(seconds=10)
+    missing: int = 3  #: How many 404 in a row are taken for "not there yet".
+
+
+async def look_until(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bool], pace: Pace, what: str) -> T:
+    """Return the first look that ``is_done``. Looks that fail for a passing reason are taken again.
+
+    Raises WaitTimeoutError after ``pace.limit``, CloudError when the cloud refuses for good.
+    """
+    misses = 0
+    pause = pace.first
+    try:
+        async with asyncio.timeout(pace.limit.total_seconds()):
+            while True:
+                try:
+                    seen = await look()
+                    if is_done(seen):
+                        return seen
+                    misses = 0
+                except CloudError as error:
+                    misses = misses + 1 if error.is_missing else 0
+                    if error.refusal.status in _PERMANENT or misses > pace.missing:
+                        raise
+                await asyncio.sleep(pause.total_seconds())
+                pause = pace.every
+    except TimeoutError as error:
+        raise WaitTimeoutError(f"{what}: not done after {pace.limit.total_seconds():.0f} s; it may still be") from error

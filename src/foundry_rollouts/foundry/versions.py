@@ -1,0 +1,126 @@
+"""Versions: list, look at one, create from an image, wait, delete."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.foundry.calls import Call, json_body, path_of
+from foundry_rollouts.foundry.definition import Definition, Labels, definition_json
+from foundry_rollouts.foundry.http import Transport
+from foundry_rollouts.foundry.paging import items
+from foundry_rollouts.foundry.polling import Pace, look_until
+from foundry_rollouts.foundry.retry import Repeat
+from foundry_rollouts.foundry.wire import VersionDetails, version_details
+from foundry_rollouts.ports import VersionSeen, VersionStatus
+
+CREATE_LIMIT = timedelta(seconds=60)
+IMAGE_LIMIT = timedelta(minutes=10)  #: After that an image's version is thought stuck.
+BUILD_LIMIT = timedelta(minutes=15)  #: The same for a version that the cloud builds from source.
+
+_WITH_ERRORS = {"api-version": "2025-11-15-preview"}  #: The interface that always tells why a version failed.
+_FINAL = frozenset({VersionStatus.ACTIVE, VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED})
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The version that a create led to; not ``is_new`` when the cloud knew the definition already."""
+
+    version: VersionSeen
+    is_new: bool
+
+
+class Versions:
+    """The versions of one project's agents. Every method raises CloudError."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def all(self, agent: str, *, drafts: bool = False) -> AsyncGenerator[VersionDetails, None]:
+        """Yield the versions of ``agent``, newest first; drafts only when asked for."""
+        params = {"order": "desc"} | ({"include_drafts": "true"} if drafts else {})
+        call = Call("versions.list", "GET", path_of("agents", agent, "versions"), params=params)
+        async for item in items(self._transport, call):
+            yield version_details(item)
+
+    async def one(self, agent: str, version: str) -> VersionDetails:
+        """Return one version; why it failed is asked for again where the cloud left it out."""
+        call = Call("versions.get", "GET", path_of("agents", agent, "versions", version))
+        details = version_details((await self._transport.request(call)).json)
+        if details.seen.status is not VersionStatus.FAILED or details.seen.error:
+            return details
+        again = Call("versions.get", "GET", call.path, params=_WITH_ERRORS)
+        return version_details((await self._transport.request(again)).json)
+
+    async def latest(self, agent: str) -> VersionSeen | None:
+        """Return the newest release; None when there is no such agent, or no release of it."""
+        try:
+            reply = await self._transport.request(Call("agents.get", "GET", path_of("agents", agent)))
+        except CloudError as error:
+            if error.is_missing:
+                return None
+            raise
+        found = reply.json.get("versions")
+        latest = found.get("latest") if isinstance(found, dict) else None
+        return version_details(latest).seen if latest else None
+
+    async def create(self, agent: str, definition: Definition, labels: Labels | None = None) -> Created:
+        """Create a version from an image, and the agent too when there is none.
+
+        An unchanged definition makes no new version: the cloud returns the one it has.
+        """
+        before = await self.latest(agent)
+        wish = {"definition": definition_json(definition), **(labels or Labels()).json()}
+        made = await self._made(agent, wish, Repeat.DEDUPLICATED)
+        return Created(made, is_new=before is None or made.version != before.version)
+
+    async def create_draft(self, agent: str, definition: Definition, labels: Labels | None = None) -> Created:
+        """Create a draft: a version outside the numbering that takes no traffic.
+
+        Where drafts are not offered the cloud makes a release without a word: look at ``version.is_draft``.
+        """
+        wish = {"definition": definition_json(definition), **(labels or Labels()).json(), "draft": True}
+        return Created(await self._made(agent, wish, Repeat.ONCE), is_new=True)
+
+    async def _made(self, agent: str, wish: dict[str, Any], repeat: Repeat) -> VersionSeen:
+        call = Call(
+            "versions.create_draft" if wish.get("draft") else "versions.create",
+            "POST",
+            path_of("agents", agent, "versions"),
+            repeat,
+            headers={"Foundry-Features": "DraftAgents=V1Preview"} if wish.get("draft") else {},
+            body=json_body(wish),
+            limit=CREATE_LIMIT,
+        )
+        return version_details((await self._transport.request(call)).json).seen
+
+    async def delete(self, agent: str, version: str, *, force: bool = False) -> None:
+        """Delete one version; live sessions are a 409 unless ``force`` ends them."""
+        path = path_of("agents", agent, "versions", version)
+        params = {"force": "true"} if force else {}
+        await self._transport.request(Call("versions.delete", "DELETE", path, params=params))
+
+    async def wait_until_active(
+        self,
+        agent: str,
+        version: str,
+        pace: Pace | None = None,
+        on_status: Callable[[VersionSeen], None] | None = None,
+    ) -> VersionSeen:
+        """Return the version once nothing more will happen to it: active, failed or deleted.
+
+        ``on_status`` hears of each change of status. Raises WaitTimeoutError after ``pace.limit``.
+        """
+        told: VersionStatus | None = None
+
+        async def look() -> VersionSeen:
+            nonlocal told
+            seen = (await self.one(agent, version)).seen
+            if on_status is not None and seen.status is not told:
+                told = seen.status
+                on_status(seen)
+            return seen
+
+        what = f"version {version} of {agent}"
+        return await look_until(look, lambda seen: seen.status in _FINAL, pace or Pace(IMAGE_LIMIT), what)

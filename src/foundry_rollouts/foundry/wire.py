@@ -1,0 +1,162 @@
+"""The cloud's JSON shapes and our words, in both directions.
+
+Reading is lenient: what is missing is None, an unknown status is UNKNOWN. Writing is strict: what the cloud
+would not take as it was meant is refused here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.errors import UsageError
+from foundry_rollouts.foundry.refusals import one_line
+from foundry_rollouts.ports import AgentSeen, SessionSeen, VersionSeen, VersionStatus
+
+Json = Mapping[str, Any]
+
+_DISABLED = "disabled"
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDetails:
+    """One agent with what people ask about it beyond its routing."""
+
+    seen: AgentSeen
+    protocols: tuple[str, ...] = ()  #: Those the endpoint answers.
+    principal: str | None = None  #: The object id of its identity, to which roles are granted.
+    tells_routing: bool = True  #: False where the cloud left the endpoint out of a list.
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDetails:
+    """One version with what people ask about it beyond its status; ``definition`` is as the cloud sent it."""
+
+    seen: VersionSeen
+    agent: str
+    definition: Json
+    description: str | None = None
+    metadata: Mapping[str, str] | None = None
+    principal: str | None = None
+
+
+def agent_details(json: Json) -> AgentDetails:
+    """Read an agent: ``protocols`` is the old dialect, ``protocol_configuration`` the new one."""
+    endpoint = _object(json, "agent_endpoint")
+    latest = _object(_object(json, "versions"), "latest")
+    configured = endpoint.get("protocol_configuration")
+    protocols = configured if isinstance(configured, Mapping) and configured else endpoint.get("protocols")
+    states = {str(json.get(name, "")).lower() for name in ("state", "configuration_state", "status")}
+    return AgentDetails(
+        AgentSeen(
+            name=str(json.get("name") or json.get("id") or ""),
+            routing=Routing.of(_weights(endpoint), is_open=_DISABLED not in states),
+            latest=version_seen(latest) if latest else None,
+        ),
+        protocols=tuple(str(name) for name in protocols or ()),
+        principal=_object(json, "instance_identity").get("principal_id"),
+        tells_routing=bool(endpoint),
+    )
+
+
+def _weights(endpoint: Json) -> dict[str, int]:
+    rules = _object(endpoint, "version_selector").get("version_selection_rules")
+    if not isinstance(rules, list):
+        return {LATEST: 100}  # the default of an endpoint that nobody has configured
+    weights: dict[str, int] = {}
+    for rule in rules:
+        version = str(rule.get("agent_version") or LATEST)
+        weights[version] = weights.get(version, 0) + int(rule.get("traffic_percentage") or 0)
+    return weights
+
+
+def version_details(json: Json) -> VersionDetails:
+    """Read a version whole."""
+    return VersionDetails(
+        version_seen(json),
+        agent=str(json.get("name") or ""),
+        definition=_object(json, "definition"),
+        description=json.get("description"),
+        metadata=json.get("metadata"),
+        principal=_object(json, "instance_identity").get("principal_id"),
+    )
+
+
+def version_seen(json: Json) -> VersionSeen:
+    """Read a version; ``error`` holds the service's code and text on one line."""
+    number = str(json.get("version") or "")
+    return VersionSeen(
+        version=number,
+        status=_status(str(json.get("status") or "")),
+        created_at=_instant(json.get("created_at")),
+        error=_error(json.get("error")),
+        is_draft=bool(json.get("draft")) or number.startswith("draft-"),
+    )
+
+
+def _status(word: str) -> VersionStatus:
+    lowered = word.lower()
+    if lowered == "idle":
+        return VersionStatus.ACTIVE  # built and able to serve; its compute is away until the next call
+    known = {str(status) for status in VersionStatus}
+    return VersionStatus(lowered) if lowered in known else VersionStatus.UNKNOWN
+
+
+def _error(error: Any) -> str | None:
+    if isinstance(error, Mapping):
+        return one_line(": ".join(str(error[key]) for key in ("code", "message") if error.get(key))) or None
+    return one_line(str(error)) if error else None
+
+
+def session_seen(json: Json) -> SessionSeen:
+    """Read a session; its status is in lower case, as one of the cloud's examples is in capitals."""
+    return SessionSeen(
+        id=str(json.get("agent_session_id") or json.get("id") or ""),
+        version=str(_object(json, "version_indicator").get("agent_version") or ""),
+        created_at=_instant(json.get("created_at")) or _LONG_AGO,
+        status=str(json.get("status") or "unknown").lower(),
+    )
+
+
+def routing_patch(routing: Routing) -> dict[str, Any]:
+    """Write the weights of ``routing`` as a merge patch that leaves the rest of the endpoint alone.
+
+    Raises UsageError unless they add up to 100; drafts cannot be routed to.
+    """
+    total = sum(weight for _, weight in routing.weights)
+    if total != 100 or any(not 0 < weight <= 100 for _, weight in routing.weights):
+        raise UsageError(f"{routing}: the weights add up to {total}, they must make 100")
+    if drafts := [version for version, _ in routing.weights if version.startswith("draft-")]:
+        raise UsageError(f"{', '.join(drafts)} is a draft: make it a release first, drafts take no traffic")
+    rules = [
+        {"type": "FixedRatio", "agent_version": version, "traffic_percentage": weight}
+        for version, weight in routing.weights
+    ]
+    return {"agent_endpoint": {"version_selector": {"version_selection_rules": rules}}}
+
+
+def session_request(version: str | None, session: str | None) -> dict[str, Any]:
+    """Write the wish for a session; without a version the routing decides, without an id the cloud."""
+    if version is not None and version.startswith("@"):
+        raise UsageError(f"{version}: a session is bound to one version, name it by its number")
+    wish: dict[str, Any] = {"agent_session_id": session} if session else {}
+    if version is not None:
+        wish["version_indicator"] = {"type": "version_ref", "agent_version": version}
+    return wish
+
+
+def _object(json: Json, key: str) -> Json:
+    value = json.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _instant(value: Any) -> datetime | None:
+    """Read unix seconds, or RFC 3339 as some answers have it."""
+    try:
+        if isinstance(value, str):
+            return datetime.fromisoformat(value).astimezone(UTC)
+        return datetime.fromtimestamp(float(value), UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
