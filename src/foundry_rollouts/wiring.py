@@ -1,0 +1,160 @@
+"""Builds the real world out of settings and runs it: the only place that knows every room."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+import uvicorn
+
+from foundry_rollouts import clock
+from foundry_rollouts.controller.discover import Discovery
+from foundry_rollouts.controller.health import Pulse, Readiness
+from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
+from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.errors import RolloutsError
+from foundry_rollouts.foundry.auth import credential_for
+from foundry_rollouts.foundry.client import FoundryClient
+from foundry_rollouts.operations.ids import new_id
+from foundry_rollouts.policies.folder import PolicyFolder
+from foundry_rollouts.ports import World
+from foundry_rollouts.settings import Settings
+from foundry_rollouts.signals.logs import LogSource
+from foundry_rollouts.signals.probe import ProbeSource
+from foundry_rollouts.store import schema
+from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.telemetry import Metrics, configure_logging
+from foundry_rollouts.web.app import create_app
+from foundry_rollouts.web.services import Services
+
+log = structlog.get_logger()
+
+#: The sweep looks for due rollouts this often at most; what is urgent rings.
+SWEEP = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """The parts that live as long as the process."""
+
+    scheduler: Scheduler
+    services: Services
+    policies: PolicyFolder
+    world: World
+
+
+async def serve(settings: Settings) -> None:
+    """Run the controller, the ops API and /metrics until SIGTERM or SIGINT; the ticks in hand are finished first.
+
+    Raises UsageError for wrong policies, StoreError for a database that cannot be used, RolloutsError for an
+    address that is taken; nothing was started then.
+    """
+    configure_logging(settings.log_format)
+    policies = PolicyFolder(settings.policies)
+    with listening(settings.host, settings.port) as sockets:
+        await _prepare_database(settings.database_url)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with daemon(settings, policies, stop) as parts:
+            await _run(parts, sockets, stop)
+
+
+@asynccontextmanager
+async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event) -> AsyncIterator[Daemon]:
+    """Build every part out of ``settings`` and take them down again."""
+    metrics = Metrics()
+    credential = credential_for(settings.credential, settings.project_endpoint, clock.now)
+    cloud = FoundryClient(settings.project_endpoint, credential, on_request=metrics.requested)
+    lease = timedelta(seconds=settings.lease_seconds)
+    store = SqlStore(settings.database_url, replica=settings.replica, lease=lease)
+    sources = (ProbeSource(cloud, clock.now), LogSource(cloud, clock.now))
+    world = World(cloud=cloud, sessions=cloud, store=store, policies=policies, sources=sources)
+    period = timedelta(seconds=settings.tick_seconds)
+    rhythm = Rhythm(
+        sweep=min(SWEEP, period / 2),
+        discovery=timedelta(seconds=settings.discovery_seconds),
+        renewal=lease / 3,
+    )
+    pulse = Pulse()
+    scheduler = Scheduler(
+        Ticker(world, metrics, clock.now, period),
+        Discovery(world, metrics, clock.now, new_id),
+        pulse,
+        rhythm,
+        clock.now,
+    )
+    patience = max(timedelta(seconds=30), 3 * rhythm.sweep)
+    services = Services(
+        store=store,
+        policies=policies,
+        health=Readiness(store, policies, pulse, patience),
+        metrics=metrics,
+        wake=scheduler,
+        now=clock.now,
+        stop=stop,
+    )
+    try:
+        yield Daemon(scheduler, services, policies, world)
+    finally:
+        for source in sources:
+            await source.close()
+        await cloud.aclose()
+        await store.close()
+
+
+async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event) -> None:
+    """Run everything until ``stop`` is set, then let go in order: no new ticks, no new requests, the end."""
+    config = uvicorn.Config(create_app(parts.services), log_config=None, access_log=False, lifespan="off")
+    server = EmbeddedServer(config)
+    parts.scheduler.start()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=sockets))
+        group.create_task(parts.policies.watch(stop, on_reload=lambda: _tell_policies(parts.policies)))
+        host, port = sockets[0].getsockname()[:2]
+        log.info("daemon.started", listen=f"{host}:{port}")
+        await stop.wait()
+        log.info("daemon.stopping", because="asked to stop; the ticks in hand are finished first")
+        await parts.scheduler.stop()
+        server.should_exit = True
+    log.info("daemon.stopped")
+
+
+class EmbeddedServer(uvicorn.Server):
+    """A server that leaves the signals to the daemon around it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Catch nothing."""
+        yield
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Open the socket to serve on. Raises RolloutsError when the address is taken or is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            ours.bind((host, port))
+        except OSError as error:
+            raise RolloutsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen") from error
+        yield [ours]
+
+
+async def _prepare_database(url: str) -> None:
+    """Bring the embedded database to our schema; demand it of a server, where an upgrade is somebody's decision."""
+    if url.startswith("sqlite:"):
+        await schema.upgrade(url)
+    else:
+        await schema.check(url)
+
+
+def _tell_policies(policies: PolicyFolder) -> None:
+    for problem in policies.problems:
+        log.warning("policies.refused", because=problem)
+    log.info("policies.loaded", count=len(policies.all()))
