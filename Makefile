@@ -1,0 +1,68 @@
+# A thin door over the project's own tools. Each target does its own set-up; `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+SHELL := /bin/sh
+
+BIN := .venv/bin
+FOR_RUNNING := .venv/.ready-to-run
+FOR_TESTS := .venv/.ready-to-test
+# What is there already does: a test environment runs the service too.
+READY := $(if $(wildcard $(FOR_TESTS)),$(FOR_TESTS),$(FOR_RUNNING))
+CODE := src tests migrations
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate
+
+.PHONY: help demo serve emulator test lint format types imports unit contract scenarios requirements image clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+
+demo: $(READY) ## see a healthy version promoted and a faulty one rolled back (KEEP=1 leaves it running)
+	@$(BIN)/foundry-rollouts demo $(if $(KEEP),--keep)
+
+serve: $(READY) ## run the service with the settings of the environment
+	@$(BIN)/foundry-rollouts serve
+
+emulator: $(READY) ## run a local Foundry on 127.0.0.1:8090
+	@$(BIN)/foundry-rollouts emulator --listen 127.0.0.1:8090
+
+test: $(FOR_TESTS) ## lint, types, import contracts and every test
+	@PYTHONPATH=tests $(BIN)/python -m tools.every_check
+
+lint: $(FOR_TESTS) ## all that needs no test run: style, types, imports, dependencies, spelling
+	@PYTHONPATH=tests $(BIN)/python -m tools.every_check --without-tests
+
+format: $(FOR_TESTS) ## put the code in order
+	@$(BIN)/ruff check --fix $(CODE) && $(BIN)/ruff format $(CODE)
+
+types: $(FOR_TESTS) ## check the types
+	@$(BIN)/mypy
+
+imports: $(FOR_TESTS) ## check who imports whom
+	@$(BIN)/lint-imports
+
+unit: $(FOR_TESTS) ## the unit tests: seconds, no network
+	@$(BIN)/pytest -n auto tests/unit
+
+contract: $(FOR_TESTS) ## one exam per port: SQLite and PostgreSQL, client and emulator
+	@$(BIN)/pytest -n auto tests/contract tests/migrations
+
+scenarios: $(FOR_TESTS) ## stories with real processes
+	@$(BIN)/pytest -n 2 tests/scenarios
+
+requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
+	@$(COMPILE) --group dev --all-extras -o tests/requirements.txt
+	@$(COMPILE) --extra postgres -o deploy/requirements.txt
+
+image: ## build the container image
+	@docker build --tag foundry-rollouts .
+
+clean: ## take away the environment and everything that was made
+	@rm -rf .venv .demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(FOR_RUNNING): deploy/requirements.txt pyproject.toml .ci/environment
+	@.ci/environment deploy/requirements.txt && touch $@
+
+$(FOR_TESTS): tests/requirements.txt pyproject.toml .ci/environment
+	@.ci/environment tests/requirements.txt && touch $@

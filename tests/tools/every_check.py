@@ -1,0 +1,96 @@
+"""What ``make test`` and ``make lint`` run: every check, one after the other, to the end.
+
+A check that fails does not keep the others from running. The last lines say what failed and what was left out.
+"""
+
+# ruff: noqa: T201 - it speaks to a terminal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tools import system_packages
+
+PROGRAMS = Path(sys.prefix, "bin")
+CODE = ("src", "tests", "migrations")
+PROSE = ("README.md", "CHANGELOG.md", "docs", "deploy", ".github")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A name and the program that is run, with its arguments; talkative ones are shown while they run."""
+
+    name: str
+    command: tuple[str, ...]
+    is_talkative: bool = False
+
+
+LINT = (
+    Check("style", ("ruff", "check", *CODE)),
+    Check("format", ("ruff", "format", "--check", *CODE)),
+    Check("types", ("mypy",)),
+    Check("imports", ("lint-imports", "--no-cache")),
+    Check("dependencies", ("deptry", "src", "migrations")),
+    Check("spelling", ("codespell", *CODE, *PROSE, "Makefile", "Dockerfile")),
+)
+#: Scenarios start processes of their own, so that fewer run at a time.
+TESTS = (
+    Check("tests", ("pytest", "-n", "auto", "--ignore=tests/scenarios", "tests"), is_talkative=True),
+    Check("scenarios", ("pytest", "-n", "2", "tests/scenarios"), is_talkative=True),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the checks; return 0 when all did well."""
+    left_out: list[str] = []
+    checks: tuple[Check, ...] = LINT
+    if "--without-tests" not in arguments:
+        left_out += system_packages.fetch_missing()
+        checks += TESTS
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        for check in checks:
+            report = Path(folder, f"{check.name}.xml")
+            if not is_well(check, report):
+                failed.append(check.name)
+            left_out += skipped(report)
+    tell("\nLeft out:", left_out)
+    print("\nFailed: " + ", ".join(failed) if failed else "\nAll is well.")
+    return 1 if failed else 0
+
+
+def is_well(check: Check, report: Path) -> bool:
+    """Run one check, show what it says when it fails, and return whether it did well."""
+    began = time.monotonic()
+    program, *rest = check.command
+    if check.is_talkative:
+        rest.append(f"--junitxml={report}")
+    print(f"{check.name:<14}", end="\n" if check.is_talkative else "", flush=True)
+    run = subprocess.run([PROGRAMS / program, *rest], capture_output=not check.is_talkative, text=True, check=False)
+    is_good = run.returncode == 0
+    if not check.is_talkative:
+        print(f"{'ok' if is_good else 'FAILED'} ({time.monotonic() - began:.1f} s)", flush=True)
+        if not is_good:
+            print(run.stdout + run.stderr, flush=True)
+    return is_good
+
+
+def skipped(report: Path) -> list[str]:
+    """Return why tests were skipped, each reason once."""
+    if not report.exists():
+        return []
+    reasons = (skip.get("message", "") for skip in ElementTree.parse(report).iter("skipped"))
+    return sorted(set(reasons))
+
+
+def tell(title: str, lines: list[str]) -> None:
+    """Print ``lines`` under ``title``, if there are any."""
+    if lines:
+        print("\n  ".join([title, *lines]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
