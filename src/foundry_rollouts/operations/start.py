@@ -7,10 +7,12 @@ from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, routing_of
 from foundry_rollouts.errors import ConflictError, NotFoundError, UsageError
-from foundry_rollouts.ports import AgentKnown, Event, Policies, Store
+from foundry_rollouts.ports import AgentKnown, Event, Policies, RolloutFilter, Store
 
 #: The ends after which a canary may be tried again.
 RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED})
+
+LAST = 200  #: Rollouts of an agent among which an earlier one of the same canary is looked for.
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +36,48 @@ class Retry:
     generation: int
     author: str
     reason: str | None = None
+    idempotency_key: str | None = None
 
 
 async def start(store: Store, policies: Policies, wanted: Start, now: datetime) -> Rollout:
-    """Create a rollout, or return the one that tries this version already; it waits for others of the agent.
+    """Create a rollout; it waits for others of the agent. The same idempotency key again returns what it made.
 
     Raises NotFoundError for an agent or policy that nobody knows, UsageError for an agent without a policy,
-    ConflictError when the version is the stable one or on trial under another policy, or when the idempotency
-    key belongs to another request.
+    ConflictError when the version is the stable one or on trial already, or when the idempotency key served
+    another request.
     """
     agent = await _agent(store, wanted.agent)
     policy = _policy(policies, wanted)
     _refuse_version(agent, wanted.version)
-    on_trial = [r for r in await store.unfinished(wanted.agent) if r.canary == wanted.version]
-    if on_trial:
-        return _same(on_trial[0], wanted)
     because = f"{wanted.author} asked for version {wanted.version}"
     rollout = _rollout(wanted, agent, policy, because, now)
     return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
 
 
 async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
-    """Create a rollout of the same canary under the same policy. Asked twice, it is created once.
+    """Create a rollout of the same canary under the same policy.
 
     Raises NotFoundError for an unknown rollout or a lost agent, ConflictError for a stale generation, for a
-    rollout that has not ended or ended well, and for a canary that became the stable version since.
+    rollout that did not end badly, and for a canary that was tried again or became the stable version since.
     """
     ended = await store.rollout(wanted.rollout)
+    await _refuse_retry(store, wanted, ended)
+    agent = await _agent(store, ended.agent)
+    _refuse_version(agent, ended.canary)
+    reason = f": {wanted.reason}" if wanted.reason else ""
+    asked = Start(wanted.id, ended.agent, ended.canary, wanted.author)
+    because = f"{wanted.author} asked to try version {ended.canary} again after rollout {ended.id}{reason}"
+    rollout = _rollout(asked, agent, ended.policy, because, now)
+    return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
+
+
+async def trial_of(store: Store, agent: str, version: str) -> Rollout | None:
+    """Return the newest rollout of ``version`` on ``agent``; None when there is none among the last ones."""
+    last = await store.rollouts(RolloutFilter(agent=agent, limit=LAST))
+    return next((rollout for rollout in last if rollout.canary == version), None)
+
+
+async def _refuse_retry(store: Store, wanted: Retry, ended: Rollout) -> None:
     if ended.phase not in RETRIABLE:
         raise ConflictError(
             f"rollout {ended.id} is {ended.phase.value}: only one that was rolled back, failed, disabled or "
@@ -70,18 +87,12 @@ async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
         raise ConflictError(
             f"rollout {ended.id} is at generation {ended.generation}, not {wanted.generation}: look again"
         )
-    agent = await _agent(store, ended.agent)
-    _refuse_version(agent, ended.canary)
-    because = f"{wanted.author} asked to try again after {ended.id}" + (f": {wanted.reason}" if wanted.reason else "")
-    asked = Start(wanted.id, ended.agent, ended.canary, wanted.author)
-    rollout = _rollout(asked, agent, ended.policy, because, now)
-    # The ended rollout is its own key: two people who ask at once, or one who asks twice, get one rollout.
-    again = await store.create(rollout, _creation(rollout), f"retry {ended.id}")
-    if again.phase.is_final:
+    # One that still runs is left to the store, which knows whether this very request made it.
+    newest = await trial_of(store, ended.agent, ended.canary)
+    if newest and newest.id != ended.id and newest.phase.is_final:
         raise ConflictError(
-            f"rollout {ended.id} was tried again already as {again.id}, which is {again.phase.value}: retry that one"
+            f"rollout {ended.id} was tried again already as {newest.id}, which is {newest.phase.value}: retry that one"
         )
-    return again
 
 
 async def _agent(store: Store, name: str) -> AgentKnown:
@@ -107,16 +118,6 @@ def _refuse_version(agent: AgentKnown, version: str) -> None:
         raise UsageError(f"{LATEST} moves by itself: name one version")
     if version == agent.stable:
         raise ConflictError(f"version {version} is the stable version of {agent.name} already")
-
-
-def _same(on_trial: Rollout, wanted: Start) -> Rollout:
-    """A version on trial needs no second trial: whoever asks follows the one there is."""
-    if wanted.policy is not None and wanted.policy != on_trial.policy.name:
-        raise ConflictError(
-            f"version {wanted.version} is on trial under policy {on_trial.policy.name} already, "
-            f"see rollout {on_trial.id}: abort that one first"
-        )
-    return on_trial
 
 
 def _rollout(wanted: Start, agent: AgentKnown, policy: Policy, because: str, now: datetime) -> Rollout:

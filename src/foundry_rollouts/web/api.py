@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from foundry_rollouts.core.command import Command, Verb
 from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.operations.commands import command
 from foundry_rollouts.operations.lists import (
     RolloutPage,
@@ -16,7 +17,7 @@ from foundry_rollouts.operations.lists import (
     measurements_view,
     rollouts_view,
 )
-from foundry_rollouts.operations.start import Retry, Start, retry, start
+from foundry_rollouts.operations.start import Retry, Start, retry, start, trial_of
 from foundry_rollouts.operations.views import RolloutView, policy_view, rollout_view
 from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.web.problems import DOCUMENTED
@@ -65,8 +66,10 @@ async def list_rollouts(
 
 
 @router.post("/rollouts", status_code=201)
-async def start_rollout(wanted: StartRequest, ours: Ours, response: Response, key: Key = None) -> RolloutView:
-    """Start a rollout, or join the one that tries this version already."""
+async def start_rollout(
+    wanted: StartRequest, ours: Ours, request: Request, response: Response, key: Key = None
+) -> RolloutView:
+    """Start a rollout; it waits for others of the agent."""
     now = ours.now()
     asked = Start(
         id=ours.new_id(now),
@@ -76,7 +79,11 @@ async def start_rollout(wanted: StartRequest, ours: Ours, response: Response, ke
         policy=wanted.policy,
         idempotency_key=key,
     )
-    rollout = await start(ours.store, ours.policies, asked, now)
+    try:
+        rollout = await start(ours.store, ours.policies, asked, now)
+    except ConflictError:
+        request.state.about = await trial_of(ours.store, asked.agent, asked.version)
+        raise
     ours.wake.ring()
     response.headers["Location"] = f"/api/v1/rollouts/{rollout.id}"
     return rollout_view(rollout, now)
@@ -108,10 +115,17 @@ async def show_measurements(rollout_id: str, ours: Ours) -> Measurements:
 
 
 @router.post("/rollouts/{rollout_id}:retry", status_code=202)
-async def retry_rollout(rollout_id: str, wanted: CommandRequest, ours: Ours) -> RolloutView:
-    """Try the canary of an ended rollout again, in a new rollout; asked twice, it is started once."""
+async def retry_rollout(rollout_id: str, wanted: CommandRequest, ours: Ours, key: Key = None) -> RolloutView:
+    """Try the canary of an ended rollout again, in a new rollout, which is the answer."""
     now = ours.now()
-    asked = Retry(ours.new_id(now), rollout_id, wanted.generation, wanted.author or ours.author, wanted.reason)
+    asked = Retry(
+        id=ours.new_id(now),
+        rollout=rollout_id,
+        generation=wanted.generation,
+        author=wanted.author or ours.author,
+        reason=wanted.reason,
+        idempotency_key=key,
+    )
     rollout = await retry(ours.store, asked, now)
     ours.wake.ring()
     return rollout_view(rollout, now)

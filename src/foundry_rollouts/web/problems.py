@@ -121,15 +121,14 @@ async def _on_ours(request: Request, error: Exception) -> JSONResponse:
 
 async def _current(request: Request) -> dict[str, RolloutView]:
     """Return the rollout that the request was about, as it is now; nothing when it was about none."""
-    rollout = request.path_params.get("rollout_id")
-    if rollout is None:
-        return {}
     services = services_of(request)
+    named, about = request.path_params.get("rollout_id"), getattr(request.state, "about", None)
     try:
-        return {"current": rollout_view(await services.store.rollout(rollout), services.now())}
+        rollout = await services.store.rollout(named) if named else about
     except RolloutsError:
         # The conflict is the news; that its rollout cannot be shown just now must not hide it.
         return {}
+    return {"current": rollout_view(rollout, services.now())} if rollout else {}
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:

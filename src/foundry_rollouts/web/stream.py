@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.errors import RolloutsError
+from foundry_rollouts.errors import NotFoundError, RolloutsError
 from foundry_rollouts.operations.lists import history
 from foundry_rollouts.ports import Event
 from foundry_rollouts.web.services import Services
@@ -31,11 +31,20 @@ async def live_history(services: Services, rollout: Rollout, seen: str | None) -
 
     A client that has seen the last event of an ended rollout gets 204, which tells it not to come back.
     """
-    after = seen if seen and seen.startswith(f"{rollout.id}:") else None
+    after = await _known(services, rollout, seen)
     if after and rollout.phase.is_final and not await history(services.store, rollout.id, after):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return EventSourceResponse(_follow(services, rollout.id, after), headers=headers)
+
+
+async def _known(services: Services, rollout: Rollout, seen: str | None) -> str | None:
+    """Return ``seen`` when it is an event of ``rollout``; otherwise the stream begins at the beginning."""
+    try:
+        await services.store.history(rollout.id, seen)
+    except NotFoundError:
+        return None
+    return seen
 
 
 async def _follow(services: Services, rollout_id: str, after: str | None) -> AsyncIterator[bytes]:
