@@ -34,7 +34,7 @@ OVERDUE = NOON + timedelta(minutes=11)
 SILENCES = (Verdict.INSUFFICIENT, Verdict.NO_DATA, Verdict.STALE, Verdict.SOURCE_ERROR)
 
 
-def on_step(step: int = 1, **but: Any):
+def on_step(step: int = 1, **but: Any) -> Rollout:
     return a_rollout(phase=Phase.PROGRESSING, step=step, started_at=NOON, step_started_at=NOON, **but)
 
 
