@@ -11,11 +11,10 @@ import socket
 import sys
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -64,17 +63,15 @@ class DatabaseSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _refuse_other_databases(cls, url: str) -> str:
-        # The sentence never repeats the address: it may hold a password.
+        # What is said never repeats the address: it may hold a password.
         scheme, _, rest = url.partition("://")
         if scheme.startswith(("sqlite+", "postgresql+")):
             raise ValueError(f"names a driver, which the project chooses: write {scheme.partition('+')[0]}://")
         if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1 and ":memory:" not in rest:
             return url
-        if scheme == "postgresql" and _host(url):
+        if scheme == "postgresql" and rest:
             return url
-        raise ValueError(
-            "is not a database this service keeps its history in: write sqlite:///FILE or postgresql://HOST/NAME"
-        )
+        raise ValueError("is not a database for the history: write sqlite:///FILE or postgresql://HOST/NAME")
 
     @classmethod
     def settings_customise_sources(
@@ -146,11 +143,11 @@ class Settings(DatabaseSettings):
 
     @property
     def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
+        return loopback_address(self.listen)[0]
 
     @property
     def port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
+        return loopback_address(self.listen)[1]
 
     @field_validator("project_endpoint")
     @classmethod
@@ -170,14 +167,10 @@ class Settings(DatabaseSettings):
     @field_validator("listen")
     @classmethod
     def _refuse_open_address(cls, listen: str) -> str:
-        host, _, port = listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"{listen!r} is not an address to listen on: write HOST:PORT, for example 127.0.0.1:8080")
-        if not is_loopback(host.strip("[]")):
-            raise ValueError(
-                f"{listen!r} can be reached from other machines and there is no access control yet: write "
-                f"127.0.0.1:{port}, and let a proxy that asks for a login pass requests on"
-            )
+        try:
+            loopback_address(listen, "there is no access control yet")
+        except UsageError as error:
+            raise ValueError(str(error)) from None
         return listen
 
     @model_validator(mode="after")
@@ -190,8 +183,7 @@ class Settings(DatabaseSettings):
 _ENDPOINT_FORM = "https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One line of the reference; ``default`` is None when the setting must be given."""
 
     variable: str
@@ -211,7 +203,7 @@ def load(**overrides: Any) -> Settings:
     try:
         settings = _read(Settings, overrides)
     except UsageError as error:
-        raise UsageError("\n".join([*unknown, str(error)])) from None
+        unknown.append(str(error))
     if unknown:
         raise UsageError("\n".join(unknown))
     return settings
@@ -228,6 +220,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def loopback_address(listen: str, because: str = "") -> tuple[str, int]:
+    """Return host and port of an address on this machine alone; ``because`` says why no other will do."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"{listen!r} is not an address to listen on: write HOST:PORT, for example 127.0.0.1:8080")
+    if not is_loopback(host.strip("[]")):
+        raise UsageError(f"{listen!r} can be reached from other machines and {because}: write 127.0.0.1:{port}")
+    return host.strip("[]"), int(port)
 
 
 def _read(kind: type[AnySettings], overrides: dict[str, Any]) -> AnySettings:

@@ -1,12 +1,14 @@
-"""The JSON schemas that editors complete from (Draft 2020-12)."""
+"""What leaves this room as text: JSON schemas for editors (Draft 2020-12), and policies as a file would say them."""
 
 import json
 from typing import Any
 
 from pydantic import BaseModel
 
+from foundry_rollouts.core.policy import Gate, Policy, Sources, Step, WeightStep
 from foundry_rollouts.policies.prompts import PromptList
 from foundry_rollouts.policies.schema import PolicyEntry
+from foundry_rollouts.policies.units import span_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -40,3 +42,61 @@ def _tidy(node: Any) -> Any:
 
 def _is_noise(key: str, value: Any) -> bool:
     return (key == "default" and value is None) or (key == "title" and isinstance(value, str))
+
+
+def as_written(policy: Policy) -> dict[str, Any]:
+    """Return ``policy`` as a file would say it, with every default written out; prompts by their names."""
+    judge = policy.judge
+    return {
+        "name": policy.name,
+        "agents": list(policy.agents),
+        "trigger": policy.trigger.value,
+        "steps": [_step(step) for step in policy.steps],
+        "deadline": span_text(policy.deadline),
+        "judge": {
+            "false-rollback": _percent(judge.false_rollback),
+            "missed-bad": _percent(judge.missed_bad),
+            "tolerate": str(judge.tolerate),
+            "bad": str(judge.bad),
+        },
+        "sources": _sources(policy.sources),
+        "gates": [{gate.name: _gate(gate)} for gate in policy.gates],
+        "on-failure": policy.on_failure.value,
+        "on-no-evidence": policy.on_no_evidence.value,
+        "on-drift": policy.on_drift.value,
+        "sessions-on-rollback": policy.sessions_on_rollback.value,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    if not isinstance(step, WeightStep):
+        return {"approval": {}}
+    limit = {"max": span_text(step.max)} if step.max is not None else {}
+    return {"weight": step.weight, "min": span_text(step.min), **limit}
+
+
+def _sources(sources: Sources) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    if sources.probe:
+        prompts = [prompt.name for prompt in sources.probe.prompts]
+        written["probe"] = {
+            "prompts": prompts,
+            "every": span_text(sources.probe.every),
+            "pairs": sources.probe.pairs,
+        }
+    if sources.logs:
+        written["logs"] = {"sessions": sources.logs.sessions}
+    return written
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    written: dict[str, Any] = {"sources": list(gate.sources)}
+    if gate.max is not None:
+        written["max"] = _percent(gate.max)
+    if gate.on_failure is not None:
+        written["on-failure"] = gate.on_failure.value
+    return written
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g}%"

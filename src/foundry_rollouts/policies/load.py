@@ -39,9 +39,9 @@ class FileRead:
     prompts: tuple[Path, ...] = ()
 
 
-def policies_in(path: Path) -> tuple[Policy, ...]:
-    """Return the policies of a file or folder. Raises PolicyError with every problem when there is one."""
-    files = read(path)
+def policies_in(*paths: Path) -> tuple[Policy, ...]:
+    """Return the policies of files and folders. Raises PolicyError with every problem when there is one."""
+    files = [file for path in paths for file in read(path)]
     written = [each for file in files for each in file.written]
     problems = [line for file in files for line in file.problems] + clashes(written)
     if problems:

@@ -50,6 +50,11 @@ def parse_positive_duration(value: object) -> timedelta:
     return span
 
 
+def span_text(span: timedelta) -> str:
+    """Return the text that names ``span``, as ``1h30m``."""
+    return str(durationpy.to_str(span)) if span else "0s"
+
+
 def parse_percent(value: object) -> float:
     """Return the fraction that a text such as ``1%`` names."""
     if isinstance(value, float):

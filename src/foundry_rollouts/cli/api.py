@@ -1,0 +1,153 @@
+"""A small client of the ops API; it knows addresses and statuses, not what a rollout is."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+from httpx_sse import SSEError, aconnect_sse
+
+from foundry_rollouts.errors import ConflictError, NotFoundError, RolloutsError, UnavailableError, UsageError
+
+Json = Mapping[str, Any]
+
+PAGE = 200
+ANSWER_SECONDS = 30.0
+QUIET_SECONDS = 30.0  #: A stream that is alive says so every few seconds.
+
+
+class OpsApi:
+    """The ops API of one service.
+
+    Raises UnavailableError when it is away, ConflictError, NotFoundError and UsageError when it refuses, with
+    the sentence it gives.
+    """
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, server: str) -> AsyncIterator[Self]:
+        """Open the API of the service at ``server``."""
+        url = _url(server)
+        # A proxy between us and ourselves would be somebody's mistake.
+        is_here = url.host in {"localhost", "127.0.0.1", "::1"}
+        async with httpx.AsyncClient(base_url=url, timeout=ANSWER_SECONDS, trust_env=not is_here) as client:
+            yield cls(client)
+
+    async def rollout(self, rollout: str) -> Json:
+        return await self._json("GET", f"/rollouts/{_part(rollout)}")
+
+    async def rollouts(self, agent: str | None, phase: str | None, most: int) -> list[Json]:
+        """Return at most ``most`` rollouts, newest first."""
+        found: list[Json] = []
+        before = None
+        while len(found) < most:
+            wanted = {"agent": agent, "phase": phase, "limit": min(most - len(found), PAGE), "before": before}
+            page = await self._json("GET", "/rollouts", params={k: v for k, v in wanted.items() if v is not None})
+            found += page["items"]
+            before = page["next"]
+            if not before:
+                break
+        return found
+
+    async def newest(self, agent: str) -> Json:
+        """Return the newest rollout of ``agent``. Raises NotFoundError when it has none."""
+        found = await self.rollouts(agent, None, 1)
+        if not found:
+            raise NotFoundError(f"agent {agent} has no rollout: start one, or mend the name")
+        return found[0]
+
+    async def named(self, rollout: str | None, agent: str | None) -> Json:
+        """Return the rollout of that id, or the newest of that agent. Raises UsageError unless one is named."""
+        if (rollout is None) == (agent is None):
+            raise UsageError("name one rollout: give its id, or --agent NAME for the newest of an agent")
+        return await (self.rollout(rollout) if rollout else self.newest(agent or ""))
+
+    async def start(self, wanted: Json) -> Json:
+        return await self._json("POST", "/rollouts", json=_present(wanted), headers=_once())
+
+    async def command(self, rollout: str, verb: str, wanted: Json) -> Json:
+        """Ask for ``verb``; ``wanted`` holds the generation and perhaps reason and author."""
+        path = f"/rollouts/{_part(rollout)}:{verb}"
+        return await self._json("POST", path, json=_present(wanted), headers=_once())
+
+    async def history(self, rollout: str) -> list[Json]:
+        return list((await self._json("GET", f"/rollouts/{_part(rollout)}/events"))["items"])
+
+    async def live(self, rollout: str, after: str | None) -> AsyncIterator[Json]:
+        """Yield the events behind ``after`` as they come, until the service ends the stream."""
+        headers = {"Last-Event-ID": after} if after else {}
+        path = f"/api/v1/rollouts/{_part(rollout)}/events"
+        timeout = httpx.Timeout(ANSWER_SECONDS, read=QUIET_SECONDS)
+        try:
+            async with aconnect_sse(self._client, "GET", path, headers=headers, timeout=timeout) as stream:
+                if stream.response.status_code != 200:
+                    await stream.response.aread()
+                    _refuse(stream.response)
+                    return
+                async for frame in stream.aiter_sse():
+                    if frame.data:
+                        yield json.loads(frame.data)
+        except (httpx.TransportError, SSEError, ValueError) as error:
+            raise self._away(error) from None
+
+    async def _json(self, method: str, path: str, **more: Any) -> Json:
+        try:
+            response = await self._client.request(method, f"/api/v1{path}", **more)
+        except httpx.TransportError as error:
+            raise self._away(error) from None
+        _refuse(response)
+        try:
+            answer: Json = response.json()
+        except ValueError:
+            what = f"HTTP {response.status_code} without JSON"
+            raise UnavailableError(f"{self._client.base_url} answered {what}: is --server right?") from None
+        return answer
+
+    def _away(self, error: Exception) -> UnavailableError:
+        server = str(self._client.base_url).rstrip("/")
+        why = str(error) or type(error).__name__
+        return UnavailableError(
+            f"{server} does not answer ({why}): start it with 'foundry-rollouts serve', or name another with --server"
+        )
+
+
+def _url(server: str) -> httpx.URL:
+    try:
+        url = httpx.URL(server)
+    except httpx.InvalidURL as error:
+        raise UsageError(f"--server {server!r} is not an address ({error}): write http://HOST:PORT") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise UsageError(f"--server {server!r} is not an address: write http://HOST:PORT")
+    return url
+
+
+def _part(text: str) -> str:
+    """Return ``text`` as one part of a path."""
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def _present(wanted: Json) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _once() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid4())}
+
+
+def _refuse(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    status = response.status_code
+    try:
+        detail = str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        raise UnavailableError(f"{response.url} answered HTTP {status}: is --server right?") from None
+    kinds: dict[int, type[RolloutsError]] = {404: NotFoundError, 409: ConflictError, 400: UsageError, 422: UsageError}
+    raise kinds.get(status, UnavailableError)(detail)

@@ -1,0 +1,52 @@
+"""``foundry-rollouts db``: the history database."""
+
+from typing import Annotated
+
+import typer
+
+from foundry_rollouts.cli.commands import Command, examples, group, waits
+
+db = group("The history database.")
+
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option("--database-url", help="Else FOUNDRY_ROLLOUTS_DATABASE_URL, secret file or foundry-rollouts.toml."),
+]
+
+
+@db.command(
+    "upgrade",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts db upgrade", "foundry-rollouts db upgrade --database-url postgresql://db/rollouts"
+    ),
+)
+@waits
+async def upgrade(database_url: DatabaseOption = None) -> None:
+    """Bring the database to the schema of this release."""
+    from foundry_rollouts.settings import load_database_url
+    from foundry_rollouts.store import schema
+
+    revision = await schema.upgrade(load_database_url(database_url))
+    typer.echo(f"the database is at schema {revision}")
+
+
+@db.command("current", cls=Command, epilog=examples("foundry-rollouts db current"))
+@waits
+async def current(database_url: DatabaseOption = None) -> None:
+    """Show the schema that the database has."""
+    from foundry_rollouts.settings import load_database_url
+    from foundry_rollouts.store import schema
+
+    typer.echo(await schema.current(load_database_url(database_url)) or "none")
+
+
+@db.command("check", cls=Command, epilog=examples("foundry-rollouts db check && foundry-rollouts serve"))
+@waits
+async def check(database_url: DatabaseOption = None) -> None:
+    """Fail unless the database answers and has the schema of this release."""
+    from foundry_rollouts.settings import load_database_url
+    from foundry_rollouts.store import schema
+
+    await schema.check(load_database_url(database_url))
+    typer.echo("the database has the schema of this release")

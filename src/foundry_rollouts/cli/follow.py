@@ -1,0 +1,42 @@
+"""Following a rollout to its end: each event as it happens, through restarts of the service."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import typer
+
+from foundry_rollouts.cli.api import Json, OpsApi
+from foundry_rollouts.errors import UnavailableError
+
+FINAL = frozenset({"promoted", "rolled_back", "disabled", "superseded", "failed"})
+PATIENCE = timedelta(minutes=5)  #: A service that is away so long is not being restarted.
+BETWEEN_TRIES = timedelta(seconds=1)
+
+
+async def follow(api: OpsApi, rollout: str, tell: Callable[[Json], None]) -> Json:
+    """Hand each event to ``tell`` until the rollout has ended; return it as it ended."""
+    seen: str | None = None
+    away = timedelta(0)
+    while True:
+        try:
+            async for event in api.live(rollout, seen):
+                seen, away = event["id"], timedelta(0)
+                tell(event)
+            now = await api.rollout(rollout)
+        except UnavailableError as error:
+            if seen is None or away >= PATIENCE:
+                raise
+            if not away:
+                typer.echo(f"{error}; trying again for {PATIENCE.seconds // 60} minutes", err=True)
+            away += BETWEEN_TRIES
+        else:
+            away = timedelta(0)
+            if now["phase"] in FINAL:
+                return now
+        await asyncio.sleep(BETWEEN_TRIES.total_seconds())
+
+
+def line_of(event: Json) -> str:
+    """Return an event as one plain line: time, kind, because."""
+    return f"{event['at']}  {event['kind']:<20}  {' '.join(str(event['because']).split())}"

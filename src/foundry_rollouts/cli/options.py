@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+
+
+def parse_span(text: str) -> timedelta:
+    """Return the span that a text such as ``30m`` names."""
+    from foundry_rollouts.policies.units import parse_positive_duration
+
+    try:
+        return parse_positive_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def user() -> str | None:
+    """Return who runs this, as the system knows them; None when it does not."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
+
+
+ServerOption = Annotated[
+    str, typer.Option("--server", envvar="FOUNDRY_ROLLOUTS_SERVER", help="Where foundry-rollouts serves.")
+]
+RolloutArgument = Annotated[
+    str | None, typer.Argument(metavar="[ROLLOUT]", help="The rollout's id; or name its agent with --agent.")
+]
+AgentOption = Annotated[str | None, typer.Option("--agent", help="The newest rollout of this agent.")]
+TimeoutOption = Annotated[
+    timedelta | None,
+    typer.Option("--timeout", parser=parse_span, metavar="SPAN", help="Wait no longer, for example 30m."),
+]

@@ -1,0 +1,102 @@
+"""``foundry-rollouts policy``: look at policy files before the service does."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from foundry_rollouts.cli.commands import Command, examples, group
+from foundry_rollouts.cli.output import Column, Output, OutputOption, column, show_items
+
+policy = group("Policy files: check them, see what they say, complete them in an editor.")
+
+PathsArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Files or folders; else policies/.")
+]
+PoliciesOption = Annotated[
+    Path, typer.Option("--policies", envvar="FOUNDRY_ROLLOUTS_POLICIES", help="A file or folder of policies.")
+]
+
+
+@policy.command(
+    "lint",
+    cls=Command,
+    epilog=examples("foundry-rollouts policy lint", "foundry-rollouts policy lint deploy/policies extra.yaml"),
+)
+def lint(paths: PathsArgument = None) -> None:
+    """Say what is wrong with policy files, as FILE:LINE:COLUMN: FIELD: WHAT: HOW TO MEND."""
+    from foundry_rollouts.errors import PolicyError
+    from foundry_rollouts.policies.load import policies_in
+
+    wanted = paths or [Path("policies")]
+    found = policies_in(*wanted)
+    if not found:
+        raise PolicyError((f"{wanted[0]}:1:1: there is no policy here: write one, as NAME.yaml",))
+    typer.echo(f"{len(found)} {'policy is' if len(found) == 1 else 'policies are'} in order")
+
+
+@policy.command(
+    "schema",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts policy schema > policy.schema.json",
+        "and in the policy's first line: # yaml-language-server: $schema=policy.schema.json",
+    ),
+)
+def schema(
+    prompts: Annotated[bool, typer.Option("--prompts", help="Of prompts files instead.")] = False,
+) -> None:
+    """Print the JSON schema of policy files, for editors."""
+    from foundry_rollouts.policies.export import policy_schema, prompts_schema
+
+    typer.echo(prompts_schema() if prompts else policy_schema(), nl=False)
+
+
+@policy.command(
+    "show",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts policy show",
+        "foundry-rollouts policy show support-agent --output yaml",
+        "foundry-rollouts policy show --agent support-eu",
+    ),
+)
+def show(
+    name: Annotated[str | None, typer.Argument(help="The policy's name.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="The policy that names this agent.")] = None,
+    policies: PoliciesOption = Path("policies"),
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show policies, with every default written out."""
+    from foundry_rollouts.errors import NotFoundError
+    from foundry_rollouts.policies.export import as_written
+    from foundry_rollouts.policies.folder import PolicyFolder
+
+    folder = PolicyFolder(policies)
+    found = [folder.named(name)] if name else list(folder.all())
+    if agent:
+        named = folder.policy_for(agent)
+        if named is None:
+            raise NotFoundError(f"no policy names the agent {agent}: add it to the agents of one")
+        found = [each for each in found if each == named]
+    show_items([as_written(each) for each in found], _COLUMNS, output, "there are no policies")
+
+
+def _steps(item: Any) -> str:
+    return ", ".join(str(step.get("weight", "approval")) for step in item["steps"])
+
+
+def _gates(item: Any) -> str:
+    return ", ".join(name for gate in item["gates"] for name in gate)
+
+
+_COLUMNS = (
+    column("name"),
+    column("agents"),
+    column("trigger"),
+    Column("steps", _steps),
+    Column("gates", _gates),
+    column("deadline"),
+    column("on-failure"),
+    column("on-no-evidence"),
+)

@@ -1,0 +1,158 @@
+"""``foundry-rollouts rollout``: start rollouts, look at them, wait for their end."""
+
+from typing import Annotated
+
+import typer
+
+from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.options import (
+    DEFAULT_SERVER,
+    AgentOption,
+    RolloutArgument,
+    ServerOption,
+    TimeoutOption,
+    user,
+)
+from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
+
+rollout = group("Start rollouts, watch them, and tell them what to do.")
+
+_LIST = (
+    *map(column, ("id", "agent", "canary", "phase")),
+    Column("step", lambda item: f"{item['step']}/{item['steps']}"),
+    *map(column, ("weights", "because")),
+)
+_SHOW = (
+    *map(column, ("id", "agent", "canary", "stable", "policy", "phase")),
+    Column("step", lambda item: f"{item['step']} of {item['steps']}"),
+    *map(column, ("weights", "generation", "verdict", "because", "waiting_for", "author")),
+    *map(column, ("created_at", "started_at", "ended_at")),
+)
+_HISTORY = tuple(map(column, ("at", "kind", "step", "weights", "author", "because")))
+
+
+@rollout.command(
+    "start",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts rollout start --agent support-eu --version 7",
+        "foundry-rollouts rollout start --agent support-eu --version 7 --wait --timeout 2h",
+    ),
+)
+@waits
+async def start(
+    agent: Annotated[str, typer.Option(help="The agent.")],
+    version: Annotated[str, typer.Option(help="The version to try.")],
+    policy: Annotated[str | None, typer.Option(help="The policy, if not the one that names the agent.")] = None,
+    author: Annotated[str | None, typer.Option(help="Who asks, for the history.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; the exit code tells how it ended.")] = False,
+    timeout: TimeoutOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+    output: OutputOption = Output.TABLE,
+) -> int:
+    """Start a rollout of a version."""
+    from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.cli.wait import wait_for_end
+    from foundry_rollouts.errors import UsageError
+
+    if timeout and not wait:
+        raise UsageError("--timeout says how long to wait: add --wait")
+    async with OpsApi.at(server) as api:
+        wanted = {"agent": agent, "version": version, "policy": policy, "author": author or user()}
+        started = await api.start(wanted)
+        if output is Output.TABLE:
+            typer.echo(f"rollout {started['id']} of {agent} version {started['canary']} is {started['phase']}")
+        else:
+            show_item(started, (), output)
+        return await wait_for_end(api, str(started["id"]), timeout) if wait else 0
+
+
+@rollout.command(
+    "list",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts rollout list",
+        "foundry-rollouts rollout list --agent support-eu --phase rolled_back --output json",
+    ),
+)
+@waits
+async def list_rollouts(
+    agent: Annotated[str | None, typer.Option(help="Of this agent only.")] = None,
+    phase: Annotated[str | None, typer.Option(help="In this phase only, for example progressing.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    server: ServerOption = DEFAULT_SERVER,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List rollouts, the newest first."""
+    from foundry_rollouts.cli.api import OpsApi
+
+    async with OpsApi.at(server) as api:
+        show_items(await api.rollouts(agent, phase, limit), _LIST, output, "there are no such rollouts")
+
+
+@rollout.command(
+    "show",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts rollout show --agent support-eu",
+        "foundry-rollouts rollout show 01jd2m3n4p5q6r7s8 --output yaml",
+    ),
+)
+@waits
+async def show(
+    rollout: RolloutArgument = None,
+    agent: AgentOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show a rollout as it stands."""
+    from foundry_rollouts.cli.api import OpsApi
+
+    async with OpsApi.at(server) as api:
+        show_item(await api.named(rollout, agent), _SHOW, output)
+
+
+@rollout.command(
+    "watch",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts rollout watch --agent support-eu",
+        "foundry-rollouts rollout watch 01jd2m3n4p5q6r7s8 --timeout 30m",
+    ),
+)
+@waits
+async def watch(
+    rollout: RolloutArgument = None,
+    agent: AgentOption = None,
+    timeout: TimeoutOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+) -> int:
+    """Follow a rollout to its end; the exit code tells how it ended."""
+    from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.cli.wait import wait_for_end
+
+    async with OpsApi.at(server) as api:
+        return await wait_for_end(api, str((await api.named(rollout, agent))["id"]), timeout)
+
+
+@rollout.command(
+    "history",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts rollout history --agent support-eu",
+        "foundry-rollouts rollout history 01jd2m3n4p5q6r7s8 --output json",
+    ),
+)
+@waits
+async def history(
+    rollout: RolloutArgument = None,
+    agent: AgentOption = None,
+    server: ServerOption = DEFAULT_SERVER,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show what happened in a rollout, and why."""
+    from foundry_rollouts.cli.api import OpsApi
+
+    async with OpsApi.at(server) as api:
+        named: Item = await api.named(rollout, agent)
+        show_items(await api.history(str(named["id"])), _HISTORY, output, "nothing has happened yet")
