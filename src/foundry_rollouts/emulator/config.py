@@ -1,0 +1,48 @@
+"""What an emulator is started with."""
+
+import tempfile
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+LifecycleKind = Literal["immediate", "looks", "seconds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """When a new version leaves ``creating``: at once, after so many looks at it, or after so many seconds."""
+
+    kind: LifecycleKind = "seconds"
+    value: float = 0.1
+
+
+def _scratch_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"foundry-emulator-{uuid.uuid4().hex[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorConfig:
+    """Address, memory and pace of one emulator; spans are seconds of the emulator's own clock."""
+
+    host: str = "127.0.0.1"
+    port: int = 8090
+    state_dir: Path | None = None
+    tls: bool = False
+    lifecycle: Lifecycle = Lifecycle()
+    clock_speed: float = 1.0
+    seed: int | None = None
+    readiness_seconds: float = 25.0
+    call_seconds: float = 120.0
+    stop_grace_seconds: float = 2.0
+    scratch: Path = field(default_factory=_scratch_folder)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of everything the emulator writes; it goes away at the end unless it was given."""
+        return self.state_dir or self.scratch
+
+    @property
+    def ca_path(self) -> Path:
+        """The certificate of the authority that signed the emulator's own, written when ``tls`` is on."""
+        return self.folder / "ca.pem"

@@ -1,0 +1,126 @@
+"""One emulated cloud: its records, clock, compute and switches, put together."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from foundry_rollouts.emulator.clock import EmulatedClock
+from foundry_rollouts.emulator.compute import Compute, Patience
+from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_rollouts.emulator.errors import EmulatorError
+from foundry_rollouts.emulator.faults import FaultBook
+from foundry_rollouts.emulator.ledger import Ledger
+from foundry_rollouts.emulator.records import AgentKey, SessionKey
+from foundry_rollouts.emulator.sandboxes.factory import SandboxFactory
+from foundry_rollouts.emulator.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFailure:
+    """The error with which the next version of an agent will fail."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """How this cloud differs from a perfect one."""
+
+    ignore_weights: bool = False
+    routing_lag_seconds: float = 0.0
+    drafts_enabled: bool = True
+    lenient_routing: bool = False
+    rebind_pinned: bool = False
+    require_draft_opt_in: bool = False
+    max_sessions: int | None = None
+
+
+@dataclass(slots=True)
+class Bindings:
+    """Which session answers for a conversation, a response or an invocation."""
+
+    conversations: dict[tuple[AgentKey, str], SessionKey] = field(default_factory=dict)
+    responses: dict[str, SessionKey] = field(default_factory=dict)
+    invocations: dict[str, SessionKey] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """Forget all bindings."""
+        self.conversations.clear()
+        self.responses.clear()
+        self.invocations.clear()
+
+
+class World:
+    """Everything that the routes act on."""
+
+    def __init__(self, config: EmulatorConfig) -> None:
+        self.config = config
+        self.clock = EmulatedClock(config.clock_speed)
+        self.random = random.Random(config.seed)  # noqa: S311 - the draw by weight is no secret
+        self._ledger = Ledger(_ledger_file(config))
+        self.state = State(self._ledger)
+        self.faults = FaultBook(self.random)
+        self.lifecycle: Lifecycle = config.lifecycle
+        self.switches = Switches()
+        self.bindings = Bindings()
+        self.planned_failures: dict[AgentKey, PlannedFailure] = {}
+        self.is_stopping = asyncio.Event()
+        self.factory = SandboxFactory(config.folder, config.stop_grace_seconds, self.clock)
+        patience = Patience(config.readiness_seconds, config.call_seconds)
+        self.compute = Compute(self.state, self.clock, self.factory, patience)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Read the earlier run's records and begin to watch for idle sessions."""
+        self.config.folder.mkdir(parents=True, exist_ok=True)
+        self.state.load()
+        self.spawn(self.compute.watch())
+
+    async def stop(self) -> None:
+        """End everything that runs and give up the scratch folder."""
+        self.is_stopping.set()
+        await self._quiet()
+        await self.compute.close()
+        self._ledger.close()
+        if self.config.state_dir is None:
+            await asyncio.to_thread(shutil.rmtree, self.config.scratch, ignore_errors=True)
+
+    async def reset(self) -> None:
+        """Return to the state of a first start: no agents, no faults, the configured pace."""
+        await self._quiet()
+        await self.compute.forget_all()
+        self.state.clear()
+        self.faults.clear()
+        self.bindings.clear()
+        self.planned_failures.clear()
+        self.lifecycle, self.switches = self.config.lifecycle, Switches()
+        self.clock.run_at(self.config.clock_speed)
+        for folder in ("builds", "homes"):
+            await asyncio.to_thread(shutil.rmtree, self.config.folder / folder, ignore_errors=True)
+        self.spawn(self.compute.watch())
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something beside the requests until the emulator stops."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _quiet(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ledger_file(config: EmulatorConfig) -> Path | None:
+    if config.state_dir is None:
+        return None
+    try:
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmulatorError(f"cannot keep state in {config.state_dir}: {error.strerror}") from error
+    return config.state_dir / "state.db"

@@ -1,0 +1,351 @@
+"""The emulator on the wire: what it refuses, both dialects, and its control API."""
+
+import hashlib
+import io
+import itertools
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from foundry_rollouts.emulator.background import running
+from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_rollouts.emulator.errors import EmulatorError
+
+NUMBERS = itertools.count()
+ECHO = {"kind": "hosted", "cpu": "1", "memory": "2Gi", "container_configuration": {"image": "emulator://echo"}}
+CODE = {
+    "kind": "hosted",
+    "cpu": "1",
+    "memory": "2Gi",
+    "code_configuration": {
+        "runtime": "python_3_13",
+        "entry_point": ["python", "main.py"],
+        "dependency_resolution": "remote_build",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
+        yield url
+
+
+@pytest.fixture
+def control(base_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{base_url}/_emulator") as client:
+        yield client
+        client.delete("/faults")
+        client.put("/lifecycle", json={"kind": "immediate"})
+
+
+@pytest.fixture
+def cloud(base_url: str) -> Iterator[httpx.Client]:
+    """A project nobody else has."""
+    with httpx.Client(
+        base_url=f"{base_url}/api/projects/wire-{next(NUMBERS)}",
+        params={"api-version": "v1"},
+        headers={"Authorization": "Bearer x"},
+    ) as client:
+        yield client
+
+
+def make(cloud: httpx.Client, name: str = "a", **parameters: object) -> dict[str, Any]:
+    image = "emulator://echo?" + "&".join(f"{key}={value}" for key, value in parameters.items())
+    definition = {**ECHO, "container_configuration": {"image": image.rstrip("?")}}
+    response = cloud.post(f"/agents/{name}/versions", json={"definition": definition})
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def refusal(response: httpx.Response) -> tuple[int, str, str | None]:
+    error = response.json()["error"]
+    assert {"code", "message", "param", "type", "details", "additionalInfo", "debugInfo"} == set(error)
+    assert error["additionalInfo"]["request_id"]
+    return response.status_code, error["code"], error["param"]
+
+
+def upload(cloud: httpx.Client, path: str, data: bytes, **headers: str) -> httpx.Response:
+    return cloud.post(
+        path,
+        headers={"x-ms-code-zip-sha256": hashlib.sha256(data).hexdigest(), **headers},
+        files={"metadata": (None, json.dumps({"definition": CODE})), "code": ("agent.zip", data)},
+    )
+
+
+def a_zip(text: str = "print('hello')") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("main.py"), text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/agents?api-version=v1&color=red", (400, "invalid_request_error", "color")),
+        ("GET", "/agents?api-version=v1&limit=0", (400, "invalid_request_error", "limit")),
+        ("GET", "/agents?api-version=2020-01-01", (400, "UnsupportedApiVersion", "api-version")),
+        ("GET", "/nothing?api-version=v1", (404, "not_found", None)),
+        ("PUT", "/agents?api-version=v1", (405, "method_not_allowed", None)),
+        ("POST", "/agents/a:explode?api-version=v1", (404, "not_found", None)),
+    ],
+)
+def test_what_is_unknown_is_refused_in_the_clouds_envelope(
+    base_url: str, method: str, path: str, expected: tuple[int, str, str | None]
+) -> None:
+    response = httpx.request(method, f"{base_url}/api/projects/p{path}", headers={"Authorization": "Bearer x"})
+    assert refusal(response) == expected
+
+
+def test_a_missing_api_version_is_named_in_the_message(base_url: str) -> None:
+    response = httpx.get(f"{base_url}/api/projects/p/agents", headers={"Authorization": "Bearer x"})
+    assert response.status_code == 400
+    assert "Missing required query parameter: api-version" in response.json()["error"]["message"]
+
+
+def test_no_bearer_is_401_even_where_all_else_is_wrong(base_url: str) -> None:
+    assert httpx.get(f"{base_url}/api/projects/p/agents").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"colour": 1}, "definition.colour"),
+        ({"cpu": "64"}, "definition.cpu"),
+        ({"kind": "prompt"}, "definition.kind"),
+        ({"container_configuration": None}, "definition"),
+        ({"environment_variables": {"1A": "x"}}, "definition.environment_variables.1A"),
+        (
+            {"session_configuration": {"idle_timeout_seconds": 5}},
+            "definition.session_configuration.idle_timeout_seconds",
+        ),
+        ({"protocol_versions": [{"protocol": "smoke", "version": "1"}]}, "definition.protocol_versions.0.protocol"),
+    ],
+)
+def test_a_wrong_definition_is_refused_by_field(cloud: httpx.Client, change: dict[str, Any], param: str) -> None:
+    response = cloud.post("/agents/a/versions", json={"definition": {**ECHO, **change}})
+    assert refusal(response) == (400, "invalid_request_error", param)
+
+
+def test_a_reserved_variable_has_a_code_of_its_own(cloud: httpx.Client) -> None:
+    definition = {**ECHO, "environment_variables": {"FOUNDRY_X": "1"}}
+    assert refusal(cloud.post("/agents/a/versions", json={"definition": definition}))[1] == "EnvVarReserved"
+
+
+def test_both_dialects_of_a_definition_are_one_version_and_both_are_echoed(cloud: httpx.Client) -> None:
+    protocols = [{"protocol": "responses", "version": "1.0.0"}]
+    shared = {"kind": "hosted", "cpu": "1", "memory": "2Gi"}
+    old = {**shared, "image": "emulator://echo", "container_protocol_versions": protocols}
+    new = {**shared, "container_configuration": {"image": "emulator://echo"}, "protocol_versions": protocols}
+    first = cloud.post("/agents/a/versions", json={"definition": old}).json()
+    assert cloud.post("/agents/a/versions", json={"definition": new}).json()["version"] == first["version"]
+    assert first["definition"] == {**old, **new}
+
+
+def test_an_unknown_parameter_of_a_behaviour_fails_the_version(cloud: httpx.Client) -> None:
+    version = make(cloud, eror_rate=1)
+    assert (version["status"], version["error"]["code"]) == ("failed", "ImageError")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        [{"type": "FixedRatio", "agent_version": "1", "traffic_percentage": 90}],
+        [{"type": "Magic", "agent_version": "1", "traffic_percentage": 100}],
+        [{"type": "FixedRatio", "agent_version": "9", "traffic_percentage": 100}],
+        [{"type": "FixedRatio", "agent_version": "1", "traffic_percentage": 100.0}],
+        [{"type": "FixedRatio", "agent_version": "1", "traffic_percentage": 50}] * 2,
+    ],
+)
+def test_a_routing_that_makes_no_sense_is_refused_and_changes_nothing(
+    cloud: httpx.Client, rules: list[dict[str, Any]]
+) -> None:
+    make(cloud)
+    patch = {"agent_endpoint": {"version_selector": {"version_selection_rules": rules}}}
+    response = cloud.patch("/agents/a", json=patch)
+    assert refusal(response) == (400, "invalid_request_error", "agent_endpoint.version_selector")
+    selector = cloud.get("/agents/a").json()["agent_endpoint"]["version_selector"]
+    assert selector["version_selection_rules"][0]["agent_version"] == "@latest"
+
+
+def test_a_patch_merges_protocols_in_either_dialect_and_ignores_strangers(cloud: httpx.Client) -> None:
+    make(cloud)
+    patched = cloud.patch("/agents/a", json={"agent_endpoint": {"protocol_configuration": {"invocations": {}}}}).json()
+    assert patched["agent_endpoint"]["protocols"] == ["responses", "invocations"]
+    patch = {"agent_endpoint": {"protocols": ["responses"], "default_version": "7"}, "weather": "fine"}
+    patched = cloud.patch("/agents/a", json=patch).json()
+    assert patched["agent_endpoint"]["protocol_configuration"] == {"responses": {}}
+    assert "default_version" not in patched["agent_endpoint"]
+
+
+def test_a_draft_is_hidden_never_latest_and_no_routing_target(cloud: httpx.Client) -> None:
+    make(cloud)
+    draft = cloud.post("/agents/a/versions", json={"definition": {**ECHO, "cpu": "2", "memory": "4Gi"}, "draft": True})
+    name = draft.json()["version"]
+    assert name.startswith("draft-")
+    assert [each["version"] for each in cloud.get("/agents/a/versions").json()["data"]] == ["1"]
+    listed = cloud.get("/agents/a/versions", params={"include_drafts": "true"}).json()["data"]
+    assert {each["version"] for each in listed} == {"1", name}
+    assert cloud.get("/agents/a").json()["versions"]["latest"]["version"] == "1"
+    rules = [{"type": "FixedRatio", "agent_version": name, "traffic_percentage": 100}]
+    patch = {"agent_endpoint": {"version_selector": {"version_selection_rules": rules}}}
+    assert cloud.patch("/agents/a", json=patch).status_code == 400
+    session = {"version_indicator": {"type": "version_ref", "agent_version": name}}
+    assert cloud.post("/agents/a/endpoint/sessions", json=session).status_code == 201
+
+
+def test_code_arrives_by_all_three_routes_and_comes_back_as_it_was(cloud: httpx.Client) -> None:
+    one, two, three = a_zip("1"), a_zip("2"), a_zip("3")
+    assert upload(cloud, "/agents", one, **{"x-ms-agent-name": "c"}).json()["versions"]["latest"]["version"] == "1"
+    assert upload(cloud, "/agents/c", two).json()["versions"]["latest"]["version"] == "2"
+    assert upload(cloud, "/agents/c/versions", three).json()["version"] == "3"
+    assert upload(cloud, "/agents/c/versions", three).json()["version"] == "3"
+    assert refusal(upload(cloud, "/agents", one, **{"x-ms-agent-name": "c"}))[:2] == (409, "conflict")
+    code = cloud.get("/agents/c/code:download", params={"agent_version": "2"})
+    assert code.content == two
+    assert code.headers["x-ms-code-zip-sha256"] == hashlib.sha256(two).hexdigest()
+    assert code.headers["x-ms-agent-version"] == "2"
+
+
+def test_a_wrong_hash_is_refused(cloud: httpx.Client) -> None:
+    response = upload(cloud, "/agents/c/versions", a_zip(), **{"x-ms-code-zip-sha256": "00"})
+    assert refusal(response) == (400, "invalid_request_error", "x-ms-code-zip-sha256")
+
+
+def test_image_agents_have_no_code_to_download(cloud: httpx.Client) -> None:
+    make(cloud)
+    assert refusal(cloud.get("/agents/a/code:download"))[:2] == (409, "AgentNotCodeBased")
+
+
+def test_an_invocation_passes_through_and_says_who_answered(cloud: httpx.Client) -> None:
+    definition = {**ECHO, "protocol_versions": [{"protocol": "invocations", "version": "2.0.0"}]}
+    cloud.post("/agents/a/versions", json={"definition": definition})
+    response = cloud.post("/agents/a/endpoint/protocols/invocations", content=b"any bytes")
+    assert response.content == b"any bytes"
+    assert response.headers["x-agent-invocation-id"]
+    session = cloud.get(f"/agents/a/endpoint/sessions/{response.headers['x-agent-session-id']}").json()
+    assert session["version_indicator"] == {"type": "version_ref", "agent_version": "1"}
+
+
+def test_errors_of_the_agent_and_its_log_lines_come_at_the_named_rates(cloud: httpx.Client) -> None:
+    make(cloud, error_rate=1, log_error_rate=1)
+    response = cloud.post("/agents/a/endpoint/protocols/openai/responses", json={"input": "x"})
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "server_error")
+    session = response.headers["x-agent-session-id"]
+    with cloud.stream("GET", f"/agents/a/sessions/{session}:logstream") as stream:
+        lines = []
+        for line in stream.iter_lines():
+            lines.append(line)
+            if "Inbound POST /responses completed with status 500 in " in line:
+                break
+    frames = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    assert frames[0]["session_state"] == "Running"
+    assert any("Traceback" in frame["message"] for frame in frames[1:])
+
+
+def test_an_agent_that_is_not_ready_in_time_is_424_and_ready_later(base_url: str) -> None:
+    config = EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), readiness_seconds=0.05)
+    with (
+        running(config) as url,
+        httpx.Client(
+            base_url=f"{url}/api/projects/p", params={"api-version": "v1"}, headers={"Authorization": "Bearer x"}
+        ) as cloud,
+    ):
+        make(cloud, ready_after=0.15)
+        slow = cloud.post("/agents/a/endpoint/sessions", json={"agent_session_id": "slow-session"})
+        assert refusal(slow)[:2] == (424, "session_not_ready")
+        assert slow.headers["x-agent-session-id"] == "slow-session"
+        call = {"input": "x", "agent_session_id": "slow-session"}
+        answers = [cloud.post("/agents/a/endpoint/protocols/openai/responses", json=call) for _ in range(5)]
+        assert answers[-1].status_code == 200
+
+
+def test_the_log_stream_ends_when_the_session_is_deleted(cloud: httpx.Client) -> None:
+    make(cloud)
+    session = cloud.post("/agents/a/endpoint/sessions", json={}).json()["agent_session_id"]
+    with cloud.stream("GET", f"/agents/a/versions/1/sessions/{session}:logstream") as stream:
+        chunks = stream.iter_bytes()
+        assert next(chunks).startswith(b"event: log\ndata: {")
+        threading.Timer(
+            0.05,
+            lambda: httpx.delete(
+                f"{cloud.base_url}agents/a/endpoint/sessions/{session}",
+                params={"api-version": "v1"},
+                headers={"Authorization": "Bearer x"},
+            ),
+        ).start()
+        assert b"".join(chunks).endswith(b"\n\n")
+    assert cloud.get(f"/agents/a/sessions/{session}:logstream").status_code == 404
+
+
+def test_a_fault_hits_its_operation_as_often_as_it_was_told(cloud: httpx.Client, control: httpx.Client) -> None:
+    make(cloud)
+    name = str(cloud.base_url).rstrip("/").rsplit("/", 1)[-1]
+    cloud.post(f"/agents/{name}/versions", json={"definition": ECHO})
+    fault = {
+        "operation": "agents.get",
+        "agent": name,
+        "status": 429,
+        "code": "rate_limit_exceeded",
+        "retry_after": 2,
+        "times": 2,
+    }
+    assert control.post("/faults", json=fault).status_code == 201
+    answers = [cloud.get(f"/agents/{name}") for _ in range(3)]
+    assert [each.status_code for each in answers] == [429, 429, 200]
+    assert answers[0].headers["Retry-After"] == "2"
+    assert cloud.get("/agents/a").status_code == 200
+
+
+def test_a_dropped_answer_may_have_been_applied(cloud: httpx.Client, control: httpx.Client) -> None:
+    make(cloud, "dropped")
+    control.post("/faults", json={"operation": "agents.disable", "agent": "dropped", "drop": True, "applied": True})
+    with pytest.raises(httpx.RemoteProtocolError):
+        cloud.post("/agents/dropped:disable")
+    assert cloud.get("/agents/dropped").json()["state"] == "disabled"
+
+
+def test_a_late_change_arrives_after_its_error(cloud: httpx.Client, control: httpx.Client) -> None:
+    make(cloud, "late")
+    control.post("/faults", json={"operation": "agents.disable", "agent": "late", "status": 504, "apply_after": 0.1})
+    assert cloud.post("/agents/late:disable").status_code == 504
+    assert cloud.get("/agents/late").json()["state"] == "enabled"
+    states = (cloud.get("/agents/late").json()["state"] for _ in range(1000))
+    assert "disabled" in states
+
+
+def test_the_control_api_is_strict(control: httpx.Client) -> None:
+    assert refusal(control.post("/faults", json={"operation": "agents.fly", "status": 500}))[0] == 400
+    assert refusal(control.post("/faults", json={"operation": "*", "status": 500, "colour": 1}))[0] == 400
+    assert refusal(control.put("/clock", json={"speed": 0}))[0] == 400
+    assert refusal(control.get("/nothing"))[0] == 404
+
+
+def test_the_next_version_fails_as_planned(cloud: httpx.Client, control: httpx.Client) -> None:
+    project = str(cloud.base_url).rstrip("/").rsplit("/", 1)[-1]
+    plan = {"code": "ProvisioningError", "message": "NoClustersAvailable"}
+    assert control.post(f"/projects/{project}/agents/a/fail-next-version", json=plan).status_code == 204
+    version = make(cloud)
+    assert (version["status"], version["error"]) == ("failed", {**plan, "details": None})
+    assert make(cloud, latency_ms=1)["status"] == "active"
+
+
+def test_a_version_may_become_active_after_some_looks(cloud: httpx.Client, control: httpx.Client) -> None:
+    control.put("/lifecycle", json={"kind": "looks", "value": 3})
+    make(cloud)
+    looks = [cloud.get("/agents/a/versions/1").json()["status"] for _ in range(5)]
+    assert looks.index("active") >= 2
+    assert looks[-1] == "active"
+
+
+def test_a_port_in_use_is_one_clear_sentence(base_url: str) -> None:
+    port = int(base_url.rsplit(":", 1)[-1])
+    with pytest.raises(EmulatorError, match=f"cannot listen on 127.0.0.1:{port}"), running(EmulatorConfig(port=port)):
+        pass
