@@ -138,7 +138,8 @@ class Metrics:
         """Return all metrics and their content type, as OpenMetrics where ``accept`` asks for it."""
         try:
             encode, content_type = choose_encoder(accept)
-        except ValueError:  # a version in the header that is no number
+        except (TypeError, ValueError):
+            # The library stumbles over a header whose version is no number; a scrape must not fail for it.
             encode, content_type = choose_encoder("")
         return encode(self.registry), content_type
 

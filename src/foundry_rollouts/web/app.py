@@ -2,14 +2,13 @@
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from foundry_rollouts.web import api, pages
-from foundry_rollouts.web.guard import Guard
+from foundry_rollouts.web.guard import BODY_BYTES, Guard
 from foundry_rollouts.web.problems import answer_problems
 from foundry_rollouts.web.schemas import Alive, Readiness
 from foundry_rollouts.web.services import Ours, Services
-
-BODY_BYTES = 64 * 1024  #: More than any request of ours needs.
 
 router = APIRouter()
 
@@ -23,7 +22,6 @@ def create_app(services: Services) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,  # the ready-made pages load their scripts from elsewhere
         redoc_url=None,
-        max_body_size=BODY_BYTES,
         redirect_slashes=False,
     )
     app.state.services = services
@@ -31,6 +29,8 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(api.router)
     app.include_router(pages.router)
     answer_problems(app)
+    # The guard comes last, which is outermost: what the limit refuses carries the safe headers too.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES)
     app.add_middleware(Guard, hosts=services.hosts)
     return app
 

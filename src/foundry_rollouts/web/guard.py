@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundry_rollouts.web.problems import SAFE_HEADERS, problem
 
+BODY_BYTES = 64 * 1024  #: More than any request of ours needs.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -53,6 +54,9 @@ def refusal_of(method: str, headers: Headers, hosts: frozenset[str]) -> tuple[in
         return 403, "another site's page may not send commands here"
     if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         return 415, "send JSON: Content-Type must be application/json"
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > BODY_BYTES:
+        return 413, f"send at most {BODY_BYTES} bytes"
     return None
 
 

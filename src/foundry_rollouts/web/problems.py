@@ -9,10 +9,9 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from starlette.exceptions import HTTPException
 
 from foundry_rollouts.errors import (
@@ -28,6 +27,9 @@ from foundry_rollouts.web.services import services_of
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+# The same writer as for answers that went well, so that times look the same in both.
+_BODY: TypeAdapter[Any] = TypeAdapter(Any)
+
 RETRY_AFTER = {"Retry-After": "2"}
 
 #: On every answer: no framing, no guessing of types, nothing loaded from anywhere, nothing kept in caches.
@@ -90,7 +92,7 @@ def problem(path: str, status: int, detail: str, more: Mapping[str, Any] | None 
         "instance": path,
         **(more or {}),
     }
-    return JSONResponse(jsonable_encoder(body), status, media_type=MEDIA_TYPE)
+    return JSONResponse(_BODY.dump_python(body, mode="json"), status, media_type=MEDIA_TYPE)
 
 
 def answer_problems(app: FastAPI) -> None:
@@ -116,6 +118,7 @@ async def _on_ours(request: Request, error: Exception) -> JSONResponse:
             answer.headers.update(RETRY_AFTER)
             return answer
         case _:
+            log.error("web.failed", path=path, because=detail)
             return await _on_unforeseen(request, error)
 
 
@@ -148,8 +151,8 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
-async def _on_unforeseen(request: Request, error: Exception) -> JSONResponse:
-    log.error("web.failed", path=request.url.path, exc_info=error)
+async def _on_unforeseen(request: Request, _error: Exception) -> JSONResponse:
+    # The server logs the error itself, with its trace.
     answer = problem(request.url.path, 500, "something went wrong here that nobody foresaw; the log says more")
     # This answer is given outside of the guard, so it brings the headers itself.
     answer.headers.update(SAFE_HEADERS)

@@ -21,7 +21,7 @@ from foundry_rollouts.web.services import Services
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 5.0  #: A quiet stream says that it is alive, so that a dead connection is noticed.
-COME_BACK = format_sse_event(retry=2000)
+COME_BACK_MILLISECONDS = 2000  #: How soon a client that lost the connection tries again.
 
 _EVENT = TypeAdapter(Event)
 
@@ -48,7 +48,6 @@ async def _known(services: Services, rollout: Rollout, seen: str | None) -> str 
 
 
 async def _follow(services: Services, rollout_id: str, after: str | None) -> AsyncIterator[bytes]:
-    yield COME_BACK
     quiet = 0.0
     while not services.stop.is_set():
         try:
@@ -60,7 +59,7 @@ async def _follow(services: Services, rollout_id: str, after: str | None) -> Asy
             log.warning("web.stream_ended", rollout=rollout_id, because=str(error))
             return
         for event in events:
-            yield format_sse_event(id=event.id, event=event.kind, data_str=_EVENT.dump_json(event).decode())
+            yield _told(event)
             after, quiet = event.id, 0.0
         if rollout.phase.is_final:
             return
@@ -68,6 +67,11 @@ async def _follow(services: Services, rollout_id: str, after: str | None) -> Asy
             yield KEEPALIVE_COMMENT
             quiet = 0.0
         quiet += await _wait(services)
+
+
+def _told(event: Event) -> bytes:
+    text = _EVENT.dump_json(event).decode()
+    return format_sse_event(id=event.id, event=event.kind, data_str=text, retry=COME_BACK_MILLISECONDS)
 
 
 async def _wait(services: Services) -> float:

@@ -1,0 +1,263 @@
+"""Every metric under its own name, and no series that no longer holds."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from builders import NOON, a_rollout
+from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.telemetry import Metrics
+
+PROMISED = {
+    "rollouts": {"phase"},
+    "rollout_info": {"agent", "canary", "stable", "policy"},
+    "rollout_phase": {"agent", "phase"},
+    "rollout_step": {"agent"},
+    "weight": {"agent", "version", "role"},
+    "gate_value": {"agent", "gate", "role"},
+    "gate_threshold": {"agent", "gate"},
+    "gate_verdict": {"agent", "gate", "verdict"},
+    "decisions_total": {"agent", "decision"},
+    "rollout_duration_seconds_bucket": {"outcome", "le"},
+    "tick_lag_seconds_bucket": {"le"},
+    "last_sweep_timestamp_seconds": set(),
+    "foundry_requests_total": {"operation", "status"},
+    "foundry_request_seconds_bucket": {"operation", "le"},
+    "source_errors_total": {"source", "kind"},
+    "leases_held": set(),
+    "outbox_pending": set(),
+    "build_info": {"version"},
+}
+
+PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON)
+ANALYSIS = Analysis(
+    Verdict.PASS,
+    "well",
+    Evidence(),
+    (GateReading("error-rate", Verdict.PASS, "well", canary_value=0.02, stable_value=0.01, threshold=0.05),),
+)
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text, _ = metrics.render()
+    return {
+        (sample.name.removeprefix("foundry_rollouts_"), frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return samples(metrics).get((name, frozenset(labels.items())))
+
+
+def labels_of(metrics: Metrics, name: str) -> list[dict[str, str]]:
+    return [dict(labels) for found, labels in samples(metrics) if found == name]
+
+
+def used() -> Metrics:
+    """Return metrics after everything happened once."""
+    metrics = Metrics("1.2.3")
+    metrics.show(PROGRESSING, ANALYSIS, NOON)
+    metrics.decided("support-agent", "advance")
+    metrics.ended(a_rollout(id="r-0", phase=Phase.PROMOTED, ended_at=NOON), NOON)
+    metrics.routing("support-agent", Routing.of({"1": 90, "2": 10}), "1", "2")
+    metrics.phases({Phase.PROGRESSING: 1})
+    metrics.tick_lag(0.2)
+    metrics.swept(NOON)
+    metrics.requested("agents.list", 200, 0.1)
+    metrics.source_error("probe", "timeout")
+    metrics.leases(1)
+    metrics.outbox(0)
+    return metrics
+
+
+def test_every_promised_metric_is_there_with_its_labels() -> None:
+    found = {name: {label for label, _ in labels} for name, labels in samples(used())}
+
+    assert found.items() >= PROMISED.items()
+
+
+def test_no_session_request_or_rollout_id_is_a_label() -> None:
+    labels = {label for _, pairs in samples(used()) for label, _ in pairs}
+
+    assert labels.isdisjoint({"session", "request", "rollout", "id"})
+    assert "r-1" not in {value for _, pairs in samples(used()) for _, value in pairs}
+
+
+def test_promtool_finds_nothing_to_say() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed here; it is part of Prometheus")
+    text, _ = used().render()
+
+    said = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+
+    assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"")
+
+
+def test_a_rollout_shows_one_phase_of_all() -> None:
+    metrics = Metrics()
+
+    metrics.show(PROGRESSING, None, NOON)
+
+    assert value(metrics, "rollout_phase", agent="support-agent", phase="progressing") == 1
+    assert value(metrics, "rollout_phase", agent="support-agent", phase="pending") == 0
+    assert len(labels_of(metrics, "rollout_phase")) == len(Phase)
+
+
+def test_a_gate_shows_value_threshold_and_verdict() -> None:
+    metrics = Metrics()
+
+    metrics.show(PROGRESSING, ANALYSIS, NOON)
+
+    gate = {"agent": "support-agent", "gate": "error-rate"}
+    assert value(metrics, "gate_value", **gate, role="canary") == 0.02
+    assert value(metrics, "gate_value", **gate, role="stable") == 0.01
+    assert value(metrics, "gate_threshold", **gate) == 0.05
+    assert value(metrics, "gate_verdict", **gate, verdict="pass") == 1
+    assert value(metrics, "gate_verdict", **gate, verdict="fail") == 0
+
+
+def test_a_gate_that_saw_nothing_shows_no_value() -> None:
+    metrics = Metrics()
+    metrics.show(PROGRESSING, ANALYSIS, NOON)
+    silent = GateReading("error-rate", Verdict.NO_DATA, "nothing seen")
+
+    metrics.show(PROGRESSING, replace(ANALYSIS, gates=(silent,)), NOON)
+
+    assert labels_of(metrics, "gate_value") == labels_of(metrics, "gate_threshold") == []
+    assert value(metrics, "gate_verdict", agent="support-agent", gate="error-rate", verdict="no-data") == 1
+
+
+def test_a_new_canary_replaces_the_series_of_the_old_one() -> None:
+    metrics = Metrics()
+    metrics.show(PROGRESSING, ANALYSIS, NOON)
+
+    metrics.show(a_rollout(id="r-2", canary="3"), None, NOON)
+
+    assert [info["canary"] for info in labels_of(metrics, "rollout_info")] == ["3"]
+    assert labels_of(metrics, "gate_value") == []
+
+
+def test_series_of_one_agent_leave_those_of_another_alone() -> None:
+    metrics = Metrics()
+    metrics.show(replace(PROGRESSING, agent="other"), ANALYSIS, NOON)
+    metrics.routing("other", Routing.of({"1": 100}), "1", None)
+    metrics.show(PROGRESSING, ANALYSIS, NOON)
+
+    metrics.forget("support-agent")
+
+    assert {labels["agent"] for _, pairs in samples(metrics) if "agent" in (labels := dict(pairs))} == {"other"}
+
+
+def test_a_finished_rollout_is_seen_for_ten_minutes_and_then_no_more() -> None:
+    metrics, ended = Metrics(), replace(PROGRESSING, phase=Phase.ROLLED_BACK, ended_at=NOON)
+    metrics.show(ended, ANALYSIS, NOON)
+    metrics.ended(ended, NOON)
+
+    metrics.sweep_series(NOON + timedelta(minutes=9, seconds=59))
+    assert value(metrics, "rollout_phase", agent="support-agent", phase="rolled_back") == 1
+
+    metrics.sweep_series(NOON + timedelta(minutes=10))
+    assert [
+        name
+        for name in PROMISED
+        if name.startswith(("rollout_info", "rollout_phase", "rollout_step", "gate")) and labels_of(metrics, name)
+    ] == []
+
+
+def test_the_end_of_one_rollout_does_not_take_the_next_one_away() -> None:
+    metrics, ended = Metrics(), replace(PROGRESSING, phase=Phase.ROLLED_BACK, ended_at=NOON)
+    metrics.show(ended, None, NOON)
+    metrics.ended(ended, NOON)
+    metrics.show(a_rollout(id="r-2", canary="3"), None, NOON + timedelta(minutes=1))
+
+    metrics.sweep_series(NOON + timedelta(hours=1))
+
+    assert [info["canary"] for info in labels_of(metrics, "rollout_info")] == ["3"]
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase.is_final])
+def test_a_duration_is_counted_under_its_outcome(phase: Phase) -> None:
+    metrics = Metrics()
+
+    metrics.ended(replace(PROGRESSING, phase=phase, ended_at=NOON + timedelta(minutes=20)), NOON)
+
+    assert value(metrics, "rollout_duration_seconds_sum", outcome=phase.value) == 1200
+    counted = [name for name, _ in samples(metrics) if name == "rollout_duration_seconds_count"]
+    assert len(counted) == len([phase for phase in Phase if phase.is_final])
+
+
+def test_a_rollout_that_goes_on_has_no_duration_yet() -> None:
+    metrics = Metrics()
+
+    metrics.ended(PROGRESSING, NOON)
+
+    assert {v for (name, _), v in samples(metrics).items() if name == "rollout_duration_seconds_count"} == {0}
+
+
+def test_weights_carry_their_roles() -> None:
+    metrics = Metrics()
+
+    metrics.routing("support-agent", Routing.of({"1": 80, "2": 15, "9": 5}), "1", "2")
+
+    shown = {pairs["version"]: pairs["role"] for pairs in labels_of(metrics, "weight")}
+    assert shown == {"1": "stable", "2": "canary", "9": "other"}
+    assert value(metrics, "weight", agent="support-agent", version="2", role="canary") == 15
+
+
+def test_a_version_that_became_stable_keeps_one_series() -> None:
+    metrics = Metrics()
+    metrics.routing("support-agent", Routing.of({"1": 50, "2": 50}), "1", "2")
+
+    metrics.routing("support-agent", Routing.of({"2": 100}), "2", None)
+
+    assert labels_of(metrics, "weight") == [{"agent": "support-agent", "version": "2", "role": "stable"}]
+
+
+def test_a_phase_without_rollouts_is_shown_as_nought() -> None:
+    metrics = Metrics()
+
+    metrics.phases({Phase.PAUSED: 2})
+
+    assert value(metrics, "rollouts", phase="paused") == 2
+    assert value(metrics, "rollouts", phase="pending") == 0
+
+
+def test_a_request_without_an_answer_is_counted_too() -> None:
+    metrics = Metrics()
+
+    metrics.requested("agents.list", None, 5.0)
+
+    assert value(metrics, "foundry_requests_total", operation="agents.list", status="none") == 1
+
+
+def test_a_scraper_that_speaks_openmetrics_gets_it() -> None:
+    text, content_type = used().render("application/openmetrics-text; version=1.0.0")
+
+    assert content_type.startswith("application/openmetrics-text")
+    assert text.endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/plain;version=x", "application/openmetrics-text;version=x"])
+def test_any_other_accept_header_gets_metrics_all_the_same(accept: str) -> None:
+    text, content_type = used().render(accept)
+
+    assert b"foundry_rollouts_build_info" in text
+    assert content_type
+
+
+def test_two_registries_do_not_share_anything() -> None:
+    one, other = Metrics(), Metrics()
+
+    one.leases(3)
+
+    assert value(other, "leases_held") == 0

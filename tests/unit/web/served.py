@@ -1,0 +1,48 @@
+"""The app as tests meet it: driven without a network, or served on a free port of the loopback address."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+
+from fakes import FakeWake
+from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.web.app import create_app
+from foundry_rollouts.web.services import Services
+
+
+@dataclass(frozen=True)
+class Web:
+    """A client of the app, and what the app leans on."""
+
+    client: httpx.AsyncClient
+    services: Services
+    store: SqlStore
+    wake: FakeWake
+
+
+def client_of(services: Services) -> httpx.AsyncClient:
+    """Return a client of the app over ``services``; an error nobody foresaw is seen as its caller sees it."""
+    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
+
+
+@asynccontextmanager
+async def served(services: Services) -> AsyncIterator[tuple[httpx.AsyncClient, uvicorn.Server]]:
+    """Serve the app until the end of the block, or until the server is told to exit."""
+    config = uvicorn.Config(create_app(services), log_config=None, lifespan="off", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    listening = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve([listening]))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+        try:
+            yield client, server
+        finally:
+            services.stop.set()
+            server.should_exit = True
+            await serving
+            listening.close()
