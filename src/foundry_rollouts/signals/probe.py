@@ -30,6 +30,8 @@ STARTUP_BUDGET = timedelta(minutes=2)
 GRACE = timedelta(seconds=5)
 #: A refused token, a missing right, throttling: our own trouble.
 OURS = {401, 403, 429}
+#: The session has no sandbox that could answer; another session may.
+NO_SANDBOX = {"session_creation_failed", "session_not_accessible", "not_found"}
 #: The cloud's words for "not warm yet" (status 424, and a gateway that waited for readiness).
 COLD = {424, 408, 502, 504}
 
@@ -136,10 +138,9 @@ class ProbeSource:
             return self._failed(arm, error.refusal.status, error.refusal.code)
         if answer.status in OURS:
             raise CloudError("probe", Refusal(answer.status, answer.code, "the probe's own call was refused"))
-        if answer.status >= 500 or answer.status in COLD:
+        if answer.status in COLD or answer.code in NO_SANDBOX:
             arm.session = None
-            if prompt.expect.status != answer.status:
-                return self._failed(arm, answer.status, answer.code)
+            return self._failed(arm, answer.status, answer.code)
         arm.cold_since = None
         return Sample(cause=flaw(answer, prompt.expect), latency=answer.latency)
 

@@ -1,0 +1,62 @@
+"""``foundry-rollouts demo``: the main job, on the local Foundry."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+
+from foundry_rollouts.cli.commands import waits
+from foundry_rollouts.cli.demo.stage import Stage, end_kept
+from foundry_rollouts.cli.demo.story import Story
+
+#: Where a demonstration that is kept lives.
+KEPT = Path(".demo")
+
+
+@waits
+async def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running and print the address.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End what an earlier --keep left running.")] = False,
+) -> None:
+    """Show the main job: a healthy version is promoted 10, 50, 100, and a faulty one is rolled back.
+
+    Needs no cloud account and no server: the local Foundry, the controller and some users are started here.
+    """
+    console = Console()
+    if stop:
+        console.print(f"ended {end_kept(KEPT)} processes")
+        return
+    with tempfile.TemporaryDirectory(prefix="foundry-rollouts-") as scratch:
+        stage = Stage(_cleared(KEPT) if keep else Path(scratch))
+        is_as_told = False
+        try:
+            async with httpx.AsyncClient() as http:
+                story = Story(stage, console, http, time.monotonic())
+                is_as_told = await story.tell()
+                await story.show_histories()
+        finally:
+            if not (keep and is_as_told):
+                await stage.stop()
+    console.print()
+    if not is_as_told:
+        console.print("A rollout ended otherwise than it had to.")
+        raise typer.Exit(1)
+    console.print("Both rollouts ended as they had to: version 2 promoted, version 3 rolled back.")
+    if keep:
+        console.print(f"Everything is still running: {stage.server} (metrics: {stage.server}/metrics)")
+        console.print(f"Look further:  foundry-rollouts rollout history --agent support-agent --server {stage.server}")
+        console.print("End it with:   foundry-rollouts demo --stop")
+
+
+def _cleared(folder: Path) -> Path:
+    """End an earlier demonstration and begin with an empty folder."""
+    folder = folder.absolute()
+    end_kept(folder)
+    folder.mkdir(exist_ok=True)
+    for name in ("history.db", "history.db-wal", "history.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    return folder
