@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from foundry_rollouts.errors import UsageError
@@ -40,6 +40,12 @@ class Call:
     body: Body | None = None
     limit: timedelta = LIMIT
     tolerates: frozenset[int] = frozenset()  #: Error statuses that are a reply to this caller.
+
+    def sending(self, body: Body) -> Self:
+        return replace(self, body=body)
+
+    def asking(self, params: Mapping[str, str]) -> Self:
+        return replace(self, params={**self.params, **params})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,16 @@ from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.foundry.agents import Agents
 from foundry_rollouts.foundry.auth import TokenSource
 from foundry_rollouts.foundry.deploy import Deploy
+from foundry_rollouts.foundry.download import Downloads
+from foundry_rollouts.foundry.drafts import Drafts
 from foundry_rollouts.foundry.endpoint import Endpoint
+from foundry_rollouts.foundry.files import SessionFiles
 from foundry_rollouts.foundry.http import Manners, OnRequest, Transport, Wire
 from foundry_rollouts.foundry.invocations import Invocations, Question
 from foundry_rollouts.foundry.logs import Logs
+from foundry_rollouts.foundry.long_calls import LongCalls
 from foundry_rollouts.foundry.polling import Pace
+from foundry_rollouts.foundry.responses import Responses
 from foundry_rollouts.foundry.retry import DEFAULT, RetryBudget
 from foundry_rollouts.foundry.sessions import WAKING, Sessions
 from foundry_rollouts.foundry.versions import Versions
@@ -36,18 +41,29 @@ class Api:
     sessions: Sessions
     invocations: Invocations
     logs: Logs
+    drafts: Drafts
+    downloads: Downloads
+    files: SessionFiles
+    long_calls: LongCalls
+    responses: Responses
 
     @classmethod
     def over(cls, transport: Transport, retries: RetryBudget) -> Self:
-        versions = Versions(transport)
+        versions, downloads = Versions(transport), Downloads(transport)
+        deploy = Deploy(transport, versions)
         return cls(
             agents=Agents(transport),
             versions=versions,
-            deploy=Deploy(transport, versions),
+            deploy=deploy,
             endpoint=Endpoint(transport),
             sessions=Sessions(transport, Pace(WAKING.limit, first=retries.slow, every=retries.slow)),
             invocations=Invocations(transport),
             logs=Logs(transport),
+            drafts=Drafts(versions, deploy, downloads),
+            downloads=downloads,
+            files=SessionFiles(transport),
+            long_calls=LongCalls(transport),
+            responses=Responses(transport),
         )
 
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from foundry_rollouts.errors import CloudError
+from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.foundry.calls import Body, Call, path_of
 from foundry_rollouts.foundry.definition import Definition, Labels, definition_json
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.packaging import Archive
 from foundry_rollouts.foundry.retry import Repeat
 from foundry_rollouts.foundry.versions import Created, Versions
-from foundry_rollouts.foundry.wire import version_details
+from foundry_rollouts.foundry.wire import agent_details, version_details
 
 UPLOAD_LIMIT = timedelta(minutes=10)
 
@@ -44,14 +44,16 @@ class Deploy:
             reply = await self._create(agent, archive, wish)
         if reply is None:  # it is there, or somebody has made it in the meantime
             reply = await self._update(agent, archive, wish)
-        made = version_details((reply.get("versions") or {}).get("latest") or {}).seen
+        made = agent_details(reply).seen.latest or await self._versions.latest(agent)
+        if made is None:
+            raise CloudError("agents.update", Refusal(200, "no_version", "the upload led to no version"))
         return Created(made, is_new=before is None or made.version != before.version)
 
     async def draft(self, agent: str, archive: Archive, wish: dict[str, Any]) -> Created:
-        """Upload as a draft; look at ``version.is_draft``, the cloud may have made a release without a word."""
+        """Upload as a draft; look at ``is_silent_release``, the cloud may have made a release."""
         call = _upload("versions.create_draft", path_of("agents", agent, "versions"), archive, wish | {"draft": True})
         reply = await self._transport.request(_once(call))
-        return Created(version_details(reply.json).seen, is_new=True)
+        return Created(version_details(reply.json).seen, is_new=True, wished_draft=True)
 
     async def _create(self, agent: str, archive: Archive, wish: dict[str, Any]) -> dict[str, Any] | None:
         call = _upload("agents.create", path_of("agents"), archive, {"name": agent, **wish}, {"x-ms-agent-name": agent})

@@ -88,7 +88,8 @@ class Transport:
         self._base = endpoint.rstrip("/")
         self._manners = manners
         auth = _Bearer(tokens, manners.audience)
-        trust = httpx.create_ssl_context()
+        # One for both pools: reading the certificates of the machine takes its time.
+        trust = httpx.create_ssl_context() if manners.wire is None else True
         # A proxy of the environment cannot reach this machine's own loopback.
         is_remote = not is_loopback(endpoint)
         self._requests, self._streams = (

@@ -5,12 +5,13 @@ The shape of a frame is no contract of the cloud: what cannot be read is passed 
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Any
 
 from foundry_rollouts.foundry.calls import Call, ServerEvent, path_of
+from foundry_rollouts.foundry.following import Reconnecting, follow
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.refusals import parsed
+from foundry_rollouts.foundry.wire import instant
 from foundry_rollouts.ports import LogLine
 
 _HEADERS = {"Accept": "text/event-stream", "Foundry-Features": "HostedAgents=V1Preview"}
@@ -21,6 +22,14 @@ class Logs:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    async def follow(
+        self, agent: str, version: str, session: str, manners: Reconnecting | None = None
+    ) -> AsyncGenerator[LogLine, None]:
+        """Yield lines for as long as the session lives, over as many streams as it takes, none twice."""
+        async with aclosing(follow(lambda: self.lines(agent, version, session), manners)) as lines:
+            async for line in lines:
+                yield line
 
     async def lines(self, agent: str, version: str, session: str) -> AsyncGenerator[LogLine, None]:
         """Yield lines until the server ends the stream: after 30 minutes, after 2 silent ones, or with the session."""
@@ -38,26 +47,18 @@ def line_of(event: ServerEvent) -> LogLine | None:
     """Read one frame; None for the preamble and for frames without content."""
     json = parsed(event.data.encode())
     if event.event == "error":
-        return LogLine(_instant(json.get("timestamp")), "status", f"error: {_text(json) or event.data}")
+        return LogLine(instant(json.get("timestamp")), "status", f"error: {_text(json) or event.data}")
     if not json:
         return LogLine(None, "stdout", event.data) if event.data.strip() else None
     if "message" not in json:
         state = json.get("session_state")
-        return LogLine(_instant(json.get("timestamp")), "status", f"session {state}") if state else None
+        return LogLine(instant(json.get("timestamp")), "status", f"session {state}") if state else None
     stream = json.get("stream")
     known = stream if stream in {"stdout", "stderr", "status"} else "stdout"
-    return LogLine(_instant(json.get("timestamp")), known, str(json["message"]))
+    return LogLine(instant(json.get("timestamp")), known, str(json["message"]))
 
 
 def _text(json: dict[str, Any]) -> str:
     inner = json.get("error")
     found = inner.get("message") if isinstance(inner, dict) else inner
     return str(json.get("message") or found or "")
-
-
-def _instant(value: Any) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(value)  # a fraction beyond microseconds is cut
-    except (TypeError, ValueError):
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,7 +1,6 @@
 """Reading lists page by page."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from typing import Any
 
 from foundry_rollouts.foundry.calls import Call
@@ -16,7 +15,7 @@ async def items(transport: Transport, call: Call, id_field: str = "id") -> Async
     It ends at ``has_more: false``, at an empty page and at a cursor seen before, since servers differ.
     """
     cursors: set[str] = set()
-    page = replace(call, params={**call.params, "limit": str(PAGE)})
+    page = call.asking({"limit": str(PAGE)})
     while True:
         json = (await transport.request(page)).json
         data = json.get("data") or []
@@ -28,7 +27,7 @@ async def items(transport: Transport, call: Call, id_field: str = "id") -> Async
         if not cursor or json.get("has_more") is False:
             return
         cursors.add(cursor)
-        page = replace(page, params={**page.params, "after": cursor})
+        page = page.asking({"after": cursor})
 
 
 def _cursor(json: dict[str, Any], data: list[dict[str, Any]], id_field: str) -> str:

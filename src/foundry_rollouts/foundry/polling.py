@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foundry_rollouts.errors import CloudError, UnavailableError
 
@@ -25,6 +25,8 @@ class Pace:
     first: timedelta = timedelta(seconds=5)
     every: timedelta = timedelta(seconds=10)
     missing: int = 3  #: How many 404 in a row are taken for "not there yet".
+    pause_after: Callable[[Any], timedelta | None] | None = None  #: The pause that a look itself asks for.
+    longest: timedelta = timedelta(seconds=30)  #: No look asks for more.
 
 
 async def look_until(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bool], pace: Pace, what: str) -> T:
@@ -34,6 +36,7 @@ async def look_until(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bo
     """
     misses = 0
     pause = pace.first
+    seen: T | None = None
     try:
         async with asyncio.timeout(pace.limit.total_seconds()):
             while True:
@@ -46,7 +49,8 @@ async def look_until(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bo
                     misses = misses + 1 if error.is_missing else 0
                     if error.refusal.status in _PERMANENT or misses > pace.missing:
                         raise
-                await asyncio.sleep(pause.total_seconds())
+                asked = pace.pause_after(seen) if pace.pause_after is not None else None
+                await asyncio.sleep(min(asked or pause, pace.longest).total_seconds())
                 pause = pace.every
     except TimeoutError as error:
         raise WaitTimeoutError(f"{what}: not done after {pace.limit.total_seconds():.0f} s; it may still be") from error

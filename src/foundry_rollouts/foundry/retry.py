@@ -91,6 +91,8 @@ def _reaction_to_invocation(refusal: Refusal) -> Reaction:
             return Reaction.SLOWLY
         case 400 if "still being provisioned" in refusal.message:
             return Reaction.SLOWLY
+        case _ if refusal.code == "AgentVersionNotReady":
+            return Reaction.SLOWLY
         case 500:
             return Reaction.ONCE_MORE
         case None if refusal.code == CONNECTION:

@@ -29,6 +29,12 @@ class Created:
 
     version: VersionSeen
     is_new: bool
+    wished_draft: bool = False
+
+    @property
+    def is_silent_release(self) -> bool:
+        """Whether the cloud made a release where a draft was wished; it may serve already."""
+        return self.wished_draft and not self.version.is_draft
 
 
 class Versions:
@@ -70,18 +76,21 @@ class Versions:
 
         An unchanged definition makes no new version: the cloud returns the one it has.
         """
+        return await self.send(agent, {"definition": definition_json(definition), **(labels or Labels()).json()})
+
+    async def send(self, agent: str, wish: dict[str, Any]) -> Created:
+        """Create a version from a definition that is in the wire's words already."""
         before = await self.latest(agent)
-        wish = {"definition": definition_json(definition), **(labels or Labels()).json()}
         made = await self._made(agent, wish, Repeat.DEDUPLICATED)
         return Created(made, is_new=before is None or made.version != before.version)
 
     async def create_draft(self, agent: str, definition: Definition, labels: Labels | None = None) -> Created:
         """Create a draft: a version outside the numbering that takes no traffic.
 
-        Where drafts are not offered the cloud makes a release without a word: look at ``version.is_draft``.
+        Where drafts are not offered the cloud makes a release without a word: look at ``is_silent_release``.
         """
         wish = {"definition": definition_json(definition), **(labels or Labels()).json(), "draft": True}
-        return Created(await self._made(agent, wish, Repeat.ONCE), is_new=True)
+        return Created(await self._made(agent, wish, Repeat.ONCE), is_new=True, wished_draft=True)
 
     async def _made(self, agent: str, wish: dict[str, Any], repeat: Repeat) -> VersionSeen:
         call = Call(

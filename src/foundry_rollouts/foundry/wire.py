@@ -90,7 +90,7 @@ def version_seen(json: Json) -> VersionSeen:
     return VersionSeen(
         version=number,
         status=_status(str(json.get("status") or "")),
-        created_at=_instant(json.get("created_at")),
+        created_at=instant(json.get("created_at")),
         error=_error(json.get("error")),
         is_draft=bool(json.get("draft")) or number.startswith("draft-"),
     )
@@ -115,7 +115,7 @@ def session_seen(json: Json) -> SessionSeen:
     return SessionSeen(
         id=str(json.get("agent_session_id") or json.get("id") or ""),
         version=str(_object(json, "version_indicator").get("agent_version") or ""),
-        created_at=_instant(json.get("created_at")) or _LONG_AGO,
+        created_at=instant(json.get("created_at")) or _LONG_AGO,
         status=str(json.get("status") or "unknown").lower(),
     )
 
@@ -152,11 +152,14 @@ def _object(json: Json, key: str) -> Json:
     return value if isinstance(value, Mapping) else {}
 
 
-def _instant(value: Any) -> datetime | None:
-    """Read unix seconds, or RFC 3339 as some answers have it."""
+def instant(value: Any) -> datetime | None:
+    """Read unix seconds, or RFC 3339 as some answers have it; a fraction beyond microseconds is cut."""
     try:
-        if isinstance(value, str):
-            return datetime.fromisoformat(value).astimezone(UTC)
         return datetime.fromtimestamp(float(value), UTC)
     except (TypeError, ValueError, OverflowError, OSError):
+        pass
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
         return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundry_rollouts.errors import CloudError
@@ -47,6 +47,7 @@ def streamed(chunks: list[bytes], ending: Exception | None = None) -> httpx.Resp
     return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body())
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, len(FRAMES) - 1), max_size=40))
 async def test_lines_do_not_depend_on_how_the_stream_is_cut(cuts: set[int]) -> None:
     edges = [0, *sorted(cuts), len(FRAMES)]

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundry_rollouts.errors import UsageError
@@ -24,6 +24,7 @@ def written(folder: Path, **files: str) -> Path:
     return folder
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, st.binary(max_size=64), min_size=1, max_size=8), st.randoms())
 def test_bytes_do_not_depend_on_the_order_of_files(contents: dict[str, bytes], chance: object) -> None:
     shuffled = sorted(contents, key=lambda _: chance.random())  # type: ignore[attr-defined]

@@ -1,0 +1,83 @@
+"""A session's log for as long as the session lives: the stream ends every few minutes and is opened again.
+
+The cloud has no cursor. Lines that a new connection tells a second time are known by time, stream and text;
+where a connection ends between two lines that are equal in all three, the second one is lost.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.ports import LogLine
+
+REMEMBERED = 5000  #: Lines that a new connection may tell again.
+
+OpenLog = Callable[[], AsyncGenerator[LogLine, None]]
+
+_PASSING = frozenset({None, 408, 424, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnecting:
+    """How to go on after an end: a short pause after a good one, a longer one after each failure in a row."""
+
+    pause: timedelta = timedelta(seconds=1)
+    longest: timedelta = timedelta(seconds=30)
+    failures: int = 8  #: In a row, before the last of them is raised.
+
+
+async def follow(open_log: OpenLog, manners: Reconnecting | None = None) -> AsyncGenerator[LogLine, None]:
+    """Yield the lines of a log until the session is gone: its stream ends at once without a line, or is not found.
+
+    Raises CloudError when it is refused, or fails too often in a row; a log that is missing from the start is
+    waited for in the same way.
+    """
+    manners = manners or Reconnecting()
+    memory = _Memory()
+    failures, quiet, has_begun = 0, 0, False
+    while True:
+        told, said = 0, False
+        memory.reconnected()
+        try:
+            async with aclosing(open_log()) as lines:
+                async for line in lines:
+                    told += 1
+                    has_begun, failures = True, 0
+                    said = said or line.stream != "status"
+                    if memory.is_new(line):
+                        yield line
+            if not told:
+                return
+            quiet = 0 if said else quiet + 1  # a session that sleeps tells its state, and ends the stream
+        except CloudError as error:
+            if error.is_missing and has_begun:
+                return
+            failures += 1
+            if failures > manners.failures or (error.refusal.status not in _PASSING and not error.is_missing):
+                raise
+        await asyncio.sleep(min(manners.pause * 2 ** min(failures + quiet, 10), manners.longest).total_seconds())
+
+
+class _Memory:
+    """The last lines of all connections, to know a line that is told again by a later one."""
+
+    def __init__(self) -> None:
+        self._recent: deque[LogLine] = deque(maxlen=REMEMBERED)
+        self._may_come_again: Counter[LogLine] = Counter()
+
+    def reconnected(self) -> None:
+        self._may_come_again = Counter(self._recent)
+
+    def is_new(self, line: LogLine) -> bool:
+        """Tell whether ``line`` is new, and remember it. A line without a time is always new."""
+        if line.at is None:
+            return True
+        if self._may_come_again[line] > 0:
+            self._may_come_again[line] -= 1
+            return False
+        self._recent.append(line)
+        return True
