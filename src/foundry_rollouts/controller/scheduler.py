@@ -5,9 +5,12 @@ change nothing here.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -21,6 +24,8 @@ from foundry_rollouts.ports import Lease, Store
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
+
+Job = Callable[[], Coroutine[Any, Any, None]]
 
 #: How many agents are ticked at once.
 AT_ONCE = 32
@@ -48,6 +53,8 @@ class Scheduler:
         self._now = now
         self._in_hand: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
         self._jobs = AsyncIOScheduler(timezone="UTC")
+        # A sweep that is still at it when the next is due needs no line in the log: the next one does its work.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
     @property
     def _store(self) -> Store:
@@ -139,9 +146,10 @@ async def _released(store: Store, lease: Lease) -> None:
         log.warning("lease.kept", agent=lease.agent, because=str(error))
 
 
-def _surviving(job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+def _surviving(job: Job) -> Job:
     """Wrap a fixed job so that it logs what goes wrong and runs again next time."""
 
+    @wraps(job)
     async def run() -> None:
         try:
             await job()

@@ -91,7 +91,7 @@ class Story:
         told: set[str] = set()
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            rollout = await self.ask(f"/api/v1/rollouts/{rollout['id']}")
+            rollout = dict(await self.ask(f"/api/v1/rollouts/{rollout['id']}"))
             for event in (await self.ask(f"/api/v1/rollouts/{rollout['id']}/events"))["items"]:
                 if event["id"] not in told:
                     told.add(event["id"])
