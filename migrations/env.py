@@ -12,13 +12,15 @@ from alembic import context
 from sqlalchemy import JSON, Connection, text
 
 from foundry_rollouts.store.engine import Database
-from foundry_rollouts.store.tables import UTCDateTime, metadata
+from foundry_rollouts.store.tables import PlainText, UTCDateTime, metadata
 
 
 def render_item(kind: str, item: Any, shown: Any) -> str | Literal[False]:
     """Write our own types as the plain ones beneath them: a migration must not change when our code does."""
     if kind == "type" and isinstance(item, UTCDateTime):
         return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, PlainText):
+        return "sa.Text()"
     if kind == "type" and isinstance(item, JSON):
         shown.imports.add("from sqlalchemy.dialects import postgresql")
         return 'sa.JSON().with_variant(postgresql.JSONB(), "postgresql")'

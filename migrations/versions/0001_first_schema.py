@@ -133,9 +133,7 @@ def _create_commands() -> None:
         sa.Column("is_obeyed", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["rollout"], ["rollouts.id"], name="fk_commands_rollout_rollouts"),
         sa.PrimaryKeyConstraint("id", name="pk_commands"),
-        sa.UniqueConstraint(
-            "rollout", "verb", "idempotency_key", name="uq_commands_rollout_verb_idempotency_key"
-        ),
+        sa.UniqueConstraint("rollout", "verb", "idempotency_key", name="uq_commands_rollout_verb_idempotency_key"),
     )
 
 

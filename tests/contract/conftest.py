@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from databases import (
     a_postgresql_database,
     a_postgresql_server,
@@ -12,7 +13,6 @@ from databases import (
     a_sqlite_database,
     a_sqlite_template,
 )
-
 from foundry_rollouts.store.store import SqlStore
 
 OpenStore = Callable[[str], SqlStore]

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from builders import NOON, a_rollout, an_event, an_intent
 
+from builders import NOON, a_rollout, an_event, an_intent
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.errors import LeaseLostError
 from foundry_rollouts.ports import Lease, Record
@@ -82,9 +82,7 @@ async def test_a_held_lease_is_not_granted_again(store: SqlStore, open_store: Op
     assert not await rival.claim_due(NOON, 10)
 
 
-async def test_an_expired_lease_goes_to_who_asks_with_a_greater_fence(
-    store: SqlStore, open_store: OpenStore
-) -> None:
+async def test_an_expired_lease_goes_to_who_asks_with_a_greater_fence(store: SqlStore, open_store: OpenStore) -> None:
     await a_due_agent(store)
     first = await held(store)
     (second,) = await open_store("replica-b").claim_due(first.until, 10)
@@ -108,7 +106,8 @@ async def test_renewing_prolongs_what_is_ours_and_leaves_out_what_is_lost(
     store: SqlStore, open_store: OpenStore
 ) -> None:
     kept, lost = await store.claim("kept", NOON), await store.claim("lost", NOON)
-    assert kept and lost
+    assert kept
+    assert lost
     await open_store("replica-b").claim("lost", LATER)
     assert await store.renew([kept, lost], LATER) == [replace(kept, until=LATER + timedelta(seconds=30))]
     assert not await store.renew([], LATER)
@@ -183,9 +182,7 @@ async def test_two_replicas_that_claim_two_hundred_agents_at_once_never_get_the_
     assert {lease.fence for lease in granted} == {1}
 
 
-async def test_one_of_many_that_claim_an_unknown_agent_at_once_gets_it(
-    store: SqlStore, open_store: OpenStore
-) -> None:
+async def test_one_of_many_that_claim_an_unknown_agent_at_once_gets_it(store: SqlStore, open_store: OpenStore) -> None:
     replicas = [store, *(open_store(f"replica-{number}") for number in range(5))]
     granted = await asyncio.gather(*(replica.claim("new", NOON) for replica in replicas))
     assert len([lease for lease in granted if lease]) == 1

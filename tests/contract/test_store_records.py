@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from builders import NOON, a_policy, a_rollout, an_event, an_intent
 
+from builders import NOON, a_policy, a_rollout, an_event, an_intent
 from foundry_rollouts.core.command import Command, Verb
 from foundry_rollouts.core.evidence import Track, fresh
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import ApprovalStep, Prompt, Sources, ProbePlan, WeightStep
+from foundry_rollouts.core.policy import ApprovalStep, ProbePlan, Prompt, Sources, WeightStep
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.statistics import FloorProcess, Guess, Process
 from foundry_rollouts.errors import ConflictError, NotFoundError, StoreError
@@ -70,9 +70,7 @@ async def test_everything_of_a_record_is_there_afterwards(store: SqlStore) -> No
     assert await store.measurements("r-1") == [a_measurement(0)]
     assert not await store.commands("r-1")
     assert await store.intent("support-agent") is None
-    assert [(agent.name, agent.stable, agent.newest) for agent in await store.agents()] == [
-        ("support-agent", "1", "2")
-    ]
+    assert [(agent.name, agent.stable, agent.newest) for agent in await store.agents()] == [("support-agent", "1", "2")]
 
 
 async def test_a_record_written_twice_counts_once(store: SqlStore) -> None:
@@ -109,9 +107,7 @@ async def test_a_record_that_fails_half_way_writes_nothing(store: SqlStore) -> N
     lease, rollout = await begun(store)
     naive = a_rollout(id="r-2", canary="3", created_at=NOON.replace(tzinfo=None))
     with pytest.raises(ValueError, match="has no time zone"):
-        await store.record(
-            lease, Record(rollout=replace(rollout, step=2), event=an_event(id="r-1-2"), created=naive)
-        )
+        await store.record(lease, Record(rollout=replace(rollout, step=2), event=an_event(id="r-1-2"), created=naive))
     assert await store.rollout("r-1") == rollout
     assert len(await store.history("r-1")) == 1
 
@@ -142,9 +138,7 @@ async def test_a_record_does_not_begin_a_second_trial_of_the_same_canary(store: 
 
 async def test_a_canary_may_be_tried_again_in_the_record_that_ends_its_first_trial(store: SqlStore) -> None:
     lease, rollout = await begun(store)
-    await store.record(
-        lease, Record(rollout=replace(rollout, phase=Phase.SUPERSEDED), created=a_rollout(id="r-2"))
-    )
+    await store.record(lease, Record(rollout=replace(rollout, phase=Phase.SUPERSEDED), created=a_rollout(id="r-2")))
     assert [rollout.id for rollout in await store.unfinished("support-agent")] == ["r-2"]
 
 
@@ -183,7 +177,7 @@ async def test_two_commands_during_one_tick_both_count(store: SqlStore) -> None:
 
 
 async def test_a_tick_that_obeys_its_commands_is_due_when_it_says(store: SqlStore) -> None:
-    lease, rollout = await begun(store)
+    lease, _ = await begun(store)
     await store.accept(a_command())
     (seen,) = await store.unfinished("support-agent")
     paused = replace(seen, phase=Phase.PAUSED, generation=3)

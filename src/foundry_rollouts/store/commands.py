@@ -55,13 +55,14 @@ async def overlooked_since(connection: AsyncConnection, rollout: Rollout) -> dat
     The tick began at the generation of ``rollout`` or, when it raised it itself, at the one before; a command that
     named an older generation was there before the tick was.
     """
-    return await connection.scalar(
-        select(func.min(commands.c.at, type_=commands.c.at.type)).where(
+    first: datetime | None = await connection.scalar(
+        select(func.min(commands.c.at)).where(
             commands.c.rollout == rollout.id,
             commands.c.is_obeyed.is_(False),
             commands.c.generation >= rollout.generation - 1,
         )
     )
+    return first
 
 
 async def _is_repeated(connection: AsyncConnection, command: Command, rollout: Rollout) -> bool:

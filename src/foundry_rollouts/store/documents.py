@@ -14,24 +14,24 @@ from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Intent
+from foundry_rollouts.store.plain import plain_json
 
 T = TypeVar("T")
 
-# Infinity is a legitimate amount of evidence; by default it would be written as null and could not be read again.
-_CONFIG = ConfigDict(ser_json_inf_nan="strings")
+# Left alone, pydantic writes infinity, a legitimate amount of evidence, as null, and could not read that again.
+_CONFIG = ConfigDict(ser_json_inf_nan="constants")
 
 
 class Document(Generic[T]):
     """How values of one type are written and read."""
 
-    def __init__(self, kind: type[T]) -> None:
-        self._kind = kind.__name__.lower()
-        # A dataclass takes no configuration from outside; a tuple around it does.
-        self._adapter: TypeAdapter[tuple[T]] = TypeAdapter(tuple[kind], config=_CONFIG)  # type: ignore[valid-type]
+    def __init__(self, kind: str, adapter: TypeAdapter[tuple[T]]) -> None:
+        self._kind = kind
+        self._adapter = adapter
 
     def write(self, value: T) -> dict[str, Any]:
         """Return ``value`` as a JSON object."""
-        document: dict[str, Any] = self._adapter.dump_python((value,), mode="json")[0]
+        document: dict[str, Any] = plain_json(self._adapter.dump_python((value,), mode="json")[0])
         return document
 
     def read(self, document: Any) -> T:
@@ -42,14 +42,15 @@ class Document(Generic[T]):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"][1:])
             raise StoreError(
-                f"a stored {self._kind} cannot be read at {where or 'its root'}: {first['msg']};"
+                f"stored {self._kind} cannot be read at {where or 'its root'}: {first['msg']};"
                 " was it written by another release?"
             ) from error
 
 
-ROLLOUT = Document(Rollout)
-POLICY = Document(Policy)
-EVIDENCE = Document(Evidence)
-MEASUREMENT = Document(Measurement)
-ROUTING = Document(Routing)
-INTENT = Document(Intent)
+# A dataclass takes no configuration from outside; a tuple around it does.
+ROLLOUT = Document("rollout", TypeAdapter(tuple[Rollout], config=_CONFIG))
+POLICY = Document("policy", TypeAdapter(tuple[Policy], config=_CONFIG))
+EVIDENCE = Document("evidence", TypeAdapter(tuple[Evidence], config=_CONFIG))
+MEASUREMENT = Document("measurement", TypeAdapter(tuple[Measurement], config=_CONFIG))
+ROUTING = Document("routing", TypeAdapter(tuple[Routing], config=_CONFIG))
+INTENT = Document("intent", TypeAdapter(tuple[Intent], config=_CONFIG))

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from foundry_rollouts.errors import StoreError, UsageError
@@ -114,7 +115,7 @@ def _translated(name: str) -> Iterator[None]:
     except StatementError as error:
         # Not the database but a value that we handed in was wrong: that is a fault of ours, told as it is.
         raise error.orig or error from None
-    except SQLAlchemyError as error:
+    except PoolTimeoutError as error:
         raise StoreError(f"database {name}: {_first_line(error)}; try again later") from error
 
 

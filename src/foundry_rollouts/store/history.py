@@ -35,9 +35,7 @@ async def of_rollout(connection: AsyncConnection, rollout: str, after: str | Non
     """Return the events of ``rollout`` behind the event ``after``; NotFoundError when there is no such event."""
     query = select(events).where(events.c.rollout == rollout).order_by(events.c.seq)
     if after is not None:
-        seq = await connection.scalar(
-            select(events.c.seq).where(events.c.id == after, events.c.rollout == rollout)
-        )
+        seq = await connection.scalar(select(events.c.seq).where(events.c.id == after, events.c.rollout == rollout))
         if seq is None:
             raise NotFoundError(f"rollout {rollout} has no event {after}: ask for its history from the start")
         query = query.where(events.c.seq > seq)

@@ -14,9 +14,7 @@ async def open_intent(connection: AsyncConnection, intent: Intent) -> None:
     """Write ``intent`` down; ConflictError when another one of its agent is not settled yet."""
     await connection.execute(
         insert_into(connection, intents)
-        .values(
-            agent=intent.agent, id=intent.id, opened_at=intent.opened_at, document=INTENT.write(intent)
-        )
+        .values(agent=intent.agent, id=intent.id, opened_at=intent.opened_at, document=INTENT.write(intent))
         .on_conflict_do_nothing(index_elements=[intents.c.agent])
     )
     opened = await connection.scalar(select(intents.c.id).where(intents.c.agent == intent.agent))
@@ -34,6 +32,4 @@ async def of_agent(connection: AsyncConnection, agent: str) -> Intent | None:
 
 async def close(connection: AsyncConnection, intent: Intent) -> None:
     """Forget ``intent``; nothing happens when it is closed already."""
-    await connection.execute(
-        delete(intents).where(intents.c.agent == intent.agent, intents.c.id == intent.id)
-    )
+    await connection.execute(delete(intents).where(intents.c.agent == intent.agent, intents.c.id == intent.id))

@@ -31,9 +31,7 @@ async def claim_due(connection: AsyncConnection, holder: Holder, now: datetime, 
         select(rollouts.c.agent, rollouts.c.due_at.label("since")).where(rollouts.c.due_at <= now),
         select(intents.c.agent, intents.c.opened_at.label("since")),
     ).subquery()
-    due = (
-        select(waiting.c.agent, func.min(waiting.c.since).label("since")).group_by(waiting.c.agent).subquery()
-    )
+    due = select(waiting.c.agent, func.min(waiting.c.since).label("since")).group_by(waiting.c.agent).subquery()
     # What another replica is about to take is skipped, not waited for. SQLite has one writer and needs no lock.
     chosen = await connection.scalars(
         select(leases.c.agent)
@@ -56,14 +54,10 @@ async def claim(connection: AsyncConnection, holder: Holder, now: datetime, agen
 
 async def register(connection: AsyncConnection, agent: str) -> None:
     """Make sure that there is a lease to be claimed for ``agent``."""
-    await connection.execute(
-        insert_into(connection, leases).values(agent=agent, fence=0).on_conflict_do_nothing()
-    )
+    await connection.execute(insert_into(connection, leases).values(agent=agent, fence=0).on_conflict_do_nothing())
 
 
-async def renew(
-    connection: AsyncConnection, holder: Holder, held: Sequence[Lease], now: datetime
-) -> Sequence[Lease]:
+async def renew(connection: AsyncConnection, holder: Holder, held: Sequence[Lease], now: datetime) -> Sequence[Lease]:
     """Prolong those of ``held`` that nobody else was granted since."""
     if not held:
         return ()

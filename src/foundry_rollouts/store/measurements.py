@@ -44,9 +44,7 @@ async def weigh(connection: AsyncConnection, rollout: str, weighed: Evidence) ->
     """Replace the evidence of ``rollout``."""
     insert = insert_into(connection, evidence).values(rollout=rollout, document=EVIDENCE.write(weighed))
     await connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=[evidence.c.rollout], set_={"document": insert.excluded.document}
-        )
+        insert.on_conflict_do_update(index_elements=[evidence.c.rollout], set_={"document": insert.excluded.document})
     )
 
 

@@ -100,9 +100,7 @@ async def standing(connection: AsyncConnection, rollout: str) -> Standing | None
     return Standing(Phase(row.phase), row.step, row.generation) if row else None
 
 
-async def save(
-    connection: AsyncConnection, rollout: Rollout, stands: Standing | None, due_at: datetime | None
-) -> None:
+async def save(connection: AsyncConnection, rollout: Rollout, stands: Standing | None, due_at: datetime | None) -> None:
     """Write a rollout as a tick leaves it; its generation never falls, nor does one name two states."""
     if stands is None:
         policy = _documents(rollout)[0]
@@ -120,9 +118,7 @@ async def save(
 async def disturb(connection: AsyncConnection, rollout: Rollout, now: datetime) -> Rollout:
     """Raise the generation of a rollout that is locked, and make it due now."""
     await connection.execute(
-        update(rollouts)
-        .where(rollouts.c.id == rollout.id)
-        .values(generation=rollout.generation + 1, due_at=now)
+        update(rollouts).where(rollouts.c.id == rollout.id).values(generation=rollout.generation + 1, due_at=now)
     )
     return replace(rollout, generation=rollout.generation + 1)
 
@@ -180,5 +176,5 @@ def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:
     return document.pop("policy"), document
 
 
-def _rollout(row: Row[Any]) -> Rollout:
+def _rollout(row: Row[*tuple[Any, ...]]) -> Rollout:
     return ROLLOUT.read({**row.document, "policy": row.policy, "generation": row.generation})

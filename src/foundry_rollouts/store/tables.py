@@ -25,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from foundry_rollouts.store.plain import plain_text
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -58,6 +60,17 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class PlainText(TypeDecorator[str]):
+    """Text of any origin; what a database cannot keep is replaced."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Return ``value`` as both databases take it."""
+        return None if value is None else plain_text(value)
+
+
 _Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in an INTEGER key only.
 
@@ -66,19 +79,19 @@ UNFINISHED = text("phase IN ('pending', 'progressing', 'paused')")
 
 
 def _rollout_column(**but: Any) -> Column[str]:
-    return Column("rollout", Text, ForeignKey("rollouts.id"), **but)
+    return Column("rollout", PlainText, ForeignKey("rollouts.id"), **but)
 
 
 agents = Table(
     "agents",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("stable", Text),
-    Column("newest", Text),
-    Column("latest", Text),
-    Column("latest_status", Text),
+    Column("name", PlainText, primary_key=True),
+    Column("stable", PlainText),
+    Column("newest", PlainText),
+    Column("latest", PlainText),
+    Column("latest_status", PlainText),
     Column("routing", _Json),
-    Column("policy", Text),
+    Column("policy", PlainText),
     Column("seen_at", UTCDateTime),
     Column("is_gone", Boolean, nullable=False),
 )
@@ -86,8 +99,8 @@ agents = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("agent", Text, primary_key=True),
-    Column("replica", Text),  # NULL: free
+    Column("agent", PlainText, primary_key=True),
+    Column("replica", PlainText),  # NULL: free
     Column("until", UTCDateTime),
     Column("fence", _Number, nullable=False),
 )
@@ -95,15 +108,15 @@ leases = Table(
 rollouts = Table(
     "rollouts",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("agent", Text, nullable=False),
-    Column("canary", Text, nullable=False),
-    Column("phase", Text, nullable=False),
+    Column("id", PlainText, primary_key=True),
+    Column("agent", PlainText, nullable=False),
+    Column("canary", PlainText, nullable=False),
+    Column("phase", PlainText, nullable=False),
     Column("step", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Column("due_at", UTCDateTime),  # NULL: never
-    Column("idempotency_key", Text, unique=True),
+    Column("idempotency_key", PlainText, unique=True),
     Column("policy", _Json, nullable=False),  # written once
     Column("document", _Json, nullable=False),
     Index(None, "due_at"),
@@ -132,7 +145,7 @@ measurements = Table(
     metadata,
     Column("seq", _Number, primary_key=True, autoincrement=True),
     _rollout_column(nullable=False),
-    Column("source", Text, nullable=False),
+    Column("source", PlainText, nullable=False),
     Column("starts_at", UTCDateTime, nullable=False),
     Column("ends_at", UTCDateTime, nullable=False),
     Column("document", _Json, nullable=False),
@@ -143,14 +156,14 @@ measurements = Table(
 commands = Table(
     "commands",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", PlainText, primary_key=True),
     _rollout_column(nullable=False),
-    Column("verb", Text, nullable=False),
+    Column("verb", PlainText, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("at", UTCDateTime, nullable=False),
-    Column("author", Text, nullable=False),
-    Column("reason", Text),
-    Column("idempotency_key", Text),
+    Column("author", PlainText, nullable=False),
+    Column("reason", PlainText),
+    Column("idempotency_key", PlainText),
     Column("is_obeyed", Boolean, nullable=False),
     UniqueConstraint("rollout", "verb", "idempotency_key"),
 )
@@ -158,8 +171,8 @@ commands = Table(
 intents = Table(
     "intents",
     metadata,
-    Column("agent", Text, primary_key=True),  # an agent has one open intent at most
-    Column("id", Text, nullable=False),
+    Column("agent", PlainText, primary_key=True),  # an agent has one open intent at most
+    Column("id", PlainText, nullable=False),
     Column("opened_at", UTCDateTime, nullable=False),
     Column("document", _Json, nullable=False),
 )
@@ -168,14 +181,14 @@ events = Table(
     "events",
     metadata,
     Column("seq", _Number, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
+    Column("id", PlainText, nullable=False, unique=True),
     Column("at", UTCDateTime, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("agent", Text, nullable=False),
+    Column("kind", PlainText, nullable=False),
+    Column("agent", PlainText, nullable=False),
     _rollout_column(),
-    Column("because", Text, nullable=False),
+    Column("because", PlainText, nullable=False),
     Column("step", Integer),
     Column("weights", _Json),
-    Column("author", Text),
+    Column("author", PlainText),
     Index(None, "rollout", "seq"),
 )
