@@ -22,7 +22,6 @@ app = typer.Typer(
     name=NAME,
     help="Progressive rollouts for Microsoft Foundry hosted agents.",
     epilog="Exit codes: 0 done and well, 1 an error, 2 wrong usage, 3 the rollout ended badly, 4 a wait timed out.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -57,8 +56,9 @@ app.add_typer(rollout, name="rollout")
 def main(args: Sequence[str]) -> int:
     """Run the command line with ``args`` and return its exit code; an error is told on stderr."""
     is_verbose = "--verbose" in args
+    asked = [arg for arg in args if arg != "--verbose"] or ["--help"]
     try:
-        code = app([arg for arg in args if arg != "--verbose"], prog_name=NAME, standalone_mode=False)
+        code = app(asked, prog_name=NAME, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is, it becomes one line and a code
         return told(error, is_verbose=is_verbose)
     return code if isinstance(code, int) else 0

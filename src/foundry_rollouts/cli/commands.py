@@ -22,7 +22,7 @@ class Command(TyperCommand):
 
 def group(summary: str) -> typer.Typer:
     """Return an empty group of commands."""
-    return typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+    return typer.Typer(help=summary, rich_markup_mode=None, add_completion=False)
 
 
 def examples(*lines: str) -> str:

@@ -60,7 +60,7 @@ def _lines(error: BaseException) -> list[str]:
 def _as_sentence(error: TyperException) -> str:
     what = " ".join(error.format_message().split()).rstrip(".")
     path = getattr(getattr(error, "ctx", None), "command_path", "foundry-rollouts")
-    return f"{what[:1].lower()}{what[1:]}: see {path} --help"
+    return f"{what[:1].lower()}{what[1:]}; see {path} --help"
 
 
 def _code(error: BaseException) -> int:

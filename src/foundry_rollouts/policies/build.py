@@ -123,15 +123,15 @@ def _gates(entry: PolicyEntry) -> Iterator[Problem]:
         if kind in seen:
             yield Problem(key, f"{kind} stands here twice: put their sources into one", is_about_key=True)
         seen.add(kind)
-        yield from _gate_sources(_asked(kind, gate, in_use), in_use, key)
+        says = getattr(gate, _attribute(kind)).sources is not None
+        yield from _gate_sources(_asked(kind, gate, in_use), in_use, (*key, "sources") if says else key)
 
 
-def _gate_sources(asked: tuple[str, ...], in_use: tuple[str, ...], key: Location) -> Iterator[Problem]:
+def _gate_sources(asked: tuple[str, ...], in_use: tuple[str, ...], where: Location) -> Iterator[Problem]:
     for name in asked:
         if name not in in_use:
             known = " or ".join(in_use) or "none"
-            sentence = f"the source {name} is not in use: add {name} to sources, or ask {known}"
-            yield Problem((*key, "sources"), sentence)
+            yield Problem(where, f"the source {name} is not in use: add {name} to sources, or ask {known}")
 
 
 # in the core's words
@@ -163,11 +163,15 @@ def _gate_entries(entry: PolicyEntry) -> list[GateEntry]:
 
 
 def _kinds(gate: GateEntry) -> list[GateKind]:
-    return [kind for kind in GateKind if getattr(gate, kind.replace("-", "_")) is not None]
+    return [kind for kind in GateKind if getattr(gate, _attribute(kind)) is not None]
+
+
+def _attribute(kind: GateKind) -> str:
+    return kind.value.replace("-", "_")
 
 
 def _asked(kind: GateKind, gate: GateEntry, in_use: tuple[str, ...]) -> tuple[str, ...]:
-    body = getattr(gate, kind.replace("-", "_"))
+    body = getattr(gate, _attribute(kind))
     if body.sources is not None:
         return tuple(dict.fromkeys(body.sources))
     return (_NATURAL_SOURCE[kind],) if kind in _NATURAL_SOURCE else in_use
@@ -175,5 +179,5 @@ def _asked(kind: GateKind, gate: GateEntry, in_use: tuple[str, ...]) -> tuple[st
 
 def _gate(gate: GateEntry, entry: PolicyEntry) -> Gate:
     (kind,) = _kinds(gate)
-    body = getattr(gate, kind.replace("-", "_"))
+    body = getattr(gate, _attribute(kind))
     return Gate(kind, _asked(kind, gate, _names(entry.sources)), body.max, body.on_failure)

@@ -117,7 +117,7 @@ def _place_in(node: Any, part: str | int, *, wants_key: bool) -> tuple[int, int]
             return None
     except (KeyError, TypeError):
         return None
-    return place[0], place[1]
+    return (place[0], place[1]) if place else None
 
 
 def _plain(root: Any) -> Any:

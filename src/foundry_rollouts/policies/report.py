@@ -29,7 +29,7 @@ _PATTERNS = {
 
 def check(model: type[Model], document: Document) -> tuple[Model | None, list[Problem]]:
     """Return the document as ``model``, or None and everything that is wrong with its format."""
-    nothings = [Problem(where, _NOTHING) for where in _keys_without_value(document.content, ())]
+    nothings = [Problem(where, _NOTHING, is_about_key=True) for where in _keys_without_value(document.content, ())]
     schema = model.model_json_schema(by_alias=True)
     try:
         checked = model.model_validate(document.content)

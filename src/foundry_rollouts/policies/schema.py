@@ -175,7 +175,7 @@ class PolicyEntry(BaseModel):
     steps: Annotated[list[StepEntry], BeforeValidator(_refuse_auto)] = Field(
         min_length=1,
         description="Weights that rise to 100, with approvals between them where a person is to decide.",
-        examples=[[{"weight": 10, "min": "1m", "max": "10m"}, {"approval": {}}, {"weight": 100, "min": "30m"}]],
+        examples=[[{"weight": 10}, {"approval": {}}, {"weight": 100}]],
     )
     trigger: Trigger = Field(default=Trigger.NEW_VERSION, description="What starts a rollout.")
     deadline: PositiveDuration = Field(

@@ -1,0 +1,185 @@
+"""The policies in force, while files change under them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from foundry_rollouts.errors import NotFoundError, PolicyError, UsageError
+from foundry_rollouts.policies.folder import PolicyFolder
+from unit.policies.policy_files import PROMPTS, SMALL
+
+
+def a_file(folder: Path, name: str, glob: str) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(f'name: {name}\nagents: ["{glob}"]\nsteps: [{{weight: 100}}]\n')
+    return path
+
+
+def names(folder: PolicyFolder) -> list[str]:
+    return [policy.name for policy in folder.all()]
+
+
+def test_a_folder_that_is_not_in_order_is_refused_at_the_start_with_every_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: a\n")
+    (tmp_path / "b.yaml").write_text("")
+    with pytest.raises(PolicyError) as refused:
+        PolicyFolder(tmp_path)
+    assert len(refused.value.problems) == 3
+
+
+def test_a_path_that_does_not_exist_is_refused_for_it_guards_nothing(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="there is no such file"):
+        PolicyFolder(tmp_path / "policies")
+
+
+def test_an_empty_folder_is_no_mistake_for_policies_may_come_later(tmp_path: Path) -> None:
+    folder = PolicyFolder(tmp_path)
+    assert folder.policy_for("any") is None
+    a_file(tmp_path, "first", "*")
+    assert folder.reload()
+    assert names(folder) == ["first"]
+
+
+def test_the_most_exact_match_wins(tmp_path: Path) -> None:
+    for name, glob in (("all", "*"), ("support", "support-*"), ("eu", "support-eu-?"), ("one", "support-eu-1")):
+        a_file(tmp_path, name, glob)
+    folder = PolicyFolder(tmp_path)
+    agents = ("sales", "support-us", "support-eu-2", "support-eu-1")
+    assert [getattr(folder.policy_for(agent), "name", None) for agent in agents] == ["all", "support", "eu", "one"]
+
+
+def test_a_tie_is_an_error_that_names_both(tmp_path: Path) -> None:
+    a_file(tmp_path, "front", "ab*")
+    a_file(tmp_path, "back", "*ba")
+    folder = PolicyFolder(tmp_path)
+    with pytest.raises(UsageError, match="policies back and front name the agent ab-ba equally"):
+        folder.policy_for("ab-ba")
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    a_file(tmp_path, "only", "*")
+    with pytest.raises(NotFoundError, match="there is no policy named other: known are only"):
+        PolicyFolder(tmp_path).named("other")
+
+
+def test_a_broken_file_never_replaces_a_good_one(tmp_path: Path) -> None:
+    broken, good = a_file(tmp_path, "a", "a"), a_file(tmp_path, "b", "b")
+    folder = PolicyFolder(tmp_path)
+    broken.write_text("name: [")
+    good.write_text(good.read_text().replace("name: b", "name: changed"))
+    assert folder.reload()
+    assert names(folder) == ["a", "changed"]
+    assert [problem.split(":")[0] for problem in folder.problems] == [str(broken)]
+
+
+def test_a_file_that_is_mended_is_in_force_and_its_problem_is_gone(tmp_path: Path) -> None:
+    path = a_file(tmp_path, "a", "a")
+    folder = PolicyFolder(tmp_path)
+    path.write_text("")
+    folder.reload()
+    path.write_text(SMALL)
+    folder.reload()
+    assert (names(folder), folder.problems) == (["small"], ())
+
+
+def test_prompts_that_break_leave_the_policy_with_the_prompts_it_had(tmp_path: Path) -> None:
+    (tmp_path / "ask.yaml").write_text(PROMPTS)
+    (tmp_path / "p.yaml").write_text(SMALL + "sources: {probe: {prompts: ask.yaml}}\n")
+    folder = PolicyFolder(tmp_path)
+    before = folder.named("small")
+    (tmp_path / "ask.yaml").write_text("- {name: 1}")
+    folder.reload()
+    assert folder.named("small") == before
+    assert len(folder.problems) == 2
+
+
+def test_files_that_contradict_each_other_leave_the_set_as_it_was(tmp_path: Path) -> None:
+    a_file(tmp_path, "a", "x")
+    folder = PolicyFolder(tmp_path)
+    a_file(tmp_path, "b", "x")
+    folder.reload()
+    assert names(folder) == ["a"]
+    assert "'x' ties with policy a" in folder.problems[0]
+
+
+def test_a_file_that_is_taken_away_takes_its_policy_along(tmp_path: Path) -> None:
+    path = a_file(tmp_path, "a", "a")
+    a_file(tmp_path, "b", "b")
+    folder = PolicyFolder(tmp_path)
+    path.unlink()
+    assert folder.reload()
+    assert names(folder) == ["b"]
+
+
+def test_a_folder_that_vanishes_leaves_its_policies_in_force(tmp_path: Path) -> None:
+    home = tmp_path / "policies"
+    home.mkdir()
+    a_file(home, "a", "a").rename(home / "a.yaml")
+    folder = PolicyFolder(home)
+    home.rename(tmp_path / "elsewhere")
+    assert folder.reload()
+    assert names(folder) == ["a"]
+    assert "there is no such file" in folder.problems[0]
+
+
+@asynccontextmanager
+async def watched(folder: PolicyFolder) -> AsyncIterator[asyncio.Event]:
+    """Watch ``folder``; the event is set at each reload that tells something."""
+    stop, told = asyncio.Event(), asyncio.Event()
+    watching = asyncio.create_task(folder.watch(stop, told.set))
+    try:
+        yield told
+    finally:
+        stop.set()
+        await asyncio.wait_for(watching, 10)
+
+
+async def until_told(told: asyncio.Event) -> None:
+    await asyncio.wait_for(told.wait(), 20)
+    told.clear()
+
+
+async def test_a_change_is_in_force_without_a_restart(tmp_path: Path) -> None:
+    path = a_file(tmp_path, "a", "a")
+    folder = PolicyFolder(tmp_path)
+    async with watched(folder) as told:
+        # Changed before or after the watch has begun: it is seen either way.
+        path.write_text(path.read_text().replace("name: a", "name: changed"))
+        await until_told(told)
+        assert names(folder) == ["changed"]
+        path.write_text("name: [")
+        await until_told(told)
+        assert names(folder) == ["changed"]
+        assert folder.problems
+
+
+async def test_the_symlink_swap_of_a_mounted_config_map_is_seen(tmp_path: Path) -> None:
+    for number, name in ((1, "old"), (2, "new")):
+        (tmp_path / f"..{number}").mkdir()
+        a_file(tmp_path / f"..{number}", name, "*").rename(tmp_path / f"..{number}" / "policy.yaml")
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "policy.yaml").symlink_to("..data/policy.yaml")
+    folder = PolicyFolder(tmp_path)
+    async with watched(folder) as told:
+        (tmp_path / "..tmp").symlink_to("..2")
+        (tmp_path / "..tmp").replace(tmp_path / "..data")
+        await until_told(told)
+    assert names(folder) == ["new"]
+
+
+async def test_a_single_file_is_watched_through_its_folder_and_prompts_through_theirs(tmp_path: Path) -> None:
+    (tmp_path / "prompts").mkdir()
+    prompts = tmp_path / "prompts/ask.list"
+    prompts.write_text(PROMPTS)
+    path = tmp_path / "the-policy"
+    path.write_text(SMALL + "sources: {probe: {prompts: prompts/ask.list}}\n")
+    folder = PolicyFolder(path)
+    async with watched(folder) as told:
+        prompts.write_text("- {name: other, input: hi}\n")
+        await until_told(told)
+    probe = folder.named("small").sources.probe
+    assert probe is not None
+    assert [prompt.name for prompt in probe.prompts] == ["other"]
