@@ -1,0 +1,93 @@
+"""What we ship to be installed is in order, as the tools of its kind see it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from foundry_rollouts.core.analysis import Verdict
+from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.policies.load import policies_in
+from foundry_rollouts.settings import reference
+from foundry_rollouts.telemetry import Metrics
+from tools.repository import ROOT, program, said
+from tools.system_packages import found
+
+DEPLOY = ROOT / "deploy"
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+PARTS = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
+
+
+def in_yaml(path: Path) -> list[Any]:
+    """Return the documents of a YAML file."""
+    return list(YAML(typ="safe").load_all(path.read_text("utf-8")))
+
+
+def test_the_dockerfile_is_clean() -> None:
+    assert said(program("hadolint"), "Dockerfile") == ""
+
+
+def test_the_image_is_made_of_files_that_are_there() -> None:
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    named = [word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for word in line.split()]
+    let_in = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(let_in)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_compose_file_fits_its_schema() -> None:
+    said(program("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml")
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
+def test_a_kubernetes_manifest_fits_its_schema(manifest: Path) -> None:
+    said(program("kubernetes-validate"), "--strict", "--quiet", str(manifest))
+
+
+def test_the_kustomization_brings_every_manifest_and_every_mounted_file() -> None:
+    kustomization = in_yaml(DEPLOY / "kustomization.yaml")[0]
+    generated = {each["name"]: each["files"] for each in kustomization["configMapGenerator"]}
+    assert sorted(kustomization["resources"]) == [f"kubernetes/{path.name}" for path in MANIFESTS]
+    assert [file for files in generated.values() for file in files if not (DEPLOY / file).exists()] == []
+    documents = [document for path in MANIFESTS for document in in_yaml(path)]
+    deployment = next(each for each in documents if each["kind"] == "Deployment")
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    assert {each["configMap"]["name"] for each in volumes if "configMap" in each} == set(generated)
+
+
+def test_the_examples_of_policies_are_in_order() -> None:
+    assert {policy.name for policy in policies_in(DEPLOY / "policies")} == {"everyone", "on-request", "support-agent"}
+
+
+def test_only_settings_that_exist_are_set() -> None:
+    texts = [ROOT / "Dockerfile", DEPLOY / "compose.yaml", *MANIFESTS]
+    named = {name for path in texts for name in re.findall(r"FOUNDRY_ROLLOUTS_\w+", path.read_text("utf-8"))}
+    assert named - {setting.variable for setting in reference()} == set()
+
+
+def test_alerts_name_metrics_and_values_that_exist() -> None:
+    alerts = (DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8")
+    families = Metrics("any").registry.collect()
+    known = {f"{family.name}{part}" for family in families for part in PARTS[family.type]}
+    assert set(re.findall(r"\bfoundry_rollouts_\w+", alerts)) - known == set()
+    phases = set(re.findall(r'(?:phase|outcome)="(\w+)"', alerts))
+    assert phases - {phase.value for phase in Phase} == set()
+    verdicts = {word for words in re.findall(r'verdict=~"([^"]+)"', alerts) for word in words.split("|")}
+    assert verdicts - {verdict.value for verdict in Verdict} == set()
+
+
+def test_the_page_on_installing_lists_every_alert() -> None:
+    rules = in_yaml(DEPLOY / "prometheus" / "alerts.yml")[0]
+    alerts = {rule["alert"]: rule["labels"]["severity"] for group in rules["groups"] for rule in group["rules"]}
+    page = (DEPLOY / "README.md").read_text("utf-8")
+    assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE)) == alerts
+
+
+@pytest.mark.parametrize("command", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts.test.yml")])
+def test_prometheus_understands_its_configuration_and_the_alerts_fire_as_told(command: tuple[str, ...]) -> None:
+    promtool = found("promtool")
+    if promtool is None:
+        pytest.skip("promtool is missing: the alert rules are not tried")
+    said(promtool, *command, folder=DEPLOY / "prometheus")

@@ -1,0 +1,54 @@
+"""Who may import whom: the contracts hold, and each of them bites."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.repository import ROOT, program
+
+#: A contract, a file, and a line that breaks the contract there.
+OFFENCES = [
+    ("Every room knows only the rooms below it", "controller/tick.py", "from foundry_rollouts.store import store"),
+    ("Every room knows only the rooms below it", "drawer.py", "UNLISTED = True"),
+    ("The core is pure: no I/O, no clock, no logging", "core/decide.py", "import time"),
+    ("The core is read in one order", "core/policy.py", "from foundry_rollouts.core.command import Verb"),
+    ("The core is read in one order", "core/drawer.py", "UNLISTED = True"),
+    ("Web pages ask operations; they never reach past them", "web/api.py", "from foundry_rollouts.store import store"),
+    ("SQL lives in the store", "wiring.py", "import sqlalchemy"),
+    ("One module speaks HTTP to the cloud", "signals/probe.py", "import httpx"),
+    ("The emulator shares no code with the controller", "emulator/state.py", "from foundry_rollouts import errors"),
+    ("Only the command line starts the emulator", "wiring.py", "from foundry_rollouts.emulator import state"),
+    ("No import cycles", "controller/act.py", "from foundry_rollouts.controller import tick"),
+]
+
+
+def broken_contracts(folder: Path) -> list[str]:
+    """Return the names of the contracts that the package under ``folder`` breaks."""
+    environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+    run = subprocess.run(
+        [program("lint-imports"), "--no-cache"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert "Contracts:" in run.stdout, run.stdout + run.stderr
+    return [line.removesuffix(" BROKEN") for line in run.stdout.splitlines() if line.endswith(" BROKEN")]
+
+
+def test_every_contract_is_kept() -> None:
+    assert broken_contracts(ROOT) == []
+
+
+@pytest.mark.parametrize(("contract", "file", "line"), OFFENCES)
+def test_a_planted_offence_is_caught(contract: str, file: str, line: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / "src" / "foundry_rollouts" / file).open("a", encoding="utf-8") as code:
+        code.write(f"\n{line}\n")
+    assert contract in broken_contracts(tmp_path)
