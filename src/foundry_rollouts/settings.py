@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
@@ -41,10 +41,6 @@ _OTHERS = frozenset({SECRETS_DIR, f"{PREFIX}SERVER"})
 _SERVICE_LINK = re.compile(rf"{PREFIX}(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
-
-
-def _terminal_or_not() -> Literal["console", "json"]:
-    return "console" if sys.stderr.isatty() else "json"
 
 
 class DatabaseSettings(BaseSettings):
@@ -136,7 +132,7 @@ class Settings(DatabaseSettings):
         default=30, ge=0.1, le=3600, description="How long a replica that died keeps its rollouts from others."
     )
     log_format: Literal["console", "json"] = Field(
-        default_factory=_terminal_or_not,
+        default_factory=lambda: "console" if sys.stderr.isatty() else "json",
         description="How log lines look.",
         json_schema_extra={"shown": "console on a terminal, else json"},
     )
@@ -152,8 +148,8 @@ class Settings(DatabaseSettings):
     @field_validator("project_endpoint")
     @classmethod
     def _refuse_unsafe_endpoint(cls, url: str) -> str:
-        parts = urlsplit(url)
         host = _host(url)
+        parts = urlsplit(url if host else "")
         if parts.query or parts.fragment or parts.username or parts.password:
             raise ValueError(f"holds more than an address (a login, '?' or '#'): write {_ENDPOINT_FORM}")
         if parts.scheme not in {"http", "https"} or not host:
@@ -251,7 +247,7 @@ def _line(error: ErrorDetails) -> str:
     if not error["loc"]:
         return error["msg"].removeprefix("Value error, ")
     name = str(error["loc"][0])
-    variable = PREFIX + name.upper()
+    variable = _variable(name)
     context = error.get("ctx", {})
     match error["type"]:
         case "missing":
@@ -273,23 +269,28 @@ _BOUNDS = {"ge": "at least", "le": "at most"}
 
 
 def _unknown_variables(environment: Iterable[str]) -> list[str]:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHERS
+    known = set(map(_variable, Settings.model_fields)) | _OTHERS
     return [
-        f"{name}: no setting is called so{_hint(name, known)}"
+        f"{name}: no setting is called so{_hint(name.removeprefix(PREFIX).lower(), Settings.model_fields, _variable)}"
         for name in sorted(environment)
         if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name)
     ]
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _hint(name: str, known: Iterable[str], spell: Callable[[str], str] = str) -> str:
     close = get_close_matches(name, list(known), n=1)
-    return f": did you mean {close[0]}?" if close else ": unset it, `foundry-rollouts serve --help` lists them all"
+    how = f"did you mean {spell(close[0])}?" if close else "unset it, `foundry-rollouts serve --help` lists all"
+    return f": {how}"
 
 
 def _setting(name: str, field: FieldInfo) -> Setting:
     shown = field.json_schema_extra.get("shown") if isinstance(field.json_schema_extra, dict) else None
     default = None if field.is_required() else str(shown or field.default)
-    return Setting(PREFIX + name.upper(), default, field.description or "")
+    return Setting(_variable(name), default, field.description or "")
 
 
 def _host(url: str) -> str:
