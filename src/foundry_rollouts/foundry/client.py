@@ -136,8 +136,8 @@ class FoundryClient:
     async def ask(self, agent: str, session: str, question: Any, timeout: timedelta) -> Answer:
         """Send ``question`` once: text by Responses, anything else by Invocations.
 
-        Any HTTP status is an Answer. A CloudError's ``refusal.code`` is ``connection`` when the question never
-        left, ``timeout`` or ``dropped`` when it may have run.
+        Any HTTP status is an Answer. AnswerTimeoutError (a CloudError that is not ours, and a TimeoutError) tells
+        that none came in time; ``refusal.code`` of any other is ``connection`` or ``dropped``.
         """
         invoked = await self.api.invocations.ask(Question(agent, question, session), timeout)
         return invoked.answer

@@ -167,13 +167,19 @@ class Transport:
             f"{self._base}/{call.path}",
             params={"api-version": self._manners.api_version, **call.params},
             headers=headers,
-            timeout=httpx.Timeout(silence.total_seconds() if silence else None, connect=CONNECT.total_seconds()),
+            timeout=_spans(call, silence),
             **content,
         )
 
     def _tell(self, operation: str, status: int | None, begun: float) -> None:
         if self._manners.on_request is not None:
             self._manners.on_request(operation, status, _monotonic() - begun)
+
+
+def _spans(call: Call, silence: timedelta | None) -> httpx.Timeout:
+    # A connection that does not come about is told before the whole call is out of time: it is another fault.
+    connect = min(CONNECT, call.limit / 2)
+    return httpx.Timeout(silence.total_seconds() if silence else None, connect=connect.total_seconds())
 
 
 class _Bearer(httpx.Auth):

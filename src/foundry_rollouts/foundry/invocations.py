@@ -10,16 +10,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.refusals import parsed, refusal_of
-from foundry_rollouts.foundry.retry import PATIENT, Repeat, RetryBudget
+from foundry_rollouts.foundry.retry import PATIENT, TIMEOUT, Repeat, RetryBudget
 from foundry_rollouts.ports import Answer
 
 SYNCHRONOUS = timedelta(seconds=150)  #: The gateway itself gives up at about 120 s.
 
 _ANY_STATUS = frozenset(range(300, 600))
 _SESSION = "agent_session_id"
+
+
+class AnswerTimeoutError(CloudError, TimeoutError):
+    """The question was sent and no answer came in time, which may be the version's own doing."""
+
+    @property
+    def is_ours(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class Invoked:
     """An answer, and what it says about who gave it."""
 
     answer: Answer
+    said: str  #: The words of a Responses answer, or the body as it stands.
     session: str | None = None
     version: str | None = None  #: Told by the Responses protocol only.
     invocation: str | None = None
@@ -58,15 +68,21 @@ class Invocations:
     async def ask(self, question: Question, limit: timedelta = SYNCHRONOUS) -> Invoked:
         """Send ``question`` once; whatever HTTP status comes is the answer.
 
-        The ``code`` of a CloudError tells ``connection`` (it never left), ``timeout`` and ``dropped`` apart.
+        Raises AnswerTimeoutError after ``limit``; the ``code`` of any other CloudError tells ``connection`` (the
+        question never left) and ``dropped`` apart.
         """
         call = _call(question, Repeat.NEVER, limit, _ANY_STATUS)
-        return _invoked(question, await self._transport.request(call))
+        try:
+            return _invoked(await self._transport.request(call))
+        except CloudError as error:
+            if error.refusal.code == TIMEOUT:
+                raise AnswerTimeoutError(error.operation, error.refusal) from error
+            raise
 
     async def ask_patiently(self, question: Question, limit: timedelta = SYNCHRONOUS) -> Invoked:
         """Send ``question``, again while a sandbox wakes or the cloud throttles: it may run more than once."""
         call = _call(question, Repeat.INVOCATION, limit, frozenset())
-        return _invoked(question, await self._transport.request(call, self._patience))
+        return _invoked(await self._transport.request(call, self._patience))
 
     async def stream(self, question: Question, limit: timedelta = SYNCHRONOUS) -> AsyncGenerator[ServerEvent, None]:
         """Send ``question`` once and yield the events of its answer; ``limit`` is for the first of them."""
@@ -105,11 +121,12 @@ def _call(
     return Call("responses.create", "POST", path, repeat, {}, headers, json_body(wish), limit, tolerates)
 
 
-def _invoked(question: Question, reply: Reply) -> Invoked:
+def _invoked(reply: Reply) -> Invoked:
     body = reply.json
-    reference = body.get("agent_reference")
+    reference, said = body.get("agent_reference"), output_text(body)
     return Invoked(
-        _answer(question, reply),
+        _answer(reply),
+        said=reply.content.decode("utf-8", "replace") if said is None else said,
         session=reply.headers.get("x-agent-session-id") or body.get(_SESSION),
         version=str(reference["version"]) if isinstance(reference, dict) and reference.get("version") else None,
         invocation=reply.headers.get("x-agent-invocation-id"),
@@ -118,15 +135,14 @@ def _invoked(question: Question, reply: Reply) -> Invoked:
     )
 
 
-def _answer(question: Question, reply: Reply) -> Answer:
+def _answer(reply: Reply) -> Answer:
+    """Return the body as it came; a response that failed inside HTTP 200 has its code, too."""
     text = reply.content.decode("utf-8", "replace")
     if reply.status >= 300:
         return Answer(reply.status, text, reply.latency, refusal_of(reply.status, reply.headers, reply.content).code)
-    if not question.is_text:
-        return Answer(reply.status, text, reply.latency)
-    said, failed = output_text(reply.json), reply.json.get("error")
+    failed = reply.json.get("error")
     code = str(failed.get("code") or "failed") if isinstance(failed, dict) else None
-    return Answer(reply.status, text if said is None else said, reply.latency, code)
+    return Answer(reply.status, text, reply.latency, code)
 
 
 def output_text(response: Mapping[str, Any]) -> str | None:

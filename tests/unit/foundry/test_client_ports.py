@@ -1,5 +1,6 @@
 """What the controller and the sources get from the client."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -174,9 +175,10 @@ SECOND = timedelta(seconds=1)
 
 async def test_text_is_asked_by_responses_with_the_session_in_the_body() -> None:
     output = [{"type": "message", "content": [{"type": "output_text", "text": "hello"}]}]
-    client, cloud = scripted(ok({"output": output, "agent_reference": {"version": "2"}}))
+    response = {"object": "response", "output": output}
+    client, cloud = scripted(ok(response))
     answer = await client.ask("a", "session-1", "hi", SECOND)
-    assert (answer.status, answer.text, answer.code) == (200, "hello", None)
+    assert (answer.status, json.loads(answer.text), answer.code) == (200, response, None)
     assert cloud.lines == ["POST /agents/a/endpoint/protocols/openai/responses"]
     assert cloud.body() == {"input": "hi", "agent_session_id": "session-1"}
 
@@ -227,5 +229,7 @@ async def test_no_answer_is_an_error_that_tells_how_it_got_lost_and_no_address(f
     with pytest.raises(CloudError) as told:
         await client.ask("a", "session-1", "hi", SECOND)
     assert (told.value.refusal.status, told.value.refusal.code) == (None, code)
+    assert told.value.is_ours is (code != "timeout")
+    assert isinstance(told.value, TimeoutError) is (code == "timeout")
     assert "secret" not in str(told.value)
     assert cloud.is_over

@@ -63,9 +63,14 @@ async def test_a_patient_question_outlives_a_sandbox_that_wakes() -> None:
 
 
 async def test_who_answered_is_read_from_the_answer() -> None:
-    client, _ = scripted(ok({"agent_session_id": "s-2", "agent_reference": {"name": "a", "version": "3"}}))
+    output = [{"content": [{"type": "output_text", "text": "hel"}, {"type": "output_text", "text": "lo"}]}]
+    reference = {"name": "a", "version": "3"}
+    client, _ = scripted(
+        ok({"agent_session_id": "s-2", "agent_reference": reference, "output": output}), httpx.Response(200, text="x")
+    )
     invoked = await client.api.invocations.ask(Question("a", "hi"))
-    assert (invoked.version, invoked.session) == ("3", "s-2")
+    assert (invoked.version, invoked.session, invoked.said) == ("3", "s-2", "hello")
+    assert (await client.api.invocations.ask(Question("a", {}))).said == "x"
 
 
 async def test_a_streamed_answer_gives_its_text_piece_by_piece() -> None:
