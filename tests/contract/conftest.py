@@ -19,15 +19,8 @@ OpenStore = Callable[[str], SqlStore]
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Return a folder that all test processes of this run share."""
-    mine = tmp_path_factory.getbasetemp()
-    return mine if worker_id == "master" else mine.parent
-
-
-@pytest.fixture(scope="session")
-def postgresql(shared_folder: Path) -> Iterator[str]:
-    with a_postgresql_server(shared_folder) as server:
+def postgresql(testrun_uid: str) -> Iterator[str]:
+    with a_postgresql_server(testrun_uid) as server:
         yield server
 
 

@@ -18,9 +18,8 @@ from foundry_rollouts.store.engine import Database
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
-    mine = tmp_path_factory.getbasetemp()
-    with a_postgresql_server(mine if worker_id == "master" else mine.parent) as address:
+def server(testrun_uid: str) -> Iterator[str]:
+    with a_postgresql_server(testrun_uid) as address:
         yield address
 
 
