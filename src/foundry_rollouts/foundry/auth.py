@@ -11,11 +11,13 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
+from foundry_rollouts.foundry.retry import NO_CREDENTIAL
 
 FOUNDRY = "https://ai.azure.com/.default"  #: The audience of agents, sessions and invocations.
 ARM = "https://management.azure.com/.default"  #: The audience of role assignments.
 
 EARLY = timedelta(minutes=5)  #: A token is renewed this long before it ends.
+PATIENCE = timedelta(seconds=60)  #: A credential that is silent for so long has none.
 
 
 class TokenSource(Protocol):
@@ -56,7 +58,11 @@ class EntraTokens:
             flight = self._flight[audience] = asyncio.create_task(self._renew(audience, rejected))
             flight.add_done_callback(_noticed)
         # A caller that is out of time leaves; the others, and the next one, have use for the token.
-        return await asyncio.shield(flight)
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                return await asyncio.shield(flight)
+        except TimeoutError as error:
+            raise _unavailable(f"the credential gave no token within {PATIENCE.seconds} s") from error
 
     def _fresh(self, audience: str, rejected: str | None, early: timedelta = EARLY) -> str | None:
         token, ends_at = self._held.get(audience, (None, datetime.min.replace(tzinfo=UTC)))
@@ -71,9 +77,13 @@ class EntraTokens:
             if still_good := self._fresh(audience, rejected, early=timedelta(0)):
                 return still_good
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CloudError("token", Refusal(None, "credential_unavailable", reason)) from error
+            raise _unavailable(reason) from error
         self._held[audience] = (found.token, datetime.fromtimestamp(found.expires_on, UTC))
         return str(found.token)
+
+
+def _unavailable(reason: str) -> CloudError:
+    return CloudError("token", Refusal(None, NO_CREDENTIAL, reason))
 
 
 def _noticed(flight: asyncio.Task[str]) -> None:

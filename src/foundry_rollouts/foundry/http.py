@@ -87,14 +87,14 @@ class Transport:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._base = endpoint.rstrip("/")
         self._manners = manners
-        auth = _Bearer(tokens, manners.audience)
+        self._auth = _Bearer(tokens, manners.audience)
         # One for both pools: reading the certificates of the machine takes its time.
         trust = httpx.create_ssl_context() if manners.wire is None else True
         # A proxy of the environment cannot reach this machine's own loopback.
         is_remote = not is_loopback(endpoint)
         self._requests, self._streams = (
             httpx.AsyncClient(
-                auth=auth,
+                auth=self._auth,
                 verify=trust,
                 trust_env=is_remote,
                 transport=manners.wire,
@@ -122,6 +122,7 @@ class Transport:
             await response.aclose()
 
     async def _once(self, call: Call) -> Reply:
+        await self._auth.prepare()
         begun = _monotonic()
         status: int | None = None
         try:
@@ -137,6 +138,7 @@ class Transport:
         return reply
 
     async def _open(self, call: Call) -> httpx.Response:
+        await self._auth.prepare()
         begun = _monotonic()
         status: int | None = None
         try:
@@ -188,6 +190,10 @@ class _Bearer(httpx.Auth):
     def __init__(self, tokens: TokenSource, audience: str) -> None:
         self._tokens = tokens
         self._audience = audience
+
+    async def prepare(self) -> None:
+        """Have a token at hand before the clock of a call starts: a slow credential is no slow answer."""
+        await self._tokens.token(self._audience)
 
     async def async_auth_flow(self, request: httpx.Request) -> Any:
         token = await self._tokens.token(self._audience)

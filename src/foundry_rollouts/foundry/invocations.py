@@ -4,13 +4,14 @@ What a call did is not known when its answer is lost, so nothing is sent twice u
 """
 
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from foundry_rollouts.errors import CloudError
+from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.refusals import parsed, refusal_of
@@ -21,6 +22,7 @@ SYNCHRONOUS = timedelta(seconds=150)  #: The gateway itself gives up at about 12
 
 _ANY_STATUS = frozenset(range(300, 600))
 _SESSION = "agent_session_id"
+_USER = re.compile(r"[A-Za-z0-9._:\-@]{1,256}")
 
 
 class AnswerTimeoutError(CloudError, TimeoutError):
@@ -39,10 +41,15 @@ class Question:
     content: Any
     session: str | None = None  #: None: a new session, drawn by the routing.
     conversation: str | None = None  #: Only of the Responses protocol.
+    user: str | None = None  #: On whose behalf; needs the right to impersonate, protocol 2.0.0.
 
     @property
     def is_text(self) -> bool:
         return isinstance(self.content, str)
+
+    def __post_init__(self) -> None:
+        if self.user is not None and not _USER.fullmatch(self.user):
+            raise UsageError(f"user {self.user!r}: 1 to 256 letters, digits and ._:-@ name a user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,7 @@ def _call(
 ) -> Call:
     protocols = ("agents", question.agent, "endpoint", "protocols")
     headers = {"Accept": "text/event-stream"} if stream else {}
+    headers |= {"x-ms-user-identity": question.user} if question.user else {}
     if not question.is_text:
         # The Invocations protocol is routed by the query alone, the body is the container's own.
         params = {_SESSION: question.session} if question.session else {}

@@ -23,6 +23,9 @@ CONNECTION = "connection"  #: Code of a call that never reached the cloud.
 TIMEOUT = "timeout"  #: Code of a call whose answer did not come in time.
 DROPPED = "dropped"  #: Code of a call whose connection broke before the answer was complete.
 
+NO_CREDENTIAL = "credential_unavailable"  #: Code of a call that was not made for want of a token.
+
+_FINAL = frozenset({NO_CREDENTIAL, "AgentVersionProvisioningFailed"})
 _TRANSIENT = frozenset({None, 408, 429, 500, 502, 503, 504})
 _CRASHED = "session_creation_failed"  #: The entry point ended; the next try would see the same.
 
@@ -72,7 +75,7 @@ class RefusedError(CloudError):
 
 def reaction(repeat: Repeat, refusal: Refusal) -> Reaction:
     """Return what to do about ``refusal`` when a second request would mean ``repeat``."""
-    if repeat is Repeat.NEVER or refusal.code == "AgentVersionProvisioningFailed":
+    if repeat is Repeat.NEVER or refusal.code in _FINAL:
         return Reaction.GIVE_UP
     if repeat is Repeat.INVOCATION:
         return _reaction_to_invocation(refusal)

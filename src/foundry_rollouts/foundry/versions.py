@@ -37,6 +37,11 @@ class Created:
         return self.wished_draft and not self.version.is_draft
 
 
+def lacks_capacity(version: VersionSeen) -> bool:
+    """Whether ``version`` failed for want of room in the region: the one failure that passes by itself."""
+    return version.status is VersionStatus.FAILED and "NoClustersAvailable" in (version.error or "")
+
+
 class Versions:
     """The versions of one project's agents. Every method raises CloudError."""
 

@@ -13,6 +13,7 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
 from foundry_rollouts.errors import CloudError, UsageError
+from foundry_rollouts.foundry import auth
 from foundry_rollouts.foundry.auth import ARM, FOUNDRY, EntraTokens, FixedToken, credential_for, is_loopback
 from foundry_rollouts.foundry.client import FoundryClient
 from unit.foundry.scripted import AT_ONCE, ENDPOINT, Script, an_agent, ok, refused
@@ -95,6 +96,34 @@ async def test_a_caller_that_leaves_does_not_take_the_token_along() -> None:
     credential.may_answer.set()
     assert await patient == "token-1"
     assert credential.given == 1
+
+
+async def test_a_slow_credential_is_no_slow_answer() -> None:
+    credential, script = Credential(), Script([ok()])
+    client = FoundryClient(ENDPOINT, EntraTokens(credential, lambda: NOON), wire=httpx.MockTransport(script))
+    asking = asyncio.create_task(client.ask("a", "session-1", "hi", timedelta(milliseconds=100)))
+    await asyncio.sleep(0.2)
+    credential.may_answer.set()
+    assert (await asking).status == 200
+
+
+async def test_a_credential_that_has_no_token_is_asked_once_and_the_cloud_not_at_all(credential: Credential) -> None:
+    credential.fails = True
+    script = Script([])
+    client = FoundryClient(
+        ENDPOINT, EntraTokens(credential, lambda: NOON), retries=AT_ONCE, wire=httpx.MockTransport(script)
+    )
+    with pytest.raises(CloudError, match="credential_unavailable"):
+        await client.agent("a")
+    assert credential.scopes == [FOUNDRY]
+
+
+async def test_a_credential_that_says_nothing_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "PATIENCE", timedelta(milliseconds=20))
+    credential = Credential()
+    with pytest.raises(CloudError, match="no token"):
+        await EntraTokens(credential, lambda: NOON).token(FOUNDRY)
+    credential.may_answer.set()
 
 
 async def test_a_refused_token_is_replaced_once(credential: Credential) -> None:

@@ -73,6 +73,14 @@ async def test_who_answered_is_read_from_the_answer() -> None:
     assert (await client.api.invocations.ask(Question("a", {}))).said == "x"
 
 
+async def test_a_question_may_be_asked_on_behalf_of_a_user() -> None:
+    client, cloud = scripted(ok())
+    await client.api.invocations.ask(Question("a", {}, user="ann@example.org"))
+    assert cloud.asked[0].headers["x-ms-user-identity"] == "ann@example.org"
+    with pytest.raises(UsageError, match="user"):
+        Question("a", {}, user="ann\r\nx: y")
+
+
 async def test_a_streamed_answer_gives_its_text_piece_by_piece() -> None:
     body = (
         'event: response.created\ndata: {"type":"response.created"}\n\n'

@@ -7,7 +7,8 @@ import pytest
 
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.foundry.retry import Reaction, RefusedError, Repeat, RetryBudget, reaction, retry_after, retrying
-from unit.foundry.scripted import AT_ONCE
+from unit.foundry.scripted import AT_ONCE, scripted
+from unit.foundry.scripted import refused as refused_answer
 
 NO, AGAIN, SLOWLY, ONCE_MORE = Reaction.GIVE_UP, Reaction.AGAIN, Reaction.SLOWLY, Reaction.ONCE_MORE
 SAFE, DEDUPLICATED, ONCE, CALL = Repeat.SAFE, Repeat.DEDUPLICATED, Repeat.ONCE, Repeat.INVOCATION
@@ -37,6 +38,7 @@ CONTROL_PLANE = [
     (504, "ProxyTimeout", "slow", AGAIN, AGAIN, NO),
     (501, "not_implemented", "never", NO, NO, NO),
     (None, "connection", "no connection", AGAIN, AGAIN, AGAIN),
+    (None, "credential_unavailable", "log in", NO, NO, NO),
     (None, "timeout", "no answer", AGAIN, AGAIN, NO),
     (None, "dropped", "broke", AGAIN, AGAIN, NO),
 ]
@@ -77,6 +79,23 @@ def test_the_control_plane_is_tried_again_by_its_table(
 ) -> None:
     refusal = Refusal(status, code, text)
     assert [reaction(repeat, refusal) for repeat in (SAFE, DEDUPLICATED, ONCE)] == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "text", "expected"), [(*row[:3], row[3]) for row in CONTROL_PLANE if row[0] is not None]
+)
+async def test_every_refusal_is_told_with_its_status_code_and_text_after_all_its_tries(
+    status: int, code: str | None, text: str, expected: Reaction
+) -> None:
+    tries = 4 if expected is AGAIN else 1
+    client, cloud = scripted(*[refused_answer(status, code, text, x_request_id="r-1") for _ in range(tries)])
+    with pytest.raises(CloudError) as told:
+        await client.agent("a")
+    assert told.value.refusal == Refusal(status, code, text, "r-1")
+    assert str(told.value) == f"agents.get: HTTP {status}{f' {code}' if code else ''}: {text} (request r-1)"
+    assert told.value.is_missing is (status == 404)
+    assert told.value.is_ours is (status in {401, 403, 429})
+    assert cloud.is_over
 
 
 @pytest.mark.parametrize(("status", "code", "text", "expected"), CALLS)

@@ -9,6 +9,7 @@ from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry.definition import Code, Definition, Labels
 from foundry_rollouts.foundry.packaging import zipped
 from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError
+from foundry_rollouts.foundry.versions import lacks_capacity
 from foundry_rollouts.ports import VersionStatus
 from unit.foundry.scripted import a_version, an_agent, ok, refused, scripted
 
@@ -115,6 +116,16 @@ async def test_waiting_ends_at_once_when_the_cloud_refuses_for_good() -> None:
 async def test_a_version_that_failed_ends_the_wait() -> None:
     client, _ = scripted(ok(a_version("2", "failed", error={"code": "CodeError", "message": "no pip"})))
     assert (await client.api.versions.wait_until_active("a", "2", BRISK)).error == "CodeError: no pip"
+
+
+async def test_want_of_capacity_is_told_from_other_failures() -> None:
+    looks = [
+        a_version("2", "failed", error={"code": "ProvisioningError", "message": "NoClustersAvailable"}),
+        a_version("2", "failed", error={"code": "ProvisioningError", "message": "broken"}),
+        a_version("2"),
+    ]
+    client, _ = scripted(*map(ok, looks))
+    assert [lacks_capacity(await client.version("a", "2")) for _ in looks] == [True, False, False]
 
 
 async def test_a_wait_that_takes_too_long_says_so() -> None:
