@@ -152,6 +152,16 @@ async def test_sessions_are_stopped_and_deleted_as_often_as_one_likes(cloud: Fou
     assert [s async for s in cloud.sessions("a")] == []
 
 
+async def test_sessions_are_listed_newest_first(cloud: FoundryClient, control: httpx.AsyncClient) -> None:
+    await two_versions(cloud)
+    (await control.put("/clock", json={"speed": 100})).raise_for_status()  # ages differ by seconds
+    for number in range(3):
+        await cloud.open_session("a", "1", f"session-0000000{number}")
+        await asyncio.sleep(0.05)
+    seen = [session async for session in cloud.sessions("a")]
+    assert [session.id for session in seen] == [f"session-0000000{number}" for number in (2, 1, 0)]
+
+
 async def test_opening_the_same_session_again_finds_it(cloud: FoundryClient) -> None:
     await two_versions(cloud)
     first = await cloud.open_session("a", "1", "session-00000001")

@@ -163,7 +163,7 @@ async def test_both_list_and_follow_under_the_same_addresses(endpoint: str, reco
     with AIProjectClient(endpoint, Credential(), authentication_policy=SansIOHTTPPolicy()) as sdk:
         list(sdk.agents.list(kind="hosted", limit=100))
         list(sdk.agents.list_versions("a", limit=100, order="desc"))
-        list(sdk.agents.list_sessions("a", limit=100))
+        list(sdk.agents.list_sessions("a", limit=100, order="desc"))
         list(sdk.agents.get_session_log_stream("a", "1", SESSION))
     sent, recorder.asked = recorder.asked, []
     async with FoundryClient(endpoint, FixedToken()) as client:

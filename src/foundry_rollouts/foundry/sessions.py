@@ -30,8 +30,8 @@ class Sessions:
         self._waking = waking
 
     async def all(self, agent: str) -> AsyncGenerator[SessionSeen, None]:
-        """Yield the sessions of ``agent`` that this identity may see."""
-        call = Call("sessions.list", "GET", path_of("agents", agent, "endpoint", "sessions"))
+        """Yield the sessions of ``agent`` that this identity may see, newest first."""
+        call = Call("sessions.list", "GET", path_of("agents", agent, "endpoint", "sessions"), params={"order": "desc"})
         async for item in items(self._transport, call, id_field="agent_session_id"):
             yield session_seen(item)
 
