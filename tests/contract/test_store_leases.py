@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from builders import NOON, a_rollout, an_event, an_intent
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.errors import LeaseLostError
 from foundry_rollouts.ports import Lease, Record
+from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.store import SqlStore
 
 OpenStore = Callable[[str], SqlStore]
@@ -186,3 +188,17 @@ async def test_one_of_many_that_claim_an_unknown_agent_at_once_gets_it(store: Sq
     replicas = [store, *(open_store(f"replica-{number}") for number in range(5))]
     granted = await asyncio.gather(*(replica.claim("new", NOON) for replica in replicas))
     assert len([lease for lease in granted if lease]) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_sweep_does_not_wait_for_an_agent_that_another_replica_is_just_taking(
+    store: SqlStore, database_url: str
+) -> None:
+    await a_due_agent(store, "taken")
+    await a_due_agent(store, "free")
+    database = Database(database_url)
+    async with database.writing() as connection:
+        await connection.execute(text("SELECT 1 FROM leases WHERE agent = 'taken' FOR UPDATE"))
+        claimed = await asyncio.wait_for(store.claim_due(NOON, 10), timeout=20)
+    await database.close()
+    assert [lease.agent for lease in claimed] == ["free"]
