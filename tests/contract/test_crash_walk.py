@@ -1,0 +1,38 @@
+"""The process dies before and after every touch of cloud and store; the history tells nothing of it."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.store.store import SqlStore
+from small_world import Deaths, SmallWorld
+
+STORIES = {"good": (101, Phase.PROMOTED), "bad": (1, Phase.ROLLED_BACK), "late-bad": (50, Phase.ROLLED_BACK)}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("story", STORIES)
+async def test_a_process_killed_at_any_touch_leaves_the_history_of_a_calm_run(
+    open_store: Callable[[str], SqlStore], story: str
+) -> None:
+    bad_from, ending = STORIES[story]
+    open_once = cache(open_store)
+    calm = SmallWorld(open_once, bad_from=bad_from)
+    await calm.begin()
+    assert (await calm.run()).phase is ending
+    told, sent = await calm.history(), calm.cloud.sent
+    cases = 0
+    for touch in range(1, calm.deaths.touches + 1):
+        for is_before in (True, False):
+            world = SmallWorld(
+                open_once, f"r-{touch}-{is_before}", bad_from=bad_from, deaths=Deaths(touch, is_before=is_before)
+            )
+            await world.begin()
+            assert (await world.run()).phase is ending, (touch, is_before)
+            assert await world.history() == told, (touch, is_before)
+            assert world.cloud.routing == calm.cloud.routing
+            assert len(world.cloud.sent) <= len(sent) + 1
+            cases += 1
+    print(f"{story}: {cases} crashes, each with the history of a calm run")  # noqa: T201 - the figure is asked for

@@ -1,0 +1,207 @@
+"""A world small enough to be killed at every touch: one agent, one source, the real store, a clock by hand."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.core.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.policy import Judging, Margin, Policy, WeightStep
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.ports import (
+    AgentKnown,
+    AgentSeen,
+    Event,
+    SessionSeen,
+    Store,
+    VersionSeen,
+    VersionStatus,
+    World,
+)
+from foundry_rollouts.telemetry import Metrics
+
+TICK = timedelta(seconds=10)
+LEASE = timedelta(seconds=30)
+
+
+class KilledError(BaseException):
+    """The process ends here; nothing in it may catch this."""
+
+
+def a_quick_policy(**but: Any) -> Policy:
+    """Return the product's rules with a coarse bad line and steps that last one tick."""
+    steps = tuple(WeightStep(weight, min=TICK) for weight in (10, 50, 100))
+    return a_policy(steps=steps, judge=Judging(bad=Margin(3, 0.2)), **but)
+
+
+@dataclass
+class SmallCloud:
+    """One agent with two active versions; remembers every change that was sent."""
+
+    name: str = "support-agent"
+    routing: Routing = field(default_factory=lambda: Routing.of({"1": 100}))
+    status: VersionStatus = VersionStatus.ACTIVE
+    latest: str = "2"
+    sent: list[Routing] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    trouble: CloudError | None = None
+
+    async def agents(self) -> AsyncIterator[AgentSeen]:
+        yield await self.agent(self.name)
+
+    async def agent(self, name: str) -> AgentSeen:
+        self._fail()
+        return AgentSeen(name, self.routing, VersionSeen(self.latest, self.status))
+
+    async def version(self, agent: str, version: str) -> VersionSeen:
+        self._fail()
+        if int(version) > int(self.latest):
+            raise CloudError("versions.get", Refusal(404, "not_found", f"version {version} of {agent} not found"))
+        return VersionSeen(version, self.status, error="the wheel is missing")
+
+    async def route(self, agent: str, routing: Routing) -> None:
+        self._fail()
+        self.sent.append(routing)
+        self.routing = replace(routing, is_open=self.routing.is_open)
+
+    async def enable(self, agent: str) -> None:
+        self.routing = replace(self.routing, is_open=True)
+
+    async def disable(self, agent: str) -> None:
+        self._fail()
+        self.routing = replace(self.routing, is_open=False)
+
+    async def sessions(self, agent: str) -> AsyncIterator[SessionSeen]:
+        for version in ("1", "2"):
+            yield SessionSeen(f"session-{version}", version, NOON, "active")
+
+    async def stop_session(self, agent: str, session: str) -> None:
+        self.stopped.append(session)
+
+    def _fail(self) -> None:
+        if self.trouble:
+            raise self.trouble
+
+
+@dataclass
+class SmallSource:
+    """Thirty calls on each version a window; the canary fails from some weight on."""
+
+    cloud: SmallCloud
+    bad_from: int = 101
+    name: str = "probe"
+    calls: int = 30
+    released: list[str] = field(default_factory=list)
+
+    async def measure(self, rollout: Rollout, window: Window) -> Sequence[Measurement]:
+        failures = self.calls * 6 // 10 if self.cloud.routing.weight(rollout.canary) >= self.bad_from else 0
+        canary = Counts(calls=self.calls, failures=failures, causes=(("HTTP 500", failures),) if failures else ())
+        return (Measurement(self.name, window, stable=Counts(calls=self.calls), canary=canary),)
+
+    async def release(self, rollout: str) -> None:
+        self.released.append(rollout)
+
+    async def close(self) -> None:
+        return
+
+
+@dataclass
+class Mortal:
+    """Hands every call on to ``inner``, and ends the process before or after call number ``dies_at`` of all."""
+
+    inner: Any
+    deaths: "Deaths"
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self.inner, name)
+        if not callable(real) or name in {"agents", "sessions"}:
+            return real
+
+        async def touch(*args: Any, **kwargs: Any) -> Any:
+            self.deaths.pass_by(is_before=True)
+            answer = await real(*args, **kwargs)
+            self.deaths.pass_by(is_before=False)
+            return answer
+
+        return touch
+
+
+@dataclass
+class Deaths:
+    """Counts touches and kills at one of them; None: nobody dies."""
+
+    at: int | None = None
+    is_before: bool = True
+    touches: int = 0
+
+    def pass_by(self, *, is_before: bool) -> None:
+        self.touches += is_before
+        if self.touches == self.at and is_before == self.is_before:
+            self.at = None
+            raise KilledError
+
+
+@dataclass
+class SmallWorld:
+    """Everything around one rollout of version 2; ``open_as`` opens the database as a replica of some name."""
+
+    open_as: Callable[[str], Store]
+    id: str = "r-1"
+    cloud: SmallCloud = field(default_factory=SmallCloud)
+    bad_from: int = 101
+    policy: Policy = field(default_factory=a_quick_policy)
+    deaths: Deaths = field(default_factory=Deaths)
+    time: datetime = NOON
+    replicas: int = 0
+    source: SmallSource = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cloud.name = f"support-{self.id}"
+        self.source = SmallSource(self.cloud, self.bad_from)
+
+    async def begin(self) -> None:
+        """Put the agent and a pending rollout into the store."""
+        store = self.open_as("begin")
+        name = self.cloud.name
+        known = AgentKnown(name, latest="2", latest_status="active", routing=self.cloud.routing, policy="support")
+        await store.see_agents([known], self.time)
+        rollout = a_rollout(id=self.id, agent=name, policy=self.policy, events=1)
+        event = Event(f"{rollout.id}:1", self.time, "rollout.created", name, "version 2 is new", rollout.id)
+        await store.create(rollout, event, None)
+
+    def ticker(self) -> tuple[Store, Ticker]:
+        """Return a new replica, as after a restart."""
+        self.replicas += 1
+        store: Any = Mortal(self.open_as(f"replica-{self.replicas}"), self.deaths)
+        cloud: Any = Mortal(self.cloud, self.deaths)
+        world = World(cloud=cloud, sessions=cloud, store=store, policies=None, sources=(self.source,))  # type: ignore[arg-type]
+        return store, Ticker(world, Metrics("test"), lambda: self.time, TICK)
+
+    async def run(self, ticks: int = 40) -> Rollout:
+        """Tick until the rollout ends; a replica that dies is followed by another when its lease is over."""
+        store, ticker = self.ticker()
+        reader = self.open_as("reader")
+        for _ in range(ticks):
+            if (await reader.rollout(self.id)).phase.is_final and await reader.intent(self.cloud.name) is None:
+                break
+            self.time += TICK
+            try:
+                for lease in await store.claim_due(self.time, 10):
+                    await ticker.tick(lease)
+                    await store.release(lease)
+            except KilledError:
+                self.time += LEASE
+                store, ticker = self.ticker()
+            except CloudError:
+                self.time += LEASE
+        return await reader.rollout(self.id)
+
+    async def history(self) -> list[tuple[str, int | None, dict[str, int] | None, str]]:
+        """Return what the history tells, without the times, and without the odds that depend on them."""
+        events = await self.open_as("reader").history(self.id)
+        return [(e.kind, e.step, e.weights, re.sub(r"evidence .*", "evidence", e.because)) for e in events]
