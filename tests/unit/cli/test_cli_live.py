@@ -1,0 +1,60 @@
+"""The picture of a rollout on a terminal, and tables there."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from foundry_rollouts.cli.live import view_of
+from foundry_rollouts.cli.output import Column, Output, column, show_items
+
+ROLLOUT = {
+    "id": "r-1",
+    "agent": "support-agent",
+    "canary": "2",
+    "stable": "1",
+    "phase": "progressing",
+    "step": 2,
+    "steps": 3,
+    "policy": "support",
+    "weights": {"1": 50, "2": 50},
+    "because": "about 40 more calls are needed",
+    "waiting_for": "more calls",
+}
+EVENTS = [
+    {"at": f"2026-03-02T12:00:{second:02}Z", "kind": "rollout.advanced", "because": f"event {second}"}
+    for second in range(20)
+]
+
+
+def drawn(**but: object) -> str:
+    console = Console(file=StringIO(), width=100, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(view_of({**ROLLOUT, **but}, EVENTS))
+    return captured.get()
+
+
+def test_the_picture_shows_where_it_stands_and_both_weights() -> None:
+    lines = [line.rstrip() for line in drawn().splitlines()]
+    assert lines[:6] == [
+        "support-agent: version 2, progressing",
+        "step 2 of 3, policy support",
+        f"stable      1 {'█' * 20} 50%",
+        f"canary      2 {'█' * 20} 50%",
+        "about 40 more calls are needed",
+        "waiting for more calls",
+    ]
+
+
+def test_the_picture_keeps_the_last_events() -> None:
+    picture = drawn(waiting_for=None)
+    assert "waiting for" not in picture
+    assert "event 8" in picture
+    assert "12:00:19" in picture
+    assert "event 7" not in picture
+
+
+def test_a_table_in_a_pipe_keeps_each_item_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (column("name"), Column("length", lambda item: len(item["name"])))
+    show_items([{"name": "a\nb"}, {"name": ""}], columns, Output.TABLE, "nothing")
+    assert capsys.readouterr().out.splitlines() == ["NAME  LENGTH", "a b   3", "      0"]

@@ -1,0 +1,194 @@
+"""Rollouts from the command line, against the real ops API."""
+
+import asyncio
+import json
+import socket
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from builders import NOON, a_rollout
+from fakes import stand
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.web.services import Services
+from unit.cli.command_line import begin, outcome_of
+from unit.cli.conftest import Service, serving
+
+PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, because="the first step has begun")
+
+
+async def end(service: Service, rollout: Rollout, phase: Phase, because: str) -> None:
+    await stand(service.store, replace(rollout, phase=phase, ended_at=NOON, because=because))
+
+
+async def line_with(process: asyncio.subprocess.Process, word: str) -> str:
+    """Return the first line of ``process`` that has ``word`` in it."""
+    assert process.stdout is not None
+    while True:
+        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        assert line, f"ended without {word}"
+        if word in line:
+            return line
+
+
+async def test_a_rollout_is_started_and_shown(service: Service) -> None:
+    started = await service.run("start", "--agent", "support-agent", "--version", "2", "--author", "ci")
+    assert (started.code, started.err) == (0, "")
+    shown = json.loads((await service.run("show", "--agent", "support-agent", "-o", "json")).out)
+    assert started.out == f"rollout {shown['id']} of support-agent version 2 is pending\n"
+    assert (shown["canary"], shown["author"], shown["policy"]) == ("2", "ci", "support")
+
+
+async def test_a_refused_start_tells_the_reason_of_the_service(service: Service) -> None:
+    done = await service.run("start", "--agent", "support-agent", "--version", "2", "--policy", "other")
+    assert (done.code, done.out) == (1, "")
+    assert done.errors == ["error: there is no policy other"]
+
+
+async def test_rollouts_are_listed_newest_first_in_three_forms(service: Service) -> None:
+    await stand(service.store, a_rollout(id="r-0", phase=Phase.PROMOTED, step=3, because="proved", ended_at=NOON))
+    await stand(service.store, PROGRESSING)
+    table = await service.run("list")
+    assert table.lines == [
+        "ID   AGENT          CANARY  PHASE        STEP  WEIGHTS       BECAUSE",
+        "r-1  support-agent  2       progressing  1/3   1: 90, 2: 10  the first step has begun",
+        "r-0  support-agent  2       promoted     3/3   2: 100        proved",
+    ]
+    items = json.loads((await service.run("list", "--output", "json", "--limit", "1")).out)
+    assert [item["id"] for item in items] == ["r-1"]
+    yaml = await service.run("list", "--output", "yaml", "--phase", "promoted")
+    assert [item["id"] for item in YAML(typ="safe").load(yaml.out)] == ["r-0"]
+
+
+async def test_an_empty_list_is_no_error_and_no_noise_for_programs(service: Service) -> None:
+    assert (await service.run("list", "--output", "json")).out == "[]\n"
+    done = await service.run("list", "--agent", "other")
+    assert (done.code, done.out, done.err) == (0, "", "there are no such rollouts\n")
+
+
+async def test_the_history_is_a_table_of_whole_sentences(service: Service) -> None:
+    because = "the canary failed 40.0% of 120 calls where the stable version failed 0.5% of 980: " + "proof " * 30
+    await end(service, await stand(service.store, PROGRESSING), Phase.ROLLED_BACK, because.strip())
+    done = await service.run("history", "r-1")
+    assert done.lines[0].split() == ["AT", "KIND", "STEP", "WEIGHTS", "AUTHOR", "BECAUSE"]
+    assert "rollout.progressing" in done.lines[1]
+    assert done.lines[2].endswith(because.strip())
+    assert len(done.lines) == 3
+
+
+async def test_a_rollout_that_nobody_knows_is_an_error(service: Service) -> None:
+    done = await service.run("show", "r-9")
+    assert (done.code, len(done.errors)) == (1, 1)
+    assert "r-9" in done.err
+    other = await service.run("pause", "--agent", "other")
+    assert other.errors == ["error: agent other has no rollout: start one, or mend the name"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "promote", "abort"])
+async def test_a_verb_shows_what_it_saw_and_leaves_a_command_with_its_author(service: Service, verb: str) -> None:
+    await stand(service.store, PROGRESSING)
+    done = await service.run(verb, "--agent", "support-agent", "--reason", "incident 7", "--author", "kim")
+    assert (done.code, done.err) == (0, "")
+    assert done.lines == [
+        "rollout r-1 of support-agent version 2 is progressing, generation 1: the first step has begun",
+        f"asked to {verb}; it is obeyed at the next tick (generation 2)",
+    ]
+    (command,) = await service.store.commands("r-1")
+    assert (command.verb, command.generation, command.author, command.reason) == (verb, 1, "kim", "incident 7")
+
+
+async def test_a_verb_that_makes_no_sense_now_is_refused_with_the_reason(service: Service) -> None:
+    await stand(service.store, PROGRESSING)
+    for verb, reason in (("resume", "there is nothing to resume"), ("approve", "waits for no approval now")):
+        done = await service.run(verb, "r-1")
+        assert (done.code, len(done.errors)) == (1, 1)
+        assert reason in done.err
+
+
+async def test_a_verb_for_a_generation_that_is_past_is_refused(service: Service) -> None:
+    await stand(service.store, replace(PROGRESSING, generation=5))
+    done = await service.run("abort", "r-1", "--generation", "4")
+    assert done.code == 1
+    assert await service.store.commands("r-1") == []
+
+
+async def test_a_retry_names_the_new_rollout(service: Service) -> None:
+    await end(service, await stand(service.store, PROGRESSING), Phase.ROLLED_BACK, "it failed")
+    done = await service.run("retry", "r-1")
+    assert (done.code, done.err) == (0, "")
+    identity = done.lines[1].removeprefix("rollout ").removesuffix(" tries version 2 again")
+    assert (await service.store.rollout(identity)).phase is Phase.PENDING
+    assert identity != "r-1"
+
+
+async def test_watching_tells_each_event_as_it_happens_and_how_it_ended(service: Service) -> None:
+    rollout = await stand(service.store, PROGRESSING)
+    watching = await service.begin("watch", "--agent", "support-agent")
+    first = await line_with(watching, "rollout.progressing")
+    await end(service, rollout, Phase.ROLLED_BACK, "it failed")
+    done = await outcome_of(watching)
+    assert first.split(None, 2)[1:] == ["rollout.progressing", "the first step has begun\n"]
+    assert [line.split(None, 2)[1:] for line in done.lines] == [["rollout.rolled_back", "it failed"]]
+    assert (done.code, done.errors) == (3, ["error: version 2 of support-agent is rolled back: it failed"])
+
+
+@pytest.mark.parametrize(
+    ("phase", "code"), [(Phase.PROMOTED, 0), (Phase.DISABLED, 3), (Phase.FAILED, 3), (Phase.SUPERSEDED, 3)]
+)
+async def test_the_code_of_a_wait_tells_how_the_rollout_ended(service: Service, phase: Phase, code: int) -> None:
+    await end(service, await stand(service.store, PROGRESSING), phase, "so it had to end")
+    done = await service.run("watch", "r-1", "--timeout", "1m")
+    assert (done.code, len(done.lines), len(done.errors)) == (code, 2, 1 if code else 0)
+
+
+async def test_a_start_can_wait_for_the_end(service: Service) -> None:
+    waiting = await service.begin("start", "--agent", "support-agent", "--version", "2", "--wait", "--timeout", "1m")
+    identity = (await line_with(waiting, "is pending")).split()[1]
+    await end(service, await service.store.rollout(identity), Phase.PROMOTED, "proved")
+    done = await outcome_of(waiting)
+    assert (done.code, done.err) == (0, "")
+    assert done.lines[-1].endswith("proved")
+
+
+async def test_a_wait_that_times_out_has_a_code_of_its_own_and_tells_where_it_was(service: Service) -> None:
+    await stand(service.store, replace(PROGRESSING, waiting_for="more calls"))
+    done = await service.run("watch", "r-1", "--timeout", "1s")
+    assert done.code == 4
+    assert done.errors == [
+        "error: the wait for rollout r-1 timed out while it was progressing at step 1 of 3, waiting for more calls: "
+        "it goes on, look with 'foundry-rollouts rollout watch r-1'"
+    ]
+
+
+async def test_watching_goes_on_where_it_was_when_the_service_is_restarted(services: Services, tmp_path: Path) -> None:
+    rollout = await stand(services.store, PROGRESSING)  # type: ignore[arg-type]
+    async with serving(services) as server:
+        watching = await begin("rollout", "watch", "r-1", folder=tmp_path, FOUNDRY_ROLLOUTS_SERVER=server)
+        await line_with(watching, "rollout.progressing")
+    # The service is gone; what it watches ends meanwhile; then another service stands at the same address.
+    assert watching.stderr is not None
+    away = (await asyncio.wait_for(watching.stderr.readline(), 30)).decode()
+    ended = replace(rollout, phase=Phase.PROMOTED, ended_at=NOON, because="proved")
+    await stand(services.store, ended)  # type: ignore[arg-type]
+    port = int(server.rpartition(":")[2])
+    again = replace(services, stop=asyncio.Event(), look_every=timedelta(milliseconds=10))
+    async with serving(again, port):
+        done = await outcome_of(watching)
+    assert "trying again for 5 minutes" in away
+    assert (done.code, [line.split()[1] for line in done.lines]) == (0, ["rollout.promoted"])
+
+
+async def test_a_server_that_is_another_program_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, family=socket.AF_INET) as other:
+        server = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        done = await outcome_of(await begin("rollout", "list", "--server", server, folder=tmp_path))
+    assert (done.code, done.errors) == (1, [f"error: {server} answered HTTP 200 without JSON: is --server right?"])
