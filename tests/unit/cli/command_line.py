@@ -24,7 +24,9 @@ class Outcome:
         return self.err.splitlines()
 
 
-async def begin(*args: str, folder: Path, **variables: str) -> asyncio.subprocess.Process:
+async def begin(
+    *args: str, folder: Path, stdout: int = asyncio.subprocess.PIPE, **variables: str
+) -> asyncio.subprocess.Process:
     """Start ``foundry-rollouts`` in ``folder`` with no variable of ours but ``variables``."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FOUNDRY_")}
     return await asyncio.create_subprocess_exec(
@@ -32,7 +34,7 @@ async def begin(*args: str, folder: Path, **variables: str) -> asyncio.subproces
         cwd=folder,
         env=clean | variables,
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
     )
 

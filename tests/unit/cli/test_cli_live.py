@@ -1,12 +1,22 @@
 """The picture of a rollout on a terminal, and tables there."""
 
+import os
+import pty
+from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from foundry_rollouts.cli.live import view_of
+from builders import NOON, a_rollout
+from fakes import stand
+from foundry_rollouts.cli.api import OpsApi
+from foundry_rollouts.cli.live import follow_live, view_of
 from foundry_rollouts.cli.output import Column, Output, column, show_items
+from foundry_rollouts.core.rollout import Phase
+from unit.cli.command_line import begin
+from unit.cli.conftest import Service
 
 ROLLOUT = {
     "id": "r-1",
@@ -58,3 +68,31 @@ def test_a_table_in_a_pipe_keeps_each_item_on_one_line(capsys: pytest.CaptureFix
     columns = (column("name"), Column("length", lambda item: len(item["name"])))
     show_items([{"name": "a\nb"}, {"name": ""}], columns, Output.TABLE, "nothing")
     assert capsys.readouterr().out.splitlines() == ["NAME  LENGTH", "a b   3", "      0"]
+
+
+async def test_the_live_view_ends_with_the_rollout_and_its_last_sentence(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rollout = await stand(service.store, a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON))
+    await stand(service.store, replace(rollout, phase=Phase.PROMOTED, ended_at=NOON, because="proved at 100%"))
+    async with OpsApi.at(service.server) as api:
+        ended = await follow_live(api, "r-1")
+    assert ended["phase"] == "promoted"
+    assert "support-agent: version 2, promoted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("no_color", "has_colour"), [("", True), ("1", False)])
+async def test_a_terminal_gets_styles_unless_they_are_switched_off(
+    tmp_path: Path, no_color: str, has_colour: bool
+) -> None:
+    (tmp_path / "p.yaml").write_text('name: a\nagents: ["*"]\nsteps: [{weight: 100}]\n')
+    ours, theirs = pty.openpty()
+    process = await begin(
+        "policy", "show", "--policies", "p.yaml", folder=tmp_path, stdout=theirs, NO_COLOR=no_color, TERM="xterm"
+    )
+    assert await process.wait() == 0
+    os.close(theirs)
+    written = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "error-rate" in written
+    assert ("\x1b[" in written) is has_colour
