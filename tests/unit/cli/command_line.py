@@ -39,9 +39,9 @@ async def begin(
     )
 
 
-async def run(*args: str, folder: Path, **variables: str) -> Outcome:
+async def run(*args: str, folder: Path) -> Outcome:
     """Run ``foundry-rollouts`` to its end."""
-    return await outcome_of(await begin(*args, folder=folder, **variables))
+    return await outcome_of(await begin(*args, folder=folder))
 
 
 async def outcome_of(process: asyncio.subprocess.Process) -> Outcome:
