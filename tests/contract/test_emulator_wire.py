@@ -1,33 +1,16 @@
-"""The emulator on the wire: what it refuses, both dialects, and its control API."""
+"""The emulator on the wire: what it refuses, what it echoes, and what it passes through."""
 
 import hashlib
-import io
-import itertools
 import json
-import threading
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from emulated import ECHO, a_project, a_zip, make, refusal, upload
 from foundry_rollouts.emulator.background import running
 from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
-from foundry_rollouts.emulator.errors import EmulatorError
-
-NUMBERS = itertools.count()
-ECHO = {"kind": "hosted", "cpu": "1", "memory": "2Gi", "container_configuration": {"image": "emulator://echo"}}
-CODE = {
-    "kind": "hosted",
-    "cpu": "1",
-    "memory": "2Gi",
-    "code_configuration": {
-        "runtime": "python_3_13",
-        "entry_point": ["python", "main.py"],
-        "dependency_resolution": "remote_build",
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -37,52 +20,9 @@ def base_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def control(base_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{base_url}/_emulator") as client:
-        yield client
-        client.delete("/faults")
-        client.put("/lifecycle", json={"kind": "immediate"})
-
-
-@pytest.fixture
 def cloud(base_url: str) -> Iterator[httpx.Client]:
-    """A project nobody else has."""
-    with httpx.Client(
-        base_url=f"{base_url}/api/projects/wire-{next(NUMBERS)}",
-        params={"api-version": "v1"},
-        headers={"Authorization": "Bearer x"},
-    ) as client:
+    with a_project(base_url) as client:
         yield client
-
-
-def make(cloud: httpx.Client, name: str = "a", **parameters: object) -> dict[str, Any]:
-    image = "emulator://echo?" + "&".join(f"{key}={value}" for key, value in parameters.items())
-    definition = {**ECHO, "container_configuration": {"image": image.rstrip("?")}}
-    response = cloud.post(f"/agents/{name}/versions", json={"definition": definition})
-    assert response.status_code == 200, response.text
-    return dict(response.json())
-
-
-def refusal(response: httpx.Response) -> tuple[int, str, str | None]:
-    error = response.json()["error"]
-    assert {"code", "message", "param", "type", "details", "additionalInfo", "debugInfo"} == set(error)
-    assert error["additionalInfo"]["request_id"]
-    return response.status_code, error["code"], error["param"]
-
-
-def upload(cloud: httpx.Client, path: str, data: bytes, **headers: str) -> httpx.Response:
-    return cloud.post(
-        path,
-        headers={"x-ms-code-zip-sha256": hashlib.sha256(data).hexdigest(), **headers},
-        files={"metadata": (None, json.dumps({"definition": CODE})), "code": ("agent.zip", data)},
-    )
-
-
-def a_zip(text: str = "print('hello')") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("main.py"), text)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -202,12 +142,14 @@ def test_a_draft_is_hidden_never_latest_and_no_routing_target(cloud: httpx.Clien
 
 
 def test_code_arrives_by_all_three_routes_and_comes_back_as_it_was(cloud: httpx.Client) -> None:
-    one, two, three = a_zip("1"), a_zip("2"), a_zip("3")
-    assert upload(cloud, "/agents", one, **{"x-ms-agent-name": "c"}).json()["versions"]["latest"]["version"] == "1"
+    one, two, three = a_zip({"main.py": "1"}), a_zip({"main.py": "2"}), a_zip({"main.py": "3"})
+    assert (
+        upload(cloud, "/agents", one, headers={"x-ms-agent-name": "c"}).json()["versions"]["latest"]["version"] == "1"
+    )
     assert upload(cloud, "/agents/c", two).json()["versions"]["latest"]["version"] == "2"
     assert upload(cloud, "/agents/c/versions", three).json()["version"] == "3"
     assert upload(cloud, "/agents/c/versions", three).json()["version"] == "3"
-    assert refusal(upload(cloud, "/agents", one, **{"x-ms-agent-name": "c"}))[:2] == (409, "conflict")
+    assert refusal(upload(cloud, "/agents", one, headers={"x-ms-agent-name": "c"}))[:2] == (409, "conflict")
     code = cloud.get("/agents/c/code:download", params={"agent_version": "2"})
     assert code.content == two
     assert code.headers["x-ms-code-zip-sha256"] == hashlib.sha256(two).hexdigest()
@@ -215,7 +157,7 @@ def test_code_arrives_by_all_three_routes_and_comes_back_as_it_was(cloud: httpx.
 
 
 def test_a_wrong_hash_is_refused(cloud: httpx.Client) -> None:
-    response = upload(cloud, "/agents/c/versions", a_zip(), **{"x-ms-code-zip-sha256": "00"})
+    response = upload(cloud, "/agents/c/versions", a_zip({"main.py": "x"}), headers={"x-ms-code-zip-sha256": "00"})
     assert refusal(response) == (400, "invalid_request_error", "x-ms-code-zip-sha256")
 
 
@@ -265,87 +207,3 @@ def test_an_agent_that_is_not_ready_in_time_is_424_and_ready_later(base_url: str
         call = {"input": "x", "agent_session_id": "slow-session"}
         answers = [cloud.post("/agents/a/endpoint/protocols/openai/responses", json=call) for _ in range(5)]
         assert answers[-1].status_code == 200
-
-
-def test_the_log_stream_ends_when_the_session_is_deleted(cloud: httpx.Client) -> None:
-    make(cloud)
-    session = cloud.post("/agents/a/endpoint/sessions", json={}).json()["agent_session_id"]
-    with cloud.stream("GET", f"/agents/a/versions/1/sessions/{session}:logstream") as stream:
-        chunks = stream.iter_bytes()
-        assert next(chunks).startswith(b"event: log\ndata: {")
-        threading.Timer(
-            0.05,
-            lambda: httpx.delete(
-                f"{cloud.base_url}agents/a/endpoint/sessions/{session}",
-                params={"api-version": "v1"},
-                headers={"Authorization": "Bearer x"},
-            ),
-        ).start()
-        assert b"".join(chunks).endswith(b"\n\n")
-    assert cloud.get(f"/agents/a/sessions/{session}:logstream").status_code == 404
-
-
-def test_a_fault_hits_its_operation_as_often_as_it_was_told(cloud: httpx.Client, control: httpx.Client) -> None:
-    make(cloud)
-    name = str(cloud.base_url).rstrip("/").rsplit("/", 1)[-1]
-    cloud.post(f"/agents/{name}/versions", json={"definition": ECHO})
-    fault = {
-        "operation": "agents.get",
-        "agent": name,
-        "status": 429,
-        "code": "rate_limit_exceeded",
-        "retry_after": 2,
-        "times": 2,
-    }
-    assert control.post("/faults", json=fault).status_code == 201
-    answers = [cloud.get(f"/agents/{name}") for _ in range(3)]
-    assert [each.status_code for each in answers] == [429, 429, 200]
-    assert answers[0].headers["Retry-After"] == "2"
-    assert cloud.get("/agents/a").status_code == 200
-
-
-def test_a_dropped_answer_may_have_been_applied(cloud: httpx.Client, control: httpx.Client) -> None:
-    make(cloud, "dropped")
-    control.post("/faults", json={"operation": "agents.disable", "agent": "dropped", "drop": True, "applied": True})
-    with pytest.raises(httpx.RemoteProtocolError):
-        cloud.post("/agents/dropped:disable")
-    assert cloud.get("/agents/dropped").json()["state"] == "disabled"
-
-
-def test_a_late_change_arrives_after_its_error(cloud: httpx.Client, control: httpx.Client) -> None:
-    make(cloud, "late")
-    control.post("/faults", json={"operation": "agents.disable", "agent": "late", "status": 504, "apply_after": 0.1})
-    assert cloud.post("/agents/late:disable").status_code == 504
-    assert cloud.get("/agents/late").json()["state"] == "enabled"
-    states = (cloud.get("/agents/late").json()["state"] for _ in range(1000))
-    assert "disabled" in states
-
-
-def test_the_control_api_is_strict(control: httpx.Client) -> None:
-    assert refusal(control.post("/faults", json={"operation": "agents.fly", "status": 500}))[0] == 400
-    assert refusal(control.post("/faults", json={"operation": "*", "status": 500, "colour": 1}))[0] == 400
-    assert refusal(control.put("/clock", json={"speed": 0}))[0] == 400
-    assert refusal(control.get("/nothing"))[0] == 404
-
-
-def test_the_next_version_fails_as_planned(cloud: httpx.Client, control: httpx.Client) -> None:
-    project = str(cloud.base_url).rstrip("/").rsplit("/", 1)[-1]
-    plan = {"code": "ProvisioningError", "message": "NoClustersAvailable"}
-    assert control.post(f"/projects/{project}/agents/a/fail-next-version", json=plan).status_code == 204
-    version = make(cloud)
-    assert (version["status"], version["error"]) == ("failed", {**plan, "details": None})
-    assert make(cloud, latency_ms=1)["status"] == "active"
-
-
-def test_a_version_may_become_active_after_some_looks(cloud: httpx.Client, control: httpx.Client) -> None:
-    control.put("/lifecycle", json={"kind": "looks", "value": 3})
-    make(cloud)
-    looks = [cloud.get("/agents/a/versions/1").json()["status"] for _ in range(5)]
-    assert looks.index("active") >= 2
-    assert looks[-1] == "active"
-
-
-def test_a_port_in_use_is_one_clear_sentence(base_url: str) -> None:
-    port = int(base_url.rsplit(":", 1)[-1])
-    with pytest.raises(EmulatorError, match=f"cannot listen on 127.0.0.1:{port}"), running(EmulatorConfig(port=port)):
-        pass

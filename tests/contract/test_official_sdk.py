@@ -1,82 +1,24 @@
 """The official SDK, unmodified, drives the emulator over plain HTTP."""
 
-import io
-import itertools
-import time
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from azure.ai.projects import AIProjectClient
-from azure.ai.projects.models import (
-    AgentEndpointConfig,
-    AgentVersionDetails,
-    CodeConfiguration,
-    FixedRatioVersionSelectionRule,
-    HostedAgentDefinition,
-    ProtocolVersionRecord,
-    VersionRefIndicator,
-    VersionSelectionRule,
-    VersionSelector,
-)
-from azure.core.credentials import AccessToken
+from azure.ai.projects.models import HostedAgentDefinition, VersionRefIndicator
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
     ResourceNotFoundError,
 )
-from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
+from emulated import AGENT, a_zip
 from foundry_rollouts.emulator.background import running
 from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
-
-AGENT_CODE = """
-import http.server, json, os
-
-class Agent(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.answer({"status": "healthy"})
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        print("asked:", body.get("input"), flush=True)
-        text = f"{os.environ['FOUNDRY_AGENT_VERSION']} says {body.get('input')}"
-        content = [{"type": "output_text", "text": text, "annotations": []}]
-        message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
-        self.answer({"id": "caresp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m",
-                     "output": [message], "parallel_tool_calls": True, "tool_choice": "auto", "tools": []})
-
-    def answer(self, document):
-        data = json.dumps(document).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        pass
-
-http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Agent).serve_forever()
-"""
-
-
-class PlainBearer(SansIOHTTPPolicy[Any, Any]):
-    """Sets the header that the SDK's own policy refuses to send without TLS."""
-
-    def on_request(self, request: PipelineRequest[Any]) -> None:
-        request.http_request.headers["Authorization"] = "Bearer local"
-
-
-class FixedCredential:
-    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        return AccessToken("local", int(time.time()) + 3600)  # noqa: TID251
+from official_sdk import FixedCredential, active, an_sdk_project, code_version, echo, route, settled
 
 
 @pytest.fixture(scope="module")
@@ -87,76 +29,8 @@ def base_url() -> Iterator[str]:
 
 @pytest.fixture
 def project(base_url: str) -> Iterator[AIProjectClient]:
-    client = AIProjectClient(
-        f"{base_url}/api/projects/{next(PROJECTS)}", FixedCredential(), authentication_policy=PlainBearer()
-    )
-    with client:
+    with an_sdk_project(base_url) as client:
         yield client
-
-
-PROJECTS = (f"sdk-{number}" for number in itertools.count())
-
-
-def echo(**settings: str) -> HostedAgentDefinition:
-    parameters = "&".join(f"{name}={value}" for name, value in settings.items())
-    return HostedAgentDefinition(
-        {
-            "kind": "hosted",
-            "cpu": "1",
-            "memory": "2Gi",
-            "container_configuration": {"image": f"emulator://echo?{parameters}".rstrip("?")},
-            "protocol_versions": [
-                {"protocol": "responses", "version": "2.0.0"},
-                {"protocol": "invocations", "version": "2.0.0"},
-            ],
-        }
-    )
-
-
-def archive(**files: str) -> io.BytesIO:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as target:
-        for name, text in files.items():
-            target.writestr(zipfile.ZipInfo(name.replace("_py", ".py").replace("_txt", ".txt")), text)
-    buffer.name = "agent.zip"
-    buffer.seek(0)
-    return buffer
-
-
-def code_version(project: AIProjectClient, agent: str, code: str = AGENT_CODE) -> AgentVersionDetails:
-    definition = HostedAgentDefinition(
-        cpu="1",
-        memory="2Gi",
-        code_configuration=CodeConfiguration(
-            runtime="python_3_13", entry_point=["python", "main.py"], dependency_resolution="remote_build"
-        ),
-        protocol_versions=[ProtocolVersionRecord(protocol="responses", version="2.0.0")],
-    )
-    return project.agents.create_version_from_code(agent, definition=definition, code=archive(main_py=code))
-
-
-def settled(project: AIProjectClient, version: AgentVersionDetails) -> AgentVersionDetails:
-    for _ in range(400):
-        version = project.agents.get_version(version.name, version.version)
-        if version.status != "creating":
-            return version
-        time.sleep(0.02)
-    raise AssertionError("the version stayed in creating")
-
-
-def active(project: AIProjectClient, version: AgentVersionDetails) -> str:
-    version = settled(project, version)
-    assert version.status == "active", version.get("error")
-    return version.version
-
-
-def route(project: AIProjectClient, agent: str, **percent: int) -> Any:
-    rules: list[VersionSelectionRule] = [
-        FixedRatioVersionSelectionRule(agent_version=name.strip("v"), traffic_percentage=share)
-        for name, share in percent.items()
-    ]
-    selector = VersionSelector(version_selection_rules=rules)
-    return project.agents.update_details(agent, agent_endpoint=AgentEndpointConfig(version_selector=selector))
 
 
 def test_a_new_agent_sends_everything_to_latest(project: AIProjectClient) -> None:
@@ -194,7 +68,7 @@ def test_source_code_runs_as_a_process_and_answers_the_openai_client(project: AI
 def test_the_same_code_is_the_same_version_and_changed_code_the_next(project: AIProjectClient) -> None:
     first = code_version(project, "dedup")
     assert code_version(project, "dedup").version == first.version == "1"
-    assert code_version(project, "dedup", AGENT_CODE + "# changed").version == "2"
+    assert code_version(project, "dedup", AGENT + "# changed").version == "2"
 
 
 def test_sessions_divide_by_weight(project: AIProjectClient) -> None:
@@ -295,9 +169,54 @@ def test_no_token_is_the_sdks_authentication_error(base_url: str) -> None:
         client.agents.get("x")
 
 
-def test_the_deployment_of_a_folder_is_gone_when_its_emulator_is(tmp_path: Path) -> None:
-    config = EmulatorConfig(port=0, scratch=tmp_path / "scratch")
-    with running(config) as url:
-        assert httpx.get(f"{url}/_emulator/health").status_code == 200
-        assert config.scratch.exists()
-    assert not config.scratch.exists()
+def test_conversations_and_stored_responses_work_through_the_openai_client(project: AIProjectClient) -> None:
+    active(project, project.agents.create_version("talk", definition=echo()))
+    with project.get_openai_client(agent_name="talk") as client:
+        conversation = client.conversations.create()
+        answers = [client.responses.create(input=text, conversation=conversation.id) for text in ("one", "two")]
+        assert len({answer.model_extra["agent_session_id"] for answer in answers if answer.model_extra}) == 1
+        assert client.responses.retrieve(answers[0].id).output_text == "one"
+        items: Any = client.responses.input_items.list(answers[1].id).data
+        assert items[0].content[0].text == "two"
+        client.responses.delete(answers[0].id)
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(answers[0].id)
+
+
+def test_the_project_s_openai_client_reaches_agents_by_reference(project: AIProjectClient) -> None:
+    active(project, project.agents.create_version("referred", definition=echo()))
+    body = {"agent_reference": {"type": "agent_reference", "name": "referred"}}
+    with project.get_openai_client() as client:
+        assert client.responses.create(input="hi", extra_body=body).output_text == "hi"
+        assert client.conversations.create().object == "conversation"
+
+
+def test_session_files_go_both_ways(project: AIProjectClient) -> None:
+    active(project, project.agents.create_version("filed", definition=echo()))
+    session = project.agents.create_session("filed", {}).agent_session_id
+    for name in ("a.txt", "b.txt", "c.txt"):
+        written = project.agents.upload_session_file("filed", session, b"hello", path=f"/files/{name}")
+        assert (written.path, written.bytes_written) == (f"files/{name}", 5)
+    listed = [each.name for each in project.agents.list_session_files("filed", session, path="/files", limit=2)]
+    assert listed == ["a.txt", "b.txt", "c.txt"]
+    stream: Any = project.agents.download_session_file("filed", session, path="/files/a.txt")
+    assert b"".join(stream) == b"hello"
+    project.agents.delete_session_file("filed", session, path="/files", recursive=True)
+    with pytest.raises(ResourceNotFoundError):
+        project.agents.download_session_file("filed", session, path="/files/a.txt")
+
+
+def test_code_comes_back_as_it_was_sent(project: AIProjectClient) -> None:
+    active(project, code_version(project, "returned"))
+    stream: Any = project.agents.download_code("returned", agent_version="1")
+    assert b"".join(stream) == a_zip({"main.py": AGENT})
+
+
+def test_sessions_are_listed_stopped_and_deleted(project: AIProjectClient) -> None:
+    active(project, project.agents.create_version("sessions", definition=echo()))
+    made = [project.agents.create_session("sessions", {}).agent_session_id for _ in range(3)]
+    assert [each.agent_session_id for each in project.agents.list_sessions("sessions", limit=2)] == made[::-1]
+    project.agents.stop_session("sessions", made[0])
+    assert project.agents.get_session("sessions", made[0]).status == "idle"
+    project.agents.delete_session("sessions", made[0])
+    assert len(list(project.agents.list_sessions("sessions"))) == 2

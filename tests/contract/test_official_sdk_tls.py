@@ -11,16 +11,9 @@ from azure.ai.projects.aio import AIProjectClient as AsyncProjectClient
 from azure.ai.projects.models import HostedAgentDefinition
 from azure.core.credentials import AccessToken
 
+from emulated import ECHO
 from foundry_rollouts.emulator.background import running
 from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
-
-ECHO = {
-    "kind": "hosted",
-    "cpu": "1",
-    "memory": "2Gi",
-    "container_configuration": {"image": "emulator://echo"},
-    "protocol_versions": [{"protocol": "responses", "version": "2.0.0"}],
-}
 
 
 class Credential:

@@ -17,8 +17,23 @@ from foundry_rollouts.emulator.ids import guid
 from foundry_rollouts.emulator.operations import OPERATIONS
 from foundry_rollouts.emulator.placement import version_on_resume
 from foundry_rollouts.emulator.provisioning import provision
-from foundry_rollouts.emulator.routes import agents, code, invocations, responses, sessions, versions
+from foundry_rollouts.emulator.routes import (
+    agents,
+    code,
+    conversations,
+    files,
+    invocations,
+    responses,
+    sessions,
+    versions,
+)
+from foundry_rollouts.emulator.routes.arm import add_arm_routes
 from foundry_rollouts.emulator.world import World
+
+
+def _at_both(operation: str, answer: Answer) -> dict[str, Answer]:
+    return {operation: answer, f"project_{operation}": answer}
+
 
 ANSWERS: Mapping[str, Answer] = {
     "agents.list": agents.list_agents,
@@ -40,8 +55,26 @@ ANSWERS: Mapping[str, Answer] = {
     "sessions.stop": sessions.stop,
     "sessions.delete": sessions.delete,
     "sessions.logstream": sessions.log_stream,
+    "files.upload": files.upload,
+    "files.download": files.download,
+    "files.list": files.list_files,
+    "files.delete": files.delete,
+    "files.mkdir": files.make_folder,
+    "files.stat": files.look,
     "responses.create": responses.create,
+    "project_responses.create": responses.create_by_reference,
+    **_at_both("responses.get", responses.read),
+    **_at_both("responses.delete", responses.delete),
+    **_at_both("responses.cancel", responses.cancel),
+    **_at_both("responses.input_items", responses.input_items),
+    **_at_both("conversations.create", conversations.create),
+    **_at_both("conversations.get", conversations.read),
+    **_at_both("conversations.update", conversations.update),
+    **_at_both("conversations.delete", conversations.delete),
     "invocations.create": invocations.create,
+    "invocations.get": invocations.read,
+    "invocations.cancel": invocations.cancel,
+    "invocations.describe": invocations.describe,
 }
 
 
@@ -63,6 +96,7 @@ def create_app(config: EmulatorConfig) -> FastAPI:
         answer = endpoint(world, operation, ANSWERS[operation.name])
         for path in operation.paths:
             app.add_route(path, answer, [operation.method])
+    add_arm_routes(app, world)
     app.include_router(control_router(lambda: world))
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RequestValidationError, _bad_control)

@@ -29,7 +29,7 @@ _WATCH_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a sandbox may take to become ready and to answer, in emulated seconds."""
+    """How long a sandbox may take to become ready and to answer: real seconds, for agents run in real time."""
 
     readiness_seconds: float
     call_seconds: float
@@ -58,7 +58,7 @@ class Compute:
         self._state = state
         self._clock = clock
         self._factory = factory
-        self._patience = patience
+        self.patience = patience
         self._slots: dict[SessionKey, Slot] = {}
         # Which version a session runs when it wakes is a matter of routing, told from outside.
         self.version_on_resume: Callable[[SessionRecord], str] = lambda session: session.version
@@ -67,7 +67,7 @@ class Compute:
         """Return the session's slot with a ready sandbox; 424 when it is not ready in time, 500 when it crashed."""
         slot = self._slots.setdefault(key, Slot(LogTail(self._clock)))
         birth = slot.birth if slot.birth is not None and slot.is_live else self._conceive(key, slot)
-        done, _ = await asyncio.wait({birth}, timeout=self._patience.readiness_seconds / self._clock.speed)
+        done, _ = await asyncio.wait({birth}, timeout=self.patience.readiness_seconds)
         headers = {"x-agent-session-id": key.id}
         if not done:
             message = f"Session '{key.id}' did not become ready within the expected timeout."
@@ -86,7 +86,7 @@ class Compute:
         self._state.touch_session(key, self._clock.now())
         slot.in_flight += 1
         try:
-            async with asyncio.timeout(self._patience.call_seconds / self._clock.speed):
+            async with asyncio.timeout(self.patience.call_seconds):
                 answer = await slot.sandbox.call(call)
         except TimeoutError as error:
             slot.in_flight -= 1
@@ -120,8 +120,8 @@ class Compute:
             await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
     async def drain(self, agent: AgentKey) -> None:
-        """Release the agent's sandboxes, each as soon as its calls in flight are done."""
-        while keys := [key for key, slot in self._slots.items() if key.agent == agent and slot.is_live]:
+        """Release the sandboxes of a disabled agent, each as soon as its calls in flight are done."""
+        while keys := self._draining(agent):
             await asyncio.gather(*(self.release(key) for key in keys if not self._slots[key].in_flight))
             await asyncio.sleep(_WATCH_SECONDS / 4)
 
@@ -156,6 +156,11 @@ class Compute:
             now = self._clock.now()
             tired = [key for key, slot in self._slots.items() if slot.sandbox and self._is_tired(key, slot, now)]
             await asyncio.gather(*(self.release(key) for key in tired))
+
+    def _draining(self, agent: AgentKey) -> list[SessionKey]:
+        if not self._state.has_agent(agent) or self._state.agent(agent).is_enabled:
+            return []
+        return [key for key, slot in self._slots.items() if key.agent == agent and slot.is_live]
 
     def _is_tired(self, key: SessionKey, slot: Slot, now: float) -> bool:
         if not slot.is_live:

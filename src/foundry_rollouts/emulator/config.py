@@ -23,7 +23,10 @@ def _scratch_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class EmulatorConfig:
-    """Address, memory and pace of one emulator; spans are seconds of the emulator's own clock."""
+    """Address, memory and pace of one emulator.
+
+    ``lifecycle`` is in seconds of the emulator's own clock; what agents may take is in real ones.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8090

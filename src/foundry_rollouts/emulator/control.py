@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from foundry_rollouts.emulator.compute import Patience
 from foundry_rollouts.emulator.config import Lifecycle
 from foundry_rollouts.emulator.errors import not_found
 from foundry_rollouts.emulator.faults import Fault
@@ -62,21 +63,30 @@ class FaultBody(_Strict):
 
 
 class SwitchesBody(_Strict):
-    """Switches to change; what is left out stays."""
+    """Switches to change; what is left out stays, so the defaults here are never used."""
 
-    ignore_weights: bool | None = None
-    routing_lag_seconds: Span | None = None
-    drafts_enabled: bool | None = None
-    lenient_routing: bool | None = None
-    rebind_pinned: bool | None = None
-    require_draft_opt_in: bool | None = None
+    ignore_weights: bool = False
+    routing_lag_seconds: Span = 0.0
+    drafts_enabled: bool = True
+    lenient_routing: bool = False
+    rebind_pinned: bool = False
+    require_draft_opt_in: bool = False
     max_sessions: Annotated[int, Field(ge=0)] | None = None
+    principal_delay_seconds: Span = 0.0
+    arm_forbidden: bool = False
 
 
 class ClockBody(_Strict):
     """How fast the emulator's clock runs."""
 
     speed: Annotated[float, Field(gt=0, le=100_000)]
+
+
+class PatienceBody(_Strict):
+    """How long agents may take, in real seconds."""
+
+    readiness_seconds: Annotated[float, Field(gt=0)]
+    call_seconds: Annotated[float, Field(gt=0)]
 
 
 class FailureBody(_Strict):
@@ -105,6 +115,11 @@ def _add_pace(router: APIRouter, world_of: Callable[[], World]) -> None:
     async def set_clock(body: ClockBody) -> dict[str, Any]:
         world_of().clock.run_at(body.speed)
         return {"speed": body.speed, "now": world_of().clock.stamp()}
+
+    @router.put("/patience")
+    async def set_patience(body: PatienceBody) -> dict[str, Any]:
+        world_of().compute.patience = Patience(body.readiness_seconds, body.call_seconds)
+        return body.model_dump()
 
     @router.get("/switches")
     async def read_switches() -> dict[str, Any]:

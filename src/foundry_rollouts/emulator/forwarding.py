@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from foundry_rollouts.emulator.identity import USER
 from foundry_rollouts.emulator.ids import guid
 from foundry_rollouts.emulator.sandboxes.contract import AgentAnswer, SandboxLostError
 
@@ -24,7 +25,7 @@ def container_headers(request: Request) -> dict[str, str]:
         for name, value in request.headers.items()
         if _FORWARDED.fullmatch(name) and name not in ("content-length", "accept-encoding")
     }
-    user = request.headers.get("x-ms-user-identity", "emulator-user")
+    user = request.headers.get(USER, "emulator-user")
     return {**passed, "x-agent-user-id": user, "x-agent-foundry-call-id": guid()}
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -71,6 +71,8 @@ def endpoint(world: World, operation: Operation, answer: Answer) -> Callable[[Re
             response = await _pass(Visit(world, request), operation, answer)
         except FoundryError as error:
             response = refusal(error, request_id)
+        except ClientDisconnect:
+            response = DroppedResponse()
         response.headers.setdefault("x-request-id", request_id)
         response.headers.setdefault("apim-request-id", guid())
         response.headers.setdefault("x-ms-region", "local")

@@ -15,6 +15,8 @@ _INVOCATIONS = "/agents/{name}/endpoint/protocols/invocations"
 _PAGE = frozenset({"limit", "order", "before", "after"})
 _LOGS = frozenset({"kind", "tail", "follow"})
 _ROUTE = frozenset({"agent_session_id", "session_id"})
+_PATH = frozenset({"path"})
+_REPLAY = frozenset({"stream", "starting_after", "include", "include[]", "include_obfuscation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ class Operation:
     def paths(self) -> tuple[str, ...]:
         """Every full path of the operation."""
         return tuple(PROJECT + path for path in (self.path, *self.aliases))
+
+
+def _openai(name: str, method: str, path: str, query: frozenset[str] = frozenset()) -> tuple[Operation, Operation]:
+    """Return an operation of the OpenAI surface twice: at an agent, and at the project without api-version."""
+    at_agent = Operation(name, method, _OPENAI + path, query, (f"{_OPENAI}/v1{path}",))
+    return at_agent, Operation(f"project_{name}", method, f"/openai/v1{path}", query, is_versioned=False)
 
 
 OPERATIONS = (
@@ -66,6 +74,23 @@ OPERATIONS = (
     Operation("sessions.stop", "POST", f"{_SESSION}:stop"),
     Operation("sessions.get", "GET", _SESSION),
     Operation("sessions.delete", "DELETE", _SESSION),
-    Operation("responses.create", "POST", f"{_OPENAI}/responses", aliases=(f"{_OPENAI}/v1/responses",)),
+    Operation("files.upload", "PUT", f"{_SESSION}/files/content", _PATH),
+    Operation("files.download", "GET", f"{_SESSION}/files/content", _PATH),
+    Operation("files.list", "GET", f"{_SESSION}/files", _PAGE | _PATH),
+    Operation("files.delete", "DELETE", f"{_SESSION}/files", _PATH | {"recursive"}),
+    Operation("files.mkdir", "POST", f"{_SESSION}/files/mkdir"),
+    Operation("files.stat", "GET", f"{_SESSION}/files/stat", _PATH),
+    *_openai("responses.create", "POST", "/responses"),
+    *_openai("responses.get", "GET", "/responses/{response}", _REPLAY),
+    *_openai("responses.delete", "DELETE", "/responses/{response}"),
+    *_openai("responses.cancel", "POST", "/responses/{response}/cancel"),
+    *_openai("responses.input_items", "GET", "/responses/{response}/input_items", _PAGE),
+    *_openai("conversations.create", "POST", "/conversations"),
+    *_openai("conversations.get", "GET", "/conversations/{conversation}"),
+    *_openai("conversations.update", "POST", "/conversations/{conversation}"),
+    *_openai("conversations.delete", "DELETE", "/conversations/{conversation}"),
     Operation("invocations.create", "POST", _INVOCATIONS, _ROUTE),
+    Operation("invocations.describe", "GET", f"{_INVOCATIONS}/docs/openapi.json", _ROUTE),
+    Operation("invocations.get", "GET", f"{_INVOCATIONS}/{{invocation}}", _ROUTE),
+    Operation("invocations.cancel", "POST", f"{_INVOCATIONS}/{{invocation}}/cancel", _ROUTE),
 )

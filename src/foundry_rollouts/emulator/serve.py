@@ -17,6 +17,8 @@ from foundry_rollouts.emulator.world import World
 
 _POLL_SECONDS = 0.01
 _GRACE_SECONDS = 2
+# Clients on a busy machine reuse a connection seconds later; closing it first would look like a broken cloud.
+_KEEP_ALIVE_SECONDS = 75
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -66,6 +68,7 @@ def _server_config(config: EmulatorConfig, app: ASGIApp) -> uvicorn.Config:
         lifespan="on",
         log_config=None,
         access_log=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     if config.tls:

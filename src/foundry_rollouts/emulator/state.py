@@ -61,6 +61,13 @@ class State:
         """Tell whether the agent exists."""
         return key in self._agents
 
+    def agent_of_principal(self, principal: str) -> AgentRecord | None:
+        """Return the agent whose instance or blueprint this principal is, or None."""
+        for agent in self._agents.values():
+            if principal in (agent.instance.principal_id, agent.blueprint.principal_id):
+                return agent
+        return None
+
     def put_agent(self, agent: AgentRecord) -> AgentRecord:
         """Keep an agent in place of its earlier record."""
         self._keep_agent(agent)

@@ -3,19 +3,24 @@
 import asyncio
 import random
 import shutil
+from collections import OrderedDict
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from foundry_rollouts.emulator.clock import EmulatedClock
 from foundry_rollouts.emulator.compute import Compute, Patience
 from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_rollouts.emulator.conversations import Conversations
 from foundry_rollouts.emulator.errors import EmulatorError
 from foundry_rollouts.emulator.faults import FaultBook
 from foundry_rollouts.emulator.ledger import Ledger
 from foundry_rollouts.emulator.records import AgentKey, SessionKey
+from foundry_rollouts.emulator.roles import Assignments
 from foundry_rollouts.emulator.sandboxes.factory import SandboxFactory
 from foundry_rollouts.emulator.state import State
+
+_REMEMBERED_ANSWERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +42,29 @@ class Switches:
     rebind_pinned: bool = False
     require_draft_opt_in: bool = False
     max_sessions: int | None = None
+    principal_delay_seconds: float = 0.0
+    arm_forbidden: bool = False
 
 
-@dataclass(slots=True)
 class Bindings:
-    """Which session answers for a conversation, a response or an invocation."""
+    """Which session answers for a response or an invocation; the oldest are forgotten."""
 
-    conversations: dict[tuple[AgentKey, str], SessionKey] = field(default_factory=dict)
-    responses: dict[str, SessionKey] = field(default_factory=dict)
-    invocations: dict[str, SessionKey] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[str, SessionKey] = OrderedDict()
+
+    def bind(self, what: str, session: SessionKey) -> None:
+        """Remember the session that answered."""
+        self._sessions[what] = session
+        if len(self._sessions) > _REMEMBERED_ANSWERS:
+            self._sessions.popitem(last=False)
+
+    def session(self, what: str) -> SessionKey | None:
+        """Return the session that answered, or None."""
+        return self._sessions.get(what)
 
     def clear(self) -> None:
         """Forget all bindings."""
-        self.conversations.clear()
-        self.responses.clear()
-        self.invocations.clear()
+        self._sessions.clear()
 
 
 class World:
@@ -63,26 +76,27 @@ class World:
         self.random = random.Random(config.seed)  # noqa: S311 - the draw by weight is no secret
         self._ledger = Ledger(_ledger_file(config))
         self.state = State(self._ledger)
+        self.conversations = Conversations(self._ledger)
+        self.roles = Assignments(self._ledger)
         self.faults = FaultBook(self.random)
         self.lifecycle: Lifecycle = config.lifecycle
         self.switches = Switches()
         self.bindings = Bindings()
         self.planned_failures: dict[AgentKey, PlannedFailure] = {}
-        self.is_stopping = asyncio.Event()
         self.factory = SandboxFactory(config.folder, config.stop_grace_seconds, self.clock)
-        patience = Patience(config.readiness_seconds, config.call_seconds)
-        self.compute = Compute(self.state, self.clock, self.factory, patience)
+        self.compute = Compute(self.state, self.clock, self.factory, _patience(config))
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Read the earlier run's records and begin to watch for idle sessions."""
         self.config.folder.mkdir(parents=True, exist_ok=True)
         self.state.load()
+        self.conversations.load()
+        self.roles.load()
         self.spawn(self.compute.watch())
 
     async def stop(self) -> None:
         """End everything that runs and give up the scratch folder."""
-        self.is_stopping.set()
         await self._quiet()
         await self.compute.close()
         self._ledger.close()
@@ -94,11 +108,15 @@ class World:
         await self._quiet()
         await self.compute.forget_all()
         self.state.clear()
+        self.conversations.clear()
+        self.roles.clear()
         self.faults.clear()
         self.bindings.clear()
         self.planned_failures.clear()
         self.lifecycle, self.switches = self.config.lifecycle, Switches()
+        self.compute.patience = _patience(self.config)
         self.clock.run_at(self.config.clock_speed)
+        self.random.seed(self.config.seed)
         for folder in ("builds", "homes"):
             await asyncio.to_thread(shutil.rmtree, self.config.folder / folder, ignore_errors=True)
         self.spawn(self.compute.watch())
@@ -114,6 +132,10 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _patience(config: EmulatorConfig) -> Patience:
+    return Patience(config.readiness_seconds, config.call_seconds)
 
 
 def _ledger_file(config: EmulatorConfig) -> Path | None:

@@ -1,44 +1,67 @@
-"""The Responses protocol at an agent's endpoint."""
+"""The Responses protocol, at an agent's endpoint and at the project with an ``agent_reference``."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from foundry_rollouts.emulator.bodies import json_object
+from foundry_rollouts.emulator.bodies import json_object, parsed
 from foundry_rollouts.emulator.errors import FoundryError, invalid
 from foundry_rollouts.emulator.forwarding import body_of, container_headers, is_streamed, streamed, whole
 from foundry_rollouts.emulator.gate import Visit
+from foundry_rollouts.emulator.identity import refuse_strangers, user_of
 from foundry_rollouts.emulator.placement import SessionWish, create_session, open_agent, usable_session
-from foundry_rollouts.emulator.records import AgentRecord, SessionKey, SessionRecord
-from foundry_rollouts.emulator.sandboxes.contract import AgentCall
+from foundry_rollouts.emulator.records import AgentKey, AgentRecord, SessionKey, SessionRecord
+from foundry_rollouts.emulator.sandboxes.contract import AgentAnswer, AgentCall
 from foundry_rollouts.emulator.stamping import agent_reference, stamped_body, stamped_events
 
 PROTOCOL = "responses"
 
 
+class _AgentReference(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    type: str = "agent_reference"
+    version: str | None = None
+
+
 async def create(visit: Visit) -> Response:
     """Forward a response request to the session it names, or to a new one on a version drawn by weight."""
-    agent = open_agent(visit.world, visit.agent)
-    refuse_protocol(agent, PROTOCOL)
     body = await json_object(visit.request)
-    key = _session(visit, agent, body).key
-    await visit.world.compute.awaken(key)
-    session = usable_session(visit.world, key)
-    enriched = {**body, "agent_session_id": key.id, "agent_reference": agent_reference(session)}
-    call = AgentCall("POST", "/responses", container_headers(visit.request), body=json.dumps(enriched).encode())
-    answer = await visit.world.compute.call(key, call)
-    added = {"x-agent-session-id": key.id}
+    return await _respond(visit, open_agent(visit.world, visit.agent), body, None)
 
-    def remember(response_id: str) -> None:
-        visit.world.bindings.responses[response_id] = key
 
-    if is_streamed(answer):
-        return streamed(answer, stamped_events(answer.chunks, session, remember), added)
-    content, response_id = stamped_body(await body_of(answer), session)
-    if response_id is not None:
-        remember(response_id)
-    return whole(answer, content, added)
+async def create_by_reference(visit: Visit) -> Response:
+    """Do the same at the project's own address, for the agent that the body refers to."""
+    body = await json_object(visit.request)
+    if "agent_reference" not in body:
+        raise invalid("'agent_reference' is required: the local Foundry serves no models.", "agent_reference")
+    reference = parsed(_AgentReference, body["agent_reference"], "agent_reference")
+    agent = open_agent(visit.world, AgentKey(visit.project, reference.name))
+    return await _respond(visit, agent, body, reference.version)
+
+
+async def read(visit: Visit) -> Response:
+    """Answer a stored response, or replay it as a stream."""
+    return await _passed_on(visit, "GET", "")
+
+
+async def delete(visit: Visit) -> Response:
+    """Delete a stored response."""
+    return await _passed_on(visit, "DELETE", "")
+
+
+async def cancel(visit: Visit) -> Response:
+    """Cancel a response in the background."""
+    return await _passed_on(visit, "POST", "/cancel")
+
+
+async def input_items(visit: Visit) -> Response:
+    """Answer what a stored response was asked."""
+    return await _passed_on(visit, "GET", "/input_items")
 
 
 def refuse_protocol(agent: AgentRecord, protocol: str) -> None:
@@ -48,24 +71,72 @@ def refuse_protocol(agent: AgentRecord, protocol: str) -> None:
         raise FoundryError(400, "endpoint-protocol-not-enabled", message)
 
 
-def _session(visit: Visit, agent: AgentRecord, body: dict[str, Any]) -> SessionRecord:
+async def _respond(visit: Visit, agent: AgentRecord, body: dict[str, Any], version: str | None) -> Response:
+    refuse_protocol(agent, PROTOCOL)
+    wish = SessionWish(version=version, user=user_of(visit.request, agent))
+    key = _session(visit, agent, body, wish).key
+    await visit.world.compute.awaken(key)
+    session = usable_session(visit.world, key)
+    enriched = {**body, "agent_session_id": key.id, "agent_reference": agent_reference(session)}
+    call = AgentCall("POST", "/responses", container_headers(visit.request), body=json.dumps(enriched).encode())
+    return await _stamped(visit, session, await visit.world.compute.call(key, call))
+
+
+async def _stamped(visit: Visit, session: SessionRecord, answer: AgentAnswer) -> Response:
+    added = {"x-agent-session-id": session.key.id}
+
+    def remember(response_id: str) -> None:
+        visit.world.bindings.bind(f"response {response_id}", session.key)
+
+    if is_streamed(answer):
+        return streamed(answer, stamped_events(answer.chunks, session, remember), added)
+    content, response_id = stamped_body(await body_of(answer), session)
+    if response_id is not None:
+        remember(response_id)
+    return whole(answer, content, added)
+
+
+async def _passed_on(visit: Visit, method: str, suffix: str) -> Response:
+    response_id = visit.named("response")
+    key = visit.world.bindings.session(f"response {response_id}")
+    is_elsewhere = "name" in visit.request.path_params and key is not None and key.agent != visit.agent
+    if key is None or is_elsewhere or visit.world.state.session(key) is None:
+        message = f"Response '{response_id}' not found."
+        raise FoundryError(404, "invalid_request_error", message, "response_id")
+    agent = open_agent(visit.world, key.agent)
+    session = usable_session(visit.world, key)
+    refuse_strangers(session, user_of(visit.request, agent))
+    query = "&".join(f"{name}={value}" for name, value in visit.query.items() if name != "api-version")
+    path = f"/responses/{response_id}{suffix}"
+    call = AgentCall(method, path, container_headers(visit.request), query, await visit.request.body())
+    return await _stamped(visit, session, await visit.world.compute.call(key, call))
+
+
+def _session(visit: Visit, agent: AgentRecord, body: dict[str, Any], wish: SessionWish) -> SessionRecord:
     wanted = body.get("agent_session_id") or body.get("session_id") or visit.request.headers.get("x-agent-session-id")
     if wanted is None:
-        return _session_of_conversation(visit, agent, body.get("conversation"))
+        return _session_of_conversation(visit, agent, body.get("conversation"), wish)
     if not isinstance(wanted, str):
         raise invalid("'agent_session_id' must be a string.", "agent_session_id")
-    return usable_session(visit.world, SessionKey(agent.key, wanted))
+    session = usable_session(visit.world, SessionKey(agent.key, wanted))
+    refuse_strangers(session, wish.user)
+    return session
 
 
-def _session_of_conversation(visit: Visit, agent: AgentRecord, conversation: object) -> SessionRecord:
+def _session_of_conversation(
+    visit: Visit, agent: AgentRecord, conversation: object, wish: SessionWish
+) -> SessionRecord:
     name = conversation.get("id") if isinstance(conversation, dict) else conversation
     if name is None:
-        return create_session(visit.world, agent, SessionWish())
+        return create_session(visit.world, agent, wish)
     if not isinstance(name, str):
         raise invalid("'conversation' must be a string or an object with an id.", "conversation")
-    known = visit.world.bindings.conversations.get((agent.key, name))
-    if known is not None and visit.world.state.session(known) is not None:
-        return usable_session(visit.world, known)
-    session = create_session(visit.world, agent, SessionWish())
-    visit.world.bindings.conversations[agent.key, name] = session.key
+    known = visit.world.conversations.conversation(agent.key.project, name)
+    bound = known.session_of(agent.key)
+    if bound is not None and visit.world.state.session(bound) is not None:
+        session = usable_session(visit.world, bound)
+        refuse_strangers(session, wish.user)
+        return session
+    session = create_session(visit.world, agent, replace(wish, id=None))
+    visit.world.conversations.bind(known, session.key)
     return session

@@ -10,6 +10,7 @@ from foundry_rollouts.emulator.bodies import json_object, parsed
 from foundry_rollouts.emulator.endings import end_sessions
 from foundry_rollouts.emulator.errors import invalid, session_not_found
 from foundry_rollouts.emulator.gate import Visit
+from foundry_rollouts.emulator.identity import refuse_strangers, user_of
 from foundry_rollouts.emulator.logs import TAIL_LINES, LogTail, event
 from foundry_rollouts.emulator.paging import page
 from foundry_rollouts.emulator.placement import SessionWish, aged, create_session, open_agent, session_of
@@ -36,7 +37,8 @@ async def create(visit: Visit) -> Response:
     body = parsed(_NewSessionBody, await json_object(visit.request, is_optional=True))
     agent = open_agent(visit.world, visit.agent)
     version = body.version_indicator.agent_version if body.version_indicator else None
-    session = create_session(visit.world, agent, SessionWish(body.agent_session_id, version))
+    user = user_of(visit.request, agent)
+    session = create_session(visit.world, agent, SessionWish(body.agent_session_id, version, user))
     await visit.world.compute.awaken(session.key)
     view = session_view(session_of(visit.world, session.key))
     return JSONResponse(view, 201, {"x-agent-session-id": session.key.id})
@@ -44,13 +46,13 @@ async def create(visit: Visit) -> Response:
 
 async def list_sessions(visit: Visit) -> Response:
     """Answer one page of sessions; ``pagination_token`` is the other dialect of ``after``."""
-    visit.world.state.agent(visit.agent)
+    user = user_of(visit.request, visit.world.state.agent(visit.agent))
     query = visit.query
     token = query.pop("pagination_token", None)
     if token:
         query["after"] = token
     now = visit.world.clock.now()
-    sessions = visit.world.state.sessions(visit.agent)
+    sessions = [each for each in visit.world.state.sessions(visit.agent) if user in (None, each.user)]
     envelope = page(sessions, query, lambda session: session.key.id, lambda session: session_view(aged(session, now)))
     if envelope["has_more"]:
         envelope["pagination_token"] = envelope["last_id"]
@@ -70,9 +72,10 @@ async def stop(visit: Visit) -> Response:
 
 async def delete(visit: Visit) -> Response:
     """Delete the session with its compute and files; an unknown one is gone already."""
-    visit.world.state.agent(visit.agent)
+    agent = visit.world.state.agent(visit.agent)
     session = visit.world.state.session(visit.session)
     if session is not None:
+        refuse_strangers(session, user_of(visit.request, agent))
         await end_sessions(visit.world, [session])
     return Response(status_code=204)
 
@@ -113,5 +116,7 @@ def _tail(visit: Visit) -> int:
 
 
 def _known(visit: Visit) -> SessionRecord:
-    visit.world.state.agent(visit.agent)
-    return session_of(visit.world, visit.session)
+    agent = visit.world.state.agent(visit.agent)
+    session = session_of(visit.world, visit.session)
+    refuse_strangers(session, user_of(visit.request, agent))
+    return session

@@ -21,7 +21,7 @@ class ImageError(Exception):
 
 
 class Behaviour(BaseModel):
-    """How an in-process agent behaves; rates are shares of its calls, ``ready_after`` is in seconds."""
+    """How an in-process agent behaves; rates are shares of its calls, times are real."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

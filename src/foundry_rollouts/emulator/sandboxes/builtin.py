@@ -56,7 +56,7 @@ class BuiltinSandbox:
 
     async def start(self) -> None:
         """Say so in the log."""
-        self._ready_at = self._clock.now() + self._plan.behaviour.ready_after
+        self._ready_at = time.monotonic() + self._plan.behaviour.ready_after
         self._line("INFO", "AgentServerHost starting on 0.0.0.0:8088")
 
     async def become_ready(self) -> None:
@@ -65,8 +65,7 @@ class BuiltinSandbox:
             self._trace("RuntimeError: crash=true")
             self._stopped.set()
             raise SandboxCrashedError("the entry point exited with code 1")
-        while self.is_alive and (left := self._ready_at - self._clock.now()) > 0:
-            await self._wait(min(left / self._clock.speed, 0.5))
+        await self._wait(self._ready_at - time.monotonic())
         if not self.is_alive:
             raise SandboxCrashedError("the sandbox was stopped")
         self._line("INFO", "AgentServerHost started")
@@ -97,7 +96,7 @@ class BuiltinSandbox:
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
+            await asyncio.wait_for(self._stopped.wait(), max(seconds, 0))
 
     def _answer(self, call: AgentCall) -> tuple[int, dict[str, str], Iterable[bytes]]:
         protocol = call.path.split("/")[1]
