@@ -207,6 +207,36 @@ async def test_a_version_whose_answer_was_lost_is_not_made_twice(
     assert [v.seen.version async for v in cloud.api.versions.all("a")] == ["2", "1"]
 
 
+@pytest.mark.parametrize("operation", ["agents.create", "agents.update"])
+async def test_code_whose_answer_was_lost_is_not_deployed_twice(
+    cloud: FoundryClient, control: httpx.AsyncClient, operation: str
+) -> None:
+    definition = Definition(code=Code(), protocols=PROTOCOLS)
+    if operation == "agents.update":
+        await cloud.api.deploy.upload("a", zipped({"main.py": b"", "requirements.txt": b""}), definition)
+    fault = {"operation": operation, "times": 1, "drop": True, "applied": True}
+    (await control.post("/faults", json=fault)).raise_for_status()
+    made = await cloud.api.deploy.upload("a", zipped({"main.py": MAIN, "requirements.txt": b""}), definition)
+    assert made.is_new
+    versions = [seen.seen.version async for seen in cloud.api.versions.all("a")]
+    assert versions == (["1"] if operation == "agents.create" else ["2", "1"])
+
+
+async def test_a_local_foundry_with_tls_is_trusted_by_its_own_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = EmulatorConfig(port=0, state_dir=tmp_path, tls=True)
+    with running(config) as base_url:
+        stranger = FoundryClient(f"{base_url}/api/projects/p", FixedToken(), retries=RETRIES)
+        with pytest.raises(CloudError) as told:
+            await stranger.agent("a")
+        assert told.value.refusal.code == "connection"
+        await stranger.aclose()
+        monkeypatch.setenv("SSL_CERT_FILE", str(config.ca_path))
+        async with FoundryClient(f"{base_url}/api/projects/p", FixedToken(), retries=RETRIES) as client:
+            assert [agent async for agent in client.agents()] == []
+
+
 async def test_a_faulty_version_answers_with_its_status_and_a_slow_one_in_time_or_not(cloud: FoundryClient) -> None:
     await cloud.api.versions.create("a", image(error_rate=1))
     await cloud.api.versions.create("a", image(latency_ms=2000))
