@@ -56,11 +56,11 @@ class Town:
 
     # --- deeds
 
-    async def control(self, policy: str = POLICY) -> None:
-        """Start the controller, or start it again."""
+    async def control(self, policy: str = POLICY, *, ready: bool = True) -> None:
+        """Start the controller, or start it again, and wait until it is ready, or at least alive."""
         path = self.folder / "policy.yaml"
         path.write_text(policy, "utf-8")
-        await self.stage.start_controller(path)
+        await self.stage.start_controller(path, "readyz" if ready else "healthz")
 
     async def kill_controller(self) -> None:
         """End the controller without a word, as the kernel would."""
@@ -102,7 +102,7 @@ class Town:
         answer = await (self.http.get(url) if body is None else self.http.post(url, json=body))
         return answer.raise_for_status().json()
 
-    async def emulate(self, method: str, path: str, body: dict[str, Any]) -> None:
+    async def emulate(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
         """Ask the emulator's control API for something."""
         answer = await self.http.request(method, f"{self.stage.emulator}/_emulator{path}", json=body)
         answer.raise_for_status()

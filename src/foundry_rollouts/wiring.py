@@ -97,6 +97,7 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
         wake=scheduler,
         now=clock.now,
         stop=stop,
+        hosts=frozenset({settings.host}),
     )
     try:
         yield Daemon(scheduler, services, policies, world)

@@ -1,6 +1,5 @@
 """``foundry-rollouts serve``: the daemon."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,15 +50,8 @@ def serve(
 
 @waits
 async def _serve(loaded: Any) -> None:
-    from foundry_rollouts.policies.load import policies_in
-    from foundry_rollouts.wiring import listening
     from foundry_rollouts.wiring import serve as serve_until_stopped
 
-    # Looked at before the line below is written, so that it is not followed by "but".
-    policies_in(loaded.policies)
-    with listening(loaded.host, loaded.port):
-        pass
-    typer.echo(f"foundry-rollouts {version('foundry-rollouts')} on http://{loaded.listen} (Ctrl-C stops it)", err=True)
     await serve_until_stopped(loaded)
 
 

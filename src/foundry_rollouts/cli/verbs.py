@@ -17,7 +17,7 @@ VERBS = {
     "approve": ("Approve the step that waits for a person.", "checked with the support team"),
     "pause": ("Keep the weights as they are; harm still leads back.", "incident 4711"),
     "resume": ("Go on after a pause.", "incident 4711 is over"),
-    "promote": ("Go to 100% now and end the rollout.", "hotfix"),
+    "promote": ("Take the next step now, without waiting for proof.", "hotfix"),
     "abort": ("Send all new traffic back to the stable version and end the rollout.", "wrong version"),
     "retry": ("Try the canary of an ended rollout again, in a new rollout.", "the database was down"),
 }

@@ -66,7 +66,8 @@ class Discovery:
             await self._pin(agent, known.stable, lease)
         if known.stable is None:
             return
-        self.metrics.routing(agent.name, agent.routing, known.stable, None)
+        canary = next((rollout.canary for rollout in unfinished if rollout.step), None)
+        self.metrics.routing(agent.name, agent.routing, known.stable, canary)
         latest = agent.latest.version if agent.latest and not agent.latest.is_draft else None
         if latest is not None and latest not in {known.newest, known.stable}:
             is_asked = any(rollout.canary == latest for rollout in unfinished)

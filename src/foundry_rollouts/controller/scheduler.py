@@ -98,6 +98,7 @@ class Scheduler:
         now = self._now()
         room = AT_ONCE - len(self._in_hand)
         for lease in await self._store.claim_due(now, room) if room > 0 else ():
+            self._metrics.tick_lag(max(0.0, (now - (lease.due_at or now)).total_seconds()))
             task = asyncio.create_task(self._tick(lease), name=f"tick {lease.agent}")
             self._in_hand[lease.agent] = (lease, task)
         self._pulse.swept_at = now

@@ -5,6 +5,7 @@ Nothing of SQLAlchemy leaks out of a transaction: what the database refuses is a
 
 import asyncio
 import importlib.util
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
@@ -87,10 +88,21 @@ def _open_engine(address: URL) -> AsyncEngine:
     if address.get_backend_name() == "postgresql":
         # A server that was restarted leaves dead connections in the pool; the ping weeds them out.
         return create_async_engine(address, pool_pre_ping=True, connect_args=_POSTGRESQL_PATIENCE)
+    _refuse_unusable_file(address)
     engine = create_async_engine(address)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _refuse_unusable_file(address: URL) -> None:
+    """Raise StoreError for a file that cannot be opened: the driver's own thread would tell it less clearly."""
+    try:
+        sqlite3.connect(address.database or "").close()
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"database {address.database}: {error}; check that its folder is there and may be written"
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

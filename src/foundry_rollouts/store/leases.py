@@ -5,7 +5,7 @@ so a replica that slept through its lease can do no harm.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, or_, select, tuple_, union_all, update
@@ -33,16 +33,17 @@ async def claim_due(connection: AsyncConnection, holder: Holder, now: datetime, 
     ).subquery()
     due = select(waiting.c.agent, func.min(waiting.c.since).label("since")).group_by(waiting.c.agent).subquery()
     # What another replica is about to take is skipped, not waited for. SQLite has one writer and needs no lock.
-    chosen = await connection.scalars(
-        select(leases.c.agent)
+    chosen = await connection.execute(
+        select(leases.c.agent, due.c.since)
         .join(due, due.c.agent == leases.c.agent)
         .where(_is_free(now))
         .order_by(due.c.since, leases.c.agent)
         .limit(limit)
         .with_for_update(of=leases, skip_locked=True)
     )
-    agents = chosen.all()
-    return await _grant(connection, holder, now, leases.c.agent.in_(agents)) if agents else ()
+    since = {row.agent: row.since for row in chosen}
+    granted = await _grant(connection, holder, now, leases.c.agent.in_(since)) if since else ()
+    return [replace(lease, due_at=since[lease.agent]) for lease in granted]
 
 
 async def claim(connection: AsyncConnection, holder: Holder, now: datetime, agent: str) -> Lease | None:

@@ -14,7 +14,7 @@ from foundry_rollouts.errors import UsageError
 LogFormat = Literal["console", "json"]
 
 #: Loggers that say too much: addresses with signatures in them, a line for each tick, SQL with values.
-TALKATIVE = ("httpx", "httpcore", "azure", "msal", "apscheduler", "aiosqlite", "uvicorn.access")
+TALKATIVE = ("httpx", "httpcore", "azure", "msal", "apscheduler", "aiosqlite", "alembic", "uvicorn.access")
 
 REDACTED = "[redacted]"
 SECRET_NAMES = re.compile(r"authorization|password|secret|(^|_)token$|api_?key|cookie", re.IGNORECASE)
@@ -83,6 +83,8 @@ def _send_to_stderr(formatter: logging.Formatter, level: str) -> None:
     root.setLevel(level)
     for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.WARNING)
+        # A server that was set up earlier may have kept its lines to itself.
+        logging.getLogger(talkative).propagate = True
 
 
 def redact(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -73,7 +73,7 @@ class Metrics:
             self._show_gates(agent, analysis)
 
     def decided(self, agent: str, decision: str) -> None:
-        """Count one decision: ``hold``, ``advance``, ``roll_back`` and so on."""
+        """Count one decision: ``hold``, ``advance``, ``rollback`` and so on."""
         self._decided.setdefault(agent, set()).add(decision)
         self._decisions.labels(agent, decision).inc()
 
@@ -150,9 +150,7 @@ class Metrics:
             for role, value in (("canary", reading.canary_value), ("stable", reading.stable_value))
             if value is not None
         }
-        thresholds: dict[Labels, float] = {
-            (r.gate,): r.threshold for r in analysis.gates if r.threshold is not None
-        }
+        thresholds: dict[Labels, float] = {(r.gate,): r.threshold for r in analysis.gates if r.threshold is not None}
         verdicts: dict[Labels, float] = {
             (reading.gate, verdict.value): float(verdict is reading.verdict)
             for reading in analysis.gates
@@ -176,9 +174,7 @@ class Metrics:
         self._phase = _Series(
             self._gauge("rollout_phase", "1 for the phase the rollout is in, else 0.", "agent", "phase")
         )
-        self._step = _Series(
-            self._gauge("rollout_step", "Number of the present step, from 1; 0 before.", "agent")
-        )
+        self._step = _Series(self._gauge("rollout_step", "Number of the present step, from 1; 0 before.", "agent"))
         self._weight = _Series(
             self._gauge("weight", "Percent of new sessions, as confirmed.", "agent", "version", "role")
         )
@@ -210,9 +206,7 @@ class Metrics:
         self._request_seconds = self._histogram(
             "foundry_request_seconds", "How long the cloud took to answer.", LATENCIES, "operation"
         )
-        self._source_errors = self._counter(
-            "source_errors", "Times a source could not measure.", "source", "kind"
-        )
+        self._source_errors = self._counter("source_errors", "Times a source could not measure.", "source", "kind")
         self._leases = self._gauge("leases_held", "Leases that this replica holds.")
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
 
@@ -223,9 +217,7 @@ class Metrics:
         return Counter(name, text, labels, namespace="foundry_rollouts", registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(
-            name, text, labels, namespace="foundry_rollouts", buckets=buckets, registry=self.registry
-        )
+        return Histogram(name, text, labels, namespace="foundry_rollouts", buckets=buckets, registry=self.registry)
 
 
 def _own_version() -> str:

@@ -34,15 +34,15 @@ class Stage:
     def endpoint(self) -> str:
         return f"{self.emulator}/api/projects/local"
 
-    async def start_emulator(self) -> None:
-        """Start the local Foundry and wait until it is ready."""
-        self.emulator = f"http://127.0.0.1:{free_port()}"
+    async def start_emulator(self, address: str | None = None) -> None:
+        """Start the local Foundry, at a free address when none is given, and wait until it is ready."""
+        self.emulator = address or f"http://127.0.0.1:{free_port()}"
         listen = self.emulator.removeprefix("http://")
         await self._start("emulator", "emulator", "--listen", listen)
         await self._wait_for(f"{self.emulator}/_emulator/health", "emulator")
 
-    async def start_controller(self, policy: Path) -> None:
-        """Start the controller on its embedded database and wait until it is ready."""
+    async def start_controller(self, policy: Path, until: str = "readyz") -> None:
+        """Start the controller on its embedded database and wait until the page ``until`` says that it is well."""
         self.server = f"http://127.0.0.1:{free_port(self.usual_port)}"
         await self._start(
             "controller",
@@ -58,7 +58,7 @@ class Stage:
                 "FOUNDRY_ROLLOUTS_LOG_FORMAT": "json",
             },
         )
-        await self._wait_for(f"{self.server}/readyz", "controller")
+        await self._wait_for(f"{self.server}/{until}", "controller")
 
     async def start_users(self, agent: str) -> None:
         """Let some users in."""

@@ -1,0 +1,42 @@
+"""What the controller and the operations ask of the world, in their own words.
+
+``wiring`` hands in the real ones: ``foundry`` is the cloud, ``store`` the memory, ``signals`` the sources.
+"""
+
+from foundry_rollouts.ports.cloud import (
+    AgentSeen,
+    Answer,
+    Cloud,
+    LogLine,
+    Sessions,
+    SessionSeen,
+    VersionSeen,
+    VersionStatus,
+)
+from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Record, RolloutFilter
+from foundry_rollouts.ports.store import Store
+from foundry_rollouts.ports.world import Condition, Health, Policies, Source, Wake, World
+
+__all__ = [
+    "AgentKnown",
+    "AgentSeen",
+    "Answer",
+    "Cloud",
+    "Condition",
+    "Event",
+    "Health",
+    "Intent",
+    "Lease",
+    "LogLine",
+    "Policies",
+    "Record",
+    "RolloutFilter",
+    "SessionSeen",
+    "Sessions",
+    "Source",
+    "Store",
+    "VersionSeen",
+    "VersionStatus",
+    "Wake",
+    "World",
+]

@@ -1,0 +1,107 @@
+"""What is asked of the cloud: its agents and their routing; its sessions, calls and logs."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from foundry_rollouts.core.routing import Routing
+
+
+class VersionStatus(StrEnum):
+    """How far a version's provisioning is."""
+
+    CREATING = "creating"
+    ACTIVE = "active"
+    FAILED = "failed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    UNKNOWN = "unknown"  #: A word of the cloud that we do not know.
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSeen:
+    """One version as the cloud shows it; ``error`` is the service's own text when provisioning failed."""
+
+    version: str
+    status: VersionStatus
+    created_at: datetime | None = None
+    error: str | None = None
+    is_draft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSeen:
+    """One agent as the cloud shows it; ``routing.is_open`` is False while it is disabled."""
+
+    name: str
+    routing: Routing
+    latest: VersionSeen | None
+
+
+class Cloud(Protocol):
+    """The hosted agents of one project. Every method raises CloudError when the cloud refuses or is away."""
+
+    def agents(self) -> AsyncIterator[AgentSeen]: ...
+
+    async def agent(self, name: str) -> AgentSeen: ...
+
+    async def version(self, agent: str, version: str) -> VersionSeen: ...
+
+    async def route(self, agent: str, routing: Routing) -> None:
+        """Send the weights of ``routing``; does not open or close the endpoint, does not read back."""
+
+    async def enable(self, agent: str) -> None: ...
+
+    async def disable(self, agent: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeen:
+    """One live session and the version it is bound to."""
+
+    id: str
+    version: str
+    created_at: datetime
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from one call: HTTP status, error code, body text, and how long it took."""
+
+    status: int
+    text: str
+    latency: timedelta
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a session's log stream; ``stream`` is stdout, stderr or status."""
+
+    at: datetime | None
+    stream: str
+    text: str
+
+
+class Sessions(Protocol):
+    """Calling versions and reading their logs: what sources ask of the cloud. Raises CloudError."""
+
+    def sessions(self, agent: str) -> AsyncIterator[SessionSeen]: ...
+
+    async def open_session(self, agent: str, version: str, session: str) -> SessionSeen: ...
+
+    async def stop_session(self, agent: str, session: str) -> None: ...
+
+    async def delete_session(self, agent: str, session: str) -> None: ...
+
+    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta) -> Answer:
+        """Send ``question`` to the session: text by Responses, anything else by Invocations.
+
+        Any HTTP status is an Answer; CloudError means that no answer came.
+        """
+
+    def log_lines(self, agent: str, version: str, session: str) -> AsyncIterator[LogLine]:
+        """Follow a session's log until the server ends the stream."""

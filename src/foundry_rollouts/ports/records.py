@@ -1,0 +1,88 @@
+"""What is written down and read again: leases, events, agents, intents."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.measurement import Measurement
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import Routing
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A replica's right to act on one agent until a time; ``fence`` grows with each grant."""
+
+    agent: str
+    replica: str
+    fence: int
+    until: datetime
+    due_at: datetime | None = None  #: Since when something of the agent's has been waiting, where that is known.
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact in the history. ``id`` is made of what happened, so that the same fact is written once."""
+
+    id: str
+    at: datetime
+    kind: str  #: Past tense, as ``rollout.advanced``.
+    agent: str
+    because: str
+    rollout: str | None = None
+    step: int | None = None
+    weights: dict[str, int] | None = None  #: Version to percent, as they are after the event.
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentKnown:
+    """What we remember of an agent."""
+
+    name: str
+    stable: str | None = None  #: The version that users have by our record.
+    newest: str | None = None  #: The newest version that discovery has dealt with.
+    latest: str | None = None  #: The newest release that the cloud shows.
+    latest_status: str | None = None
+    routing: Routing | None = None  #: As last seen.
+    policy: str | None = None
+    seen_at: datetime | None = None
+    is_gone: bool = False  #: The cloud shows it no more.
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that one tick writes down, in one transaction. None and empty leave things as they are."""
+
+    event: Event | None = None
+    rollout: Rollout | None = None
+    evidence: Evidence | None = None
+    measurements: tuple[Measurement, ...] = ()
+    obeyed: tuple[str, ...] = ()  #: Ids of commands that need no more attention.
+    due_at: datetime | None = None  #: When the rollout is to be looked at again; None: never (it has ended).
+    stable: str | None = None  #: The agent's stable version from now on.
+    newest: str | None = None  #: The newest version that discovery has dealt with, from now on.
+    created: Rollout | None = None  #: A rollout that begins its life with this record.
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """About to change the cloud so: written before the change, closed in one transaction with ``record``."""
+
+    id: str
+    agent: str
+    opened_at: datetime
+    before: Routing  #: As seen when the intent was opened.
+    target: Routing
+    is_retreat: bool  #: It lowers the canary's exposure, so it is repeated until it is done.
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutFilter:
+    """Which rollouts to list, newest first; ``before`` is the id after which the page begins."""
+
+    agent: str | None = None
+    phase: Phase | None = None
+    limit: int = 50
+    before: str | None = None

@@ -1,0 +1,79 @@
+"""What is asked of the memory."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from foundry_rollouts.core.command import Command
+from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.measurement import Measurement
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Record, RolloutFilter
+
+
+class Store(Protocol):
+    """What we remember. Raises StoreError when the database is away.
+
+    Every write that takes a lease raises LeaseLostError when its fence is not the newest, and writes nothing.
+    """
+
+    async def check(self) -> None:
+        """Raise StoreError unless the database answers and its schema is ours."""
+
+    # leases
+    async def claim_due(self, now: datetime, limit: int) -> Sequence[Lease]:
+        """Take the lease of each agent that has a due rollout or an open intent and is free, at most ``limit``."""
+
+    async def claim(self, agent: str, now: datetime) -> Lease | None:
+        """Take the lease of ``agent``; None while another replica, or another task of this one, holds it."""
+
+    async def renew(self, leases: Sequence[Lease], now: datetime) -> Sequence[Lease]:
+        """Prolong leases that are still ours; the others are left out of the answer."""
+
+    async def release(self, lease: Lease) -> None: ...
+
+    # the tick
+    async def unfinished(self, agent: str) -> Sequence[Rollout]:
+        """Return the rollouts of ``agent`` that have not ended, oldest first."""
+
+    async def evidence(self, rollout: str) -> Evidence: ...
+
+    async def commands(self, rollout: str) -> Sequence[Command]:
+        """Return the commands that nobody obeyed yet, the most urgent first."""
+
+    async def open_intent(self, lease: Lease, intent: Intent) -> None: ...
+
+    async def intent(self, agent: str) -> Intent | None: ...
+
+    async def drop_intent(self, lease: Lease, intent: Intent) -> None: ...
+
+    async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None: ...
+
+    # agents
+    async def agents(self) -> Sequence[AgentKnown]: ...
+
+    async def see_agents(self, seen: Sequence[AgentKnown], now: datetime) -> None:
+        """Remember what discovery saw: routing, latest version, policy, time. ``stable`` and ``newest`` stay."""
+
+    # what people ask
+    async def create(self, rollout: Rollout, event: Event, idempotency_key: str | None) -> Rollout:
+        """Add a rollout; the same key again returns the rollout it made. Raises ConflictError for another request."""
+
+    async def accept(self, command: Command) -> Rollout:
+        """Add a command, raise the generation and make the rollout due.
+
+        The same idempotency key again changes nothing and returns the rollout as it is. Raises ConflictError when
+        ``command.generation`` is stale or the same verb waits already, NotFoundError when there is no such rollout.
+        """
+
+    async def rollout(self, id: str) -> Rollout: ...  # noqa: A002 - the word of the API
+
+    async def rollouts(self, which: RolloutFilter) -> Sequence[Rollout]: ...
+
+    async def counts(self) -> dict[Phase, int]:
+        """Return how many rollouts there are in each phase."""
+
+    async def history(self, rollout: str, after: str | None = None) -> Sequence[Event]:
+        """Return the events of a rollout, oldest first, those behind the event ``after``."""
+
+    async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]: ...

@@ -1,0 +1,75 @@
+"""All that the controller leans on beside cloud and store, and the bundle of everything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from foundry_rollouts.core.measurement import Measurement, Window
+from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.ports.cloud import Cloud, Sessions
+from foundry_rollouts.ports.store import Store
+
+
+class Source(Protocol):
+    """Where measurements come from."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def measure(self, rollout: Rollout, window: Window) -> Sequence[Measurement]:
+        """Return what was counted since the last call, in strata; starts to watch ``rollout`` at the first call."""
+
+    async def release(self, rollout: str) -> None:
+        """Stop watching: the rollout has ended, or another replica has it."""
+
+    async def close(self) -> None:
+        """Stop watching everything."""
+
+
+class Policies(Protocol):
+    """The policies in force."""
+
+    def all(self) -> Sequence[Policy]: ...
+
+    def policy_for(self, agent: str) -> Policy | None:
+        """Return the policy that names ``agent`` most exactly; None when none does."""
+
+    def named(self, name: str) -> Policy: ...
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What is wrong with files that were changed since and are therefore not in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One line of readiness: its name, whether it is well, and a sentence."""
+
+    name: str
+    is_well: bool
+    because: str
+
+
+class Health(Protocol):
+    """What readiness probes are told."""
+
+    async def conditions(self, now: datetime) -> Sequence[Condition]: ...
+
+
+class Wake(Protocol):
+    """Rings when a rollout became due before its time."""
+
+    def ring(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that the controller leans on."""
+
+    cloud: Cloud
+    sessions: Sessions
+    store: Store
+    policies: Policies
+    sources: Sequence[Source] = field(default=())
