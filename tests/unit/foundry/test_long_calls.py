@@ -63,13 +63,13 @@ async def test_a_patient_question_outlives_a_sandbox_that_wakes() -> None:
 
 
 async def test_who_answered_is_read_from_the_answer() -> None:
-    output = [{"content": [{"type": "output_text", "text": "hel"}, {"type": "output_text", "text": "lo"}]}]
+    output = [{"content": [{"type": "output_text", "text": "good"}, {"type": "output_text", "text": "bye"}]}]
     reference = {"name": "a", "version": "3"}
     client, _ = scripted(
         ok({"agent_session_id": "s-2", "agent_reference": reference, "output": output}), httpx.Response(200, text="x")
     )
     invoked = await client.api.invocations.ask(Question("a", "hi"))
-    assert (invoked.version, invoked.session, invoked.said) == ("3", "s-2", "hello")
+    assert (invoked.version, invoked.session, invoked.said) == ("3", "s-2", "goodbye")
     assert (await client.api.invocations.ask(Question("a", {}))).said == "x"
 
 
@@ -84,12 +84,12 @@ async def test_a_question_may_be_asked_on_behalf_of_a_user() -> None:
 async def test_a_streamed_answer_gives_its_text_piece_by_piece() -> None:
     body = (
         'event: response.created\ndata: {"type":"response.created"}\n\n'
-        'event: response.output_text.delta\ndata: {"delta":"hel"}\n\n: keep-alive\n\n'
-        'event: response.output_text.delta\ndata: {"delta":"lo"}\n\n'
+        'event: response.output_text.delta\ndata: {"delta":"good"}\n\n: keep-alive\n\n'
+        'event: response.output_text.delta\ndata: {"delta":"bye"}\n\n'
     )
     client, cloud = scripted(httpx.Response(200, text=body, headers={"content-type": "text/event-stream"}))
     pieces = [text_of(event) async for event in client.api.invocations.stream(Question("a", "hi", "session-1"))]
-    assert "".join(pieces) == "hello"
+    assert "".join(pieces) == "goodbye"
     assert cloud.body() == {"input": "hi", "stream": True, "agent_session_id": "session-1"}
 
 
