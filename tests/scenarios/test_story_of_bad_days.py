@@ -27,7 +27,7 @@ async def until_told(town: Town, word: str) -> None:
 
 async def until_ready(town: Town) -> None:
     async def ready() -> bool:
-        return (await conditions(town))["status"] == 200
+        return bool((await conditions(town))["status"] == 200)
 
     await town.until(ready)
 
