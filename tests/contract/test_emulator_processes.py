@@ -49,6 +49,11 @@ def process_of(base_url: str, session: str) -> int:
     raise AssertionError(f"session {session} has no process")
 
 
+def calls_in_flight(base_url: str, session: str) -> int:
+    found = httpx.get(f"{base_url}/_emulator/processes").json()
+    return {str(each["session"]): int(each["in_flight"]) for each in found}[session]
+
+
 def log_of(cloud: httpx.Client, session: str) -> str:
     """Return the log of a session whose sandbox is gone, so that the stream ends."""
     return cloud.get(f"/agents/a/sessions/{session}:logstream").text
@@ -109,6 +114,25 @@ def test_a_stream_arrives_while_it_is_written(cloud: httpx.Client) -> None:
         chunks = list(response.iter_text())
     assert "".join(chunks) == "".join(f"data: {number}\n\n" for number in range(5))
     assert len(chunks) > 1
+
+
+def test_a_caller_who_hangs_up_leaves_no_call_in_flight(cloud: httpx.Client, base_url: str) -> None:
+    deploy(cloud)
+    session = open_session(cloud)
+    where, params = "/agents/a/endpoint/protocols/invocations", {"agent_session_id": session}
+    with cloud.stream("POST", where, json={"stream": 1000}, params=params) as response:
+        assert next(response.iter_text())
+    while calls_in_flight(base_url, session):
+        pass
+
+
+def test_a_log_holds_no_complaint_about_the_readiness_probe(cloud: httpx.Client) -> None:
+    deploy(cloud)
+    session = open_session(cloud)
+    cloud.post(f"/agents/a/endpoint/sessions/{session}:stop")
+    log = log_of(cloud, session)
+    assert "GET /readiness" in log
+    assert "Traceback" not in log
 
 
 def test_a_stored_response_is_read_and_deleted_in_the_session_that_made_it(cloud: httpx.Client) -> None:

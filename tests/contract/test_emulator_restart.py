@@ -134,6 +134,24 @@ def test_a_folder_that_cannot_be_written_is_one_clear_sentence(tmp_path: Path) -
         pass
 
 
+def test_a_folder_serves_one_emulator_at_a_time(tmp_path: Path) -> None:
+    with (
+        running(config_in(tmp_path)) as url,
+        pytest.raises(EmulatorError, match="is another emulator using it"),
+        running(config_in(tmp_path)),
+    ):
+        assert url
+
+
+def test_a_relative_folder_means_the_same_place_to_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with running(config_in(Path("state"))) as url, a_project(url) as cloud:
+        deploy(cloud)
+        session = open_session(cloud)
+        home = Path(invoke(cloud, {"environment": True}, session=session).json()["HOME"])
+        assert home.is_relative_to(tmp_path / "state")
+
+
 def test_two_emulators_know_nothing_of_each_other() -> None:
     name = uuid.uuid4().hex
     config = EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"))

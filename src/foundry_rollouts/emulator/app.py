@@ -101,6 +101,7 @@ def create_app(config: EmulatorConfig) -> FastAPI:
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RequestValidationError, _bad_control)
     app.add_exception_handler(FoundryError, _refused)
+    app.add_exception_handler(Exception, _broken)
     return app
 
 
@@ -124,6 +125,10 @@ async def _bad_control(_: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
     param = ".".join(str(part) for part in first["loc"])
     return refusal(invalid(f"Invalid value for '{param}': {first['msg']}.", param), guid())
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    return refusal(FoundryError(500, "server_error", f"The emulator failed: {type(error).__name__}."), guid())
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -37,6 +37,13 @@ def keep_archive(build: BuildFolder, archive: Path) -> None:
 
 async def build(version: VersionRecord, folder: BuildFolder) -> None:
     """Make the version ready to start, or raise ``BuildError``."""
+    try:
+        await _build(version, folder)
+    except OSError as error:
+        raise BuildError("ProvisioningError", f"the build could not run: {error}") from error
+
+
+async def _build(version: VersionRecord, folder: BuildFolder) -> None:
     code = version.definition.get("code_configuration")
     if code is None:
         check_image(version.definition["container_configuration"]["image"])

@@ -43,7 +43,8 @@ class EmulatorConfig:
     @property
     def folder(self) -> Path:
         """The folder of everything the emulator writes; it goes away at the end unless it was given."""
-        return self.state_dir or self.scratch
+        # Agents have working folders of their own, so a relative path would mean another place to them.
+        return (self.state_dir or self.scratch).absolute()
 
     @property
     def ca_path(self) -> Path:

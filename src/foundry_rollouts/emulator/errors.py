@@ -25,6 +25,10 @@ class FoundryError(Exception):
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """Return the refusal in one line, for traces."""
+        return f"{self.status} {self.code}: {self.message}"
+
     def envelope(self, request_id: str) -> dict[str, Any]:
         """Return the JSON body: ``{"error": {code, message, param, type, details, additionalInfo, debugInfo}}``."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"

@@ -66,7 +66,7 @@ class FaultBook:
     def strike(self, operation: str, agent: str | None) -> Fault | None:
         """Return the fault that hits this call and count it down, or None."""
         for index, fault in enumerate(self._faults):
-            if fault.concerns(operation, agent) and self._random.random() < fault.rate:
+            if fault.concerns(operation, agent) and (fault.rate >= 1 or self._random.random() < fault.rate):
                 self._count_down(index, fault)
                 return fault
         return None

@@ -14,10 +14,12 @@ _WRITE = "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE 
 
 
 class Ledger:
-    """Documents by kind and id; an id is a tuple of names."""
+    """Documents by kind and id, an id being a tuple of names; raise ``sqlite3.OperationalError`` when taken."""
 
     def __init__(self, file: Path | None) -> None:
-        self._database = sqlite3.connect(file or ":memory:", isolation_level=None, check_same_thread=False)
+        self._database = sqlite3.connect(file or ":memory:", timeout=0.5, isolation_level=None, check_same_thread=False)
+        # Two emulators over one memory would each forget what the other confirmed.
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
         # The state must outlive this process, not a power cut: no fsync per change.
         self._database.execute("PRAGMA synchronous = OFF")

@@ -3,10 +3,10 @@
 import asyncio
 import random
 import shutil
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 
 from foundry_rollouts.emulator.clock import EmulatedClock
 from foundry_rollouts.emulator.compute import Compute, Patience
@@ -74,7 +74,7 @@ class World:
         self.config = config
         self.clock = EmulatedClock(config.clock_speed)
         self.random = random.Random(config.seed)  # noqa: S311 - the draw by weight is no secret
-        self._ledger = Ledger(_ledger_file(config))
+        self._ledger = _ledger(config)
         self.state = State(self._ledger)
         self.conversations = Conversations(self._ledger)
         self.roles = Assignments(self._ledger)
@@ -138,11 +138,15 @@ def _patience(config: EmulatorConfig) -> Patience:
     return Patience(config.readiness_seconds, config.call_seconds)
 
 
-def _ledger_file(config: EmulatorConfig) -> Path | None:
+def _ledger(config: EmulatorConfig) -> Ledger:
     if config.state_dir is None:
-        return None
+        return Ledger(None)
     try:
-        config.state_dir.mkdir(parents=True, exist_ok=True)
+        config.folder.mkdir(parents=True, exist_ok=True)
+        return Ledger(config.folder / "state.db")
     except OSError as error:
         raise EmulatorError(f"cannot keep state in {config.state_dir}: {error.strerror}") from error
-    return config.state_dir / "state.db"
+    except sqlite3.Error as error:
+        raise EmulatorError(
+            f"cannot keep state in {config.state_dir}: {error}; is another emulator using it?"
+        ) from error

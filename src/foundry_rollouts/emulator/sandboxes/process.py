@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from foundry_rollouts.emulator.sandboxes.ports import PortPool
 
 _POLL_SECONDS = 0.02
 _PROBE_SECONDS = 1.0
+_EXIT_NOTICE_SECONDS = 0.3
 _LINE_BYTES = 1 << 20
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class ProcessSandbox:
         try:
             response = await self._client.send(request, stream=True)
         except httpx.HTTPError as error:
+            await self._notice_exit()
             raise SandboxLostError(str(error) or type(error).__name__) from error
         return AgentAnswer(response.status_code, dict(response.headers), _chunks(response))
 
@@ -120,6 +124,12 @@ class ProcessSandbox:
 
     def _exit_code(self) -> int | None:
         return self._process.returncode if self._process else None
+
+    async def _notice_exit(self) -> None:
+        # A connection breaks before the system reports the death, and until then the sandbox would pass for alive.
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _EXIT_NOTICE_SECONDS)
 
     async def _drain_output(self) -> None:
         # A grandchild that left the group could hold the pipes open, so the readers get a moment, not for ever.
@@ -146,18 +156,25 @@ def _signal_group(process: asyncio.subprocess.Process, number: int) -> None:
 
 async def _is_ready(port: int) -> bool:
     # A plain socket, because a pooled client costs ten times as much and this is asked fifty times a second.
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         async with asyncio.timeout(_PROBE_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(b"GET /readiness HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                status = await reader.readline()
+                return await _status_of(reader) == b"200"
             finally:
                 writer.close()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
-        return status.split()[1:2] == [b"200"]
     return False
+
+
+async def _status_of(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    # Hanging up on an unread body would break the agent's pipe, and its complaint would stand in the session's log.
+    await (reader.readexactly(int(length[1])) if length else reader.read())
+    return head.split(maxsplit=2)[1]
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
