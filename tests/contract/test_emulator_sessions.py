@@ -218,3 +218,13 @@ def test_switches_change_how_this_cloud_behaves(cloud: httpx.Client, base_url: s
         assert control.post("/reset").status_code == 204
         assert control.get("/switches").json()["max_sessions"] is None
         assert cloud.get("/agents/a").status_code == 404
+
+
+def test_a_session_unused_for_thirty_days_has_expired() -> None:
+    config = EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), clock_speed=10_000_000)
+    with running(config) as url, a_project(url) as cloud:
+        make(cloud)
+        session = open_session(cloud)
+        while cloud.get(f"{SESSIONS}/{session}").json()["status"] != "expired":
+            pass
+        assert refusal(ask(cloud, agent_session_id=session))[:2] == (404, "not_found")

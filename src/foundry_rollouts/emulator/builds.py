@@ -122,11 +122,12 @@ async def _run(folder: BuildFolder, *command: str) -> None:
         await process.wait()
         raise
     if process.returncode:
-        last = _last_line(output.decode(errors="replace"))
+        last = _last_error(output.decode(errors="replace"))
         raise BuildError("CodeError", f"{last} (exit code {process.returncode}). See {_HELP}")
 
 
-def _last_line(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error")]
-    return (errors or lines or ["the build failed"])[-1]
+def _last_error(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["the build failed"]
+    starts = [number for number, line in enumerate(lines) if line.lower().startswith("error")]
+    # Installers wrap a long message, so it goes on to the end of the output.
+    return " ".join(lines[starts[-1] if starts else -1 :])[:500]

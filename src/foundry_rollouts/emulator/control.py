@@ -41,6 +41,7 @@ class FaultBody(_Strict):
     code: str = "server_error"
     message: str = "Injected by the emulator."
     retry_after: Span | None = None
+    retry_after_ms: Span | None = None
     details: str | None = None
     latency_ms: Span = 0.0
     drop: bool = False
@@ -79,7 +80,7 @@ class SwitchesBody(_Strict):
 class ClockBody(_Strict):
     """How fast the emulator's clock runs."""
 
-    speed: Annotated[float, Field(gt=0, le=100_000)]
+    speed: Annotated[float, Field(gt=0, le=100_000_000)]
 
 
 class PatienceBody(_Strict):

@@ -20,6 +20,7 @@ class Fault:
     code: str = "server_error"
     message: str = "Injected by the emulator."
     retry_after: float | None = None
+    retry_after_ms: float | None = None
     details: str | None = None
     latency_ms: float = 0.0
     is_dropped: bool = False

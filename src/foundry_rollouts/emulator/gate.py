@@ -125,6 +125,8 @@ def _planted(fault: Fault) -> FoundryError:
     headers = {}
     if fault.retry_after is not None:
         headers["Retry-After"] = f"{fault.retry_after:g}"
+    if fault.retry_after_ms is not None:
+        headers["retry-after-ms"] = f"{fault.retry_after_ms:g}"
     if fault.details is not None:
         headers[RESPONSE_DETAILS] = fault.details
     return FoundryError(fault.status or 503, fault.code, fault.message, headers=headers)
