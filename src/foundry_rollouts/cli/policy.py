@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foundry_rollouts.cli.backtest import BACKTEST_EXAMPLES, backtest
 from foundry_rollouts.cli.commands import Command, examples, group
 from foundry_rollouts.cli.output import Column, Output, OutputOption, column, show_items
 
@@ -80,6 +81,9 @@ def show(
             raise NotFoundError(f"no policy names the agent {agent}: add it to the agents of one")
         found = [each for each in found if each == named]
     show_items([as_written(each) for each in found], _COLUMNS, output, "there are no policies")
+
+
+policy.command("backtest", cls=Command, epilog=examples(*BACKTEST_EXAMPLES))(backtest)
 
 
 def _steps(item: Any) -> str:
