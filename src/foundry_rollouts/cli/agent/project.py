@@ -1,0 +1,75 @@
+"""The project that the commands work on: two options, and a client whose refusals say what to do."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from foundry_rollouts.cli.agent.advice import advised
+from foundry_rollouts.errors import CloudError
+
+if TYPE_CHECKING:
+    from foundry_rollouts.foundry.client import FoundryClient
+    from foundry_rollouts.foundry.identity import RoleAssignments
+
+AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
+EndpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--project-endpoint",
+        metavar="URL",
+        help="The Foundry project; else FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT or FOUNDRY_PROJECT_ENDPOINT.",
+    ),
+]
+CredentialOption = Annotated[
+    Literal["default", "emulator"] | None,
+    typer.Option("--credential", help="How to prove who we are; else FOUNDRY_ROLLOUTS_CREDENTIAL."),
+]
+
+_LOCAL_ARM = "/_arm"  #: Where the local Foundry has its role assignments.
+
+
+@asynccontextmanager
+async def project(endpoint: str | None, credential: str | None) -> AsyncIterator["FoundryClient"]:
+    """Open the project that the options or else the settings name. Raises UsageError for wrong settings.
+
+    What the cloud refuses inside the block is raised with what to do about it.
+    """
+    from foundry_rollouts import clock, settings
+    from foundry_rollouts.foundry.auth import credential_for
+    from foundry_rollouts.foundry.client import FoundryClient
+
+    chosen = settings.load(project_endpoint=endpoint, credential=credential)
+    tokens = credential_for(chosen.credential, chosen.project_endpoint, clock.now)
+    async with FoundryClient(chosen.project_endpoint, tokens) as client:
+        try:
+            yield client
+        except CloudError as error:
+            raise advised(error) from error
+
+
+@asynccontextmanager
+async def roles(endpoint: str | None, credential: str | None, arm: str | None) -> AsyncIterator["RoleAssignments"]:
+    """Open the role assignments of Azure Resource Manager at ``arm``, or where the project has them."""
+    from foundry_rollouts import clock, settings
+    from foundry_rollouts.foundry.auth import credential_for
+    from foundry_rollouts.foundry.identity import role_assignments
+
+    chosen = settings.load(project_endpoint=endpoint, credential=credential)
+    tokens = credential_for(chosen.credential, chosen.project_endpoint, clock.now)
+    assignments = role_assignments(tokens, arm or _arm_of(chosen.project_endpoint))
+    try:
+        yield assignments
+    except CloudError as error:
+        raise advised(error) from error
+    finally:
+        await assignments.aclose()
+
+
+def _arm_of(endpoint: str) -> str:
+    """Return the resource manager that belongs to a project: Azure's own, or the local Foundry's."""
+    from foundry_rollouts.foundry.auth import is_loopback
+    from foundry_rollouts.foundry.identity import ARM_ENDPOINT
+
+    return endpoint.partition("/api/projects/")[0] + _LOCAL_ARM if is_loopback(endpoint) else ARM_ENDPOINT
