@@ -8,6 +8,7 @@ from typing import Any
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.policy import Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.rollout import Rollout
@@ -180,7 +181,11 @@ class SmallWorld:
         store: Any = Mortal(self.open_as(f"replica-{self.replicas}"), self.deaths)
         cloud: Any = Mortal(self.cloud, self.deaths)
         world = World(cloud=cloud, sessions=cloud, store=store, policies=None, sources=(self.source,))  # type: ignore[arg-type]
-        return store, Ticker(world, Metrics("test"), lambda: self.time, TICK)
+        metrics = Metrics("test")
+        return store, Ticker(world, metrics, self.now, TICK, Watchman(world, metrics, self.now))
+
+    def now(self) -> datetime:
+        return self.time
 
     async def run(self, ticks: int = 40) -> Rollout:
         """Tick until the rollout ends; a replica that dies is followed by another when its lease is over."""

@@ -8,14 +8,17 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import stamina
 import structlog
 import uvicorn
 
 from foundry_rollouts import clock
 from foundry_rollouts.controller.discover import Discovery
+from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.health import Pulse, Readiness
 from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
 from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.errors import RolloutsError
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
@@ -54,6 +57,8 @@ async def serve(settings: Settings) -> None:
     address that is taken; nothing was started then.
     """
     configure_logging(settings.log_format)
+    # Its own line would tell addresses with their query; what is tried again is counted by status in the metrics.
+    stamina.instrumentation.set_on_retry_hooks([])
     policies = PolicyFolder(settings.policies)
     with listening(settings.host, settings.port) as sockets:
         await _prepare_database(settings.database_url)
@@ -82,8 +87,8 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
     )
     pulse = Pulse()
     scheduler = Scheduler(
-        Ticker(world, metrics, clock.now, period),
-        Discovery(world, metrics, clock.now, new_id),
+        Ticker(world, metrics, clock.now, period, Watchman(world, metrics, clock.now)),
+        Discovery(world, metrics, Hand(store), clock.now, new_id),
         pulse,
         rhythm,
         clock.now,
@@ -138,7 +143,8 @@ class EmbeddedServer(uvicorn.Server):
 def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
     """Open the socket to serve on. Raises RolloutsError when the address is taken or is not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as ours:
+    # Named in full, or asyncio does not know it for TCP and leaves the delay of small answers on.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as ours:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             ours.bind((host, port))

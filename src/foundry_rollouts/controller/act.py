@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.routing import Routing
-from foundry_rollouts.errors import DriftError
+from foundry_rollouts.errors import DriftError, StoreError
 from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
 
 #: The endpoint may serve the old routing for some seconds; ask again before calling it drift.
@@ -26,15 +26,16 @@ class Change:
     is_retreat: bool
 
 
-async def act(world: World, lease: Lease, change: Change, record: Record, now: datetime) -> None:
-    """Bring the cloud to ``change.target`` and write ``record``.
+async def act(world: World, lease: Lease, change: Change, record: Record, now: datetime) -> bool:
+    """Bring the cloud to ``change.target`` and write ``record``; return whether it could be written.
 
     Raises CloudError when the cloud refuses and DriftError when it does not confirm; the intent stays open then,
-    and the next tick settles it.
+    and the next tick settles it. A retreat does not wait for a database that is away: its record is still to be
+    written then, unless the intent stands and tells the next tick.
     """
     if change.target == change.before:
         await world.store.record(lease, record)
-        return
+        return True
     intent = Intent(
         id=record.event.id if record.event else f"{lease.agent}:{lease.fence}",
         agent=lease.agent,
@@ -44,10 +45,22 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: d
         is_retreat=change.is_retreat,
         record=record,
     )
-    await world.store.open_intent(lease, intent)
+    is_written = await _open(world, lease, intent)
     await bring_about(world.cloud, lease.agent, change.before, change.target)
     await confirm(world.cloud, lease.agent, change.target)
-    await world.store.record(lease, record, closes=intent)
+    if is_written:
+        await world.store.record(lease, record, closes=intent)
+    return is_written
+
+
+async def _open(world: World, lease: Lease, intent: Intent) -> bool:
+    try:
+        await world.store.open_intent(lease, intent)
+    except StoreError:
+        if not intent.is_retreat:
+            raise
+        return False
+    return True
 
 
 async def bring_about(cloud: Cloud, agent: str, before: Routing, target: Routing) -> None:

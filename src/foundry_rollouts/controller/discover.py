@@ -11,6 +11,7 @@ from datetime import datetime
 import structlog
 
 from foundry_rollouts.controller.act import Change, act, closed_as
+from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.core.policy import Policy, Trigger
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import LATEST, Routing
@@ -30,6 +31,7 @@ class Discovery:
 
     world: World
     metrics: Metrics
+    hand: Hand
     now: Callable[[], datetime]
     new_id: Callable[[datetime], str]
 
@@ -47,16 +49,18 @@ class Discovery:
 
     async def _attend(self, agent: AgentSeen, known: AgentKnown, policy: Policy) -> None:
         """Deal with one agent, unless a tick has it in hand or it has an open intent."""
-        lease = await self.world.store.claim(agent.name, self.now())
+        lease = await self.hand.take(agent.name, self.now())
         if lease is None:
             return
+        has_rollouts = True
         try:
+            has_rollouts = bool(await self.world.store.unfinished(agent.name))
             if await self.world.store.intent(agent.name) is None:
                 await self._deal_with(agent, known, policy, lease)
         except (CloudError, DriftError, LeaseLostError) as error:
             log.warning("agent.unattended", agent=agent.name, because=str(error))
         finally:
-            await self.world.store.release(lease)
+            await self.hand.lay_down(lease, keep=has_rollouts)
 
     async def _deal_with(self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease) -> None:
         unfinished = await self.world.store.unfinished(agent.name)

@@ -19,7 +19,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.health import Pulse
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.errors import DriftError, LeaseLostError, RolloutsError, UnavailableError
+from foundry_rollouts.errors import DriftError, LeaseLostError, RolloutsError, StoreError, UnavailableError
 from foundry_rollouts.ports import Lease, Store
 from foundry_rollouts.telemetry import Metrics
 
@@ -48,10 +48,11 @@ class Scheduler:
     ) -> None:
         self._ticker = ticker
         self._discovery = discovery
+        self._hand = discovery.hand
         self._pulse = pulse
         self._rhythm = rhythm
         self._now = now
-        self._in_hand: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._jobs = AsyncIOScheduler(timezone="UTC")
         # A sweep that is still at it when the next is due needs no line in the log: the next one does its work.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
@@ -89,38 +90,61 @@ class Scheduler:
     async def stop(self) -> None:
         """Finish the ticks in hand, give their leases back, and end."""
         self._jobs.pause()
-        while self._in_hand:
-            await asyncio.wait([task for _, task in self._in_hand.values()])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._hand.give_back()
         self._jobs.shutdown(wait=False)
 
     async def _sweep(self) -> None:
-        """Take the leases of due agents and tick them, so many at once."""
+        """Tick the agents that are due, so many at once; watch over those in hand while the database is away."""
         now = self._now()
-        room = AT_ONCE - len(self._in_hand)
-        for lease in await self._store.claim_due(now, room) if room > 0 else ():
+        room = AT_ONCE - self._hand.in_use
+        try:
+            leases = await self._hand.take_due(now, room) if room > 0 else ()
+        except StoreError:
+            for lease in self._hand.valid(now):
+                await self._ticker.watchman.watch_over(lease)
+            raise
+        for lease in leases:
             self._metrics.tick_lag(max(0.0, (now - (lease.due_at or now)).total_seconds()))
-            task = asyncio.create_task(self._tick(lease), name=f"tick {lease.agent}")
-            self._in_hand[lease.agent] = (lease, task)
+            self._start(self._tick(lease), f"tick {lease.agent}")
         self._pulse.swept_at = now
         self._metrics.swept(now)
         self._metrics.phases(await self._store.counts())
-        self._metrics.leases(len(self._in_hand))
+        self._metrics.leases(len(self._hand))
         self._metrics.sweep_series(now)
 
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _tick(self, lease: Lease) -> None:
+        keep = True
         try:
-            await self._ticker.tick(lease)
-            await self._store.release(lease)
+            keep = await self._ticker.tick(lease)
         except LeaseLostError as error:
             log.warning("lease.lost", agent=lease.agent, because=str(error))
+            await self._lost(lease.agent)
+            keep = False
+        except StoreError as error:
+            log.warning("tick.failed", agent=lease.agent, because=str(error))
+            await self._ticker.watchman.watch_over(lease)
         except (UnavailableError, DriftError) as error:
             log.warning("tick.failed", agent=lease.agent, because=str(error))
-            await _released(self._store, lease)
         except Exception:
-            # One agent's fault must not stop the others; its lease runs out, and the next tick tries again.
+            # One agent's fault must not stop the others; the next tick tries again.
             log.exception("tick.crashed", agent=lease.agent)
-        finally:
-            self._in_hand.pop(lease.agent, None)
+        try:
+            await self._hand.lay_down(lease, keep=keep)
+        except RolloutsError as error:
+            log.warning("lease.kept", agent=lease.agent, because=str(error))
+
+    async def _lost(self, agent: str) -> None:
+        """Let go of what another replica has now."""
+        if ward := self._ticker.watchman.wards.pop(agent, None):
+            await self._ticker.let_go(ward.rollout.id)
+        self._metrics.forget(agent)
 
     async def _discover(self) -> None:
         try:
@@ -136,15 +160,9 @@ class Scheduler:
         self.ring()
 
     async def _renew(self) -> None:
-        if held := [lease for lease, _ in self._in_hand.values()]:
-            await self._store.renew(held, self._now())
-
-
-async def _released(store: Store, lease: Lease) -> None:
-    try:
-        await store.release(lease)
-    except RolloutsError as error:
-        log.warning("lease.kept", agent=lease.agent, because=str(error))
+        for agent in await self._hand.renew(self._now()):
+            log.warning("lease.lost", agent=agent, because="it ran out before it could be renewed")
+            await self._lost(agent)
 
 
 def _surviving(job: Job) -> Job:

@@ -8,8 +8,10 @@ import structlog
 
 from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import Sight, drift_of, look, measure
 from foundry_rollouts.controller.recover import recover
+from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.core.analysis import Analysis, Verdict
 from foundry_rollouts.core.decide import Situation, after, decide
 from foundry_rollouts.core.decision import (
@@ -30,7 +32,7 @@ from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import routing_of
-from foundry_rollouts.ports import Event, Lease, Record, World
+from foundry_rollouts.ports import Lease, Record, World
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -51,26 +53,31 @@ class Ticker:
     metrics: Metrics
     now: Callable[[], datetime]
     period: timedelta
+    watchman: Watchman
 
-    async def tick(self, lease: Lease) -> None:
-        """Settle what is open, then move each unfinished rollout of the agent by at most one decision."""
+    async def tick(self, lease: Lease) -> bool:
+        """Settle what is open, then move each unfinished rollout of the agent by at most one decision.
+
+        Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError; the
+        next tick begins where this one ended.
+        """
+        await self.watchman.catch_up(lease)
         await recover(self.world, lease)
-        for place, rollout in enumerate(await self.world.store.unfinished(lease.agent)):
-            await self._move(lease, rollout, is_first=place == 0)
+        unfinished = await self.world.store.unfinished(lease.agent)
+        ends = [await self._move(lease, rollout, is_first=place == 0) for place, rollout in enumerate(unfinished)]
+        return not all(ends)
 
-    async def _move(self, lease: Lease, rollout: Rollout, *, is_first: bool) -> None:
+    async def _move(self, lease: Lease, rollout: Rollout, *, is_first: bool) -> bool:
+        """Observe, judge, decide, act, record; return whether the rollout has ended."""
         now = self.now()
         sight = await look(self.world, rollout, is_first)
-        analysis: Analysis | None = None
-        measurements: tuple[Measurement, ...] = ()
-        if rollout.step:
-            evidence = await self.world.store.evidence(rollout.id)
-            measurements = tuple(await measure(self.world, rollout, now, self.metrics))
-            analysis = judge(rollout, evidence, measurements, now)
+        analysis, measurements = await self._judged(rollout, now)
         decision = decide(rollout, situation(rollout, sight, analysis, now))
         then = _noted(after(rollout, decision, now), analysis, now)
+        event = event_of(rollout, then, decision, now) if _is_told(rollout, decision, analysis) else None
+        then = replace(then, events=rollout.events + (event is not None))
         record = Record(
-            event=event_of(rollout, then, decision, analysis, now),
+            event=event,
             rollout=then,
             evidence=_carried(rollout, then, analysis),
             measurements=measurements,
@@ -78,21 +85,36 @@ class Ticker:
             due_at=None if then.phase.is_final else now + self.period,
             stable=_stable_after(then, decision, sight),
         )
-        record = replace(record, rollout=replace(then, events=rollout.events + (record.event is not None)))
-        await act(self.world, lease, _change(rollout, then, decision, sight), record, now)
+        if not await act(self.world, lease, _change(rollout, then, decision, sight), record, now):
+            self.watchman.spool[lease.agent] = record
+        if then.step:
+            self.watchman.remember(then, record.evidence)
         await self._tell(then, decision, analysis, now)
+        return then.phase.is_final
+
+    async def _judged(self, rollout: Rollout, now: datetime) -> tuple[Analysis | None, tuple[Measurement, ...]]:
+        if not rollout.step:
+            return None, ()
+        evidence = await self.world.store.evidence(rollout.id)
+        measurements = tuple(await measure(self.world, rollout, now, self.metrics))
+        return judge(rollout, evidence, measurements, now), measurements
 
     async def _tell(self, then: Rollout, decision: Decision, analysis: Analysis | None, now: datetime) -> None:
         """Show the move in log and metrics, and let the sources go when the rollout has ended."""
         self.metrics.show(then, analysis, now)
         self.metrics.decided(then.agent, type(decision).__name__.lower())
         if not isinstance(decision, Hold):
-            log.info(KINDS[type(decision)], agent=then.agent, version=then.canary, step=then.step, because=then.because)
+            kind = KINDS[type(decision)]
+            log.info(kind, agent=then.agent, version=then.canary, step=then.step, because=then.because)
         if then.phase.is_final:
             self.metrics.ended(then, now)
             await end_sessions(self.world.sessions, then)
-            for source in self.world.sources:
-                await source.release(then.id)
+            await self.let_go(then.id)
+
+    async def let_go(self, rollout: str) -> None:
+        """Let every source stop watching: the rollout has ended, or another replica has it."""
+        for source in self.world.sources:
+            await source.release(rollout)
 
 
 def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: datetime) -> Situation:
@@ -109,26 +131,11 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
     )
 
 
-def event_of(
-    rollout: Rollout, then: Rollout, decision: Decision, analysis: Analysis | None, now: datetime
-) -> Event | None:
-    """Return the fact that the history keeps; None when nothing happened."""
-    kind = KINDS.get(type(decision))
-    if kind is None and analysis and analysis.verdict in TOLD and analysis.verdict != rollout.verdict:
-        kind = "rollout.held"
-    if kind is None:
-        return None
-    return Event(
-        id=f"{rollout.id}:{rollout.events + 1}",
-        at=now,
-        kind=kind,
-        agent=rollout.agent,
-        because=decision.because,
-        rollout=rollout.id,
-        step=then.step or None,
-        weights=dict(routing_of(then).weights),
-        author=getattr(decision, "author", None),
-    )
+def _is_told(rollout: Rollout, decision: Decision, analysis: Analysis | None) -> bool:
+    """Whether the history tells of a decision: of every move, and of a wait when a silence of ours begins."""
+    if not isinstance(decision, Hold):
+        return True
+    return analysis is not None and analysis.verdict in TOLD and analysis.verdict != rollout.verdict
 
 
 def _noted(then: Rollout, analysis: Analysis | None, now: datetime) -> Rollout:

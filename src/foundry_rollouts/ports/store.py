@@ -21,11 +21,14 @@ class Store(Protocol):
         """Raise StoreError unless the database answers and its schema is ours."""
 
     # leases
-    async def claim_due(self, now: datetime, limit: int) -> Sequence[Lease]:
-        """Take the lease of each agent that has a due rollout or an open intent and is free, at most ``limit``."""
+    async def claim_due(self, now: datetime, limit: int, busy: Sequence[str] = ()) -> Sequence[Lease]:
+        """Take the leases of at most ``limit`` agents that have a due rollout or an open intent.
+
+        Those that are free are taken, and those that this replica holds are granted anew; ``busy`` are left alone.
+        """
 
     async def claim(self, agent: str, now: datetime) -> Lease | None:
-        """Take the lease of ``agent``; None while another replica, or another task of this one, holds it."""
+        """Take the lease of ``agent``, anew when this replica holds it; None while another replica does."""
 
     async def renew(self, leases: Sequence[Lease], now: datetime) -> Sequence[Lease]:
         """Prolong leases that are still ours; the others are left out of the answer."""

@@ -25,8 +25,10 @@ class Holder:
     lasts: timedelta
 
 
-async def claim_due(connection: AsyncConnection, holder: Holder, now: datetime, limit: int) -> Sequence[Lease]:
-    """Grant the free leases of at most ``limit`` agents that are due, those that wait longest first."""
+async def claim_due(
+    connection: AsyncConnection, holder: Holder, now: datetime, limit: int, busy: Sequence[str] = ()
+) -> Sequence[Lease]:
+    """Grant the leases of at most ``limit`` agents that are due and not ``busy``, those that wait longest first."""
     waiting = union_all(
         select(rollouts.c.agent, rollouts.c.due_at.label("since")).where(rollouts.c.due_at <= now),
         select(intents.c.agent, intents.c.opened_at.label("since")),
@@ -36,7 +38,7 @@ async def claim_due(connection: AsyncConnection, holder: Holder, now: datetime, 
     chosen = await connection.execute(
         select(leases.c.agent, due.c.since)
         .join(due, due.c.agent == leases.c.agent)
-        .where(_is_free(now))
+        .where(_is_free_for(holder, now), leases.c.agent.not_in(busy))
         .order_by(due.c.since, leases.c.agent)
         .limit(limit)
         .with_for_update(of=leases, skip_locked=True)
@@ -47,7 +49,7 @@ async def claim_due(connection: AsyncConnection, holder: Holder, now: datetime, 
 
 
 async def claim(connection: AsyncConnection, holder: Holder, now: datetime, agent: str) -> Lease | None:
-    """Grant the lease of ``agent`` if it is free."""
+    """Grant the lease of ``agent`` unless another replica holds it."""
     await register(connection, agent)
     granted = await _grant(connection, holder, now, leases.c.agent == agent)
     return granted[0] if granted else None
@@ -102,7 +104,7 @@ async def _grant(
     connection: AsyncConnection, holder: Holder, now: datetime, which: ColumnElement[bool]
 ) -> Sequence[Lease]:
     change = {"replica": holder.replica, "until": now + holder.lasts, "fence": leases.c.fence + 1}
-    return await _changed(connection, change, which, _is_free(now))
+    return await _changed(connection, change, which, _is_free_for(holder, now))
 
 
 async def _changed(
@@ -117,5 +119,5 @@ async def _changed(
     return [Lease(row.agent, row.replica, row.fence, row.until) for row in rows]
 
 
-def _is_free(now: datetime) -> ColumnElement[bool]:
-    return or_(leases.c.replica.is_(None), leases.c.until <= now)
+def _is_free_for(holder: Holder, now: datetime) -> ColumnElement[bool]:
+    return or_(leases.c.replica.is_(None), leases.c.until <= now, leases.c.replica == holder.replica)

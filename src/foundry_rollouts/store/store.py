@@ -38,13 +38,13 @@ class SqlStore:
         async with self._database.reading() as connection:
             await schema.require_ours(connection)
 
-    async def claim_due(self, now: datetime, limit: int) -> Sequence[Lease]:
-        """Take the free leases of agents that are due, at most ``limit``, those that wait longest first."""
+    async def claim_due(self, now: datetime, limit: int, busy: Sequence[str] = ()) -> Sequence[Lease]:
+        """Take the leases of agents that are due, at most ``limit``, those that wait longest first."""
         async with self._database.writing() as connection:
-            return await leasing.claim_due(connection, self._holder, now, limit)
+            return await leasing.claim_due(connection, self._holder, now, limit, busy)
 
     async def claim(self, agent: str, now: datetime) -> Lease | None:
-        """Take the lease of ``agent``; None while anybody holds it."""
+        """Take the lease of ``agent``; None while another replica holds it."""
         async with self._database.writing() as connection:
             return await leasing.claim(connection, self._holder, now, agent)
 

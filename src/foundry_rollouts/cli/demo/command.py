@@ -5,13 +5,9 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
-from rich.console import Console
 
 from foundry_rollouts.cli.commands import waits
-from foundry_rollouts.cli.demo.stage import Stage, end_kept
-from foundry_rollouts.cli.demo.story import Story
 
 #: Where a demonstration that is kept lives.
 KEPT = Path(".demo")
@@ -26,26 +22,36 @@ async def demo(
 
     Needs no cloud account and no server: the local Foundry, the controller and some users are started here.
     """
-    console = Console()
+    from foundry_rollouts.cli.demo.stage import end_kept
+
     if stop:
-        console.print(f"ended {end_kept(KEPT)} processes")
+        typer.echo(f"ended {end_kept(KEPT)} processes")
         return
     with tempfile.TemporaryDirectory(prefix="foundry-rollouts-") as scratch:
-        stage = Stage(_cleared(KEPT) if keep else Path(scratch))
-        is_as_told = False
-        try:
-            async with httpx.AsyncClient() as http:
-                story = Story(stage, console, http, time.monotonic())
-                is_as_told = await story.tell()
-                await story.show_histories()
-        finally:
-            if not (keep and is_as_told):
-                await stage.stop()
-    console.print()
+        await _play(_cleared(KEPT) if keep else Path(scratch), keep=keep)
+
+
+async def _play(folder: Path, *, keep: bool) -> None:
+    """Tell the story in ``folder``; raise Exit(1) when it ends otherwise than it has to."""
+    import httpx
+    from rich.console import Console
+
+    from foundry_rollouts.cli.demo.stage import Stage
+    from foundry_rollouts.cli.demo.story import Story
+
+    console, stage, is_as_told = Console(), Stage(folder), False
+    try:
+        async with httpx.AsyncClient() as http:
+            story = Story(stage, console, http, time.monotonic())
+            is_as_told = await story.tell()
+            await story.show_histories()
+    finally:
+        if not (keep and is_as_told):
+            await stage.stop()
     if not is_as_told:
-        console.print("A rollout ended otherwise than it had to.")
+        console.print("\nA rollout ended otherwise than it had to.")
         raise typer.Exit(1)
-    console.print("Both rollouts ended as they had to: version 2 promoted, version 3 rolled back.")
+    console.print("\nBoth rollouts ended as they had to: version 2 promoted, version 3 rolled back.")
     if keep:
         console.print(f"Everything is still running: {stage.server} (metrics: {stage.server}/metrics)")
         console.print(f"Look further:  foundry-rollouts rollout history --agent support-agent --server {stage.server}")
@@ -54,6 +60,8 @@ async def demo(
 
 def _cleared(folder: Path) -> Path:
     """End an earlier demonstration and begin with an empty folder."""
+    from foundry_rollouts.cli.demo.stage import end_kept
+
     folder = folder.absolute()
     end_kept(folder)
     folder.mkdir(exist_ok=True)

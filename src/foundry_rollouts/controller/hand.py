@@ -1,0 +1,92 @@
+"""The leases that this replica has in hand, and which of them are in use right now.
+
+A lease is kept from tick to tick, so that one replica watches a rollout all the time; it goes back when the agent has
+nothing left to do, and all of them go back when the replica stops.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from foundry_rollouts.errors import StoreError
+from foundry_rollouts.ports import Lease, Store
+
+
+class Hand:
+    """What this replica may act on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._held: dict[str, Lease] = {}
+        self._in_use: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def in_use(self) -> int:
+        """How many agents are being acted on."""
+        return len(self._in_use)
+
+    def valid(self, now: datetime) -> Sequence[Lease]:
+        """Return the leases that nobody else can have taken by ``now`` and that are not in use."""
+        return [lease for agent, lease in self._held.items() if lease.until > now and agent not in self._in_use]
+
+    async def take_due(self, now: datetime, limit: int) -> Sequence[Lease]:
+        """Take the leases of agents that are due, and use them."""
+        leases = await self._store.claim_due(now, limit, tuple(self._in_use))
+        return [self._used(lease) for lease in leases if lease.agent not in self._in_use]
+
+    async def take(self, agent: str, now: datetime) -> Lease | None:
+        """Take the lease of ``agent`` and use it; None while it is in use, here or elsewhere."""
+        if agent in self._in_use:
+            return None
+        self._in_use.add(agent)
+        lease = None
+        try:
+            lease = await self._store.claim(agent, now)
+        finally:
+            if lease is None:
+                self._in_use.discard(agent)
+        return self._used(lease) if lease else None
+
+    async def lay_down(self, lease: Lease, *, keep: bool) -> None:
+        """End the use of a lease; give it back unless it is to be kept."""
+        try:
+            if not keep:
+                self._held.pop(lease.agent, None)
+                await self._store.release(lease)
+        finally:
+            self._in_use.discard(lease.agent)
+
+    def lose(self, lease: Lease) -> None:
+        """Forget a lease that another replica has now."""
+        self._held.pop(lease.agent, None)
+        self._in_use.discard(lease.agent)
+
+    async def renew(self, now: datetime) -> Sequence[str]:
+        """Prolong every lease; return the agents whose lease is lost."""
+        if not self._held:
+            return ()
+        before = dict(self._held)
+        kept = {lease.agent: lease for lease in await self._store.renew(list(before.values()), now)}
+        # A lease that was granted anew meanwhile has another fence, and is newer than what was asked for here.
+        unchanged = [agent for agent, lease in before.items() if self._held.get(agent) is lease]
+        for agent in unchanged:
+            if agent in kept:
+                self._held[agent] = kept[agent]
+            else:
+                del self._held[agent]
+        return [agent for agent in unchanged if agent not in kept]
+
+    async def give_back(self) -> None:
+        """Give every lease back, so that others need not wait for it to run out."""
+        for lease in list(self._held.values()):
+            with suppress(StoreError):
+                await self._store.release(lease)
+        self._held.clear()
+
+    def _used(self, lease: Lease) -> Lease:
+        self._held[lease.agent] = lease
+        self._in_use.add(lease.agent)
+        return lease

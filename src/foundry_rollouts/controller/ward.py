@@ -1,0 +1,91 @@
+"""Going back is never blocked, not by a database that is away either.
+
+What the last tick wrote down is remembered here too. While the lease is valid nobody else acts on the agent, so a
+canary that fails is taken back first and recorded when the database is there again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+
+from foundry_rollouts.controller.act import bring_about, closed_as, confirm
+from foundry_rollouts.controller.note import event_of
+from foundry_rollouts.controller.observe import measure
+from foundry_rollouts.core.analysis import Verdict
+from foundry_rollouts.core.decide import after, answer_harm
+from foundry_rollouts.core.decision import Disable, RollBack
+from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.judge import judge
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.routing import routing_of
+from foundry_rollouts.errors import CloudError, DriftError
+from foundry_rollouts.ports import Lease, Record, World
+from foundry_rollouts.telemetry import Metrics
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ward:
+    """One rollout in progress as the last tick left it."""
+
+    rollout: Rollout
+    evidence: Evidence
+
+
+@dataclass(slots=True)
+class Watchman:
+    """Watches over rollouts in progress while the database is away; ``spool`` is what it has yet to record."""
+
+    world: World
+    metrics: Metrics
+    now: Callable[[], datetime]
+    wards: dict[str, Ward] = field(default_factory=dict)
+    spool: dict[str, Record] = field(default_factory=dict)
+
+    def remember(self, rollout: Rollout, evidence: Evidence | None) -> None:
+        """Note how a tick left a rollout; one that ended needs no watch."""
+        if rollout.phase.is_final or evidence is None:
+            self.wards.pop(rollout.agent, None)
+        else:
+            self.wards[rollout.agent] = Ward(rollout, evidence)
+
+    async def catch_up(self, lease: Lease) -> None:
+        """Record what was done while the database was away."""
+        if (record := self.spool.get(lease.agent)) is not None:
+            await self.world.store.record(lease, record)
+            del self.spool[lease.agent]
+            log.info("spool.recorded", agent=lease.agent)
+
+    async def watch_over(self, lease: Lease) -> None:
+        """Look at a rollout without the database: take a canary back that fails, and do nothing else."""
+        ward, now = self.wards.get(lease.agent), self.now()
+        if ward is None or lease.agent in self.spool or now >= lease.until:
+            return
+        measurements = await measure(self.world, ward.rollout, now, self.metrics)
+        analysis = judge(ward.rollout, ward.evidence, measurements, now)
+        seen = replace(ward.rollout, measured_until=now, verdict=analysis.verdict)
+        self.wards[lease.agent] = Ward(seen, analysis.evidence)
+        move = answer_harm(seen, analysis) if analysis.verdict is Verdict.FAIL else None
+        if not isinstance(move, RollBack | Disable):
+            return
+        then = after(seen, move, now)
+        event = event_of(seen, then, move, now)
+        record = Record(event, replace(then, events=seen.events + 1), analysis.evidence, tuple(measurements))
+        try:
+            await self._take_back(then)
+        except (CloudError, DriftError) as error:
+            log.warning("ward.refused", agent=lease.agent, because=str(error))
+            return
+        self.wards.pop(lease.agent, None)
+        self.spool[lease.agent] = record
+        self.metrics.show(then, analysis, now)
+        log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
+
+    async def _take_back(self, then: Rollout) -> None:
+        seen = (await self.world.cloud.agent(then.agent)).routing
+        target = closed_as(routing_of(then), seen)
+        await bring_about(self.world.cloud, then.agent, seen, target)
+        await confirm(self.world.cloud, then.agent, target)
