@@ -26,25 +26,37 @@ class CallReader:
     """Follows the lines of one session and yields a sample at the end of each call."""
 
     has_error: bool = False
+    is_hosted: bool = False  #: The hosting library tells of each call; the server below it tells the same again.
 
     def read(self, line: LogLine) -> Iterator[Sample]:
         """Yield the sample that ``line`` completes, if it completes one."""
         if line.stream == "status":
             return
-        if found := HOSTING.search(line.text) or ACCESS.search(line.text):
-            status = int(found[1])
-            took = found[2] if found.re is HOSTING else None
-            latency = timedelta(milliseconds=float(took)) if took else None
-            yield self._sample(f"HTTP {status}" if status >= 500 else None, latency)
+        if found := HOSTING.search(line.text):
+            self.is_hosted = True
+            yield self._sample(int(found[1]), _span(found[2]))
+        elif found := ACCESS.search(line.text):
+            if not self.is_hosted:
+                yield self._sample(int(found[1]), None)
         elif LEVEL.match(line.text) or TRACEBACK.match(line.text):
             self.has_error = True
 
     def end(self) -> Iterator[Sample]:
         """Yield the sample of a call that the session's death cut off, if there was one."""
         if self.has_error:
-            yield self._sample("session ended on an error", None)
+            self.has_error = False
+            yield Sample(cause="session ended on an error", has_log_error=True)
 
-    def _sample(self, cause: str | None, latency: timedelta | None) -> Sample:
+    def _sample(self, status: int, latency: timedelta | None) -> Sample:
+        cause = f"HTTP {status}" if status >= 500 else None
         sample = Sample(cause=cause, latency=latency, has_log_error=self.has_error)
         self.has_error = False
         return sample
+
+
+def _span(milliseconds: str | None) -> timedelta | None:
+    """Return the span that a log line tells; None when it tells none, or nothing that could be one."""
+    try:
+        return timedelta(milliseconds=float(milliseconds)) if milliseconds else None
+    except (ValueError, OverflowError):
+        return None

@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import cycle
 
+import structlog
+
 from foundry_rollouts.core.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.policy import ProbePlan, Prompt
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.signals.expectations import flaw
-from foundry_rollouts.signals.tally import Tallies
+from foundry_rollouts.signals.tally import Seen, Tallies
+from foundry_rollouts.signals.waking import Wake, nobody
+
+log = structlog.get_logger()
 
 #: The prefix of every probe session's id, so that everybody can tell them from users' sessions.
 PREFIX = "probe-"
@@ -65,13 +70,14 @@ class ProbeSource:
 
     name = "probe"
 
-    def __init__(self, sessions: Sessions, now: Callable[[], datetime]) -> None:
+    def __init__(self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = nobody) -> None:
         self._sessions = sessions
         self._now = now
+        self._wake = wake
         self._watches: dict[str, Watch] = {}
 
     async def measure(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
-        """Return the pairs counted since the last call; the first call begins to probe."""
+        """Return the pairs counted in ``window``; the first call begins to probe."""
         plan = rollout.policy.sources.probe
         if plan is None or rollout.stable is None:
             return ()
@@ -111,16 +117,25 @@ class ProbeSource:
 
     async def _pair(self, watch: Watch, prompt: Prompt) -> None:
         """Count one call on each version, or neither."""
-        try:
-            samples = await asyncio.gather(*(self._call(watch, arm, prompt) for arm in watch.arms))
-        except CloudError as error:
-            watch.tallies.trouble = str(error)
+        # Both calls are waited for, so that the next pair never meets a call of this one.
+        said = await asyncio.gather(*(self._call(watch, arm, prompt) for arm in watch.arms), return_exceptions=True)
+        if faults := [each for each in said if isinstance(each, BaseException)]:
+            watch.tallies.trouble = self._trouble(watch, faults[0])
             return
-        if all(sample is not None for sample in samples):
+        samples = [each for each in said if isinstance(each, Sample)]
+        if len(samples) == len(watch.arms):
             watch.tallies.trouble = None
             for arm, sample in zip(watch.arms, samples, strict=True):
-                if sample is not None:
-                    watch.tallies.add("probe", arm.version, sample)
+                watch.tallies.add(Seen(self._now(), "probe", arm.version, sample))
+            if any(sample.cause for sample in samples):
+                self._wake(watch.rollout.id)
+
+    def _trouble(self, watch: Watch, fault: BaseException) -> str:
+        if isinstance(fault, CloudError):
+            return str(fault)
+        # What the cloud sends may surprise us; a source that fell silent for good would be worse.
+        log.error("source.crashed", source=self.name, agent=watch.rollout.agent, exc_info=fault)
+        return f"the probe cannot ask: {type(fault).__name__}"
 
     async def _call(self, watch: Watch, arm: Arm, prompt: Prompt) -> Sample | None:
         """Return the sample of one call; None while the version warms up. Raises CloudError for our own faults."""

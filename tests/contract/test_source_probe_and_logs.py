@@ -1,0 +1,99 @@
+"""Probe and logs against the local Foundry: real sessions, real answers, real log streams."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from builders import a_policy, a_rollout
+from foundry_rollouts import clock
+from foundry_rollouts.core.measurement import Counts, Window
+from foundry_rollouts.core.policy import Gate, GateKind, LogsPlan, ProbePlan, Sources
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.emulator.background import running
+from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_rollouts.foundry.auth import FixedToken
+from foundry_rollouts.foundry.client import FoundryClient
+from foundry_rollouts.foundry.definition import Definition
+from foundry_rollouts.ports import Source
+from foundry_rollouts.signals.logs import LogSource
+from foundry_rollouts.signals.probe import ProbeSource
+
+NUMBERS = itertools.count()
+PROTOCOLS = {"responses": "2.0.0", "invocations": "2.0.0"}
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
+        yield url
+
+
+@pytest.fixture
+async def cloud(base_url: str) -> AsyncIterator[FoundryClient]:
+    client = FoundryClient(f"{base_url}/api/projects/sources-{next(NUMBERS)}", FixedToken())
+    yield client
+    await client.aclose()
+
+
+async def a_trial(cloud: FoundryClient, canary: str) -> Rollout:
+    """Create a well-behaved version 1 and the ``canary``; return a rollout whose pairs follow closely."""
+    for image in ("emulator://echo", canary):
+        await cloud.api.versions.create("support-agent", Definition(image=image, protocols=PROTOCOLS))
+    sources = Sources(probe=ProbePlan(every=timedelta(milliseconds=20)), logs=LogsPlan())
+    policy = a_policy(sources=sources, gates=(Gate(GateKind.ERROR_RATE, sources.names),))
+    begun = clock.now()
+    return a_rollout(phase=Phase.PROGRESSING, step=1, started_at=begun, step_started_at=begun, policy=policy)
+
+
+async def counts(source: Source, rollout: Rollout, stratum: str, at_least: int) -> tuple[Counts, Counts]:
+    """Wait until so many calls were seen on both versions; return the counts of stable and canary."""
+    begun = rollout.started_at or clock.now()
+    async with asyncio.timeout(30):
+        while True:
+            window = Window(begun, clock.now() + timedelta(seconds=1))
+            seen = {each.source: each for each in await source.measure(rollout, window)}[stratum]
+            if min(seen.stable.calls, seen.canary.calls) >= at_least:
+                return seen.stable, seen.canary
+            await asyncio.sleep(0.05)
+
+
+async def test_the_probe_tells_a_broken_version_from_a_good_one(cloud: FoundryClient) -> None:
+    rollout = await a_trial(cloud, "emulator://echo?error_rate=1")
+    woken: list[str] = []
+    source = ProbeSource(cloud, clock.now, woken.append)
+    stable, canary = await counts(source, rollout, "probe", 5)
+    assert stable.failures == 0
+    assert canary.failures == canary.calls
+    assert canary.causes[0][0].startswith("HTTP 5")
+    assert "r-1" in woken
+    await source.close()
+    assert [session.id async for session in cloud.sessions("support-agent")] == []
+
+
+async def test_the_logs_of_live_sessions_tell_the_same_and_of_the_probe_apart(cloud: FoundryClient) -> None:
+    rollout = await a_trial(cloud, "emulator://echo?error_rate=1")
+    woken: list[str] = []
+    probe, source = ProbeSource(cloud, clock.now), LogSource(cloud, clock.now, woken.append)
+    await source.measure(rollout, Window(clock.now(), clock.now()))
+    await probe.measure(rollout, Window(clock.now(), clock.now()))
+    user = await cloud.open_session("support-agent", "2", "user-session-4711")
+    for _ in range(3):
+        await cloud.ask("support-agent", user.id, "hello", timedelta(seconds=10))
+    stable, canary = await counts(source, rollout, "logs/probe", 3)
+    assert stable.failures == 0
+    assert canary.failures == canary.calls
+    one_sided = replace(rollout, stable="2", canary="1")
+    seen = {each.source: each for each in await source.measure(one_sided, _all(rollout))}
+    assert seen["logs"].stable.failures == seen["logs"].stable.calls > 0
+    assert "r-1" in woken
+    await source.close()
+    await probe.close()
+
+
+def _all(rollout: Rollout) -> Window:
+    begun = rollout.started_at or clock.now()
+    return Window(begun, clock.now() + timedelta(seconds=1))

@@ -1,0 +1,122 @@
+"""Sessions of two versions, by hand: what is asked is answered by the test, what is logged is said by the test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.core.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.policy import Gate, GateKind, LogsPlan, ProbePlan, Sources
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.ports import Answer, LogLine, SessionSeen, Source
+
+WELL = Answer(200, '{"ok": true}', timedelta(milliseconds=20))
+
+
+@dataclass
+class Hand:
+    """A clock that moves when it is told to."""
+
+    time: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+    def on(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass
+class HandMadeSessions:
+    """The cloud's sessions; ``answers`` and ``openings`` say by version what is answered, or raised."""
+
+    answers: dict[str, list[Answer | CloudError]] = field(default_factory=dict)
+    openings: dict[str, list[CloudError]] = field(default_factory=dict)
+    live: list[SessionSeen] = field(default_factory=list)
+    lines: dict[str, list[LogLine]] = field(default_factory=dict)
+    trouble: Exception | None = None  #: What a listing raises.
+    breaks: dict[str, CloudError] = field(default_factory=dict)  #: How the stream of a session ends.
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    streams: list[str] = field(default_factory=list)
+    listings: int = 0
+
+    async def sessions(self, agent: str) -> AsyncIterator[SessionSeen]:
+        self.listings += 1
+        if self.trouble:
+            raise self.trouble
+        for session in sorted(self.live, key=lambda each: each.created_at, reverse=True):
+            yield session
+
+    async def open_session(self, agent: str, version: str, session: str) -> SessionSeen:
+        if refusals := self.openings.get(version):
+            raise refusals.pop(0) if len(refusals) > 1 else refusals[0]
+        return SessionSeen(session, version, NOON, "active")
+
+    async def stop_session(self, agent: str, session: str) -> None: ...
+
+    async def delete_session(self, agent: str, session: str) -> None:
+        self.deleted.append(session)
+
+    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta) -> Answer:
+        self.asked.append((session, question))
+        version = session.split("-")[-2]
+        given = self.answers.get(version, [WELL])
+        answer = given.pop(0) if len(given) > 1 else given[0]
+        if isinstance(answer, CloudError):
+            raise answer
+        return answer
+
+    async def log_lines(self, agent: str, version: str, session: str) -> AsyncIterator[LogLine]:
+        self.streams.append(session)
+        for line in self.lines.get(session, ()):
+            yield line
+        if broken := self.breaks.get(session):
+            raise broken
+        await asyncio.Event().wait()
+
+
+def a_session(id_: str, version: str, **but: Any) -> SessionSeen:
+    return replace(SessionSeen(id_, version, NOON, "active"), **but)
+
+
+def a_watched(**plans: Any) -> Rollout:
+    """Return a rollout on its first step whose sources are ``plans``."""
+    sources = Sources(**{"probe": None, "logs": LogsPlan(), **plans})
+    policy = a_policy(sources=sources, gates=(Gate(GateKind.ERROR_RATE, sources.names),))
+    return a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON, policy=policy)
+
+
+def a_quick_probe(**but: Any) -> ProbePlan:
+    return replace(ProbePlan(every=timedelta(milliseconds=1)), **but)
+
+
+def refused(status: int | None, code: str | None = None) -> CloudError:
+    return CloudError("sessions.create", Refusal(status, code, "no"))
+
+
+async def seen_by(source: Source, rollout: Rollout, seconds: float = 3600) -> dict[str, Measurement]:
+    """Return what ``source`` saw since noon, by stratum."""
+    window = Window(NOON, NOON + timedelta(seconds=seconds))
+    return {measurement.source: measurement for measurement in await source.measure(rollout, window)}
+
+
+async def until(look: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again until there is something to see."""
+    async with asyncio.timeout(10):
+        while not await look():  # noqa: ASYNC110 - nobody rings a bell here
+            await asyncio.sleep(0.002)
+
+
+async def until_calls(source: Source, rollout: Rollout, stratum: str, canary: int) -> tuple[Counts, Counts]:
+    """Wait for so many calls on the canary; return the counts of stable and canary."""
+
+    async def enough() -> bool:
+        return (await seen_by(source, rollout))[stratum].canary.calls >= canary
+
+    await until(enough)
+    measurement = (await seen_by(source, rollout))[stratum]
+    return measurement.stable, measurement.canary

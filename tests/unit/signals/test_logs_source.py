@@ -1,0 +1,216 @@
+"""Following the logs of live sessions: which count, what is counted once, and what is our own trouble."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from builders import NOON
+from foundry_rollouts.core.measurement import Window
+from foundry_rollouts.core.policy import LogsPlan
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.ports import LogLine
+from foundry_rollouts.signals import logs
+from foundry_rollouts.signals.logs import SKEW, LogSource
+from unit.signals.session_world import (
+    Hand,
+    HandMadeSessions,
+    a_session,
+    a_watched,
+    refused,
+    seen_by,
+    until,
+    until_calls,
+)
+
+GOOD = 'INFO: 127.0.0.1:1 - "POST /responses HTTP/1.1" 200'
+BAD = 'INFO: 127.0.0.1:1 - "POST /responses HTTP/1.1" 500'
+
+
+def line(text: str, second: float = 1, **but: Any) -> LogLine:
+    return replace(LogLine(NOON + timedelta(seconds=second), "stderr", text), **but)
+
+
+class Following:
+    """A source over hand-made sessions, and whom it woke."""
+
+    def __init__(self) -> None:
+        self.cloud = HandMadeSessions()
+        self.clock = Hand(NOON + timedelta(seconds=1))
+        self.woken: list[str] = []
+        self.source = LogSource(self.cloud, self.clock.now, self.woken.append)
+
+    def says(self, session: str, version: str, *lines: LogLine, created_at: datetime = NOON) -> None:
+        self.cloud.live.append(a_session(session, version, created_at=created_at))
+        self.cloud.lines[session] = list(lines)
+
+    async def looked(self, times: int = 2) -> None:
+        looks = self.cloud.listings + times
+
+        async def enough() -> bool:
+            return self.cloud.listings >= looks
+
+        await until(enough)
+
+
+@pytest.fixture
+async def following(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Following]:
+    monkeypatch.setattr(logs, "LOOK_EVERY", timedelta(milliseconds=2))
+    monkeypatch.setattr(logs, "REOPEN_AFTER", timedelta(milliseconds=2))
+    following = Following()
+    yield following
+    await following.source.close()
+
+
+async def counted(following: Following, rollout: Rollout | None = None) -> dict[str, tuple[int, int, int, int]]:
+    """Return calls and failures of stable and canary, by stratum."""
+    seen = await seen_by(following.source, rollout or a_watched())
+    return {
+        name: (each.stable.calls, each.stable.failures, each.canary.calls, each.canary.failures)
+        for name, each in seen.items()
+    }
+
+
+async def test_calls_of_both_versions_are_counted_and_a_failure_wakes_the_rollout(following: Following) -> None:
+    following.says("one", "1", line(GOOD), line(GOOD))
+    following.says("two", "2", line(GOOD), line("ERROR agent: no"), line(BAD))
+    await until_calls(following.source, a_watched(), "logs", 2)
+    await following.looked()
+    assert await counted(following) == {"logs": (2, 0, 2, 1), "logs/probe": (0, 0, 0, 0)}
+    assert following.woken == ["r-1"]
+
+
+async def test_calls_of_the_probe_are_a_stratum_of_their_own(following: Following) -> None:
+    following.says("probe-r-1-x-2-1", "2", line(BAD))
+    await until_calls(following.source, a_watched(), "logs/probe", 1)
+    assert (await counted(following))["logs"] == (0, 0, 0, 0)
+
+
+async def test_sessions_from_before_the_rollout_and_of_other_versions_are_left_alone(following: Following) -> None:
+    following.says("old", "1", line(BAD), created_at=NOON - SKEW - timedelta(seconds=1))
+    following.says("foreign", "7", line(BAD))
+    following.says("ours", "2", line(GOOD))
+    await until_calls(following.source, a_watched(), "logs", 1)
+    assert following.cloud.streams == ["ours"]
+
+
+async def test_only_so_many_sessions_of_each_version_are_followed(following: Following) -> None:
+    for number in range(6):
+        following.says(f"stable-{number}", "1", line(GOOD), created_at=NOON + timedelta(seconds=number))
+    following.says("canary", "2", line(GOOD))
+    rollout = a_watched(logs=LogsPlan(sessions=2))
+    await until_calls(following.source, rollout, "logs", 1)
+    await following.looked()
+    assert await counted(following, rollout) == {"logs": (2, 0, 1, 0), "logs/probe": (0, 0, 0, 0)}
+
+
+async def test_a_stream_that_is_opened_again_repeats_lines_which_count_once(following: Following) -> None:
+    following.says("two", "2", line(GOOD, 1), line(BAD, 1.5))
+    following.cloud.breaks["two"] = refused(500)
+    await seen_by(following.source, a_watched())
+
+    async def often() -> bool:
+        return following.cloud.streams.count("two") >= 4
+
+    await until(often)
+    assert (await counted(following))["logs"] == (0, 0, 2, 1)
+    following.cloud.lines["two"].append(line(GOOD, 2))
+    await until_calls(following.source, a_watched(), "logs", 3)
+
+
+async def test_a_line_from_the_future_does_not_make_us_deaf(following: Following) -> None:
+    following.says("two", "2", line(GOOD, 86_400 * 365))
+    following.cloud.breaks["two"] = refused(500)
+    await until_calls(following.source, a_watched(), "logs", 1)
+    following.clock.on(60)
+    following.cloud.lines["two"] = [line(GOOD, 30)]
+    await until_calls(following.source, a_watched(), "logs", 2)
+
+
+async def test_a_call_that_a_stream_cut_in_two_keeps_its_error(following: Following) -> None:
+    following.says("two", "2", line("ERROR agent: no", 1))
+    following.cloud.breaks["two"] = refused(None)
+    await seen_by(following.source, a_watched())
+    await following.looked(4)
+    assert (await counted(following))["logs"][2] == 0
+    following.cloud.lines["two"].append(line(GOOD, 2))
+    await until_calls(following.source, a_watched(), "logs", 1)
+    seen = (await seen_by(following.source, a_watched()))["logs"].canary
+    assert (seen.calls, seen.failures, seen.log_errors) == (1, 0, 1)
+
+
+async def test_a_session_that_died_on_an_error_counts_once_and_is_forgotten(following: Following) -> None:
+    following.says("two", "2", line("Traceback (most recent call last):", 1))
+    following.cloud.breaks["two"] = refused(404)
+    await seen_by(following.source, a_watched())
+    await following.looked()
+    following.cloud.live[0] = replace(following.cloud.live[0], status="failed")
+    _, canary = await until_calls(following.source, a_watched(), "logs", 1)
+    assert canary.causes == (("session ended on an error", 1),)
+    await following.looked()
+    assert (await counted(following))["logs"] == (0, 0, 1, 1)
+    assert following.source._watches["r-1"].followed == {}
+
+
+async def test_a_thousand_sessions_that_ended_leave_nothing_behind(following: Following) -> None:
+    for number in range(1000):
+        following.says(f"s-{number}", "2", line(GOOD))
+        following.cloud.breaks[f"s-{number}"] = refused(404)
+    rollout = a_watched(logs=LogsPlan(sessions=1000))
+    await until_calls(following.source, rollout, "logs", 1000)
+    following.cloud.live.clear()
+
+    async def nothing_left() -> bool:
+        return following.source._watches["r-1"].followed == {}
+
+    await until(nothing_left)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, None])
+async def test_sessions_that_we_may_not_list_are_our_trouble(following: Following, status: int | None) -> None:
+    following.cloud.trouble = refused(status)
+    rollout = a_watched()
+    await seen_by(following.source, rollout)
+    await following.looked()
+    seen = (await seen_by(following.source, rollout))["logs"]
+    assert seen.trouble == str(refused(status))
+    assert seen.canary.calls == 0
+
+
+async def test_an_unforeseen_fault_is_told_and_the_source_goes_on(following: Following) -> None:
+    following.cloud.trouble = ValueError("no such shape")
+    rollout = a_watched()
+    await seen_by(following.source, rollout)
+    await following.looked()
+    assert (await seen_by(following.source, rollout))["logs"].trouble == "the sessions cannot be read: ValueError"
+    following.cloud.trouble = None
+    following.says("two", "2", line(GOOD))
+    await until_calls(following.source, rollout, "logs", 1)
+    assert (await seen_by(following.source, rollout))["logs"].trouble is None
+
+
+async def test_a_window_whose_tick_was_not_recorded_is_handed_out_again_and_a_recorded_one_is_not(
+    following: Following,
+) -> None:
+    following.says("two", "2", line(GOOD))
+    rollout = a_watched()
+    await until_calls(following.source, rollout, "logs", 1)
+    assert (await counted(following, rollout))["logs"][2] == 1
+    later = Window(NOON + timedelta(seconds=10), NOON + timedelta(seconds=20))
+    (seen, _) = await following.source.measure(rollout, later)
+    assert seen.canary.calls == 0
+
+
+async def test_release_ends_every_stream(following: Following) -> None:
+    following.says("two", "2", line(GOOD))
+    await until_calls(following.source, a_watched(), "logs", 1)
+    tasks = following.source._watches["r-1"].tasks
+    await following.source.release("r-1")
+    assert all(task.done() for task in tasks)
+    await following.source.release("r-1")
+
+
+async def test_without_a_stable_version_nothing_is_followed(following: Following) -> None:
+    assert await seen_by(following.source, replace(a_watched(), stable=None)) == {}
