@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from foundry_rollouts.cli.agent.verbs import agent
+from foundry_rollouts.cli.bench import bench
 from foundry_rollouts.cli.commands import Command, examples
 from foundry_rollouts.cli.db import db
 from foundry_rollouts.cli.demo.command import demo
@@ -52,6 +53,7 @@ app.command("emulator", cls=Command, epilog=EMULATOR_EXAMPLES)(emulator)
 app.add_typer(db, name="db")
 app.add_typer(policy, name="policy")
 app.add_typer(rollout, name="rollout")
+app.add_typer(bench, name="bench")
 app.add_typer(agent, name="agent")
 
 

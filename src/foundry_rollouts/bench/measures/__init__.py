@@ -1,0 +1,1 @@
+"""What is measured: one file, one question. ``judge.py`` asks those that are published."""

@@ -1,0 +1,1 @@
+"""Who is measured: our judge, and models of the rules that others document. ``registry.py`` lists them all."""

@@ -1,0 +1,109 @@
+"""``foundry-rollouts bench``: the published measurements, reproducible."""
+
+import json
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foundry_rollouts.cli.commands import Command, examples, group
+from foundry_rollouts.cli.output import Output, column, show_items
+
+if TYPE_CHECKING:
+    from foundry_rollouts.bench.report import Report
+
+bench = group("Measure the judge beside other rules, on the same seeded streams (docs/benchmarks.md).")
+
+
+class Form(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+RunsOption = Annotated[int, typer.Option("--runs", min=1, help="Simulated rollouts of each cell.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same numbers.")]
+RuleOption = Annotated[
+    list[str] | None, typer.Option("--rule", metavar="NAME", help="Only rules whose name has this in it; repeatable.")
+]
+ScalarOption = Annotated[
+    bool, typer.Option("--scalar", help="Ask the core itself, one rollout after the other: the same numbers, slowly.")
+]
+FormOption = Annotated[Form, typer.Option("--output", "-o", help="How to write it; csv and json hold every cell.")]
+
+#: What each command answers, and how many runs it takes by default.
+MEASURES = {
+    "judge": ("Measure all that is published: the judge and other rules on the same streams.", 200),
+    "rollout": ("Lead whole rollouts: false rollbacks, bad releases let through, failures caused, time.", 200),
+}
+
+
+def _declare(name: str, summary: str, default_runs: int) -> None:
+    lines = f"foundry-rollouts bench {name}", f"foundry-rollouts bench {name} --runs 50 --seed 7 --output csv"
+
+    @bench.command(name, cls=Command, help=summary, epilog=examples(*lines))
+    def command(
+        runs: RunsOption = default_runs,
+        seed: SeedOption = 1,
+        rule: RuleOption = None,
+        scalar: ScalarOption = False,
+        output: FormOption = Form.TABLE,
+    ) -> None:
+        _needs_numpy()
+        from foundry_rollouts.bench.report import Wish
+
+        wish = Wish(runs, seed, tuple(rule or ()), is_scalar=scalar, progress=_progress())
+        report: Report = import_module(f"foundry_rollouts.bench.measures.{name}").measure(wish)
+        _show(report, output)
+
+
+for _name, (_summary, _runs) in MEASURES.items():
+    _declare(_name, _summary, _runs)
+
+
+def _needs_numpy() -> None:
+    from importlib.util import find_spec
+
+    from foundry_rollouts.errors import UsageError
+
+    if find_spec("numpy") is None:
+        raise UsageError("the measurements need numpy, which is not installed: install foundry-rollouts[bench]")
+
+
+def _progress() -> Callable[[str, float], None]:
+    """Return what tells how far it is: one line that changes on a terminal, else a line for each part."""
+    told: dict[str, int] = {}
+
+    def tell(what: str, part: float) -> None:
+        done = int(100 * part)
+        if told.get(what) == done:
+            return
+        told[what] = done
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{what}: {done}%" if done < 100 else "\r\x1b[K")
+        elif done == 100:
+            sys.stderr.write(f"measured: {what}\n")
+        sys.stderr.flush()
+
+    return tell
+
+
+def _show(report: "Report", output: Form) -> None:
+    match output:
+        case Form.JSON:
+            typer.echo(json.dumps(report.as_data(), indent=2))
+        case Form.CSV:
+            typer.echo(report.as_csv(), nl=False)
+        case Form.MARKDOWN:
+            typer.echo(report.as_markdown(), nl=False)
+        case Form.TABLE:
+            for table in report.all_tables:
+                typer.echo(f"\n{table.title}\n")
+                items = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+                show_items(items, [column(title) for title in table.columns], Output.TABLE, "nothing was measured")
