@@ -1,10 +1,12 @@
 """The commands of ``agent``, in the order of the help."""
 
+from foundry_rollouts.cli.agent.creating import creating
+from foundry_rollouts.cli.agent.deploying import deploying
 from foundry_rollouts.cli.agent.looking import looking
 from foundry_rollouts.cli.agent.routing import routing
 from foundry_rollouts.cli.commands import group
 
 agent = group("Deploy, route, call and look at hosted agents; every change is the project's at once.")
 
-for _part in (looking, routing):
+for _part in (looking, deploying, creating, routing):
     agent.add_typer(_part)

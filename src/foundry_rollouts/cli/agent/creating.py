@@ -1,0 +1,90 @@
+"""``agent create`` and ``promote-draft``: an image becomes a version, a draft becomes a release."""
+
+from typing import Annotated
+
+import typer
+
+from foundry_rollouts.cli.agent import wishes
+from foundry_rollouts.cli.agent.ending import Ending, concluded
+from foundry_rollouts.cli.agent.progress import progress
+from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
+from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.options import TimeoutOption
+from foundry_rollouts.cli.output import Output, OutputOption
+
+creating = group("Make versions of images and drafts.")
+
+
+@creating.command(
+    "create",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.4.2 --wait",
+        "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.5.0 --draft "
+        "--cpu 0.5 --memory 1Gi --protocol responses --protocol invocations --env LEVEL=info",
+    ),
+)
+@waits
+async def create(
+    agent: AgentArgument,
+    image: Annotated[str, typer.Option(help="The container image, with registry and tag or digest.")],
+    draft: Annotated[bool, typer.Option("--draft", help="Make a draft, which takes no traffic.")] = False,
+    cpu: wishes.CpuOption = "1",
+    memory: wishes.MemoryOption = "2Gi",
+    protocol: wishes.ProtocolOption = None,
+    env: wishes.EnvOption = None,
+    idle_timeout: wishes.IdleOption = None,
+    description: wishes.DescriptionOption = None,
+    metadata: wishes.MetadataOption = None,
+    wait: wishes.WaitOption = False,
+    timeout: TimeoutOption = None,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TABLE,
+) -> int:
+    """Make a version of a container image, and the agent too when it is new.
+
+    An unchanged definition makes no new version. Where drafts are not switched on the cloud makes a release of
+    --draft without a word; that is told as an error, exit code 1.
+
+    Unless the endpoint is pinned, a release serves all new sessions as soon as it is active.
+    """
+    from foundry_rollouts.foundry.definition import Definition
+    from foundry_rollouts.foundry.versions import IMAGE_LIMIT
+
+    ending = Ending.of(wait, timeout, IMAGE_LIMIT, output)
+    names, environment = wishes.protocols(protocol), wishes.pairs_of("--env", env)
+    definition = Definition(image, None, cpu, memory, names, environment, idle_timeout)
+    labels = wishes.labels(description, metadata)
+    with progress() as tell:
+        async with project(project_endpoint, credential) as cloud:
+            make = cloud.api.drafts.of_image if draft else cloud.api.versions.create
+            created = await make(agent, definition, labels)
+            return await concluded(cloud, agent, created, ending, tell)
+
+
+@creating.command(
+    "promote-draft",
+    cls=Command,
+    epilog=examples("foundry-rollouts agent promote-draft support-eu draft-1780000000000 --wait"),
+)
+@waits
+async def promote_draft(
+    agent: AgentArgument,
+    draft: Annotated[str, typer.Argument(metavar="DRAFT", help="The draft, as 'agent versions --drafts' lists it.")],
+    wait: wishes.WaitOption = False,
+    timeout: TimeoutOption = None,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TABLE,
+) -> int:
+    """Make a release of a draft: the same definition and the same code as a numbered version.
+
+    Unless the endpoint is pinned, it serves all new sessions as soon as it is active.
+    """
+    from foundry_rollouts.foundry.versions import BUILD_LIMIT
+
+    ending = Ending.of(wait, timeout, BUILD_LIMIT, output)
+    with progress() as tell:
+        async with project(project_endpoint, credential) as cloud:
+            return await concluded(cloud, agent, await cloud.api.drafts.promote(agent, draft), ending, tell)
