@@ -51,6 +51,7 @@ class SmallCloud:
     sent: list[Routing] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     trouble: CloudError | None = None
+    deleted: str | None = None
 
     async def agents(self) -> AsyncIterator[AgentSeen]:
         yield await self.agent(self.name)
@@ -61,12 +62,16 @@ class SmallCloud:
 
     async def version(self, agent: str, version: str) -> VersionSeen:
         self._fail()
-        if int(version) > int(self.latest):
+        if int(version) > int(self.latest) or version == self.deleted:
             raise CloudError("versions.get", Refusal(404, "not_found", f"version {version} of {agent} not found"))
         return VersionSeen(version, self.status, error="the wheel is missing")
 
     async def route(self, agent: str, routing: Routing) -> None:
         self._fail()
+        if self.deleted and routing.weight(self.deleted):
+            raise CloudError(
+                "agents.route", Refusal(400, "invalid_request_error", f"version {self.deleted} is not there")
+            )
         self.sent.append(routing)
         self.routing = replace(routing, is_open=self.routing.is_open)
 

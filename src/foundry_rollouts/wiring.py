@@ -29,7 +29,9 @@ from foundry_rollouts.settings import Settings
 from foundry_rollouts.signals.logs import LogSource
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.store import schema
+from foundry_rollouts.store.alone import alone_on
 from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.store.wakeups import listen
 from foundry_rollouts.telemetry import Metrics, configure_logging
 from foundry_rollouts.web.app import create_app
 from foundry_rollouts.web.services import Services
@@ -48,6 +50,7 @@ class Daemon:
     services: Services
     policies: PolicyFolder
     world: World
+    database_url: str
 
 
 async def serve(settings: Settings) -> None:
@@ -60,7 +63,7 @@ async def serve(settings: Settings) -> None:
     # Its own line would tell addresses with their query; what is tried again is counted by status in the metrics.
     stamina.instrumentation.set_on_retry_hooks([])
     policies = PolicyFolder(settings.policies)
-    with listening(settings.host, settings.port) as sockets:
+    with listening(settings.host, settings.port) as sockets, alone_on(settings.database_url):
         await _prepare_database(settings.database_url)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -105,7 +108,9 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
         hosts=frozenset({settings.host}),
     )
     try:
-        yield Daemon(scheduler, services, policies, world)
+        if settings.database_url.startswith("sqlite:"):
+            await store.take_over()
+        yield Daemon(scheduler, services, policies, world, settings.database_url)
     finally:
         for source in sources:
             await source.close()
@@ -120,12 +125,14 @@ async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event)
     parts.scheduler.start()
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=sockets))
+        ears = group.create_task(listen(parts.database_url, parts.scheduler.ring))
         group.create_task(parts.policies.watch(stop, on_reload=lambda: _tell_policies(parts.policies)))
         host, port = sockets[0].getsockname()[:2]
         log.info("daemon.started", listen=f"{host}:{port}")
         await stop.wait()
         log.info("daemon.stopping", because="asked to stop; the ticks in hand are finished first")
         await parts.scheduler.stop()
+        ears.cancel()
         server.should_exit = True
     log.info("daemon.stopped")
 

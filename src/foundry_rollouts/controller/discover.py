@@ -4,23 +4,25 @@ By default an endpoint follows the latest version, so that a new one meets all u
 that away before anything else: at first sight the version that serves becomes the stable one and is named.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.hand import Hand
-from foundry_rollouts.core.policy import Policy, Trigger
+from foundry_rollouts.core.policy import OnDrift, Policy, Trigger
 from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import LATEST, Routing
-from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, VersionStatus, World
+from foundry_rollouts.core.routing import LATEST, Routing, routings_of
+from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError, UsageError
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
+#: How long after a rollout's end the cloud may still apply a change that the rollout had sent.
+LATE_CHANGES = timedelta(minutes=10)
 #: How far back to look for the version that serves while the latest is not active.
 OLDER_VERSIONS = 20
 
@@ -40,43 +42,97 @@ class Discovery:
         known = {agent.name: agent for agent in await self.world.store.agents()}
         seen: list[AgentKnown] = []
         async for agent in self.world.cloud.agents():
-            policy = self.world.policies.policy_for(agent.name)
+            policy = self._policy_for(agent.name)
             noted = _noted(known.get(agent.name, AgentKnown(agent.name)), agent, policy)
             seen.append(noted)
-            if policy is not None:
-                await self._attend(agent, noted, policy)
+            if policy is not None and is_notable(agent, noted):
+                await self._attend(agent.name, policy)
         await self.world.store.see_agents(seen, self.now())
 
-    async def _attend(self, agent: AgentSeen, known: AgentKnown, policy: Policy) -> None:
+    def _policy_for(self, agent: str) -> Policy | None:
+        try:
+            return self.world.policies.policy_for(agent)
+        except UsageError as error:
+            log.warning("agent.ungoverned", agent=agent, because=str(error))
+            return None
+
+    async def _attend(self, name: str, policy: Policy) -> None:
         """Deal with one agent, unless a tick has it in hand or it has an open intent."""
-        lease = await self.hand.take(agent.name, self.now())
+        lease = await self.hand.take(name, self.now())
         if lease is None:
             return
         has_rollouts = True
         try:
-            has_rollouts = bool(await self.world.store.unfinished(agent.name))
-            if await self.world.store.intent(agent.name) is None:
-                await self._deal_with(agent, known, policy, lease)
+            unfinished = await self.world.store.unfinished(name)
+            has_rollouts = bool(unfinished)
+            if await self.world.store.intent(name) is None:
+                # The listing may be older than the last tick; what is acted on is read under the lease.
+                known = await self.world.store.agent(name) or AgentKnown(name)
+                await self._deal_with(await self.world.cloud.agent(name), known, policy, lease, unfinished)
         except (CloudError, DriftError, LeaseLostError) as error:
-            log.warning("agent.unattended", agent=agent.name, because=str(error))
+            log.warning("agent.unattended", agent=name, because=str(error))
         finally:
             await self.hand.lay_down(lease, keep=has_rollouts)
 
-    async def _deal_with(self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease) -> None:
-        unfinished = await self.world.store.unfinished(agent.name)
+    async def _deal_with(
+        self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease, unfinished: Sequence[Rollout]
+    ) -> None:
+        started = next((rollout for rollout in unfinished if rollout.step), None)
         if known.stable is None:
             known = await self._adopt(agent, known, lease)
-        elif not agent.routing.is_pinned and not any(rollout.step for rollout in unfinished):
-            await self._pin(agent, known.stable, lease)
+        elif started is None:
+            known = await self._guard(agent, known, known.stable, policy, lease)
         if known.stable is None:
             return
-        canary = next((rollout.canary for rollout in unfinished if rollout.step), None)
-        self.metrics.routing(agent.name, agent.routing, known.stable, canary)
+        self.metrics.routing(agent.name, agent.routing, known.stable, started.canary if started else None)
         latest = agent.latest.version if agent.latest and not agent.latest.is_draft else None
         if latest is not None and latest not in {known.newest, known.stable}:
             is_asked = any(rollout.canary == latest for rollout in unfinished)
             wanted = policy if policy.trigger is Trigger.NEW_VERSION and not is_asked else None
             await self._meet(known, latest, wanted, lease)
+
+    async def _guard(
+        self, agent: AgentSeen, known: AgentKnown, stable: str, policy: Policy, lease: Lease
+    ) -> AgentKnown:
+        """See to it that the stable version serves while no rollout is under way; return what is known then."""
+        if not agent.routing.is_pinned:
+            await self._pin(agent, stable, lease)
+            return known
+        if agent.routing.weights == Routing.of({stable: 100}).weights:
+            return known
+        drift = (
+            f"no rollout is under way, yet the endpoint serves {agent.routing} and version {stable} is the stable one"
+        )
+        if await self._is_late_change_of_ours(agent):
+            await self._settle(agent, stable, f"{drift}: a change of ours arrived late; pinned again", lease, None)
+        elif policy.on_drift is OnDrift.RESTORE:
+            await self._settle(agent, stable, f"{drift}: restored", lease, None)
+        elif policy.on_drift is OnDrift.ADOPT:
+            adopted = max(agent.routing.weights, key=lambda pair: pair[1])[0]
+            await self._tell(agent, "agent.adopted", f"{drift}: version {adopted} is adopted", lease, adopted)
+            return replace(known, stable=adopted)
+        else:
+            await self._tell(agent, "agent.drifted", f"{drift}: rollouts wait until it is as recorded", lease)
+        return known
+
+    async def _is_late_change_of_ours(self, agent: AgentSeen) -> bool:
+        """Whether the routing is one that the last rollout sent, and that the cloud may have applied after its end."""
+        for last in await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=1)):
+            is_recent = last.ended_at is not None and self.now() - last.ended_at < LATE_CHANGES
+            return is_recent and agent.routing.weights in {routing.weights for routing in routings_of(last)}
+        return False
+
+    async def _tell(self, agent: AgentSeen, kind: str, because: str, lease: Lease, stable: str | None = None) -> None:
+        """Write a fact about an agent down, once for each routing."""
+        event = Event(
+            id=f"{agent.name}:{kind}:{because}",
+            at=self.now(),
+            kind=kind,
+            agent=agent.name,
+            because=because,
+            weights=dict(agent.routing.weights),
+        )
+        await self.world.store.record(lease, Record(event=event, stable=stable))
 
     async def _adopt(self, agent: AgentSeen, known: AgentKnown, lease: Lease) -> AgentKnown:
         """Take note of the version that serves, and name it in the routing."""
@@ -123,11 +179,12 @@ class Discovery:
         await self._settle(agent, stable, because, lease, newest=None)
 
     async def _settle(self, agent: AgentSeen, stable: str, because: str, lease: Lease, newest: str | None) -> None:
-        """Record the stable version, and pin the endpoint to it where it is not pinned."""
+        """Record the stable version and pin the endpoint to it; a routing that names versions is kept at first."""
         now = self.now()
-        is_pinned = agent.routing.is_pinned
-        target = agent.routing if is_pinned else closed_as(Routing.of({stable: 100}), agent.routing)
-        kind = "agent.adopted" if is_pinned else "agent.pinned"
+        is_first_sight = newest is not None
+        is_kept = is_first_sight and agent.routing.is_pinned
+        target = agent.routing if is_kept else closed_as(Routing.of({stable: 100}), agent.routing)
+        kind = "agent.adopted" if is_kept else "agent.pinned"
         event = Event(
             id=f"{agent.name}:{kind}:{int(now.timestamp() * 1000)}",
             at=now,
@@ -167,6 +224,13 @@ class Discovery:
             record = replace(record, created=rollout, event=event, due_at=now)
             log.info("rollout.created", agent=known.name, version=version, because=rollout.because)
         await self.world.store.record(lease, record)
+
+
+def is_notable(agent: AgentSeen, known: AgentKnown) -> bool:
+    """Whether a listing shows anything that is not as recorded; most agents are quiet most of the time."""
+    if known.stable is None or agent.routing.weights != Routing.of({known.stable: 100}).weights:
+        return True
+    return agent.latest is not None and agent.latest.version not in {known.newest, known.stable}
 
 
 def _noted(known: AgentKnown, agent: AgentSeen, policy: Policy | None) -> AgentKnown:

@@ -29,6 +29,7 @@ class Sight:
     blind: str | None = None
     waits_for: str | None = None
     failure: str | None = None
+    is_gone: bool = False  #: The cloud shows the agent no more.
     commands: tuple[Command, ...] = ()
 
 
@@ -41,13 +42,15 @@ async def look(world: World, rollout: Rollout, is_first: bool) -> Sight:
     except CloudError as error:
         if error.is_missing and not rollout.step:
             return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
+        if error.is_missing:
+            return Sight(None, is_gone=True, commands=commands)
         return Sight(
             None, blind=f"the cloud cannot be read: {error}", waits_for="the cloud to answer", commands=commands
         )
     return Sight(
         routing=agent.routing,
         waits_for=_waits_for(rollout, version, agent, is_first),
-        failure=_failure(version),
+        failure=_failure(rollout, version),
         commands=commands,
     )
 
@@ -62,12 +65,16 @@ def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen, 
         return f"version {rollout.canary} to become active (it is {version.status})"
     if not agent.routing.is_open:
         return "the endpoint to be enabled: somebody disabled it"
+    if agent.routing != routing_of(rollout):
+        return f"the routing to be as recorded: it is {agent.routing}, and version {rollout.stable} is the stable one"
     return None
 
 
-def _failure(version: VersionSeen | None) -> str | None:
+def _failure(rollout: Rollout, version: VersionSeen | None) -> str | None:
     if version is None:
         return None
+    if version.version == rollout.stable:
+        return f"version {version.version} is the stable version already"
     if version.is_draft:
         return f"version {version.version} is a draft: drafts cannot take traffic, promote it to a release first"
     if version.status in {VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED}:

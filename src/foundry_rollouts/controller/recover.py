@@ -1,31 +1,87 @@
 """Settle an intent that an earlier process, or an earlier try, left open.
 
-The routing now seen tells how far it came: where it was sent to, it is recorded; where it was not, a retreat is sent
-again, and a step forward is forgotten, for it has to be decided anew on fresh evidence.
+The routing now seen tells how far it came: where it was sent to, it is recorded. Where it was not, the change is sent
+again, so that an answer that comes late finds nothing else; only a step forward that has grown old is forgotten, for
+it has to be decided anew on fresh evidence.
 """
+
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 
 from foundry_rollouts.controller.act import bring_about, confirm
-from foundry_rollouts.ports import Intent, Lease, World
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.ports import Event, Intent, Lease, Record, VersionStatus, World
 
 log = structlog.get_logger()
 
+#: A step forward that could not be taken for so long rests on old evidence.
+FORWARD_WITHIN = timedelta(minutes=2)
+GONE = {VersionStatus.DELETED, VersionStatus.DELETING}
 
-async def recover(world: World, lease: Lease) -> Intent | None:
-    """Settle the open intent of an agent; return it when there was one."""
+
+async def recover(world: World, lease: Lease, now: datetime) -> Intent | None:
+    """Settle the open intent of an agent; return it when there was one.
+
+    Raises CloudError or DriftError while the cloud does not let it be settled.
+    """
     intent = await world.store.intent(lease.agent)
     if intent is None:
         return None
     seen = (await world.cloud.agent(lease.agent)).routing
-    if seen != intent.target and intent.is_retreat:
-        await bring_about(world.cloud, lease.agent, seen, intent.target)
-        await confirm(world.cloud, lease.agent, intent.target)
-        seen = intent.target
     if seen == intent.target:
         await world.store.record(lease, intent.record, closes=intent)
         log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(seen))
+    elif intent.is_retreat or (seen == intent.before and now - intent.opened_at < FORWARD_WITHIN):
+        await _send_again(world, lease, intent, seen, now)
     else:
         await world.store.drop_intent(lease, intent)
         log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
     return intent
+
+
+async def _send_again(world: World, lease: Lease, intent: Intent, seen: Routing, now: datetime) -> None:
+    try:
+        await bring_about(world.cloud, lease.agent, seen, intent.target)
+        await confirm(world.cloud, lease.agent, intent.target)
+    except CloudError as error:
+        if error.refusal.status in {400, 404} and await _is_stable_gone(world, intent):
+            await _go_on_without_stable(world, lease, intent, now)
+            return
+        raise
+    await world.store.record(lease, intent.record, closes=intent)
+    log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(intent.target))
+
+
+async def _is_stable_gone(world: World, intent: Intent) -> bool:
+    rollout = intent.record.rollout
+    if not intent.is_retreat or rollout is None or rollout.stable is None:
+        return False
+    try:
+        return (await world.cloud.version(intent.agent, rollout.stable)).status in GONE
+    except CloudError as error:
+        return error.is_missing
+
+
+async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now: datetime) -> None:
+    """Note that there is no version to go back to; the next tick decides on the same evidence what is left."""
+    planned = intent.record.rollout
+    if planned is None:
+        return
+    rollout = await world.store.rollout(planned.id)
+    because = f"stable version {rollout.stable} was deleted: there is no version to go back to"
+    event = Event(
+        id=f"{rollout.id}:{rollout.events + 1}",
+        at=now,
+        kind="rollout.held",
+        agent=rollout.agent,
+        because=because,
+        rollout=rollout.id,
+        step=rollout.step or None,
+    )
+    left = replace(rollout, stable=None, because=because, events=rollout.events + 1)
+    record = Record(event=event, rollout=left, evidence=intent.record.evidence, due_at=now)
+    await world.store.record(lease, record, closes=intent)
+    log.warning("stable.gone", agent=lease.agent, because=because)

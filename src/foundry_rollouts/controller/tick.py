@@ -62,7 +62,7 @@ class Ticker:
         next tick begins where this one ended.
         """
         await self.watchman.catch_up(lease)
-        await recover(self.world, lease)
+        await recover(self.world, lease, self.now())
         unfinished = await self.world.store.unfinished(lease.agent)
         ends = [await self._move(lease, rollout, is_first=place == 0) for place, rollout in enumerate(unfinished)]
         return not all(ends)
@@ -70,6 +70,7 @@ class Ticker:
     async def _move(self, lease: Lease, rollout: Rollout, *, is_first: bool) -> bool:
         """Observe, judge, decide, act, record; return whether the rollout has ended."""
         now = self.now()
+        rollout = await self._with_present_stable(rollout)
         sight = await look(self.world, rollout, is_first)
         analysis, measurements = await self._judged(rollout, now)
         decision = decide(rollout, situation(rollout, sight, analysis, now))
@@ -91,6 +92,11 @@ class Ticker:
             self.watchman.remember(then, record.evidence)
         await self._tell(then, decision, analysis, now)
         return then.phase.is_final
+
+    async def _with_present_stable(self, rollout: Rollout) -> Rollout:
+        """Before its start, a rollout goes by the version that is stable now: another one may have been promoted."""
+        known = None if rollout.step else await self.world.store.agent(rollout.agent)
+        return replace(rollout, stable=known.stable) if known and known.stable else rollout
 
     async def _judged(self, rollout: Rollout, now: datetime) -> tuple[Analysis | None, tuple[Measurement, ...]]:
         if not rollout.step:
@@ -125,6 +131,7 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         command=sight.commands[0] if sight.commands else None,
         waits_for=sight.waits_for,
         failure=sight.failure,
+        is_gone=sight.is_gone,
         blind=sight.blind,
         drift=drift_of(rollout, sight.routing),
         is_closed=sight.routing is not None and not sight.routing.is_open,

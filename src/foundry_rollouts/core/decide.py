@@ -46,6 +46,7 @@ class Situation:
     command: Command | None = None  #: The most urgent one that nobody obeyed yet.
     waits_for: str | None = None  #: Why a pending rollout cannot start yet.
     failure: str | None = None  #: Why the version can never become active.
+    is_gone: bool = False  #: The cloud shows the agent no more.
     blind: str | None = None  #: Why the cloud cannot be read.
     drift: str | None = None  #: How the routing differs from the plan.
     is_closed: bool = False  #: Somebody disabled the endpoint.
@@ -63,6 +64,8 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
         return retreat(rollout, seen.command.because, seen.command.author)
     if rollout.step == 0 or seen.analysis is None:
         return begin(rollout, seen)
+    if seen.is_gone:
+        return Supersede("the agent was deleted")
     if seen.analysis.verdict is Verdict.FAIL and (move := answer_harm(rollout, seen.analysis)):
         return move
     if seen.command and (move := obey(rollout, seen.command)):

@@ -49,3 +49,11 @@ def routing_of(rollout: Rollout) -> Routing:
     if rollout.phase in {Phase.PROGRESSING, Phase.PAUSED}:
         return Routing.of({stable: 100 - rollout.weight, canary: rollout.weight})
     return Routing.of({stable: 100})
+
+
+def routings_of(rollout: Rollout) -> tuple[Routing, ...]:
+    """Return every routing that the plan of ``rollout`` may have asked for on its way."""
+    if rollout.stable is None:
+        return (Routing.of({rollout.canary: 100}),)
+    weights = {rollout.policy.weight_at(step) for step in range(len(rollout.policy.steps) + 1)}
+    return tuple(Routing.of({rollout.stable: 100 - weight, rollout.canary: weight}) for weight in sorted(weights))

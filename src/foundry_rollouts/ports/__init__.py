@@ -13,7 +13,7 @@ from foundry_rollouts.ports.cloud import (
     VersionSeen,
     VersionStatus,
 )
-from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Record, RolloutFilter
+from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Outcome, Record, Reports, RolloutFilter
 from foundry_rollouts.ports.store import Store
 from foundry_rollouts.ports.world import Condition, Health, Policies, Source, Wake, World
 
@@ -28,8 +28,10 @@ __all__ = [
     "Intent",
     "Lease",
     "LogLine",
+    "Outcome",
     "Policies",
     "Record",
+    "Reports",
     "RolloutFilter",
     "SessionSeen",
     "Sessions",

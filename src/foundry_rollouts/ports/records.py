@@ -1,7 +1,7 @@
 """What is written down and read again: leases, events, agents, intents."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.measurement import Measurement
@@ -86,3 +86,28 @@ class RolloutFilter:
     phase: Phase | None = None
     limit: int = 50
     before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one call went, as its caller reports it; ``id`` is the caller's, the same again is the same call."""
+
+    id: str
+    agent: str
+    version: str
+    at: datetime  #: When the call began.
+    received_at: datetime
+    cause: str | None = None  #: Why it failed; None: it did well.
+    latency: timedelta | None = None
+    session: str | None = None
+    has_log_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Which outcomes to read: received in a half-open span, and of no session that is older than the rollout."""
+
+    agent: str
+    received_from: datetime
+    received_until: datetime
+    sessions_since: datetime

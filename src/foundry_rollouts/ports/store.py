@@ -8,7 +8,7 @@ from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Record, RolloutFilter
+from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Outcome, Record, Reports, RolloutFilter
 
 
 class Store(Protocol):
@@ -52,7 +52,12 @@ class Store(Protocol):
 
     async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None: ...
 
+    async def wake(self, rollout: str, now: datetime) -> None:
+        """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
+
     # agents
+    async def agent(self, name: str) -> AgentKnown | None: ...
+
     async def agents(self) -> Sequence[AgentKnown]: ...
 
     async def see_agents(self, seen: Sequence[AgentKnown], now: datetime) -> None:
@@ -80,3 +85,10 @@ class Store(Protocol):
         """Return the events of a rollout, oldest first, those behind the event ``after``."""
 
     async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]: ...
+
+    # what callers report
+    async def report(self, reported: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Add the outcomes whose ids are new for their agents, and return those."""
+
+    async def outcomes(self, which: Reports) -> Sequence[Outcome]:
+        """Return the outcomes that ``which`` names, in the order in which they came."""

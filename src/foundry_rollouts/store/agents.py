@@ -21,6 +21,12 @@ async def known(connection: AsyncConnection) -> Sequence[AgentKnown]:
     return [_agent(row) for row in await connection.execute(select(agents).order_by(agents.c.name))]
 
 
+async def one(connection: AsyncConnection, name: str) -> AgentKnown | None:
+    """Return what is remembered of one agent; None when it was never seen."""
+    row = (await connection.execute(select(agents).where(agents.c.name == name))).one_or_none()
+    return _agent(row) if row else None
+
+
 async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime) -> None:
     """Remember a full listing: who is not in ``seen`` is gone."""
     insert = insert_into(connection, agents)

@@ -72,6 +72,11 @@ async def renew(connection: AsyncConnection, holder: Holder, held: Sequence[Leas
     )
 
 
+async def free_all(connection: AsyncConnection) -> None:
+    """Free every lease: who calls this is the only replica there is."""
+    await connection.execute(update(leases).values(replica=None, until=None))
+
+
 async def release(connection: AsyncConnection, lease: Lease) -> None:
     """Give ``lease`` back; nothing happens when it is lost already."""
     await connection.execute(

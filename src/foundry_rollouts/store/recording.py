@@ -28,19 +28,28 @@ async def write(connection: AsyncConnection, lease: Lease, made: Record, closes:
 async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Record) -> None:
     # The row is locked before the commands are looked at, so that none can slip in between.
     stands = await rollouts.standing(connection, rollout.id)
-    due_at = await _due(connection, rollout, made.due_at)
+    due_at = await _due(connection, rollout, stands, made.due_at)
     await rollouts.save(connection, rollout, stands, due_at)
     if made.evidence is not None:
         await measurements.weigh(connection, rollout.id, made.evidence)
     await measurements.keep(connection, rollout.id, made.measurements)
 
 
-async def _due(connection: AsyncConnection, rollout: Rollout, due_at: datetime | None) -> datetime | None:
-    """Return when to look again: at once when a command came while the tick was under way."""
+async def _due(
+    connection: AsyncConnection, rollout: Rollout, stands: rollouts.Standing | None, due_at: datetime | None
+) -> datetime | None:
+    """Return when to look again: at once when a command or a failure came while the tick was under way."""
     if rollout.phase.is_final:
         return None
     overlooked = await commands.overlooked_since(connection, rollout)
-    return min((at for at in (due_at, overlooked) if at is not None), default=None)
+    return min((at for at in (due_at, overlooked, _woken(rollout, stands)) if at is not None), default=None)
+
+
+def _woken(rollout: Rollout, stands: rollouts.Standing | None) -> datetime | None:
+    """Return when the rollout was woken after the tick had looked; None when it was not."""
+    if stands is None or stands.due_at is None or rollout.measured_until is None:
+        return None
+    return stands.due_at if stands.due_at > rollout.measured_until else None
 
 
 def _refuse_strangers(lease: Lease, made: Record, closes: Intent | None) -> None:

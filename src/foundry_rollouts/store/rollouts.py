@@ -91,13 +91,14 @@ class Standing:
     phase: Phase
     step: int
     generation: int
+    due_at: datetime | None
 
 
 async def standing(connection: AsyncConnection, rollout: str) -> Standing | None:
     """Return where ``rollout`` stands, and keep commands out until the transaction ends; None: it is new."""
-    query = select(rollouts.c.phase, rollouts.c.step, rollouts.c.generation).where(rollouts.c.id == rollout)
-    row = (await connection.execute(query.with_for_update())).one_or_none()
-    return Standing(Phase(row.phase), row.step, row.generation) if row else None
+    columns = (rollouts.c.phase, rollouts.c.step, rollouts.c.generation, rollouts.c.due_at)
+    row = (await connection.execute(select(*columns).where(rollouts.c.id == rollout).with_for_update())).one_or_none()
+    return Standing(Phase(row.phase), row.step, row.generation, row.due_at) if row else None
 
 
 async def save(connection: AsyncConnection, rollout: Rollout, stands: Standing | None, due_at: datetime | None) -> None:
@@ -113,6 +114,12 @@ async def save(connection: AsyncConnection, rollout: Rollout, stands: Standing |
         .where(rollouts.c.id == rollout.id)
         .values(**_written(replace(rollout, generation=generation)), due_at=due_at)
     )
+
+
+async def wake(connection: AsyncConnection, rollout: str, now: datetime) -> None:
+    """Make a rollout that has not ended due at ``now``; a tick under way will find that it came after its look."""
+    due = rollouts.c.due_at.is_not(None)
+    await connection.execute(update(rollouts).where(rollouts.c.id == rollout, due).values(due_at=now))
 
 
 async def disturb(connection: AsyncConnection, rollout: Rollout, now: datetime) -> Rollout:

@@ -7,16 +7,18 @@ from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.ports import AgentKnown, Event, Intent, Lease, Record, RolloutFilter
+from foundry_rollouts.ports import AgentKnown, Event, Intent, Lease, Outcome, Record, Reports, RolloutFilter
 from foundry_rollouts.store import (
     agents,
     commands,
     history,
     journal,
     measurements,
+    outcomes,
     recording,
     rollouts,
     schema,
+    wakeups,
 )
 from foundry_rollouts.store import leases as leasing
 from foundry_rollouts.store.engine import Database
@@ -32,6 +34,11 @@ class SqlStore:
     async def close(self) -> None:
         """Close every connection."""
         await self._database.close()
+
+    async def take_over(self) -> None:
+        """Free the leases of a replica that was here before; for the only replica of an embedded database."""
+        async with self._database.writing() as connection:
+            await leasing.free_all(connection)
 
     async def check(self) -> None:
         """Raise StoreError unless the database answers and its schema is ours."""
@@ -57,6 +64,7 @@ class SqlStore:
         """Give a lease back; one that is lost already is left alone."""
         async with self._database.writing() as connection:
             await leasing.release(connection, lease)
+            await wakeups.notify(connection)
 
     async def unfinished(self, agent: str) -> Sequence[Rollout]:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""
@@ -95,6 +103,16 @@ class SqlStore:
         async with self._database.writing() as connection:
             await recording.write(connection, lease, record, closes)
 
+    async def agent(self, name: str) -> AgentKnown | None:
+        """Return what is remembered of one agent; None when it was never seen."""
+        async with self._database.reading() as connection:
+            return await agents.one(connection, name)
+
+    async def wake(self, rollout: str, now: datetime) -> None:
+        """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
+        async with self._database.writing() as connection:
+            await rollouts.wake(connection, rollout, now)
+
     async def agents(self) -> Sequence[AgentKnown]:
         """Return every agent that was ever seen, by name."""
         async with self._database.reading() as connection:
@@ -112,12 +130,15 @@ class SqlStore:
             made = await rollouts.add(connection, rollout, idempotency_key)
             if made is rollout:
                 await history.append(connection, event)
+                await wakeups.notify(connection)
             return made
 
     async def accept(self, command: Command) -> Rollout:
         """Add a command, raise the generation and make the rollout due; the same request again changes nothing."""
         async with self._database.writing() as connection:
-            return await commands.accept(connection, command)
+            accepted = await commands.accept(connection, command)
+            await wakeups.notify(connection)
+            return accepted
 
     async def rollout(self, id: str) -> Rollout:  # noqa: A002 - the word of the API
         """Return a rollout; raises NotFoundError."""
@@ -143,3 +164,13 @@ class SqlStore:
         """Return the last measurements of a rollout, newest last."""
         async with self._database.reading() as connection:
             return await measurements.newest(connection, rollout, limit)
+
+    async def report(self, reported: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Add the outcomes whose ids are new for their agents, and return those."""
+        async with self._database.writing() as connection:
+            return await outcomes.add(connection, reported)
+
+    async def outcomes(self, which: Reports) -> Sequence[Outcome]:
+        """Return the outcomes that ``which`` names, in the order in which they came."""
+        async with self._database.reading() as connection:
+            return await outcomes.received(connection, which)

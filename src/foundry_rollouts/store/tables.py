@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -191,4 +192,21 @@ events = Table(
     Column("weights", _Json),
     Column("author", PlainText),
     Index(None, "rollout", "seq"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("agent", PlainText, primary_key=True),
+    Column("id", PlainText, primary_key=True),  # the caller's: the same again is the same call
+    Column("version", PlainText, nullable=False),
+    Column("at", UTCDateTime, nullable=False),  # when the call began
+    Column("received_at", UTCDateTime, nullable=False),
+    Column("cause", PlainText),  # NULL: it did well
+    Column("latency_ms", Float),
+    Column("session", PlainText),
+    Column("has_log_error", Boolean, nullable=False),
+    Index(None, "agent", "received_at"),
+    Index(None, "agent", "session", "at"),
+    Index(None, "received_at"),
 )

@@ -1,0 +1,37 @@
+"""SQLite carries one replica: a lock beside the file keeps a second one out, and ends with the process."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from foundry_rollouts.errors import StoreError
+
+
+@contextmanager
+def alone_on(url: str) -> Iterator[bool]:
+    """Hold the database at ``url`` for this process alone where it is SQLite; yield whether it is.
+
+    Raises StoreError when another replica has it.
+    """
+    address = make_url(url)
+    if address.get_backend_name() != "sqlite":
+        yield False
+        return
+    path = Path(f"{address.database}.lock")
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise StoreError(
+            f"database {address.database}: {error.strerror}; check that its folder may be written"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError(
+                f"database {address.database} is in use by another replica: SQLite carries one, use PostgreSQL for more"
+            ) from error
+        yield True

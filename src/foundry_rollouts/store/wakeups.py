@@ -1,0 +1,51 @@
+"""Wake-ups: what became due before its time rings at every replica, so that reaction time is not the tick.
+
+PostgreSQL carries them with NOTIFY, in the transaction that made something due. SQLite has one replica, which rings
+for itself.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+log = structlog.get_logger()
+
+CHANNEL = "foundry_rollouts"
+#: How long to wait before a lost connection is opened again; the sweep finds what was missed meanwhile.
+RECONNECT_SECONDS = 1.0
+
+
+async def notify(connection: AsyncConnection) -> None:
+    """Ring at every replica once this transaction is committed."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text(f"NOTIFY {CHANNEL}"))
+
+
+async def listen(url: str, ring: Callable[[], None]) -> None:
+    """Call ``ring`` whenever another replica made something due, until cancelled; returns at once on SQLite."""
+    address = make_url(url)
+    if address.get_backend_name() != "postgresql":
+        return
+    import psycopg
+
+    conninfo = address.set(drivername="postgresql").render_as_string(hide_password=False)
+    is_lost = False
+    while True:
+        with suppress(psycopg.Error):
+            async with await psycopg.AsyncConnection.connect(
+                conninfo, autocommit=True, connect_timeout=5
+            ) as connection:
+                await connection.execute(f"LISTEN {CHANNEL}")
+                if is_lost:
+                    log.info("wakeups.found")
+                is_lost = False
+                async for _ in connection.notifies():
+                    ring()
+        if not is_lost:
+            log.warning("wakeups.lost", because="the connection ended; the sweep looks every second meanwhile")
+        is_lost = True
+        await asyncio.sleep(RECONNECT_SECONDS)

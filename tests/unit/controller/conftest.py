@@ -1,0 +1,31 @@
+"""A small world over the real store, on SQLite."""
+
+from collections.abc import AsyncIterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from databases import a_sqlite_database, a_sqlite_template
+from foundry_rollouts.store.store import SqlStore
+from small_world import LEASE, SmallWorld
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return a_sqlite_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+async def world(tmp_path: Path, template: Path) -> AsyncIterator[SmallWorld]:
+    url = a_sqlite_database(tmp_path, template)
+    opened: list[SqlStore] = []
+
+    @cache
+    def open_as(replica: str) -> SqlStore:
+        opened.append(SqlStore(url, replica=replica, lease=LEASE))
+        return opened[-1]
+
+    yield SmallWorld(open_as)
+    for store in opened:
+        await store.close()

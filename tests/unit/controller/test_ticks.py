@@ -1,0 +1,237 @@
+"""What one pass over an agent does, with the real store and a small cloud."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import a_rollout, an_event
+from foundry_rollouts.core.command import Command, Verb
+from foundry_rollouts.core.policy import OnDrift, SessionsOnRollback
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.errors import CloudError, Refusal, StoreError
+from foundry_rollouts.ports import VersionStatus
+from small_world import LEASE, TICK, SmallWorld, a_quick_policy
+
+AWAY = CloudError("agents.get", Refusal(None, "connection", "no answer"))
+
+
+async def ticked(world: SmallWorld, times: int = 1) -> Rollout:
+    return await world.run(times)
+
+
+async def ask(world: SmallWorld, verb: Verb) -> None:
+    store = world.open_as("api")
+    rollout = await store.rollout(world.id)
+    await store.accept(Command(f"c-{verb}", rollout.id, verb, rollout.generation, world.time, "kim", "so"))
+
+
+async def kinds(world: SmallWorld) -> list[str]:
+    return [kind.removeprefix("rollout.") for kind, *_ in await world.history()]
+
+
+async def test_a_healthy_canary_is_walked_to_the_end_with_one_change_a_step(world: SmallWorld) -> None:
+    await world.begin()
+    rollout = await ticked(world, 20)
+    assert rollout.phase is Phase.PROMOTED
+    assert [routing.weight("2") for routing in world.cloud.sent] == [10, 50, 100]
+    assert await kinds(world) == ["created", "started", "advanced", "advanced", "promoted"]
+    known = await world.open_as("reader").agent(world.cloud.name)
+    assert known is not None
+    assert known.stable == "2"
+    assert world.source.released == [world.id]
+
+
+async def test_a_version_that_is_still_created_is_waited_for(world: SmallWorld) -> None:
+    world.cloud.status = VersionStatus.CREATING
+    await world.begin()
+    rollout = await ticked(world)
+    assert rollout.phase is Phase.PENDING
+    assert rollout.waiting_for == "version 2 to become active (it is creating)"
+
+
+async def test_a_version_that_cannot_be_built_fails_with_the_services_own_words(world: SmallWorld) -> None:
+    world.cloud.status = VersionStatus.FAILED
+    await world.begin()
+    rollout = await ticked(world)
+    assert rollout.phase is Phase.FAILED
+    assert rollout.because == "version 2 is failed: the wheel is missing"
+    assert world.cloud.sent == []
+
+
+async def test_a_second_rollout_waits_and_goes_by_the_version_that_was_promoted(
+    world: SmallWorld,
+) -> None:
+    await world.begin()
+    world.cloud.latest = "3"
+    second = a_rollout(
+        id="second", agent=world.cloud.name, canary="3", policy=world.policy, created_at=world.time + TICK
+    )
+    event = an_event(id="second:1", agent=world.cloud.name, rollout="second")
+    await world.open_as("api").create(second, event, None)
+    await ticked(world)
+    waiting = await world.open_as("reader").rollout("second")
+    assert waiting.waiting_for == "the queue: an earlier rollout of this agent has not ended"
+    await ticked(world, 20)
+    await world.run(3)
+    reader = world.open_as("reader")
+    for _ in range(3):
+        store, ticker = world.ticker()
+        world.time += LEASE
+        for lease in await store.claim_due(world.time, 10):
+            await ticker.tick(lease)
+    started = await reader.rollout("second")
+    assert (started.stable, started.phase) == ("2", Phase.PROGRESSING)
+    assert world.cloud.routing.weight("1") == 0
+
+
+async def test_drift_pauses_and_what_another_hand_set_stays(world: SmallWorld) -> None:
+    await world.begin()
+    await ticked(world)
+    world.cloud.routing = Routing.of({"1": 40, "2": 60})
+    rollout = await ticked(world)
+    assert rollout.phase is Phase.PAUSED
+    assert world.cloud.routing == Routing.of({"1": 40, "2": 60})
+    await ask(world, Verb.RESUME)
+    await ticked(world)
+    assert world.cloud.routing == Routing.of({"1": 90, "2": 10})
+
+
+@pytest.mark.parametrize("found", [Routing.of({"1": 40, "2": 60}), Routing.of({LATEST: 100}), Routing.of({"9": 100})])
+async def test_drift_is_restored_to_the_plan_where_the_policy_says_so(world: SmallWorld, found: Routing) -> None:
+    world.policy = a_quick_policy(on_drift=OnDrift.RESTORE)
+    await world.begin()
+    await ticked(world)
+    world.cloud.routing = found
+    rollout = await ticked(world)
+    assert rollout.phase is Phase.PROGRESSING
+    assert world.cloud.routing == Routing.of({"1": 90, "2": 10})
+
+
+async def test_an_adopted_drift_ends_the_rollout_and_what_serves_most_is_stable(world: SmallWorld) -> None:
+    world.policy = a_quick_policy(on_drift=OnDrift.ADOPT)
+    await world.begin()
+    await ticked(world)
+    world.cloud.routing = Routing.of({"1": 20, "2": 80})
+    rollout = await ticked(world)
+    assert rollout.phase is Phase.SUPERSEDED
+    assert world.cloud.routing == Routing.of({"1": 20, "2": 80})
+    known = await world.open_as("reader").agent(world.cloud.name)
+    assert known is not None
+    assert known.stable == "2"
+
+
+async def test_an_endpoint_that_a_person_disabled_is_never_enabled(world: SmallWorld) -> None:
+    world.policy = a_quick_policy(on_drift=OnDrift.RESTORE)
+    await world.begin()
+    await ticked(world)
+    world.cloud.routing = replace(world.cloud.routing, is_open=False)
+    assert (await ticked(world)).phase is Phase.PAUSED
+    await ask(world, Verb.ABORT)
+    assert (await ticked(world)).phase is Phase.ROLLED_BACK
+    assert world.cloud.routing == replace(Routing.of({"1": 100}), is_open=False)
+
+
+async def test_a_cloud_that_cannot_be_read_holds_and_harm_is_answered_when_it_can(world: SmallWorld) -> None:
+    await world.begin()
+    await ticked(world)
+    world.cloud.trouble = AWAY
+    rollout = await ticked(world, 3)
+    assert (rollout.phase, rollout.step) == (Phase.PROGRESSING, 1)
+    assert rollout.waiting_for == "the cloud to answer"
+    world.cloud.trouble = None
+    assert (await ticked(world, 20)).phase is Phase.PROMOTED
+
+
+async def test_a_deleted_agent_ends_its_rollout(world: SmallWorld) -> None:
+    await world.begin()
+    await ticked(world)
+    world.cloud.trouble = CloudError("agents.get", Refusal(404, "not_found", "no such agent"))
+    rollout = await ticked(world)
+    assert (rollout.phase, rollout.because) == (Phase.SUPERSEDED, "the agent was deleted")
+
+
+async def test_harm_with_a_deleted_stable_version_closes_the_endpoint(world: SmallWorld) -> None:
+    await world.begin()
+    await ticked(world)
+    world.source.bad_from = 1
+    world.cloud.deleted = "1"
+    rollout = await ticked(world, 10)
+    assert rollout.phase is Phase.DISABLED
+    assert not world.cloud.routing.is_open
+    assert (await kinds(world))[-2:] == ["held", "disabled"]
+
+
+async def test_a_command_is_obeyed_once_and_the_more_urgent_one_first(world: SmallWorld) -> None:
+    await world.begin()
+    await ticked(world)
+    await ask(world, Verb.PROMOTE)
+    await ask(world, Verb.ABORT)
+    rollout = await ticked(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert rollout.because == "kim asked to abort: so"
+
+
+async def test_live_sessions_of_a_canary_are_stopped_where_the_policy_says_so(
+    world: SmallWorld,
+) -> None:
+    world.policy = a_quick_policy(sessions_on_rollback=SessionsOnRollback.STOP)
+    world.source.bad_from = 1
+    await world.begin()
+    assert (await ticked(world, 10)).phase is Phase.ROLLED_BACK
+    assert world.cloud.stopped == ["session-2"]
+
+
+class Away:
+    """A store whose database is away."""
+
+    def __init__(self, real: Any) -> None:
+        self.real, self.is_away = real, False
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if self.is_away:
+                raise StoreError("database away")
+            return await getattr(self.real, name)(*args, **kwargs)
+
+        return call
+
+
+async def test_a_failing_canary_is_taken_back_while_the_database_is_away_and_recorded_later(world: SmallWorld) -> None:
+    await world.begin()
+    store: Any = Away(world.open_as("replica-1"))
+    _, ticker = world.ticker()
+    ticker = replace(ticker, world=replace(ticker.world, store=store))
+    ticker.watchman.world = ticker.world
+    world.time += TICK
+    (lease,) = await store.claim_due(world.time, 10)
+    await ticker.tick(lease)
+    assert world.cloud.routing.weight("2") == 10
+
+    store.is_away, world.source.bad_from = True, 1
+    with pytest.raises(StoreError):
+        await ticker.tick(lease)
+    for _ in range(2):
+        world.time += TICK / 2
+        await ticker.watchman.watch_over(lease)
+    assert world.cloud.routing == Routing.of({"1": 100})
+
+    store.is_away = False
+    world.time += LEASE
+    (lease,) = await store.claim_due(world.time, 10)
+    await ticker.tick(lease)
+    assert (await store.rollout(world.id)).phase is Phase.ROLLED_BACK
+    assert await kinds(world) == ["created", "started", "rolled_back"]
+
+
+async def test_nobody_acts_on_a_lease_that_ran_out_while_the_database_is_away(world: SmallWorld) -> None:
+    await world.begin()
+    _, ticker = world.ticker()
+    world.time += TICK
+    (lease,) = await world.open_as("replica-1").claim_due(world.time, 10)
+    await ticker.tick(lease)
+    world.source.bad_from = 1
+    world.time += LEASE
+    await ticker.watchman.watch_over(lease)
+    assert world.cloud.routing.weight("2") == 10
