@@ -51,6 +51,11 @@ ROWS = (
     Row((403,), "have a role granted to you that may do this, for example Foundry Project Manager"),
     Row((404,), "the stream begins with the session's first call: call the agent, then look again", operation="logs."),
     Row((404,), "mend agent or version, 'foundry-rollouts agent versions' lists an agent's", operation="versions."),
+    Row(
+        (404,), "mend agent or session, 'foundry-rollouts agent sessions list' lists those there are", operation="sess"
+    ),
+    Row((404,), "mend agent or session, or ask without --session for a new one", operation="responses."),
+    Row((404,), "mend agent, session or the call's id; it may have ended with its session", operation="invocations."),
     Row((404,), "mend the name, 'foundry-rollouts agent list' shows what there is"),
     Row((409,), "the agent is made of an image: there is no code to download", ("AgentNotCodeBased",)),
     Row((409,), "route away from it, stop its sessions, or end them with --force", operation="versions.delete"),

@@ -1,0 +1,162 @@
+"""The call behind ``agent invoke``: its session, its answer whole or in pieces, its polling."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import typer
+
+from foundry_rollouts.cli.failures import ERROR
+from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.foundry.calls import ServerEvent
+from foundry_rollouts.foundry.client import FoundryClient
+from foundry_rollouts.foundry.invocations import SYNCHRONOUS, Invoked, Question, text_of
+from foundry_rollouts.foundry.long_calls import PACE, LongCall, Progress
+from foundry_rollouts.foundry.refusals import refusal_of
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to ask."""
+
+    is_stream: bool
+    is_patient: bool
+    is_waiting: bool
+    timeout: timedelta | None
+
+    @property
+    def limit(self) -> timedelta:
+        return self.timeout or SYNCHRONOUS
+
+
+async def call(cloud: FoundryClient, question: Question, version: str | None, manner: Manner) -> int:
+    """Ask, show the answer, return the exit code. Raises CloudError when the agent or the cloud refuses."""
+    async with _seated(cloud, question, version, manner) as seated:
+        if manner.is_stream:
+            return await _stream(cloud, seated, manner)
+        ask = cloud.api.invocations.ask_patiently if manner.is_patient else cloud.api.invocations.ask
+        invoked = await ask(seated, manner.limit)
+        _refuse_failure(seated, invoked)
+        _tell_who(invoked)
+        if not invoked.is_accepted:
+            typer.echo(invoked.said)
+            return 0
+        return await _go_on(cloud, seated, invoked, manner)
+
+
+async def call_again(cloud: FoundryClient, long_call: LongCall, manner: Manner, *, ends: bool) -> int:
+    """Cancel a call that goes on, or wait for its end; show it and return the exit code."""
+    if ends:
+        return _shown(await cloud.api.long_calls.cancel(long_call), good=("cancelled", "canceled", "completed"))
+    pace = replace(PACE, limit=manner.timeout or PACE.limit)
+    return _shown(await cloud.api.long_calls.wait(long_call, pace))
+
+
+@asynccontextmanager
+async def _seated(
+    cloud: FoundryClient, question: Question, version: str | None, manner: Manner
+) -> AsyncIterator[Question]:
+    """Give the question a session on ``version``; one that has no name of the user's own is deleted afterwards."""
+    if version is None:
+        yield question
+        return
+    made = await cloud.api.sessions.create(question.agent, version, question.session)
+    try:
+        yield replace(question, session=made.id)
+    finally:
+        if question.session is None and manner.is_waiting:
+            await cloud.api.sessions.delete(question.agent, made.id)
+
+
+async def _go_on(cloud: FoundryClient, question: Question, invoked: Invoked, manner: Manner) -> int:
+    if invoked.invocation is None:
+        typer.echo(invoked.said)
+        return 0
+    long_call = LongCall(question.agent, invoked.invocation, invoked.session)
+    words = f"foundry-rollouts agent invoke {question.agent} --session {invoked.session}"
+    typer.echo(f"accepted as {invoked.invocation}; it ends with: {words} --cancel {invoked.invocation}", err=True)
+    if not manner.is_waiting:
+        typer.echo(invoked.invocation)
+        return 0
+    return await call_again(cloud, long_call, manner, ends=False)
+
+
+def _shown(progress: Progress, good: tuple[str, ...] = ("completed",)) -> int:
+    typer.echo(progress.text)
+    if progress.state in good or not progress.is_over:
+        return 0
+    typer.echo(f"error: the call is {progress.state}: see 'foundry-rollouts agent logs'", err=True)
+    return ERROR
+
+
+async def _stream(cloud: FoundryClient, question: Question, manner: Manner) -> int:
+    is_inside_line = False
+    async with aclosing(cloud.api.invocations.stream(question, manner.limit)) as events:
+        async for event in events:
+            _refuse_failed_event(question, event)
+            if question.is_text:
+                _tell_author(event)
+                piece = text_of(event)
+                typer.echo(piece, nl=False)
+                is_inside_line = is_inside_line or bool(piece)
+            else:
+                typer.echo(event.data)
+    if is_inside_line:
+        typer.echo()
+    return 0
+
+
+def _tell_author(event: ServerEvent) -> None:
+    if event.event != "response.created":
+        return
+    response = _object(event.data).get("response") or {}
+    version = (response.get("agent_reference") or {}).get("version")
+    _tell(version, response.get("agent_session_id"), None)
+
+
+def _refuse_failed_event(question: Question, event: ServerEvent) -> None:
+    if event.event not in {"error", "response.failed"}:
+        return
+    body = _object(event.data)
+    error = body.get("error") or (body.get("response") or {}).get("error") or body
+    what = str(error.get("message") or event.data)
+    raise CloudError(_operation(question), Refusal(200, str(error.get("code") or "failed"), what))
+
+
+def _refuse_failure(question: Question, invoked: Invoked) -> None:
+    answer = invoked.answer
+    if answer.status >= 300:
+        headers = {"x-agent-session-id": invoked.session or ""}
+        raise CloudError(_operation(question), refusal_of(answer.status, headers, answer.text.encode()))
+    if answer.code is not None:
+        told = refusal_of(answer.status, {}, answer.text.encode())
+        raise CloudError(_operation(question), told)
+
+
+def _operation(question: Question) -> str:
+    return "responses.create" if question.is_text else "invocations.create"
+
+
+def _tell_who(invoked: Invoked) -> None:
+    _tell(invoked.version, invoked.session, invoked.answer.latency)
+
+
+def _tell(version: str | None, session: str | None, took: timedelta | None) -> None:
+    words = [
+        f"version {version}" if version else "",
+        f"session {session}" if session else "",
+        f"{took.total_seconds():.2f} s" if took else "",
+    ]
+    if told := ", ".join(word for word in words if word):
+        typer.echo(told, err=True)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

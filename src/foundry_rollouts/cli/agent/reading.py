@@ -1,0 +1,61 @@
+"""``agent logs``: what sessions write, as a good ``tail`` shows it."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
+from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.options import parse_span
+
+reading = group("Read logs.")
+
+
+class Form(StrEnum):
+    """How lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@reading.command(
+    "logs",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts agent logs support-eu --follow",
+        "foundry-rollouts agent logs support-eu --version 8 --since 10m",
+        "foundry-rollouts agent logs support-eu --session 5c7a9e01 --follow --output json | jq -r .text",
+    ),
+)
+@waits
+async def logs(
+    agent: AgentArgument,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, of new sessions too, until Ctrl-C.")
+    ] = False,
+    version: Annotated[str | None, typer.Option(help="Of sessions of this version only.")] = None,
+    session: Annotated[str | None, typer.Option(help="Of this session only.")] = None,
+    since: Annotated[
+        timedelta | None, typer.Option("--since", parser=parse_span, metavar="SPAN", help="No older lines than this.")
+    ] = None,
+    output: Annotated[Form, typer.Option("--output", "-o", help="Text, or a JSON object a line.")] = Form.TEXT,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+) -> int:
+    """Show what live sessions write to stdout and stderr.
+
+    The cloud streams the logs of live sessions and keeps none of ended ones. Streams that it ends after some minutes
+    are opened again, no line is shown twice. What the platform says itself goes to stderr.
+    """
+    from foundry_rollouts import clock
+    from foundry_rollouts.cli.agent.tail import Lines, Wanted, follow_all, follow_one, read_all
+
+    oldest = clock.now() - since if since else None
+    lines = Lines(is_json=output is Form.JSON, is_one=session is not None, oldest=oldest)
+    wanted = Wanted(agent, version, session)
+    async with project(project_endpoint, credential) as cloud:
+        if not follow:
+            return await read_all(cloud, wanted, lines)
+        return await (follow_one(cloud, wanted, lines) if session else follow_all(cloud, wanted, lines))

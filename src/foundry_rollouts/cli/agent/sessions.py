@@ -1,0 +1,127 @@
+"""``agent sessions``: keeping house with conversations."""
+
+from contextlib import aclosing
+from typing import Annotated
+
+import typer
+
+from foundry_rollouts.cli.agent.asking import confirm
+from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
+from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.output import Item, Output, OutputOption, show_item, show_items
+
+sessions = group("Conversations, each bound to one version when it is created.")
+
+SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.")]
+
+
+@sessions.command(
+    "list",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts agent sessions list support-eu",
+        "foundry-rollouts agent sessions list support-eu --version 8 --output json",
+    ),
+)
+@waits
+async def list_sessions(
+    agent: AgentArgument,
+    version: Annotated[str | None, typer.Option(help="Of this version only.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List the sessions of an agent that you may see, the newest first."""
+    from foundry_rollouts.cli.agent.views import SESSIONS, session_item
+
+    found: list[Item] = []
+    async with (
+        project(project_endpoint, credential) as cloud,
+        aclosing(cloud.api.sessions.all(agent)) as newest_first,
+    ):
+        async for session in newest_first:
+            if version in {None, session.version}:
+                found.append(session_item(session))
+            if len(found) == limit:
+                break
+    show_items(found, SESSIONS, output, f"{agent} has no such sessions")
+
+
+@sessions.command("show", cls=Command, epilog=examples("foundry-rollouts agent sessions show support-eu 5c7a9e01"))
+@waits
+async def show(
+    agent: AgentArgument,
+    session: SessionArgument,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show a session: its version and whether it lives."""
+    from foundry_rollouts.cli.agent.views import SESSIONS, session_item
+
+    async with project(project_endpoint, credential) as cloud:
+        show_item(session_item(await cloud.api.sessions.one(agent, session)), SESSIONS, output)
+
+
+@sessions.command(
+    "create",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts agent sessions create support-eu",
+        "foundry-rollouts agent sessions create support-eu --version 8 --id check-4711",
+    ),
+)
+@waits
+async def create(
+    agent: AgentArgument,
+    version: Annotated[str | None, typer.Option(help="On this version, a draft too; else the routing draws.")] = None,
+    session: Annotated[
+        str | None, typer.Option("--id", help="Its id, 8 to 128 letters, digits, - and _; else the cloud's choice.")
+    ] = None,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Open a session; one of that id that is there already will do."""
+    from foundry_rollouts.cli.agent.views import SESSIONS, session_item
+
+    async with project(project_endpoint, credential) as cloud:
+        show_item(session_item(await cloud.api.sessions.create(agent, version, session)), SESSIONS, output)
+
+
+@sessions.command("stop", cls=Command, epilog=examples("foundry-rollouts agent sessions stop support-eu 5c7a9e01"))
+@waits
+async def stop(
+    agent: AgentArgument,
+    session: SessionArgument,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+) -> None:
+    """End the compute of a session and keep its files; the next call wakes it, on the version then routed."""
+    async with project(project_endpoint, credential) as cloud:
+        await cloud.api.sessions.stop(agent, session)
+    typer.echo(f"session {session} is stopped")
+
+
+@sessions.command(
+    "delete",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts agent sessions delete support-eu 5c7a9e01",
+        "foundry-rollouts agent sessions delete support-eu 5c7a9e01 --yes",
+    ),
+)
+@waits
+async def delete(
+    agent: AgentArgument,
+    session: SessionArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+) -> None:
+    """End a session and remove its files; one that is gone already is fine."""
+    confirm(f"delete session {session} of {agent} with its files", yes=yes)
+    async with project(project_endpoint, credential) as cloud:
+        await cloud.api.sessions.delete(agent, session)
+    typer.echo(f"session {session} is deleted")
