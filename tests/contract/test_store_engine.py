@@ -58,7 +58,9 @@ def test_an_address_that_is_not_understood_is_refused_at_once(url: str, says: st
 
 
 async def test_a_folder_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
-    told = await complaint(f"sqlite:///{tmp_path}/missing/history.db")
+    with pytest.raises(StoreError) as refused:
+        Database(f"sqlite:///{tmp_path}/missing/history.db")
+    told = str(refused.value)
     assert "missing/history.db: unable to open database file; check that" in told
 
 
