@@ -78,6 +78,9 @@ class OpsApi:
     async def history(self, rollout: str) -> list[Json]:
         return list((await self._json("GET", f"/rollouts/{_part(rollout)}/events"))["items"])
 
+    async def explanation(self, rollout: str) -> Json:
+        return await self._json("GET", f"/rollouts/{_part(rollout)}/explain")
+
     async def live(self, rollout: str, after: str | None) -> AsyncIterator[Json]:
         """Yield the events behind ``after`` as they come, until the service ends the stream."""
         headers = {"Last-Event-ID": after} if after else {}

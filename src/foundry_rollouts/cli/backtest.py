@@ -1,13 +1,16 @@
 """``foundry-rollouts policy backtest``: what a policy would have made of counts of the past."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from foundry_rollouts.cli.commands import waits
+from foundry_rollouts.cli.db import DatabaseOption
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_items
 from foundry_rollouts.core.policy import Policy
 
@@ -30,19 +33,45 @@ CountsOption = Annotated[
 ]
 
 
-def backtest(
+@waits
+async def backtest(
     policy: FileOption,
     name: NameOption = None,
     counts: CountsOption = None,
+    agent: Annotated[str | None, typer.Option(help="Rollouts of this agent only.")] = None,
+    database_url: DatabaseOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Judge what was counted in the past under another policy."""
+    """Judge what was counted in the past under another policy.
+
+    Without --counts: the rollouts in the history database that have ended, newest first.
+    """
     from foundry_rollouts.cli.counts import intervals_in
     from foundry_rollouts.core.replay import replayed
+    from foundry_rollouts.errors import UsageError
 
     chosen = policy_in(policy, name)
-    if counts:
+    if counts is None:
+        await _of_rollouts(chosen, agent, database_url, output)
+    elif agent or database_url:
+        raise UsageError("--counts is judged by itself: leave out --agent and --database-url")
+    else:
         show_lines((_row(asdict(each)) for each in replayed(chosen, intervals_in(counts))), _JUDGED, output)
+
+
+async def _of_rollouts(policy: Policy, agent: str | None, database_url: str | None, output: Output) -> None:
+    from foundry_rollouts.operations import backtest
+    from foundry_rollouts.settings import load_database_url
+    from foundry_rollouts.store.store import SqlStore
+
+    # A reader takes no leases: neither its name nor how long it would hold one matters.
+    store = SqlStore(load_database_url(database_url), replica="backtest", lease=timedelta(seconds=1))
+    try:
+        await store.check()
+        found = [asdict(each) async for each in backtest.backtest(store, policy, agent)]
+    finally:
+        await store.close()
+    show_lines(found, _WOULD, output)
 
 
 def policy_in(file: Path, name: str | None) -> Policy:
@@ -80,10 +109,41 @@ def _percent(item: Item) -> str | None:
     return None if bound is None else f"{bound * 100:g} points"
 
 
+def _hundredths(name: str) -> Callable[[Item], str]:
+    # Adding nothing turns a minus nothing into nothing.
+    return lambda item: f"{round(item[name], 2) + 0.0:.2f}"
+
+
 _JUDGED = (
     column("seconds"),
-    Column("harm log10", lambda item: f"{item['harm_log10']:.2f}"),
-    Column("safe log10", lambda item: f"{item['safe_log10']:.2f}"),
+    Column("harm log10", _hundredths("harm_log10")),
+    Column("safe log10", _hundredths("safe_log10")),
     Column("at most worse", _percent),
     *map(column, ("verdict", "decision", "because")),
 )
+
+
+def _failed(calls: str, failures: str) -> Callable[[Item], str]:
+    return lambda item: f"{item[failures]} of {item[calls]}"
+
+
+_WOULD = (
+    *map(column, ("rollout", "agent", "canary")),
+    Column("happened", lambda item: _when(item["happened"], item["happened_after_seconds"], None)),
+    Column("failed", _failed("happened_canary_calls", "happened_canary_failures")),
+    Column("would have", lambda item: _when(item["would"], item["after_seconds"], item["weight"])),
+    Column("failed by then", _failed("canary_calls", "canary_failures")),
+    column("because"),
+)
+
+
+def _when(what: str, seconds: float | None, weight: int | None) -> str:
+    where = f" at {weight}%" if weight else ""
+    when = "" if seconds is None else f" after {_span(seconds)}"
+    return f"{what.replace('_', ' ')}{where}{when}"
+
+
+def _span(seconds: float) -> str:
+    from foundry_rollouts.policies.units import span_text
+
+    return span_text(timedelta(seconds=round(seconds)))

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.explain import EXPLAIN_EXAMPLES, explain
 from foundry_rollouts.cli.options import (
     DEFAULT_SERVER,
     AgentOption,
@@ -156,3 +157,6 @@ async def history(
     async with OpsApi.at(server) as api:
         named: Item = await api.named(rollout, agent)
         show_items(await api.history(str(named["id"])), _HISTORY, output, "nothing has happened yet")
+
+
+rollout.command("explain", cls=Command, epilog=examples(*EXPLAIN_EXAMPLES))(explain)

@@ -1,8 +1,4 @@
-"""What counts of the past lead to under a policy: the judge and the decisions, over again.
-
-Weights are taken as they really were, whatever the decisions say: counts at a weight that was never tried are not
-known to anybody.
-"""
+"""What bare counts lead to under a policy: the judge and the decisions, over again, interval by interval."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,17 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.decide import Situation, decide
-from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.evidence import at_new_weight, fresh
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind, Policy, WeightStep
+from foundry_rollouts.core.past import standing_at
+from foundry_rollouts.core.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.sources import OutcomesPlan, Sources
 from foundry_rollouts.core.statistics import Tally
 
 #: Second 0 of counts that say "seconds" and not when.
 ZERO = datetime(1970, 1, 1, tzinfo=UTC)
-#: The name of the one stratum that bare counts make.
-STRATUM = "the counts"
+#: Bare counts are what somebody reports of calls: one source, one stratum.
+SOURCE = "outcomes"
+COUNTED = Sources(probe=None, logs=None, outcomes=OutcomesPlan())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,7 @@ class Judged:
 def replayed(policy: Policy, intervals: Iterable[Interval]) -> Iterator[Judged]:
     """Judge bare counts, interval by interval, as one stratum of one gate on the error rate."""
     rollout = _on_trial(_counting(policy))
-    (track, *_) = fresh(rollout.policy).tracks
-    evidence = Evidence((replace(track, stratum=STRATUM, share=1.0),))
+    evidence = fresh(rollout.policy)
     began, weight = ZERO, None
     for interval in intervals:
         now = ZERO + timedelta(seconds=interval.seconds)
@@ -71,22 +69,11 @@ def replayed(policy: Policy, intervals: Iterable[Interval]) -> Iterator[Judged]:
         )
 
 
-def standing_at(rollout: Rollout, weight: int, since: datetime) -> Rollout:
-    """Return the rollout on the step of ``weight`` since that instant.
-
-    A weight that the policy does not name belongs to the step below it; below the first step, to the first.
-    """
-    steps = [(at, step.weight) for at, step in enumerate(rollout.policy.steps, 1) if isinstance(step, WeightStep)]
-    reached = [at for at, least in steps if least <= weight]
-    return replace(rollout, step=max(reached, default=steps[0][0]), step_started_at=since)
-
-
 def _counting(policy: Policy) -> Policy:
     """Return ``policy`` with its error-rate gate alone, or with a plain one where it has none."""
-    asked = (policy.sources.names[0],)
-    plain = Gate(GateKind.ERROR_RATE, asked)
+    plain = Gate(GateKind.ERROR_RATE, (SOURCE,))
     gate = next((gate for gate in policy.gates if gate.kind is GateKind.ERROR_RATE), plain)
-    return replace(policy, gates=(replace(gate, sources=asked),))
+    return replace(policy, sources=COUNTED, gates=(replace(gate, sources=(SOURCE,)),))
 
 
 def _on_trial(policy: Policy) -> Rollout:
@@ -104,7 +91,7 @@ def _on_trial(policy: Policy) -> Rollout:
 
 def _measured(tally: Tally, window: Window) -> Measurement:
     return Measurement(
-        STRATUM,
+        SOURCE,
         window,
         stable=Counts(calls=tally.stable_calls, failures=tally.stable_failures),
         canary=Counts(calls=tally.canary_calls, failures=tally.canary_failures),

@@ -10,6 +10,7 @@ from foundry_rollouts.core.command import Command, Verb
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.operations.commands import command
+from foundry_rollouts.operations.explain import Explanation, explain
 from foundry_rollouts.operations.lists import (
     RolloutPage,
     agents_view,
@@ -112,6 +113,12 @@ async def show_history(
 async def show_measurements(rollout_id: str, ours: Ours) -> Measurements:
     """Show what was measured for a rollout."""
     return Measurements(items=list(await measurements_view(ours.store, rollout_id)))
+
+
+@router.get("/rollouts/{rollout_id}/explain")
+async def explain_rollout(rollout_id: str, ours: Ours) -> Explanation:
+    """Show every decision of a rollout with all that it rested on."""
+    return await explain(ours.store, rollout_id)
 
 
 @router.post("/rollouts/{rollout_id}:retry", status_code=202)

@@ -15,15 +15,14 @@ from foundry_rollouts.core.policy import (
     Gate,
     GateKind,
     Judging,
-    LogsPlan,
     Margin,
     OnFailure,
     OnNoEvidence,
     Policy,
-    Sources,
     WeightStep,
 )
 from foundry_rollouts.core.replay import Interval, Judged, replayed
+from foundry_rollouts.core.sources import LogsPlan, Sources
 from foundry_rollouts.core.statistics import Tally
 from unit.core.reference_evidence import ReferenceEvidence
 
@@ -115,7 +114,7 @@ def test_an_approval_takes_no_time_of_a_replay() -> None:
 def test_harm_leads_to_what_the_policy_says(on_failure: OnFailure, decision: str) -> None:
     (judged,) = replay(coarse(on_failure=OnFailure(on_failure)), (10, 10, DEAD))
     assert (judged.verdict, judged.decision) == ("fail", decision)
-    assert judged.because.startswith("canary 60 of 60 failed against 0 of 60 on stable, seen by the counts")
+    assert judged.because.startswith("canary 60 of 60 failed against 0 of 60 on stable, seen by outcomes")
 
 
 def test_a_gate_of_the_policy_may_name_its_own_end_and_its_ceiling() -> None:

@@ -1,0 +1,154 @@
+"""``foundry-rollouts rollout explain``: every decision with its inputs, so that a person can compute it again."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from foundry_rollouts.cli.commands import waits
+from foundry_rollouts.cli.counts import HEADER
+from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption
+from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
+from foundry_rollouts.core.sentences import odds
+
+EXPLAIN_EXAMPLES = (
+    "foundry-rollouts rollout explain --agent support-eu",
+    "foundry-rollouts rollout explain 01jd2m3n4p5q6r7s8 --output json",
+    "foundry-rollouts rollout explain --agent support-eu --counts probe > counts.csv",
+)
+
+
+@waits
+async def explain(
+    rollout: RolloutArgument = None,
+    agent: AgentOption = None,
+    counts: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Write what this source counted, as 'policy backtest --counts' reads it."),
+    ] = None,
+    server: ServerOption = DEFAULT_SERVER,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show every decision of a rollout with its inputs, so that you can compute it yourself."""
+    from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.errors import NotFoundError
+
+    async with OpsApi.at(server) as api:
+        told = await api.explanation(str((await api.named(rollout, agent))["id"]))
+    if counts:
+        rows = list(_rows(told, counts))
+        if not rows:
+            sources = sorted({each["source"] for decision in told["decisions"] for each in decision["measurements"]})
+            raise NotFoundError(f"{counts} counted nothing here: name one of {', '.join(sources) or 'none'}")
+        typer.echo("\n".join([",".join(HEADER), *rows]))
+    elif output is not Output.TABLE:
+        show_item(told, (), output)
+    else:
+        _show(told)
+
+
+def _show(told: Item) -> None:
+    judge = told["judge"]
+    against = f"against version {told['stable']}" if told["stable"] else "without a stable version"
+    typer.echo(
+        f"rollout {told['rollout']} of {told['agent']}: version {told['canary']} {against} under policy "
+        f"{told['policy']}, {_words(told['phase'])}"
+    )
+    typer.echo(
+        f"harm is proved at evidence {odds(judge['harm_enough_log10'])} that it is worse than {judge['tolerate']} "
+        f"stable, all gates together"
+    )
+    typer.echo(
+        f"a step is proved at evidence {odds(judge['safe_enough_log10'])} that it is better than {judge['bad']} "
+        "stable, at each gate, while nothing speaks for harm"
+    )
+    for decision in told["decisions"]:
+        _show_decision(decision)
+
+
+def _show_decision(decision: Item) -> None:
+    weights = ", ".join(f"version {version} at {weight}%" for version, weight in (decision["weights"] or {}).items())
+    author = f", by {decision['author']}" if decision["author"] else ""
+    typer.echo(f"\n{decision['at']}  {decision['kind']}  {weights}{author}")
+    typer.echo(f"because: {decision['because']}")
+    if decision["computed"] not in {None, decision["because"]}:
+        typer.echo(f"computed again from the measurements: {decision['computed']}")
+    strata = [_flat(gate, stratum) for gate in decision["gates"] for stratum in gate["strata"]]
+    if strata:
+        typer.echo(_since(decision))
+        show_items(strata, _STRATA, Output.TABLE, "")
+        for gate in decision["gates"]:
+            typer.echo(_gate_line(gate))
+
+
+def _since(decision: Item) -> str:
+    measured = decision["measurements"]
+    windows = len({(each["start"], each["end"]) for each in measured})
+    age = decision["step_age_seconds"]
+    return f"from {windows} windows since the decision before; the step was {age:.0f} s old"
+
+
+def _flat(gate: Item, stratum: Item) -> Item:
+    return {"gate": gate["gate"], **stratum}
+
+
+def _gate_line(gate: Item) -> str:
+    threshold = "" if gate["threshold"] is None else f", line at {gate['threshold']:.2%}"
+    return (
+        f"{gate['gate']} (part {gate['part']:.0%} of all): {gate['verdict']}, evidence of harm "
+        f"{_odds(gate['harm_log10'])}, of safety {_odds(gate['safe_log10'])}{threshold}"
+    )
+
+
+def _pair(name: str, version: str) -> Column:
+    title = f"{version} {'at this step' if name == 'at_step' else 'in all'}"
+
+    def of(item: Item) -> str:
+        pair = item[name]
+        return f"{pair[f'{version}_failures']} of {pair[f'{version}_calls']}"
+
+    return Column(title, of)
+
+
+def _odds(log10: float) -> str:
+    """Return evidence as odds; what speaks against the claim stands behind the colon."""
+    return odds(log10) if log10 >= 0 else " : ".join(reversed(odds(-log10).rsplit(" : ", 1)))
+
+
+_STRATA = (
+    column("gate"),
+    column("stratum"),
+    Column("share", lambda item: f"{item['share']:.0%}"),
+    _pair("at_step", "canary"),
+    _pair("at_step", "stable"),
+    _pair("total", "canary"),
+    _pair("total", "stable"),
+    Column("stable guess", lambda item: f"{item['stable_guess']:.2%}"),
+    Column("harm", lambda item: _odds(item["harm_log10"])),
+    Column("safe", lambda item: _odds(item["safe_log10"])),
+    Column("at most worse", lambda item: "" if item["at_most_worse"] is None else f"{item['at_most_worse']:.1%}"),
+    column("trouble"),
+)
+
+
+def _rows(told: Item, source: str) -> Iterator[str]:
+    """Yield the rows of the counts of ``source``: with them the evidence can be computed again."""
+    start, weight = None, 0
+    for decision in told["decisions"]:
+        for each in decision["measurements"]:
+            if each["source"] == source:
+                start = start or datetime.fromisoformat(each["start"])
+                seconds = (datetime.fromisoformat(each["end"]) - start).total_seconds()
+                yield ",".join(map(str, (f"{seconds:.6f}", weight, *_counted(each))))
+        weight = (decision["weights"] or {}).get(told["canary"], 0)
+
+
+def _counted(measurement: Item) -> Iterator[Any]:
+    for version in ("canary", "stable"):
+        yield measurement[version]["calls"]
+        yield measurement[version]["failures"]
+
+
+def _words(phase: str) -> str:
+    return phase.replace("_", " ")

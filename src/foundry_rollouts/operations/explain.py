@@ -1,0 +1,216 @@
+"""Every decision of a rollout with all that it rested on, so that a person can recompute it.
+
+The inputs are the recorded measurements; the evidence is computed from them over again, with the rollout's own policy.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from foundry_rollouts.core.analysis import GateReading, Verdict
+from foundry_rollouts.core.evidence import Track
+from foundry_rollouts.core.judge import PARTS
+from foundry_rollouts.core.past import Look, looks
+from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import routing_of
+from foundry_rollouts.core.statistics import Tally
+from foundry_rollouts.operations.backtest import past_of
+from foundry_rollouts.operations.views import MeasurementView, measurement_view
+from foundry_rollouts.ports import Event, Store
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeView:
+    """The lines and limits that the policy sets; evidence as powers of ten."""
+
+    tolerate: str
+    bad: str
+    false_rollback: float
+    missed_bad: float
+    harm_enough_log10: float  #: The gates' weighted mean of harm must reach it for a rollback.
+    safe_enough_log10: float  #: Each gate must reach it, with harm at most 0, for the step to be proved.
+
+
+@dataclass(frozen=True, slots=True)
+class CountsPair:
+    """Calls and failures of both versions; what counts as a failure is the gate's matter."""
+
+    canary_calls: int
+    canary_failures: int
+    stable_calls: int
+    stable_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class StratumView:
+    """What one source, or a part of it, says about one gate."""
+
+    stratum: str
+    share: float  #: Its part in the gate's evidence.
+    at_step: CountsPair
+    total: CountsPair
+    stable_guess: float  #: The failure rate that the next bets assume of stable.
+    harm_log10: float
+    safe_log10: float
+    at_most_worse: float | None
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GateExplained:
+    """One gate: its part among all gates, what it read, and what its strata say. Rates are fractions."""
+
+    gate: str
+    part: float  #: Its part in the evidence of harm of all gates.
+    verdict: Verdict
+    because: str
+    canary_value: float | None
+    stable_value: float | None
+    threshold: float | None
+    harm_log10: float
+    safe_log10: float
+    at_most_worse: float | None
+    missing_calls: int | None
+    strata: tuple[StratumView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """One decision; ``measurements`` are those since the decision before, ``gates`` how they stood when it fell."""
+
+    at: datetime
+    kind: str
+    step: int | None
+    weights: Mapping[str, int] | None
+    author: str | None
+    because: str
+    computed: str | None  #: What the judge says over again; None where no judge was asked.
+    step_age_seconds: float | None
+    measurements: tuple[MeasurementView, ...]
+    gates: tuple[GateExplained, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A rollout, decision by decision; behind its last event stands, as ``rollout.held``, how it is held now."""
+
+    rollout: str
+    agent: str
+    canary: str
+    stable: str | None
+    policy: str
+    phase: Phase
+    judge: JudgeView
+    decisions: tuple[DecisionView, ...]
+
+
+async def explain(store: Store, rollout_id: str) -> Explanation:
+    """Return every decision of a rollout with its inputs. Raises NotFoundError for an unknown rollout."""
+    rollout = await store.rollout(rollout_id)
+    past = await past_of(store, rollout)
+    seen, decisions = list(looks(past)), []
+    for event in await store.history(rollout_id):
+        known = [look for look in seen if look.now <= event.at]
+        seen = seen[len(known) :]
+        decisions.append(_decision(event, known))
+    if seen:
+        decisions.append(_decision(_held(rollout, seen[-1]), seen))
+    return Explanation(
+        rollout=rollout.id,
+        agent=rollout.agent,
+        canary=rollout.canary,
+        stable=rollout.stable,
+        policy=rollout.policy.name,
+        phase=rollout.phase,
+        judge=_judge_view(rollout.policy),
+        decisions=tuple(decisions),
+    )
+
+
+def _judge_view(policy: Policy) -> JudgeView:
+    judge = policy.judge
+    return JudgeView(
+        tolerate=str(judge.tolerate),
+        bad=str(judge.bad),
+        false_rollback=judge.false_rollback,
+        missed_bad=judge.missed_bad,
+        harm_enough_log10=-math.log10(judge.false_rollback),
+        safe_enough_log10=-math.log10(judge.missed_bad),
+    )
+
+
+def _held(rollout: Rollout, look: Look) -> Event:
+    return Event(
+        id="",
+        at=look.now,
+        kind="rollout.held",
+        agent=rollout.agent,
+        because=rollout.because,
+        step=rollout.step,
+        weights=dict(routing_of(rollout).weights),
+    )
+
+
+def _decision(event: Event, known: Sequence[Look]) -> DecisionView:
+    last = known[-1] if known else None
+    # A look that is older than the event was not what it was decided on.
+    is_its_own = last is not None and last.now == event.at
+    return DecisionView(
+        at=event.at,
+        kind=event.kind,
+        step=event.step,
+        weights=event.weights,
+        author=event.author,
+        because=event.because,
+        computed=last.decision.because if last and is_its_own else None,
+        step_age_seconds=last.rollout.step_age(last.now).total_seconds() if last else None,
+        measurements=tuple(measurement_view(each) for look in known for each in look.measurements),
+        gates=_gates(last) if last else (),
+    )
+
+
+def _gates(look: Look) -> tuple[GateExplained, ...]:
+    policy, evidence = look.rollout.policy, look.analysis.evidence
+    whole = sum(PARTS[gate.kind] for gate in policy.gates)
+    return tuple(
+        _gate(reading, PARTS[gate.kind] / whole, policy, evidence.of(gate))
+        for gate, reading in zip(policy.gates, look.analysis.gates, strict=True)
+    )
+
+
+def _gate(reading: GateReading, part: float, policy: Policy, tracks: Sequence[Track]) -> GateExplained:
+    return GateExplained(
+        gate=reading.gate,
+        part=part,
+        verdict=reading.verdict,
+        because=reading.because,
+        canary_value=reading.canary_value,
+        stable_value=reading.stable_value,
+        threshold=reading.threshold,
+        harm_log10=reading.harm_log10,
+        safe_log10=reading.safe_log10,
+        at_most_worse=reading.at_most_worse,
+        missing_calls=reading.missing_calls,
+        strata=tuple(_stratum(track, policy) for track in tracks),
+    )
+
+
+def _stratum(track: Track, policy: Policy) -> StratumView:
+    (process, *_) = track.processes
+    return StratumView(
+        stratum=track.stratum,
+        share=track.share,
+        at_step=_pair(track.at_step),
+        total=_pair(track.total),
+        stable_guess=process.guess.rate,
+        harm_log10=process.harm_log10,
+        safe_log10=process.safe_log10,
+        at_most_worse=process.at_most_worse(policy.judge.missed_bad * track.share),
+        trouble=track.trouble,
+    )
+
+
+def _pair(tally: Tally) -> CountsPair:
+    return CountsPair(tally.canary_calls, tally.canary_failures, tally.stable_calls, tally.stable_failures)

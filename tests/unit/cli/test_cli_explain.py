@@ -1,0 +1,100 @@
+"""Why, on the command line: with the inputs, from which the same evidence comes out."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from small_world import SmallWorld
+from unit.cli.command_line import Outcome
+from unit.cli.conftest import Service
+
+POLICY = """\
+name: support
+agents: ["support-*"]
+steps: [{weight: 10, min: 10s}, {weight: 50, min: 10s}, {weight: 100, min: 10s}]
+judge: {bad: 3x + 20pp}
+"""
+
+
+@pytest.fixture
+async def told(service: Service, capsys: pytest.CaptureFixture[str]) -> Service:
+    """Return a service that remembers a rollout that failed at 50."""
+    world = SmallWorld(lambda _: service.store, bad_from=50)
+    await world.begin()
+    await world.run()
+    capsys.readouterr()  # what the ticks logged
+    (service.folder / "p.yaml").write_text(POLICY)
+    return service
+
+
+async def backtested(told: Service, *options: str) -> Outcome:
+    return await asyncio.to_thread(told.inside, "policy", "backtest", "--policy", "p.yaml", *options)
+
+
+async def test_people_see_decisions_counts_and_odds(told: Service) -> None:
+    done = await told.run("explain", "r-1")
+    assert (done.code, done.err) == (0, "")
+    assert done.lines[0] == (
+        "rollout r-1 of support-r-1: version 2 against version 1 under policy support, rolled back"
+    )
+    assert "harm is proved at evidence 100 : 1 that it is worse than 1.2x stable" in done.out
+    (head,) = [line for line in done.lines if "  rollout.rolled_back  " in line]
+    assert head.endswith("version 1 at 100%")
+    row = next(line for line in reversed(done.lines) if line.startswith("error-rate  probe"))
+    assert "18 of 30" in row
+    assert "100%" in row
+    assert "computed again" not in done.out
+
+
+async def test_programs_see_the_same(told: Service) -> None:
+    done = await told.run("explain", "--agent", "support-r-1", "--output", "json")
+    answer = json.loads(done.out)
+    assert [decision["kind"] for decision in answer["decisions"]] == [
+        "rollout.created",
+        "rollout.started",
+        "rollout.advanced",
+        "rollout.rolled_back",
+    ]
+
+
+async def test_from_its_counts_the_same_evidence_is_computed_again(told: Service) -> None:
+    answer = json.loads((await told.run("explain", "r-1", "--output", "json")).out)
+    counts = (await told.run("explain", "r-1", "--counts", "probe")).out
+    (told.folder / "c.csv").write_text(counts)
+    again = await backtested(told, "--counts", "c.csv", "--output", "json")
+    rows = [json.loads(line) for line in again.lines]
+    (gate,) = answer["decisions"][-1]["gates"]
+    (stratum,) = gate["strata"]
+    assert rows[-1]["harm_log10"] == pytest.approx(stratum["harm_log10"], abs=1e-9)
+    assert rows[-1]["safe_log10"] == pytest.approx(stratum["safe_log10"], abs=1e-9)
+    assert [row["decision"] for row in rows] == ["advance", "rollback"]
+
+
+async def test_a_source_that_counted_nothing_is_told(told: Service) -> None:
+    done = await told.run("explain", "r-1", "--counts", "logs")
+    assert (done.code, done.out) == (1, "")
+    assert done.errors == ["error: logs counted nothing here: name one of probe"]
+
+
+async def test_an_unknown_rollout_is_told(told: Service) -> None:
+    done = await told.run("explain", "r-0")
+    assert (done.code, len(done.errors)) == (1, 1)
+
+
+async def test_the_past_is_judged_under_another_policy(told: Service, tmp_path: Path) -> None:
+    database = ("--database-url", f"sqlite:///{tmp_path}/history.db")
+    as_table = await backtested(told, *database)
+    as_json = await backtested(told, *database, "--output", "json")
+    nobody = await backtested(told, *database, "--agent", "nobody")
+    (row,) = map(json.loads, as_json.lines)
+    assert (row["rollout"], row["happened"], row["would"]) == ("r-1", "rolled_back", "rolled_back")
+    assert as_table.lines[1].startswith("r-1      support-r-1  2       rolled back after ")
+    assert (nobody.code, nobody.out, nobody.err) == (0, "", "there is nothing to judge yet\n")
+
+
+async def test_counts_and_rollouts_are_not_judged_at_once(told: Service) -> None:
+    done = await backtested(told, "--counts", "c.csv", "--agent", "support-r-1")
+    assert done.errors == ["error: --counts is judged by itself: leave out --agent and --database-url"]
+    assert done.code == 2

@@ -1,0 +1,141 @@
+"""A rollout of the past under another policy: as far as the past can tell, and no farther."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.core.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.past import Ending, Hindsight, Move, Past, canary_tally, in_hindsight, looks, standing_at
+from foundry_rollouts.core.policy import ApprovalStep, Judging, Margin, OnFailure, OnNoEvidence, Policy, WeightStep
+from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.statistics import Tally
+
+COARSE = Judging(bad=Margin(3, 0.2))
+TEN, FIFTY, ALL = (WeightStep(weight, min=timedelta(minutes=1)) for weight in (10, 50, 100))
+
+
+def at(minute: float) -> Any:
+    return NOON + timedelta(minutes=minute)
+
+
+def a_window(minute: int, failures: int = 0, calls: int = 30, source: str = "probe") -> Measurement:
+    """Return what was counted in the minute that ends at ``minute``."""
+    window = Window(at(minute - 1), at(minute))
+    return Measurement(source, window, stable=Counts(calls=calls), canary=Counts(calls=calls, failures=failures))
+
+
+def coarse(*steps: Any, **but: Any) -> Policy:
+    return a_policy(steps=steps or (TEN, FIFTY, ALL), judge=COARSE, **but)
+
+
+def a_past(*windows: Measurement, **but: Any) -> Past:
+    """Return a rollout that was two minutes at 10, then at 50, and ended well."""
+    rollout = a_rollout(phase=Phase.PROMOTED, step=3, started_at=NOON, policy=coarse())
+    past = Past(rollout, (Move(at(0), 10, 1), Move(at(2), 50, 2)), windows)
+    return replace(past, **but)
+
+
+WELL = tuple(map(a_window, (1, 2, 3, 4)))
+
+
+def test_its_own_policy_sees_it_as_it_was() -> None:
+    seen = [
+        (look.weight, look.rollout.step, look.analysis.verdict, type(look.decision).__name__)
+        for look in looks(a_past(*WELL))
+    ]
+    assert seen == [(10, 1, "pass", "Advance")] * 2 + [(50, 2, "pass", "Advance")] * 2
+
+
+def test_each_weight_earns_its_own_proof_and_keeps_what_is_known_of_harm() -> None:
+    *_, before, after, _ = (look.analysis.evidence.tracks[0] for look in looks(a_past(*WELL)))
+    assert (before.at_step.canary_calls, after.at_step.canary_calls) == (60, 30)
+    assert after.total.canary_calls == 90
+
+
+def test_a_policy_that_asks_for_more_waits_where_it_has_no_proof() -> None:
+    told = in_hindsight(a_past(*WELL), a_policy())
+    assert told == Hindsight(Ending.WAITING, at(2), 10, 60, 0, told.because)
+    assert "needs about" in told.because
+
+
+def test_a_policy_that_goes_another_way_is_followed_as_far_as_the_past_goes() -> None:
+    slow = (replace(TEN, min=timedelta(minutes=9)), ALL)
+    assert in_hindsight(a_past(*WELL), coarse()).would is Ending.ADVANCED
+    assert in_hindsight(a_past(*WELL), coarse(*slow)).would is Ending.WAITING
+    assert in_hindsight(a_past(*WELL), coarse(ALL)).would is Ending.PROMOTED
+
+
+def test_a_step_that_nobody_can_tell_about_is_told_when_it_was_reached() -> None:
+    told = in_hindsight(a_past(*WELL[:2]), coarse())
+    assert told == Hindsight(Ending.ADVANCED, at(1), 10, 60, 0, told.because)
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "would"),
+    [
+        (OnFailure.ROLLBACK, Ending.ROLLED_BACK),
+        (OnFailure.DISABLE, Ending.DISABLED),
+        (OnFailure.PAUSE, Ending.PAUSED),
+    ],
+)
+def test_harm_ends_it_as_the_policy_says(on_failure: OnFailure, would: Ending) -> None:
+    past = a_past(WELL[0], a_window(2, failures=30), a_window(3, failures=30))
+    told = in_hindsight(past, coarse(on_failure=on_failure))
+    assert told == Hindsight(would, at(2), 10, 60, 30, told.because)
+    assert told.because.startswith("canary 30 of 60 failed against 0 of 60 on stable, seen by probe")
+
+
+def test_without_a_stable_version_to_go_back_to_the_endpoint_is_closed() -> None:
+    past = a_past(a_window(1, failures=30), rollout=a_rollout(stable=None, started_at=NOON))
+    assert in_hindsight(past, coarse()).would is Ending.DISABLED
+
+
+def test_time_without_proof_ends_as_the_policy_says() -> None:
+    hasty = a_policy(steps=(replace(TEN, max=timedelta(minutes=2)), ALL), on_no_evidence=OnNoEvidence.PAUSE)
+    assert in_hindsight(a_past(*WELL), hasty).would is Ending.PAUSED
+
+
+@pytest.mark.parametrize("past", [a_past(), a_past(*WELL, moves=())], ids=["no counts", "never begun"])
+def test_a_rollout_without_counts_tells_nothing(past: Past) -> None:
+    assert in_hindsight(past, coarse()) == Hindsight(Ending.UNKNOWN, None, 0, 0, 0, "nothing was measured")
+
+
+def test_a_step_does_not_age_in_a_pause() -> None:
+    moves = (Move(at(0), 10, 1), Move(at(1), 10, 1, is_paused=True), Move(at(3), 10, 1), Move(at(4), 50, 2))
+    steps = (replace(TEN, min=timedelta(minutes=2)), ALL)
+    for policy in (None, coarse(*steps)):
+        past = a_past(*WELL, moves=moves, rollout=a_rollout(policy=coarse(*steps), started_at=NOON))
+        decisions = [type(look.decision).__name__ for look in looks(past, policy)]
+        ages = [look.rollout.step_age(look.now) for look in looks(past, policy)]
+        assert decisions == ["Hold", "Hold", "Hold", "Advance"]
+        assert ages == [timedelta(minutes=minute) for minute in (1, 1, 1, 2)]
+
+
+def test_an_approval_is_a_step_of_its_own_policy_only() -> None:
+    steps = (TEN, ApprovalStep(), ALL)
+    moves = (Move(at(0), 10, 1), Move(at(1), 10, 2), Move(at(3), 100, 3))
+    past = a_past(*WELL, moves=moves, rollout=a_rollout(policy=coarse(*steps), started_at=NOON))
+    assert [look.rollout.step for look in looks(past)] == [1, 2, 2, 3]
+    assert [look.rollout.step for look in looks(past, coarse())] == [1, 1, 1, 3]
+
+
+def test_the_policy_holds_from_the_first_window_to_the_last_in_the_order_of_time() -> None:
+    shuffled = a_past(*(WELL[place] for place in (2, 0, 3, 1)))
+    assert list(looks(shuffled)) == list(looks(a_past(*WELL)))
+
+
+@pytest.mark.parametrize(("weight", "step"), [(0, 1), (5, 1), (10, 1), (49, 1), (50, 3), (99, 3), (100, 4)])
+def test_a_weight_belongs_to_the_step_below_it(weight: int, step: int) -> None:
+    policy = coarse(TEN, ApprovalStep(), FIFTY, ALL)
+    assert standing_at(a_rollout(policy=policy), weight, NOON).step == step
+
+
+def test_the_canary_is_counted_once_whoever_saw_it() -> None:
+    sources = ("probe", "logs/probe", "logs", "outcomes")
+    seen = [a_window(1, failures=place, calls=10 + place, source=source) for place, source in enumerate(sources)]
+    assert canary_tally(seen) == Tally(canary_calls=10 + 13, canary_failures=0 + 3)
+    assert canary_tally(seen[1:2]) == Tally(canary_calls=11, canary_failures=1)
+    assert canary_tally([]) == Tally()
