@@ -1,0 +1,82 @@
+"""What a storm left behind: every rollout with its history and its routing, held against the laws."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.ports import Event, RolloutFilter
+from storm.scene import Scene
+
+#: What may stand between the moves: a wait that is told, no move.
+WAITS = {"rollout.held"}
+WALKS = {
+    "promoted": ("created", "started", "advanced", "advanced", "promoted"),
+    "rolled_back": ("created", "started", "rolled_back"),
+}
+WEIGHTS = {"promoted": Routing.of({"2": 100}), "rolled_back": Routing.of({"1": 100})}
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found; every sentence in ``wrong`` is a broken law."""
+
+    endings: Counter[str] = field(default_factory=Counter)
+    wrong_endings: list[str] = field(default_factory=list)
+    steps_twice: list[str] = field(default_factory=list)
+    events_lost: list[str] = field(default_factory=list)
+    events_doubled: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[str]:
+        return [*self.wrong_endings, *self.steps_twice, *self.events_lost, *self.events_doubled, *self.others]
+
+
+async def judge(scene: Scene) -> Verdict:
+    """Look at everything that is left."""
+    verdict = Verdict()
+    async with scene.store() as store, scene.cloud() as cloud:
+        rollouts = {each.agent: each for each in await store.rollouts(RolloutFilter(limit=500))}
+        for agent, ending in scene.plan.endings.items():
+            rollout = rollouts.get(agent)
+            if rollout is None:
+                verdict.wrong_endings.append(f"{agent}: no rollout was made")
+                continue
+            verdict.endings[rollout.phase] += 1
+            routing = (await cloud.agent(agent)).routing
+            if (rollout.phase, routing) != (ending, WEIGHTS[ending]):
+                told = f"{agent}: {rollout.phase} with {routing}, expected {ending}: {rollout.because}"
+                verdict.wrong_endings.append(told)
+            _read(verdict, rollout, await store.history(rollout.id))
+            if await store.intent(agent) is not None:
+                verdict.others.append(f"{agent}: an intent is left open")
+        if len(rollouts) != len(scene.plan.endings):
+            verdict.others.append(f"{len(rollouts)} rollouts for {len(scene.plan.endings)} agents")
+    return verdict
+
+
+def _read(verdict: Verdict, rollout: Rollout, history: Sequence[Event]) -> None:
+    numbers = [event.id.rpartition(":")[2] for event in history]
+    told = f"{rollout.agent}: {' '.join(event.kind.removeprefix('rollout.') for event in history)}"
+    if repeated := [number for number, times in Counter(numbers).items() if times > 1]:
+        verdict.events_doubled.append(f"{told}: {', '.join(repeated)} twice")
+    if numbers != [str(number) for number in range(1, rollout.events + 1)]:
+        verdict.events_lost.append(f"{told}: {numbers} of {rollout.events}")
+    steps = [event.step for event in history if event.kind in {"rollout.started", "rollout.advanced"}]
+    if steps != list(range(1, len(steps) + 1)):
+        verdict.steps_twice.append(f"{told}: steps {steps}")
+    moves = tuple(event.kind.removeprefix("rollout.") for event in history if event.kind not in WAITS)
+    if rollout.phase in WALKS and moves != WALKS[rollout.phase]:
+        verdict.others.append(f"{told}: not the walk of a calm run")
+    verdict.others += [f"{told}: {fault}" for fault in _leaps(history)]
+
+
+def _leaps(history: Sequence[Event]) -> Iterator[str]:
+    """Yield each event after which the canary has a weight that is not the plan's."""
+    plan = {"rollout.started": [10], "rollout.advanced": [50, 100], "rollout.promoted": [100]}
+    for event in history:
+        weight = (event.weights or {}).get("2", 0)
+        if event.kind in plan and weight not in plan[event.kind]:
+            yield f"{event.kind} to {weight}%"
