@@ -52,6 +52,7 @@ class SmallCloud:
     stopped: list[str] = field(default_factory=list)
     trouble: CloudError | None = None
     deleted: str | None = None
+    active: set[str] = field(default_factory=set)  #: Versions that are active whatever the status of the others.
 
     async def agents(self) -> AsyncIterator[AgentSeen]:
         yield await self.agent(self.name)
@@ -64,7 +65,8 @@ class SmallCloud:
         self._fail()
         if int(version) > int(self.latest) or version == self.deleted:
             raise CloudError("versions.get", Refusal(404, "not_found", f"version {version} of {agent} not found"))
-        return VersionSeen(version, self.status, error="the wheel is missing")
+        status = VersionStatus.ACTIVE if version in self.active else self.status
+        return VersionSeen(version, status, error="the wheel is missing")
 
     async def route(self, agent: str, routing: Routing) -> None:
         self._fail()

@@ -1,0 +1,153 @@
+"""Discovery: first sight, the pin guard, new versions, and what another hand does between rollouts."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import pytest
+
+from builders import a_policy
+from fakes import FakePolicies
+from foundry_rollouts.controller.discover import Discovery
+from foundry_rollouts.controller.hand import Hand
+from foundry_rollouts.core.policy import OnDrift, Policy, Trigger
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.ports import RolloutFilter, VersionStatus
+from foundry_rollouts.telemetry import Metrics
+from small_world import SmallWorld, a_quick_policy
+
+
+@dataclass
+class Town:
+    """A small world that is discovered."""
+
+    world: SmallWorld
+    policy: Policy
+    made: int = 0
+
+    async def discover(self) -> None:
+        _, ticker = self.world.ticker()
+        policies = FakePolicies((self.policy,))
+        world = replace(ticker.world, policies=policies)
+        hand = Hand(world.store)
+        await Discovery(world, Metrics("test"), hand, self.world.now, self.new_id).discover()
+        await hand.give_back()
+
+    def new_id(self, _: datetime) -> str:
+        self.made += 1
+        return f"new-{self.made}"
+
+    async def rollouts(self) -> list[Rollout]:
+        return list(await self.world.open_as("reader").rollouts(RolloutFilter()))
+
+    async def stable(self) -> str | None:
+        known = await self.world.open_as("reader").agent(self.world.cloud.name)
+        return known.stable if known else None
+
+    async def version(self, latest: str) -> None:
+        self.world.cloud.latest = latest
+        await self.discover()
+
+
+@pytest.fixture
+def town(world: SmallWorld) -> Town:
+    world.cloud.latest = "1"
+    world.cloud.routing = Routing.of({LATEST: 100})
+    return Town(world, a_quick_policy())
+
+
+async def test_at_first_sight_the_version_that_serves_is_stable_and_pinned(town: Town) -> None:
+    await town.discover()
+    assert await town.stable() == "1"
+    assert town.world.cloud.routing == Routing.of({"1": 100})
+    assert await town.rollouts() == []
+
+
+async def test_at_first_sight_the_newest_active_version_serves_while_a_newer_one_is_created(town: Town) -> None:
+    town.world.cloud.latest, town.world.cloud.status = "3", VersionStatus.CREATING
+    town.world.cloud.active = {"1", "2"}
+    await town.discover()
+    assert await town.stable() == "2"
+    assert [rollout.canary for rollout in await town.rollouts()] == ["3"]
+
+
+async def test_at_first_sight_a_pinned_endpoint_stays_as_it_is_and_old_versions_are_left_alone(
+    town: Town,
+) -> None:
+    town.world.cloud.latest, town.world.cloud.routing = "5", Routing.of({"4": 100})
+    await town.discover()
+    assert await town.stable() == "4"
+    assert town.world.cloud.sent == []
+    assert await town.rollouts() == []
+
+
+async def test_a_new_version_gets_a_rollout_once(town: Town) -> None:
+    await town.discover()
+    await town.version("2")
+    await town.discover()
+    (rollout,) = await town.rollouts()
+    assert (rollout.canary, rollout.stable, rollout.phase) == ("2", "1", Phase.PENDING)
+    assert rollout.because == "version 2 is new; policy support rolls it out"
+
+
+async def test_a_manual_policy_starts_nothing_by_itself(town: Town) -> None:
+    town.policy = replace(town.policy, trigger=Trigger.MANUAL)
+    await town.discover()
+    await town.version("2")
+    assert await town.rollouts() == []
+
+
+async def test_an_agent_without_a_policy_is_left_alone(town: Town) -> None:
+    town.policy = a_policy(agents=("other-*",))
+    await town.discover()
+    assert town.world.cloud.routing == Routing.of({LATEST: 100})
+
+
+async def test_an_endpoint_that_follows_the_latest_again_goes_back_to_stable_and_the_new_version_is_rolled_out(
+    town: Town,
+) -> None:
+    await town.discover()
+    town.world.cloud.routing = Routing.of({LATEST: 100})
+    await town.version("2")
+    assert town.world.cloud.routing == Routing.of({"1": 100})
+    assert [rollout.canary for rollout in await town.rollouts()] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("on_drift", "routing", "stable"),
+    [
+        (OnDrift.PAUSE, Routing.of({"1": 30, "2": 70}), "1"),
+        (OnDrift.RESTORE, Routing.of({"1": 100}), "1"),
+        (OnDrift.ADOPT, Routing.of({"1": 30, "2": 70}), "2"),
+    ],
+)
+async def test_another_hand_between_rollouts_is_answered_as_the_policy_says(
+    town: Town, on_drift: OnDrift, routing: Routing, stable: str
+) -> None:
+    town.policy = replace(town.policy, on_drift=on_drift)
+    await town.discover()
+    town.world.cloud.routing = Routing.of({"1": 30, "2": 70})
+    await town.discover()
+    assert town.world.cloud.routing == routing
+    assert await town.stable() == stable
+
+
+async def test_a_change_of_ours_that_arrives_after_the_rollback_is_taken_back(town: Town) -> None:
+    await town.discover()
+    await town.version("2")
+    town.world.id, town.world.source.bad_from = "new-1", 50
+    rollout = await town.world.run()
+    assert rollout.phase is Phase.ROLLED_BACK
+    town.world.cloud.routing = Routing.of({"1": 50, "2": 50})
+    await town.discover()
+    assert town.world.cloud.routing == Routing.of({"1": 100})
+
+
+async def test_quiet_agents_cost_no_lease(town: Town) -> None:
+    await town.discover()
+    replica = town.world.open_as("witness")
+    before = await replica.claim(town.world.cloud.name, town.world.time)
+    assert before is not None
+    await town.discover()
+    kept = await replica.renew([before], town.world.time)
+    assert [lease.fence for lease in kept] == [before.fence]
