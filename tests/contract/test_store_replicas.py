@@ -1,0 +1,66 @@
+"""Replicas on one database: who is woken, and who is kept out."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builders import NOON, a_rollout, an_event
+from foundry_rollouts.core.command import Command, Verb
+from foundry_rollouts.errors import StoreError
+from foundry_rollouts.store.alone import alone_on
+from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.store.wakeups import listen
+
+OpenStore = Callable[[str], SqlStore]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_command_and_a_released_lease_ring_at_every_other_replica(store: SqlStore, database_url: str) -> None:
+    rung = asyncio.Event()
+    ears = asyncio.create_task(listen(database_url, rung.set))
+    try:
+        await asyncio.sleep(0.3)  # until it listens; a ring before that is for nobody
+        await store.create(a_rollout(), an_event(), None)
+        await asyncio.wait_for(rung.wait(), 5)
+        rung.clear()
+        await store.accept(Command("c-1", "r-1", Verb.ABORT, 1, NOON, "ann"))
+        await asyncio.wait_for(rung.wait(), 5)
+        lease = await store.claim("support-agent", NOON)
+        assert lease is not None
+        rung.clear()
+        await store.release(lease)
+        await asyncio.wait_for(rung.wait(), 5)
+    finally:
+        ears.cancel()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_an_embedded_database_has_nobody_to_listen_to(database_url: str) -> None:
+    await asyncio.wait_for(listen(database_url, pytest.fail), 5)
+
+
+def test_an_embedded_database_carries_one_replica_and_says_so(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/history.db"
+    with alone_on(url) as is_alone:
+        assert is_alone
+        with pytest.raises(StoreError, match="SQLite carries one, use PostgreSQL for more"), alone_on(url):
+            pass
+    with alone_on(url):
+        pass
+
+
+def test_a_server_carries_many(tmp_path: Path) -> None:
+    url = "postgresql://localhost/history"
+    with alone_on(url) as one, alone_on(url) as other:
+        assert not one
+        assert not other
+
+
+async def test_the_only_replica_takes_over_what_an_earlier_process_left(store: SqlStore, open_store: OpenStore) -> None:
+    assert await store.claim("support-agent", NOON) is not None
+    successor = open_store("successor")
+    assert await successor.claim("support-agent", NOON) is None
+    await successor.take_over()
+    assert await successor.claim("support-agent", NOON) is not None
