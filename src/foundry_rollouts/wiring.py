@@ -27,6 +27,7 @@ from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import World
 from foundry_rollouts.settings import Settings
 from foundry_rollouts.signals.logs import LogSource
+from foundry_rollouts.signals.outcomes import OutcomeSource
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.store import schema
 from foundry_rollouts.store.alone import alone_on
@@ -80,7 +81,7 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
     cloud = FoundryClient(settings.project_endpoint, credential, on_request=metrics.requested)
     lease = timedelta(seconds=settings.lease_seconds)
     store = SqlStore(settings.database_url, replica=settings.replica, lease=lease)
-    sources = (ProbeSource(cloud, clock.now), LogSource(cloud, clock.now))
+    sources = (ProbeSource(cloud, clock.now), LogSource(cloud, clock.now), OutcomeSource(store))
     world = World(cloud=cloud, sessions=cloud, store=store, policies=policies, sources=sources)
     period = timedelta(seconds=settings.tick_seconds)
     rhythm = Rhythm(

@@ -11,8 +11,9 @@ import pytest
 from builders import a_policy, a_rollout
 from foundry_rollouts import clock
 from foundry_rollouts.core.measurement import Counts, Window
-from foundry_rollouts.core.policy import Gate, GateKind, LogsPlan, ProbePlan, Sources
+from foundry_rollouts.core.policy import Gate, GateKind
 from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.sources import LogsPlan, ProbePlan, Sources
 from foundry_rollouts.emulator.background import running
 from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.foundry.auth import FixedToken

@@ -9,8 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import pairwise
-from typing import Any
 
+from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.errors import UsageError
 
 MINUTE = timedelta(minutes=1)
@@ -123,58 +123,6 @@ class Judging:
             raise UsageError("false-rollback and missed-bad lie between 0% and 50%")
         if self.bad.ratio < self.tolerate.ratio or self.bad.points < self.tolerate.points:
             raise UsageError("bad lies below tolerate: a release cannot be both within tolerance and bad")
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What a good answer to a prompt looks like; None is not looked at."""
-
-    status: int = 200
-    contains: str | None = None
-    regex: str | None = None
-    schema: dict[str, Any] | None = None
-    max_time: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One question that the probe asks: text is sent by Responses, anything else by Invocations."""
-
-    name: str
-    input: Any
-    expect: Expectation = Expectation()
-
-
-#: What the probe asks when the policy names no prompts.
-HARMLESS = Prompt(name="hello", input="Hello! Please answer with one short sentence.")
-
-
-@dataclass(frozen=True, slots=True)
-class ProbePlan:
-    """How often the probe asks: ``pairs`` of calls, one on stable and one on the canary, every so often."""
-
-    prompts: tuple[Prompt, ...] = (HARMLESS,)
-    every: timedelta = timedelta(seconds=10)
-    pairs: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class LogsPlan:
-    """How many live sessions per version are followed."""
-
-    sessions: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The sources in use; None is switched off."""
-
-    probe: ProbePlan | None = field(default_factory=ProbePlan)
-    logs: LogsPlan | None = field(default_factory=LogsPlan)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name in ("probe", "logs") if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,8 @@ The core refuses nonsense too; here each refusal knows the line it stands on.
 
 from collections.abc import Iterator
 
-from foundry_rollouts.core.policy import (
-    ApprovalStep,
-    Gate,
-    GateKind,
-    Judging,
-    LogsPlan,
-    Policy,
-    ProbePlan,
-    Prompt,
-    Sources,
-    Step,
-    WeightStep,
-)
+from foundry_rollouts.core.policy import ApprovalStep, Gate, GateKind, Judging, Policy, Step, WeightStep
+from foundry_rollouts.core.sources import SOURCES, LogsPlan, OutcomesPlan, ProbePlan, Prompt, Sources
 from foundry_rollouts.policies.documents import Location, Problem
 from foundry_rollouts.policies.schema import (
     GateEntry,
@@ -108,7 +97,7 @@ def _judge(judge: JudgeEntry) -> Iterator[Problem]:
 
 def _sources(sources: SourcesEntry | None) -> Iterator[Problem]:
     if sources is not None and not sources.model_fields_set:
-        yield Problem(("sources",), "no source is named, nothing could be seen: name probe or logs")
+        yield Problem(("sources",), "no source is named, nothing could be seen: name at least one, as probe: {}")
 
 
 def _gates(entry: PolicyEntry) -> Iterator[Problem]:
@@ -149,13 +138,14 @@ def _plans(sources: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> 
     return Sources(
         probe=ProbePlan(every=probe.every, pairs=probe.pairs, **asked) if probe else None,
         logs=LogsPlan(logs.sessions) if logs else None,
+        outcomes=OutcomesPlan() if sources.outcomes is not None else None,
     )
 
 
 def _names(sources: SourcesEntry | None) -> tuple[str, ...]:
     if sources is None:
-        return ("probe", "logs")
-    return tuple(name for name in ("probe", "logs") if getattr(sources, name) is not None)
+        return Sources().names
+    return tuple(name for name in SOURCES if getattr(sources, name.replace("-", "_"), None) is not None)
 
 
 def _gate_entries(entry: PolicyEntry) -> list[GateEntry]:

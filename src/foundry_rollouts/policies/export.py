@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from foundry_rollouts.core.policy import Gate, Policy, Sources, Step, WeightStep
+from foundry_rollouts.core.policy import Gate, Policy, Step, WeightStep
+from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.policies.prompts import PromptList
 from foundry_rollouts.policies.schema import PolicyEntry
 from foundry_rollouts.policies.units import span_text
@@ -86,6 +87,8 @@ def _sources(sources: Sources) -> dict[str, Any]:
         }
     if sources.logs:
         written["logs"] = {"sessions": sources.logs.sessions}
+    if sources.outcomes:
+        written["outcomes"] = {}
     return written
 
 

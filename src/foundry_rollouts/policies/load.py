@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundry_rollouts.core.policy import Policy, Prompt
+from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.sources import Prompt
 from foundry_rollouts.errors import PolicyError, UsageError
 from foundry_rollouts.policies.build import policy_of, problems_of
 from foundry_rollouts.policies.documents import BrokenYamlError, Document, Problem, read_documents, shown

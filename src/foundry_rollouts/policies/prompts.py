@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, RootModel, StrictInt, StringConstraints, field_validator
 
-from foundry_rollouts.core.policy import Expectation, Prompt
+from foundry_rollouts.core.sources import Expectation, Prompt
 from foundry_rollouts.policies.documents import Document, Problem
 from foundry_rollouts.policies.schema import STRICT
 from foundry_rollouts.policies.units import wrong

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from foundry_rollouts.core.policy import Margin, OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback, Trigger
 from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, wrong
 
-SourceName = Literal["probe", "logs"]
+SourceName = Literal["probe", "logs", "outcomes"]
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+$"
 
@@ -126,6 +126,12 @@ class LogsEntry(BaseModel):
     sessions: StrictInt = Field(default=50, ge=1, le=1000, description="Live sessions followed per version.")
 
 
+class OutcomesEntry(BaseModel):
+    """What callers report to POST /api/v1/outcomes; there is nothing to choose."""
+
+    model_config = STRICT
+
+
 class SourcesEntry(BaseModel):
     """Where measurements come from; a source that is not named here is off."""
 
@@ -133,6 +139,7 @@ class SourcesEntry(BaseModel):
 
     probe: ProbeEntry | None = None
     logs: LogsEntry | None = None
+    outcomes: OutcomesEntry | None = None
 
 
 class GateBody(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from foundry_rollouts.core.policy import Expectation
+from foundry_rollouts.core.sources import Expectation
 from foundry_rollouts.ports import Answer
 
 

@@ -13,8 +13,8 @@ from itertools import cycle
 import structlog
 
 from foundry_rollouts.core.measurement import Measurement, Sample, Window
-from foundry_rollouts.core.policy import ProbePlan, Prompt
 from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.sources import ProbePlan, Prompt
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.signals.expectations import flaw

@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from foundry_rollouts.web import api, pages
+from foundry_rollouts.web import api, outcomes, pages
 from foundry_rollouts.web.guard import BODY_BYTES, Guard
 from foundry_rollouts.web.problems import answer_problems
 from foundry_rollouts.web.schemas import Alive, Readiness
@@ -27,6 +27,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.include_router(router)
     app.include_router(api.router)
+    app.include_router(outcomes.router)
     app.include_router(pages.router)
     answer_problems(app)
     # The guard comes last, which is outermost: what the limit refuses carries the safe headers too.

@@ -9,25 +9,20 @@ import pytest
 from ruamel.yaml import YAML
 
 from foundry_rollouts.core.policy import (
-    HARMLESS,
     ApprovalStep,
-    Expectation,
     Gate,
     GateKind,
     Judging,
-    LogsPlan,
     Margin,
     OnDrift,
     OnFailure,
     OnNoEvidence,
     Policy,
-    ProbePlan,
-    Prompt,
     SessionsOnRollback,
-    Sources,
     Trigger,
     WeightStep,
 )
+from foundry_rollouts.core.sources import HARMLESS, Expectation, LogsPlan, ProbePlan, Prompt, Sources
 from foundry_rollouts.errors import PolicyError
 from foundry_rollouts.policies.export import as_written, policy_schema, prompts_schema
 from foundry_rollouts.policies.load import policies_in

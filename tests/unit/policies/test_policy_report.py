@@ -66,7 +66,7 @@ STEPS = "steps: [{weight: 100}]\n"
          "p.yaml:4:19: judge.tolerate: bad (1.5x + 0.5pp) lies below tolerate (9x): "
          "write a bad that is at least as wide in both numbers"),
         (HEAD + STEPS + "sources: {}\n",
-         "p.yaml:4:10: sources: no source is named, nothing could be seen: name probe or logs"),
+         "p.yaml:4:10: sources: no source is named, nothing could be seen: name at least one, as probe: {}"),
         (HEAD + STEPS + "sources: {logs: {}}\ngates: [latency: {}]\n",
          "p.yaml:5:18: gates[0].latency: the source probe is not in use: add probe to sources, or ask logs"),
         (HEAD + STEPS + "gates: [error-rate: {sources: [log]}]\n",

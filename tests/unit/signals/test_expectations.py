@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foundry_rollouts.core.policy import Expectation
+from foundry_rollouts.core.sources import Expectation
 from foundry_rollouts.ports import Answer
 from foundry_rollouts.signals.expectations import flaw, text_of
 

@@ -9,8 +9,8 @@ import pytest
 
 from builders import NOON
 from foundry_rollouts.core.measurement import Window
-from foundry_rollouts.core.policy import LogsPlan
 from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.sources import LogsPlan
 from foundry_rollouts.ports import LogLine
 from foundry_rollouts.signals import logs
 from foundry_rollouts.signals.logs import SKEW, LogSource

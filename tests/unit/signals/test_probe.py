@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from builders import NOON
-from foundry_rollouts.core.policy import Expectation, Prompt
 from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.sources import Expectation, Prompt
 from foundry_rollouts.ports import Answer
 from foundry_rollouts.signals import probe
 from foundry_rollouts.signals.probe import CALLS_PER_SESSION, PREFIX, STARTUP_BUDGET, ProbeSource

@@ -283,6 +283,7 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", "/api/v1/policies"),
         ("GET", "/api/v1/rollouts"),
         ("POST", "/api/v1/rollouts"),
+        ("POST", "/api/v1/outcomes"),
         ("GET", rollout),
         ("GET", f"{rollout}/events"),
         ("GET", f"{rollout}/measurements"),

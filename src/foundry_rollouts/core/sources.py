@@ -1,0 +1,121 @@
+"""Where a policy wants measurements to come from: one plan for each source."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a good answer to a prompt looks like; None is not looked at."""
+
+    status: int = 200
+    contains: str | None = None
+    regex: str | None = None
+    schema: dict[str, Any] | None = None
+    max_time: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question that the probe asks: text is sent by Responses, anything else by Invocations."""
+
+    name: str
+    input: Any
+    expect: Expectation = Expectation()
+
+
+#: What the probe asks when the policy names no prompts.
+HARMLESS = Prompt(name="hello", input="Hello! Please answer with one short sentence.")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePlan:
+    """How often the probe asks: ``pairs`` of calls, one on stable and one on the canary, every so often."""
+
+    prompts: tuple[Prompt, ...] = (HARMLESS,)
+    every: timedelta = timedelta(seconds=10)
+    pairs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LogsPlan:
+    """How many live sessions per version are followed."""
+
+    sessions: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomesPlan:
+    """Callers report how their calls went; there is nothing to choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusPlan:
+    """Two queries that count over ``{window}`` the calls, and the failures, of ``{version}`` of ``{agent}``.
+
+    ``delay`` is how late a count may still change: windows end so long before now.
+    """
+
+    url: str
+    calls: str
+    failures: str
+    every: timedelta = timedelta(seconds=30)
+    delay: timedelta = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpPlan:
+    """An address that answers with JSON for one version and window, and where in it the counts stand.
+
+    ``url`` may name ``{agent}``, ``{version}``, ``{window}`` (seconds), ``{since}`` and ``{until}`` (ISO 8601);
+    ``calls`` and ``failures`` are JSON pointers.
+    """
+
+    url: str
+    calls: str
+    failures: str
+    every: timedelta = timedelta(seconds=30)
+    delay: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class InsightsPlan:
+    """A Log Analytics workspace that holds the agents' telemetry, which arrives minutes late."""
+
+    workspace: str
+    every: timedelta = timedelta(minutes=1)
+    delay: timedelta = timedelta(minutes=3)
+
+
+PulledPlan = PrometheusPlan | HttpPlan | InsightsPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The sources in use; None is switched off."""
+
+    probe: ProbePlan | None = field(default_factory=ProbePlan)
+    logs: LogsPlan | None = field(default_factory=LogsPlan)
+    outcomes: OutcomesPlan | None = None
+    prometheus: PrometheusPlan | None = None
+    http: HttpPlan | None = None
+    application_insights: InsightsPlan | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in SOURCES if self.plan(name) is not None)
+
+    def plan(self, name: str) -> object | None:
+        """Return the plan of the source ``name``; None when it is switched off."""
+        plan: object | None = getattr(self, name.replace("-", "_"))
+        return plan
+
+    def lag(self, stratum: str) -> timedelta:
+        """Return how old the newest count of ``stratum`` may be when all is well."""
+        plan = self.plan(stratum.partition("/")[0])
+        return plan.every + plan.delay if isinstance(plan, PrometheusPlan | HttpPlan | InsightsPlan) else timedelta(0)
+
+
+#: Every source, by the name that policies and measurements give it.
+SOURCES = ("probe", "logs", "outcomes", "prometheus", "http", "application-insights")

@@ -1,0 +1,82 @@
+"""Where callers report how their calls went, in batches."""
+
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from foundry_rollouts.operations.outcomes import Report, Taken, take
+from foundry_rollouts.web.problems import DOCUMENTED
+from foundry_rollouts.web.schemas import ONE_LINE, Name
+from foundry_rollouts.web.services import Ours
+
+router = APIRouter(prefix="/api/v1", responses=DOCUMENTED)
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=ONE_LINE)]
+#: A day of milliseconds: what takes longer was measured in another unit.
+LONGEST_MS = 86_400_000
+
+
+class OutcomeReport(BaseModel):
+    """How one call went: ``ok``, or the HTTP ``status``; the same ``id`` again is the same call."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    id: Id
+    agent: Name
+    version: Name
+    at: AwareDatetime = Field(description="When the call began, with its time zone.")
+    ok: bool | None = None
+    status: Annotated[int, Field(ge=100, le=599)] | None = None
+    latency_ms: Annotated[float, Field(ge=0, le=LONGEST_MS, allow_inf_nan=False)] | None = None
+    session: Id | None = None
+    log_error: bool = Field(default=False, description="Whether the call wrote an error to the log.")
+
+
+class OutcomeBatch(BaseModel):
+    """Up to 300 outcomes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    outcomes: Annotated[list[OutcomeReport], Field(min_length=1, max_length=300)]
+
+
+class RefusedOutcome(BaseModel):
+    """An outcome that is not counted, and why."""
+
+    id: str
+    because: str
+
+
+class OutcomesTaken(BaseModel):
+    """What became of a batch; ``known`` were reported before and count once."""
+
+    accepted: int
+    known: int
+    refused: list[RefusedOutcome]
+
+
+@router.post("/outcomes")
+async def report_outcomes(batch: OutcomeBatch, ours: Ours) -> OutcomesTaken:
+    """Report how calls went; a failing canary call makes its rollout due at once."""
+    now: datetime = ours.now()
+    taken: Taken = await take(ours.store, [_report(outcome) for outcome in batch.outcomes], now)
+    if taken.woken:
+        ours.wake.ring()
+    refused = [RefusedOutcome(id=each.id, because=each.because) for each in taken.refused]
+    return OutcomesTaken(accepted=taken.accepted, known=taken.known, refused=refused)
+
+
+def _report(outcome: OutcomeReport) -> Report:
+    return Report(
+        id=outcome.id,
+        agent=outcome.agent,
+        version=outcome.version,
+        at=outcome.at,
+        is_ok=outcome.ok,
+        status=outcome.status,
+        latency=None if outcome.latency_ms is None else timedelta(milliseconds=outcome.latency_ms),
+        session=outcome.session,
+        has_log_error=outcome.log_error,
+    )
