@@ -30,8 +30,8 @@ from foundry_rollouts.core.decision import (
 from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import routing_of
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.routing import Routing, routing_of
 from foundry_rollouts.ports import Lease, Record, World
 from foundry_rollouts.telemetry import Metrics
 
@@ -86,8 +86,10 @@ class Ticker:
             due_at=None if then.phase.is_final else now + self.period,
             stable=_stable_after(then, decision, sight),
         )
-        if not await act(self.world, lease, _change(rollout, then, decision, sight), record, now):
+        change = _change(rollout, then, decision, sight)
+        if not await act(self.world, lease, change, record, now):
             self.watchman.spool[lease.agent] = record
+        self._show_routing(then, change.target)
         if then.step:
             self.watchman.remember(then, record.evidence)
         await self._tell(then, decision, analysis, now)
@@ -104,6 +106,12 @@ class Ticker:
         evidence = await self.world.store.evidence(rollout.id)
         measurements = tuple(await measure(self.world, rollout, now, self.metrics))
         return judge(rollout, evidence, measurements, now), measurements
+
+    def _show_routing(self, then: Rollout, routing: Routing) -> None:
+        if then.phase is Phase.PROMOTED:
+            self.metrics.routing(then.agent, routing, stable=then.canary, canary=None)
+        else:
+            self.metrics.routing(then.agent, routing, stable=then.stable, canary=then.canary if then.step else None)
 
     async def _tell(self, then: Rollout, decision: Decision, analysis: Analysis | None, now: datetime) -> None:
         """Show the move in log and metrics, and let the sources go when the rollout has ended."""

@@ -235,3 +235,21 @@ async def test_nobody_acts_on_a_lease_that_ran_out_while_the_database_is_away(wo
     world.time += LEASE
     await ticker.watchman.watch_over(lease)
     assert world.cloud.routing.weight("2") == 10
+
+
+async def test_the_weights_that_metrics_show_are_those_of_the_cloud_to_the_end(world: SmallWorld) -> None:
+    world.source.bad_from = 50
+    await world.begin()
+    store, ticker = world.ticker()
+    shown = []
+    for _ in range(8):
+        world.time += TICK
+        for lease in await store.claim_due(world.time, 10):
+            await ticker.tick(lease)
+        told = ticker.metrics.render()[0].decode().splitlines()
+        weights = {line.split('version="')[1][0]: line.split()[-1] for line in told if "_weight{" in line}
+        assert {version: float(weight) for version, weight in weights.items() if float(weight)} == dict(
+            world.cloud.routing.weights
+        )
+        shown.append(weights)
+    assert shown[-1] == {"1": "100.0", "2": "0.0"}

@@ -49,13 +49,13 @@ async def _play(folder: Path, *, keep: bool) -> None:
         if not (keep and is_as_told):
             await stage.stop()
     if not is_as_told:
-        console.print("\nA rollout ended otherwise than it had to.")
+        typer.echo("\nA rollout ended otherwise than it had to.")
         raise typer.Exit(1)
-    console.print("\nBoth rollouts ended as they had to: version 2 promoted, version 3 rolled back.")
+    typer.echo("\nBoth rollouts ended as they had to: version 2 promoted, version 3 rolled back.")
     if keep:
-        console.print(f"Everything is still running: {stage.server} (metrics: {stage.server}/metrics)")
-        console.print(f"Look further:  foundry-rollouts rollout history --agent support-agent --server {stage.server}")
-        console.print("End it with:   foundry-rollouts demo --stop")
+        typer.echo(f"Everything is still running. Look at {stage.server} and {stage.server}/metrics")
+        typer.echo(f"More:   foundry-rollouts rollout history --agent support-agent --server {stage.server}")
+        typer.echo("To end: foundry-rollouts demo --stop")
 
 
 def _cleared(folder: Path) -> Path:
