@@ -131,6 +131,9 @@ class Settings(DatabaseSettings):
     lease_seconds: float = Field(
         default=30, ge=0.1, le=3600, description="How long a replica that died keeps its rollouts from others."
     )
+    retention_days: float = Field(
+        default=90, gt=0, le=36500, description="How long measurements of ended rollouts are kept; the history stays."
+    )
     log_format: Literal["console", "json"] = Field(
         default_factory=lambda: "console" if sys.stderr.isatty() else "json",
         description="How log lines look.",

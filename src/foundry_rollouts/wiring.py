@@ -39,6 +39,8 @@ from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger()
 
+#: A rollout that nobody looked at for this long beyond three ticks is looked at whatever its due time says.
+NEGLECT = timedelta(seconds=5)
 #: The sweep looks for due rollouts this often at most; what is urgent rings.
 SWEEP = timedelta(seconds=1)
 
@@ -88,11 +90,13 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
         sweep=min(SWEEP, period / 2),
         discovery=timedelta(seconds=settings.discovery_seconds),
         renewal=lease / 3,
+        neglect=3 * period + NEGLECT,
+        memory=timedelta(days=settings.retention_days),
     )
     pulse = Pulse()
     scheduler = Scheduler(
         Ticker(world, metrics, clock.now, period, Watchman(world, metrics, clock.now)),
-        Discovery(world, metrics, Hand(store), clock.now, new_id),
+        Discovery(world, metrics, Hand(store, clock.elapsed), clock.now, new_id),
         pulse,
         rhythm,
         clock.now,

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from builders import NOON, a_rollout, an_event
+from foundry_rollouts.core.measurement import Measurement, Window
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import NotFoundError, StoreError
@@ -178,3 +179,20 @@ async def test_thousands_of_agents_are_seen_at_once(store: SqlStore) -> None:
     await store.see_agents(many, NOON)
     await store.see_agents(many[1:], LATER)
     assert [agent.name for agent in await store.agents() if agent.is_gone] == ["agent-0000"]
+
+
+async def test_measurements_of_ended_rollouts_are_forgotten_and_the_history_is_not(
+    store: SqlStore,
+) -> None:
+    window = Window(NOON, NOON + timedelta(seconds=10))
+    for name, phase in (("ended", Phase.PROMOTED), ("running", Phase.PROGRESSING)):
+        rollout = a_rollout(id=name, agent=name, phase=phase, step=1)
+        lease = await store.claim(name, NOON)
+        assert lease is not None
+        event = an_event(id=f"{name}-1", agent=name, rollout=name)
+        await store.record(lease, Record(event, rollout, measurements=(Measurement("probe", window),), due_at=NOON))
+    assert await store.forget_measurements(NOON) == 0
+    assert await store.forget_measurements(NOON + timedelta(days=90)) == 1
+    assert await store.measurements("ended") == []
+    assert len(await store.measurements("running")) == 1
+    assert len(await store.history("ended")) == 1

@@ -4,9 +4,9 @@ A lease is kept from tick to tick, so that one replica watches a rollout all the
 nothing left to do, and all of them go back when the replica stops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Lease, Store
@@ -15,10 +15,13 @@ from foundry_rollouts.ports import Lease, Store
 class Hand:
     """What this replica may act on."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, elapsed: Callable[[], float] = lambda: 0.0) -> None:
+        """Take the seconds of a clock that is never set; without one, nobody ever counts as neglected."""
         self._store = store
+        self._elapsed = elapsed
         self._held: dict[str, Lease] = {}
         self._in_use: set[str] = set()
+        self._laid_down: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -31,6 +34,16 @@ class Hand:
     def valid(self, now: datetime) -> Sequence[Lease]:
         """Return the leases that nobody else can have taken by ``now`` and that are not in use."""
         return [lease for agent, lease in self._held.items() if lease.until > now and agent not in self._in_use]
+
+    def neglected(self, patience: timedelta) -> Sequence[str]:
+        """Return the agents in hand that nobody looked at for so long, whatever their due time says.
+
+        The time of day may have been set back, and their due time with it lies far ahead.
+        """
+        since = self._elapsed() - patience.total_seconds()
+        return [
+            agent for agent in self._held if agent not in self._in_use and self._laid_down.get(agent, since) < since
+        ]
 
     async def take_due(self, now: datetime, limit: int) -> Sequence[Lease]:
         """Take the leases of agents that are due, and use them."""
@@ -52,17 +65,14 @@ class Hand:
 
     async def lay_down(self, lease: Lease, *, keep: bool) -> None:
         """End the use of a lease; give it back unless it is to be kept."""
+        self._laid_down[lease.agent] = self._elapsed()
         try:
             if not keep:
                 self._held.pop(lease.agent, None)
+                del self._laid_down[lease.agent]
                 await self._store.release(lease)
         finally:
             self._in_use.discard(lease.agent)
-
-    def lose(self, lease: Lease) -> None:
-        """Forget a lease that another replica has now."""
-        self._held.pop(lease.agent, None)
-        self._in_use.discard(lease.agent)
 
     async def renew(self, now: datetime) -> Sequence[str]:
         """Prolong every lease; return the agents whose lease is lost."""
@@ -77,6 +87,7 @@ class Hand:
                 self._held[agent] = kept[agent]
             else:
                 del self._held[agent]
+                self._laid_down.pop(agent, None)
         return [agent for agent in unchanged if agent not in kept]
 
     async def give_back(self) -> None:

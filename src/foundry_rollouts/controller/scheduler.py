@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 
+#: How often measurements that have grown old are taken away.
+FORGET_EVERY = timedelta(hours=1)
 #: How many agents are ticked at once.
 AT_ONCE = 32
 
@@ -38,6 +40,10 @@ class Rhythm:
     sweep: timedelta
     discovery: timedelta
     renewal: timedelta
+    neglect: timedelta = timedelta(
+        minutes=1
+    )  #: Who was not looked at for so long is looked at, whatever its due time says.
+    memory: timedelta = timedelta(days=90)  #: How long measurements are kept.
 
 
 class Scheduler:
@@ -71,6 +77,7 @@ class Scheduler:
             (self._discover, self._rhythm.discovery),
             (self._sweep, self._rhythm.sweep),
             (self._renew, self._rhythm.renewal),
+            (self._forget, FORGET_EVERY),
         ):
             self._jobs.add_job(
                 _surviving(job),
@@ -108,6 +115,9 @@ class Scheduler:
         for lease in leases:
             self._metrics.tick_lag(max(0.0, (now - (lease.due_at or now)).total_seconds()))
             self._start(self._tick(lease), f"tick {lease.agent}")
+        for agent in self._hand.neglected(self._rhythm.neglect):
+            if (taken := await self._hand.take(agent, now)) is not None:
+                self._start(self._tick(taken), f"tick {agent}")
         self._pulse.swept_at = now
         self._metrics.swept(now)
         self._metrics.phases(await self._store.counts())
@@ -158,6 +168,11 @@ class Scheduler:
             log.info("cloud.found", because="the agents could be listed again")
         self._pulse.trouble, self._pulse.discovered_at = None, self._now()
         self.ring()
+
+    async def _forget(self) -> None:
+        gone = await self._store.forget_measurements(self._now() - self._rhythm.memory)
+        if gone:
+            log.info("measurements.forgotten", count=gone)
 
     async def _renew(self) -> None:
         for agent in await self._hand.renew(self._now()):

@@ -92,3 +92,6 @@ class Store(Protocol):
 
     async def outcomes(self, which: Reports) -> Sequence[Outcome]:
         """Return the outcomes that ``which`` names, in the order in which they came."""
+
+    async def forget_measurements(self, before: datetime) -> int:
+        """Take away the measurements of rollouts that ended before that time; return how many. Events stay for good."""

@@ -1,8 +1,9 @@
 """What was measured, and the evidence that it amounts to."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.evidence import Evidence, fresh
@@ -10,7 +11,7 @@ from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, POLICY
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.tables import evidence, measurements, rollouts
+from foundry_rollouts.store.tables import UNFINISHED, evidence, measurements, rollouts
 
 
 async def keep(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
@@ -38,6 +39,15 @@ async def newest(connection: AsyncConnection, rollout: str, limit: int) -> Seque
         .limit(limit)
     )
     return [MEASUREMENT.read(document) for document in reversed(documents.all())]
+
+
+async def forget(connection: AsyncConnection, before: datetime) -> int:
+    """Take away what ended rollouts measured before that time; return how many."""
+    ended = select(rollouts.c.id).where(~UNFINISHED)
+    gone = await connection.execute(
+        delete(measurements).where(measurements.c.ends_at < before, measurements.c.rollout.in_(ended))
+    )
+    return gone.rowcount
 
 
 async def weigh(connection: AsyncConnection, rollout: str, weighed: Evidence) -> None:

@@ -174,3 +174,8 @@ class SqlStore:
         """Return the outcomes that ``which`` names, in the order in which they came."""
         async with self._database.reading() as connection:
             return await outcomes.received(connection, which)
+
+    async def forget_measurements(self, before: datetime) -> int:
+        """Take away what ended rollouts measured before that time; return how many."""
+        async with self._database.writing() as connection:
+            return await measurements.forget(connection, before)

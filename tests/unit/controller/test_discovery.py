@@ -29,7 +29,7 @@ class Town:
         _, ticker = self.world.ticker()
         policies = FakePolicies((self.policy,))
         world = replace(ticker.world, policies=policies)
-        hand = Hand(world.store)
+        hand = Hand(world.store, lambda: 0.0)
         await Discovery(world, Metrics("test"), hand, self.world.now, self.new_id).discover()
         await hand.give_back()
 
