@@ -40,9 +40,7 @@ class Rhythm:
     sweep: timedelta
     discovery: timedelta
     renewal: timedelta
-    neglect: timedelta = timedelta(
-        minutes=1
-    )  #: Who was not looked at for so long is looked at, whatever its due time says.
+    neglect: timedelta = timedelta(minutes=1)  #: Who was not looked at for so long is looked at anyway.
     memory: timedelta = timedelta(days=90)  #: How long measurements are kept.
 
 

@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.evidence import Evidence, fresh
 from foundry_rollouts.core.measurement import Measurement
+from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, POLICY
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.tables import UNFINISHED, evidence, measurements, rollouts
+from foundry_rollouts.store.tables import evidence, measurements, rollouts
 
 
 async def keep(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
@@ -43,7 +44,7 @@ async def newest(connection: AsyncConnection, rollout: str, limit: int) -> Seque
 
 async def forget(connection: AsyncConnection, before: datetime) -> int:
     """Take away what ended rollouts measured before that time; return how many."""
-    ended = select(rollouts.c.id).where(~UNFINISHED)
+    ended = select(rollouts.c.id).where(rollouts.c.phase.in_([phase.value for phase in Phase if phase.is_final]))
     gone = await connection.execute(
         delete(measurements).where(measurements.c.ends_at < before, measurements.c.rollout.in_(ended))
     )
