@@ -1,0 +1,99 @@
+"""Writes ``docs/agent-commands.md`` out of the commands themselves: ``python -m tools.agent_reference``."""
+
+from collections.abc import Iterator
+from enum import Enum, EnumType
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+
+from foundry_rollouts.cli.app import app
+from tools.repository import ROOT
+
+EVERYWHERE = {"project_endpoint", "credential", "help"}  #: Options that the head of the page tells of.
+SLASHED = "\\|"  #: A bar that ends no cell.
+PAGE = ROOT / "docs" / "agent-commands.md"
+
+HEAD = """# The agent commands
+
+Everything a release engineer does with hosted agents, on the command line and in a pipeline. This page is made from the
+commands themselves (`PYTHONPATH=tests .venv/bin/python -m tools.agent_reference`), and a test compares it with them.
+
+The project and the credential come from `--project-endpoint` and `--credential`, else from
+`FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT` (or `FOUNDRY_PROJECT_ENDPOINT`) and `FOUNDRY_ROLLOUTS_CREDENTIAL`. What is asked for
+goes to stdout, progress and remarks go to stderr. An error is one line that names the cloud's code, its message, the
+request and what to do.
+
+| exit code | means |
+|---|---|
+| 0 | done and well |
+| 1 | an error: the cloud refused, or a draft silently became a release |
+| 2 | wrong usage, a setting or a layout that cannot be deployed; nothing was sent |
+| 3 | the version failed, or is being deleted |
+| 4 | a wait timed out; what was waited for goes on |
+
+A version that is deployed while a controller looks after the agent meets nobody by itself: the endpoint is pinned, and
+a rollout begins. Without a controller, an endpoint that follows the latest version serves it to all new sessions at
+once. [The samples](../deploy/samples/README.md) are agents to try all this with.
+"""
+
+
+def reference() -> str:
+    """Return the page as it should be."""
+    group = typer.main.get_command(app).commands["agent"]  # type: ignore[attr-defined]
+    return "\n".join([HEAD, *_below(group, "foundry-rollouts agent")])
+
+
+def _below(group: Any, words: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _below(command, f"{words} {name}")
+        else:
+            yield from _section(command, f"{words} {name}")
+
+
+def _section(command: Any, words: str) -> Iterator[str]:
+    arguments = [each for each in command.params if each.param_type_name == "argument"]
+    usage = " ".join([words, *(_usage(each) for each in arguments)])
+    yield f"## {words.removeprefix('foundry-rollouts ')}\n\n```\n{usage}\n```\n"
+    for paragraph in (command.help or "").split("\n\n"):
+        yield " ".join(paragraph.split()) + "\n"
+    yield "| argument or option | what it is |\n|---|---|"
+    for each in command.params:
+        if each.name not in EVERYWHERE:
+            yield f"| `{_name(each).replace('|', SLASHED)}` | {_meaning(each)} |"
+    lines = [line.removeprefix("  ") for line in (command.epilog or "").splitlines()[1:]]
+    yield "\n```\n" + "\n".join(lines) + "\n```\n"
+
+
+def _usage(argument: Any) -> str:
+    name = f"{argument.metavar}" + ("..." if argument.nargs == -1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+def _name(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar)
+    names = ", ".join([*sorted(parameter.opts, key=len, reverse=True), *parameter.secondary_opts])
+    if parameter.is_flag:
+        return names
+    words = "|".join(_choices(parameter.type_descriptor.annotation))
+    return f"{names} {words or parameter.metavar or parameter.name.upper().replace('_', '-')}"
+
+
+def _choices(kind: Any) -> list[str]:
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [str(each.value) for each in list[Enum](kind)] if isinstance(kind, EnumType) else []
+
+
+def _meaning(parameter: Any) -> str:
+    told = " ".join((parameter.help or "").split())
+    default = getattr(parameter.default, "value", parameter.default)
+    if parameter.required:
+        return f"{told} Required."
+    shown = default is not None and not callable(default) and default is not False and "default:" not in told
+    return f"{told} Default: `{str(default).lower() if default is True else default}`." if shown else told
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), "utf-8")
