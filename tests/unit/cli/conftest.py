@@ -1,25 +1,29 @@
-"""The real ops API over the real store, for commands to talk to."""
+"""The real ops API over the real store, and a local Foundry, for commands to talk to."""
 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 
 from builders import NOON
 from fakes import FakeHealth, FakePolicies, FakeWake, a_store
 from foundry_rollouts.cli.app import main
+from foundry_rollouts.emulator.background import running
+from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.app import create_app
 from foundry_rollouts.web.services import Services
 from unit.cli.command_line import Outcome, begin
+from unit.cli.engineer import AS_USUAL, Engineer
 
 Inside = Callable[..., Outcome]
 
@@ -91,3 +95,19 @@ async def service(services: Services, tmp_path: Path, inside: Inside) -> AsyncIt
     assert isinstance(store, SqlStore)
     async with serving(services) as server:
         yield Service(store, server, tmp_path, inside)
+
+
+@pytest.fixture(scope="session")
+def local_foundry() -> Iterator[str]:
+    """Serve a local Foundry beside the tests, whose versions become active at once."""
+    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"))) as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def engineer(local_foundry: str, inside: Inside, tmp_path: Path) -> Iterator[Engineer]:
+    """Give a release engineer with an empty project."""
+    with httpx.Client(base_url=f"{local_foundry}/_emulator") as control:
+        yield Engineer(local_foundry, inside, tmp_path, control)
+        control.delete("/faults")
+        control.patch("/switches", json=AS_USUAL)
