@@ -39,12 +39,13 @@ class Result:
 
     bench: str
     rule: str
-    traffic: float  #: Calls a second.
+    traffic: float | None  #: Calls a second; None where only calls are counted.
     stable_rate: float
     effect: str
     pattern: str
     share: str
     runs: int
+    weight: int | None = None  #: Where it is fixed.
     rolled_back: float | None = None
     rolled_back_at_most: float | None = None  #: The upper bound with 95 % confidence.
     all_traffic: float | None = None  #: The part of the runs that gave the canary all traffic.
@@ -52,6 +53,8 @@ class Result:
     seconds_to_all_traffic: float | None = None  #: Median over all runs; None when most never came there.
     harm: float | None = None  #: Mean failures that the canary caused in the first hour.
     harm_at_rollback: float | None = None  #: The same over the runs that went back.
+    called_safe: float | None = None
+    called_safe_at_most: float | None = None
     ratio_to_bound: float | None = None  #: Calls needed, over what no test can beat.
 
 

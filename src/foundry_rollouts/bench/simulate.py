@@ -35,7 +35,7 @@ class Rule(Protocol):
     def patience(self) -> float:
         """Return how many seconds a healthy rollout may take; what is undecided then counts as neither."""
 
-    def pilot(self, runs: int, dice: np.random.Generator) -> Pilot: ...
+    def pilot(self, streams: Streams) -> Pilot: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Outcomes:
 def simulate(rule: Rule, streams: Streams, progress: Progress, until: float | None = None) -> Outcomes:
     """Run ``rule`` on all of ``streams`` until every run has ended or its patience is over."""
     runs, patience = len(streams), rule.patience if until is None else until
-    pilot = rule.pilot(runs, streams.dice)
+    pilot = rule.pilot(streams)
     ended_at, harm, calls = np.full(runs, np.inf), np.zeros(runs), np.zeros(runs, dtype=np.int64)
     now = 0.0
     while now < patience:

@@ -81,7 +81,7 @@ class Streams:
     cells: list[Cell]
     runs: int
     dice: np.random.Generator
-    _traffic: Floats = field(init=False)
+    traffic: Floats = field(init=False)  #: Calls a second, of each run.
     _stable: Floats = field(init=False)
     _breaks_at: Floats = field(init=False)
     _outage_at: Floats = field(init=False)
@@ -90,7 +90,7 @@ class Streams:
     _burst_until: float = 0.0
 
     def __post_init__(self) -> None:
-        self._traffic = self._each([cell.traffic for cell in self.cells])
+        self.traffic = self._each([cell.traffic for cell in self.cells])
         self._stable = self._each([cell.stable_rate for cell in self.cells])
         self._breaks_at = self._each([cell.breaks_at for cell in self.cells])
         fixed = self._each([math.nan if cell.outage_at is None else cell.outage_at for cell in self.cells])
@@ -123,7 +123,7 @@ class Streams:
     def draw(self, at: Ints, now: float, seconds: float, weight: Floats) -> tuple[Counts, Floats]:
         """Return the counts of the interval that begins at ``now``, and the failures that the canary caused in it."""
         canary, stable = self.rates(at, now)
-        calls = self.dice.poisson(self._traffic[at] * seconds)
+        calls = self.dice.poisson(self.traffic[at] * seconds)
         canary_calls = self.dice.binomial(calls, self._shares(at, now, seconds, weight))
         stable_calls = calls - canary_calls
         counts = Counts(
@@ -138,7 +138,7 @@ class Streams:
         """Return how many failures a canary with all traffic causes from ``now`` to ``until``."""
         canary, stable = self.rates(at, until)
         lasting = np.maximum(until - np.maximum(self._breaks_at[at], now), 0.0)
-        return self._traffic[at] * lasting * np.maximum(canary - stable, 0.0)
+        return self.traffic[at] * lasting * np.maximum(canary - stable, 0.0)
 
     def _shares(self, at: Ints, now: float, seconds: float, weight: Floats) -> Floats:
         wanted = weight / 100

@@ -41,6 +41,12 @@ FormOption = Annotated[Form, typer.Option("--output", "-o", help="How to write i
 MEASURES = {
     "judge": ("Measure all that is published: the judge and other rules on the same streams.", 200),
     "rollout": ("Lead whole rollouts: false rollbacks, bad releases let through, failures caused, time.", 200),
+    "schedule": ("Compare fixed and automatic weights: time of a healthy version, cost of a bad one.", 400),
+    "late": ("Break a canary late: how soon it is seen after a quiet time.", 400),
+    "detect": ("Watch at one weight: failures until a bad canary is seen, at an equal share of false rollbacks.", 200),
+    "safe": ("Watch a canary on the bad line: how often it is called safe.", 400),
+    "wald": ("Count the calls until harm is proved, and compare them with Wald's bound.", 200),
+    "share": ("Lag and swing the canary's true share while both versions fail together.", 400),
 }
 
 

@@ -1,9 +1,9 @@
 """The published set: every measurement that docs/benchmarks.md shows."""
 
-from foundry_rollouts.bench.measures import rollout
+from foundry_rollouts.bench.measures import detect, late, rollout, safe, schedule, share, wald
 from foundry_rollouts.bench.report import Report, Wish
 
-PUBLISHED = (rollout,)
+PUBLISHED = (rollout, schedule, late, detect, safe, wald, share)
 
 
 def measure(wish: Wish) -> Report:

@@ -14,12 +14,17 @@ from foundry_rollouts.bench.report import (
     percent,
     results_of,
 )
-from foundry_rollouts.bench.rules.registry import FLAGGER_TEN, OURS_DEFAULT, OURS_STRICT, rules
+from foundry_rollouts.bench.rules.registry import FLAGGER_TEN, KAYENTA, OURS_DEFAULT, OURS_STRICT, rules
 from foundry_rollouts.bench.simulate import Rule, simulate
 from foundry_rollouts.bench.streams import EQUAL, LATE, PATTERNS, TRAFFIC, Streams, harmful, harmless
 
 NAME = "rollout"
 EFFECTS = ("2x", "5x", "10x", "dead", LATE)
+#: How many times the failures of ours others must cause at least.
+WANTED = {
+    FLAGGER_TEN.name: {"5x": 10.0, "10x": 20.0, "dead": 40.0},
+    KAYENTA.name: {"5x": 5.0, "10x": 13.0, "dead": 70.0},
+}
 BUSY = 2.0  #: Calls a second from which rules are compared by their harm.
 
 
@@ -99,7 +104,7 @@ def _goals_of_harmless(results: list[Result]) -> list[Goal]:
 
 def _goals_of_harm(results: list[Result]) -> list[Goal]:
     found = []
-    for name, wanted in ((FLAGGER_TEN.name, {"5x": 10.0, "10x": 20.0, "dead": 40.0}),):
+    for name, wanted in WANTED.items():
         for effect, least in wanted.items():
             ratio = harm_ratio(results, name, effect)
             if ratio is not None:
@@ -109,7 +114,7 @@ def _goals_of_harm(results: list[Result]) -> list[Goal]:
 
 
 def _busy(results: list[Result], name: str, effect: str) -> list[Result]:
-    return [each for each in chosen(results, rule=name, effect=effect) if each.traffic >= BUSY]
+    return [each for each in chosen(results, rule=name, effect=effect) if (each.traffic or 0.0) >= BUSY]
 
 
 def _mean_rolled_back(results: list[Result]) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints
 from foundry_rollouts.bench.rules.looking_back import History
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
-from foundry_rollouts.bench.streams import HOUR
+from foundry_rollouts.bench.streams import HOUR, Streams
 
 _RETRY, _ERRORS = 10.0, 4
 
@@ -29,8 +29,8 @@ class Argo:
     look: float = 10.0
     patience: float = HOUR
 
-    def pilot(self, runs: int, _dice: np.random.Generator) -> "ArgoPilot":
-        return ArgoPilot(runs, self)
+    def pilot(self, streams: Streams) -> "ArgoPilot":
+        return ArgoPilot(len(streams), self)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints
 from foundry_rollouts.bench.rules.looking_back import History
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
-from foundry_rollouts.bench.streams import HOUR
+from foundry_rollouts.bench.streams import HOUR, Streams
 
 _INTERVAL = 60.0
 
@@ -29,8 +29,8 @@ class Flagger:
     look: float = 30.0
     patience: float = HOUR
 
-    def pilot(self, runs: int, _dice: np.random.Generator) -> "FlaggerPilot":
-        return FlaggerPilot(runs, self)
+    def pilot(self, streams: Streams) -> "FlaggerPilot":
+        return FlaggerPilot(len(streams), self)
 
 
 @dataclass(slots=True)

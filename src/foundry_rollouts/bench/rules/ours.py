@@ -10,14 +10,15 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Bools, Counts, Floats, Ints
 from foundry_rollouts.bench.processes import Processes, VectorProcesses
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
-from foundry_rollouts.bench.streams import HOUR
+from foundry_rollouts.bench.streams import HOUR, Streams
 from foundry_rollouts.core.judge import EVEN, GROSS, STALE_AFTER
 from foundry_rollouts.core.policy import Judging, Margin, WeightStep
 from foundry_rollouts.core.statistics import Bets
 
 #: Only what a step without proof asks for is worked out: is it less than so much worse.
 _LADDER = (GROSS,)
-_QUIET = math.log(10) * EVEN + 1e-9
+#: Nothing speaks for harm; a hair above 1 is rounding.
+QUIET = math.log(10) * EVEN + 1e-9
 
 Proofs = Callable[[int, Bets], Processes]
 
@@ -41,8 +42,8 @@ class Ours:
     patience: float = HOUR
     proofs: Proofs = vector_proofs
 
-    def pilot(self, runs: int, _dice: np.random.Generator) -> "OursPilot":
-        return OursPilot(runs, self)
+    def pilot(self, streams: Streams) -> "OursPilot":
+        return OursPilot(len(streams), self)
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class OursPilot:
         self._evidence.observe(at, counts, self.rule.look)
         harm = self._evidence.harm(at)
         self.ended[at[harm >= -math.log(judge.false_rollback)]] = ROLLED_BACK
-        may_move = (harm <= _QUIET) & (now - self._seen[at] <= STALE_AFTER.total_seconds())
+        may_move = (harm <= QUIET) & (now - self._seen[at] <= STALE_AFTER.total_seconds())
         self._advance(at[may_move & (self._is_proved(at, now) | self._is_let_go(at, now))], now)
 
     def _is_proved(self, at: Ints, now: float) -> Bools:

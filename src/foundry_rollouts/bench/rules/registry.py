@@ -5,6 +5,7 @@ from datetime import timedelta
 from foundry_rollouts.bench.processes import ScalarProcesses
 from foundry_rollouts.bench.rules.argo import Argo
 from foundry_rollouts.bench.rules.flagger import Flagger
+from foundry_rollouts.bench.rules.kayenta import Kayenta
 from foundry_rollouts.bench.rules.ours import Ours, Proofs, by_steps, vector_proofs
 from foundry_rollouts.bench.rules.release_manager import ReleaseManager
 from foundry_rollouts.bench.simulate import Rule
@@ -16,7 +17,8 @@ FLAGGER_TEN, FLAGGER_FIVE = Flagger("Flagger 10%", 10, 5), Flagger("Flagger 5%",
 ARGO_DOCS = Argo("Argo docs 95%", (20, 40, 60, 80), pause=600.0, interval=300.0, min_success=0.95)
 ARGO_QUICK = Argo("Argo 99% 1m", (10, 50), pause=300.0, interval=60.0, min_success=0.99)
 RELEASE_MANAGER = ReleaseManager("Cloud Run Release Manager")
-OTHERS: tuple[Rule, ...] = (FLAGGER_TEN, FLAGGER_FIVE, ARGO_DOCS, ARGO_QUICK, RELEASE_MANAGER)
+KAYENTA = Kayenta("Kayenta 60 min")
+OTHERS: tuple[Rule, ...] = (FLAGGER_TEN, FLAGGER_FIVE, ARGO_DOCS, ARGO_QUICK, RELEASE_MANAGER, KAYENTA)
 
 
 def ours(*, is_scalar: bool = False) -> tuple[Ours, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints
 from foundry_rollouts.bench.rules.looking_back import History
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
+from foundry_rollouts.bench.streams import Streams
 
 _MINUTE, _WINDOW, _WAIT = 60.0, 1800.0, 1800.0
 
@@ -26,8 +27,8 @@ class ReleaseManager:
     look: float = 30.0
     patience: float = 3 * 3600.0
 
-    def pilot(self, runs: int, _dice: np.random.Generator) -> "ReleaseManagerPilot":
-        return ReleaseManagerPilot(runs, self)
+    def pilot(self, streams: Streams) -> "ReleaseManagerPilot":
+        return ReleaseManagerPilot(len(streams), self)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,65 @@
+"""The schedule: how soon a healthy version has all traffic, and what a bad one costs on the way."""
+
+from itertools import chain
+
+from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, number, results_of
+from foundry_rollouts.bench.rules.automatic import Automatic
+from foundry_rollouts.bench.rules.registry import FLAGGER_TEN, ours
+from foundry_rollouts.bench.simulate import Rule, simulate
+from foundry_rollouts.bench.streams import EQUAL, TRAFFIC, Cell, Streams
+
+NAME = "schedule"
+AUTO = Automatic("ours, automatic")
+STABLE_RATE = 0.01
+EFFECTS = (EQUAL, "dead", "5x")
+MOST_MINUTES = {2.0: 11.0, 20.0: 4.0, 200.0: 1.5}
+MOST_FAILURES = 25.0
+
+
+def measure(wish: Wish) -> Report:
+    """Lead a healthy, a dead and a five times worse canary by fixed and by automatic weights."""
+    candidates: tuple[Rule, ...] = (*ours(is_scalar=wish.is_scalar), AUTO, FLAGGER_TEN)
+    wanted = [rule for rule in candidates if wish.wants(rule.name)]
+    results = list(chain.from_iterable(_led(rule, wish) for rule in wanted))
+    return Report(results, [_table(results, [rule.name for rule in wanted])], _goals(results))
+
+
+def _led(rule: Rule, wish: Wish) -> list[Result]:
+    cells = [Cell(traffic, STABLE_RATE, effect) for traffic in TRAFFIC for effect in EFFECTS]
+    streams = Streams(cells, wish.runs, wish.dice(NAME, rule.name))
+    return results_of(NAME, rule.name, streams, simulate(rule, streams, wish.progress))
+
+
+def _table(results: list[Result], names: list[str]) -> Table:
+    rows = []
+    for name in names:
+        mine = [chosen(results, rule=name, traffic=traffic) for traffic in TRAFFIC]
+        rows.append(
+            (name, *(f"{number(_minutes(each))} / {_harm(each, 'dead')} / {_harm(each, '5x')}" for each in mine))
+        )
+    title = (
+        "Stable fails 1%: minutes until a healthy canary has all traffic / failures of a dead one / of one 5x as bad"
+    )
+    return Table(title, ("rule", *(f"{traffic:g} a second" for traffic in TRAFFIC)), rows)
+
+
+def _goals(results: list[Result]) -> list[Goal]:
+    mine = chosen(results, rule=AUTO.name)
+    if not mine:
+        return []
+    dead = max(each.harm or 0.0 for each in chosen(mine, effect="dead"))
+    found = [Goal("failures of a dead canary, automatic weights", "<= 25", number(dead), dead <= MOST_FAILURES)]
+    for traffic, most in MOST_MINUTES.items():
+        minutes = _minutes(chosen(mine, traffic=traffic))
+        goal = f"minutes to all traffic, automatic weights, {traffic:g} a second"
+        found.append(Goal(goal, f"<= {most:g}", number(minutes), minutes is not None and minutes <= most))
+    return found
+
+
+def _minutes(results: list[Result]) -> float | None:
+    seconds = chosen(results, effect=EQUAL)[0].seconds_to_all_traffic
+    return None if seconds is None else seconds / 60
+
+
+def _harm(results: list[Result], effect: str) -> str:
+    return number(chosen(results, effect=effect)[0].harm)
