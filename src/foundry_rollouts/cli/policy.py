@@ -8,6 +8,8 @@ import typer
 from foundry_rollouts.cli.backtest import BACKTEST_EXAMPLES, backtest
 from foundry_rollouts.cli.commands import Command, examples, group
 from foundry_rollouts.cli.output import Column, Output, OutputOption, column, show_items
+from foundry_rollouts.cli.policy_plan import PLAN_EXAMPLES, RpsOption, StableRateOption, plan, warnings_in
+from foundry_rollouts.core.plan import Traffic
 
 policy = group("Policy files: check them, see what they say, complete them in an editor.")
 
@@ -22,17 +24,35 @@ PoliciesOption = Annotated[
 @policy.command(
     "lint",
     cls=Command,
-    epilog=examples("foundry-rollouts policy lint", "foundry-rollouts policy lint deploy/policies extra.yaml"),
+    epilog=examples(
+        "foundry-rollouts policy lint",
+        "foundry-rollouts policy lint deploy/policies extra.yaml",
+        "foundry-rollouts policy lint --strict --rps 20 --stable-rate 0.5%",
+    ),
 )
-def lint(paths: PathsArgument = None) -> None:
-    """Say what is wrong with policy files, as FILE:LINE:COLUMN: FIELD: WHAT: HOW TO MEND."""
-    from foundry_rollouts.errors import PolicyError
+def lint(
+    paths: PathsArgument = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
+    rps: RpsOption = 2.0,
+    stable_rate: StableRateOption = 0.01,
+) -> None:
+    """Say what is wrong with policy files, as FILE:LINE:COLUMN: FIELD: WHAT: HOW TO MEND.
+
+    What is legal and foolish at the agents' traffic is a warning, on stderr.
+    """
+    from foundry_rollouts.errors import PolicyError, UsageError
     from foundry_rollouts.policies.load import policies_in
 
     wanted = paths or [Path("policies")]
     found = policies_in(*wanted)
     if not found:
         raise PolicyError((f"{wanted[0]}:1:1: there is no policy here: write one, as NAME.yaml",))
+    warnings = list(warnings_in(wanted, Traffic(rps, stable_rate)))
+    for line in warnings:
+        typer.echo(line, err=True)
+    if strict and warnings:
+        count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}"
+        raise UsageError(f"the policies are legal and doubtful, {count}: mend what is listed above")
     typer.echo(f"{len(found)} {'policy is' if len(found) == 1 else 'policies are'} in order")
 
 
@@ -83,6 +103,7 @@ def show(
     show_items([as_written(each) for each in found], _COLUMNS, output, "there are no policies")
 
 
+policy.command("plan", cls=Command, epilog=examples(*PLAN_EXAMPLES))(plan)
 policy.command("backtest", cls=Command, epilog=examples(*BACKTEST_EXAMPLES))(backtest)
 
 

@@ -20,6 +20,7 @@ CONTRACT = {
     "demo", "serve", "emulator", "db upgrade", "db current", "db check", "policy lint", "policy schema",
     "policy show", "rollout start", "rollout list", "rollout show", "rollout watch", "rollout approve",
     "rollout pause", "rollout resume", "rollout promote", "rollout abort", "rollout retry", "rollout history",
+    "policy plan", "policy backtest", "rollout explain",
 }  # fmt: skip
 
 

@@ -1,0 +1,164 @@
+"""``foundry-rollouts policy plan``: what to expect of a policy, and what speaks against it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
+from foundry_rollouts.cli.picture import staircase
+from foundry_rollouts.core.doubts import doubts, span_words
+from foundry_rollouts.core.plan import Plan, Traffic, regressions
+from foundry_rollouts.core.plan import plan as planned
+from foundry_rollouts.core.policy import Policy
+
+PLAN_EXAMPLES = (
+    "foundry-rollouts policy plan policies/support.yaml",
+    "foundry-rollouts policy plan policies --agent support-eu --rps 0.2 --stable-rate 0.5%",
+)
+
+
+def parse_rate(given: str | float) -> float:
+    """Return the fraction that a text such as ``1%`` names; a default is one already."""
+    from foundry_rollouts.policies.units import parse_percent
+
+    try:
+        return given if isinstance(given, float) else parse_percent(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+RpsOption = Annotated[
+    float, typer.Option("--rps", min=0.0, max=1e6, help="Calls of users a second, on both versions together.")
+]
+StableRateOption = Annotated[
+    float,
+    typer.Option(
+        "--stable-rate",
+        parser=parse_rate,
+        metavar="PERCENT",
+        show_default="1%",
+        help="How many of them fail on the stable version.",
+    ),
+]
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy file, or a folder.")],
+    rps: RpsOption = 2.0,
+    stable_rate: StableRateOption = 0.01,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only the policy that names this agent.")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say what to expect of a policy: time to promote, samples of each step, what harm is seen how soon."""
+    plans = [planned(policy, Traffic(rps, stable_rate)) for policy in _policies(file, agent)]
+    if output is not Output.TABLE:
+        items = [_item(each) for each in plans]
+        show_items(items, (), output, "") if len(items) > 1 else show_item(items[0], (), output)
+        return
+    for place, each in enumerate(plans):
+        if place:
+            typer.echo()
+        _show(each)
+
+
+def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[str]:
+    """Yield what speaks against the policies of ``paths``, which are in order, as FILE:LINE:COLUMN: FIELD: WHAT."""
+    from foundry_rollouts.policies.documents import Location, Problem
+    from foundry_rollouts.policies.load import read
+
+    for path in paths:
+        for written in (written for file in read(path) for written in file.written):
+            for doubt in doubts(planned(written.policy, traffic)):
+                where: Location = ("deadline",) if doubt.step is None else ("steps", doubt.step - 1)
+                yield written.line(Problem(where, f"warning: {doubt.sentence}"))
+
+
+def _policies(file: Path, agent: str | None) -> list[Policy]:
+    from foundry_rollouts.errors import NotFoundError, PolicyError
+    from foundry_rollouts.policies.folder import PolicyFolder
+
+    folder = PolicyFolder(file)
+    if not folder.all():
+        raise PolicyError((f"{file}:1:1: there is no policy here: write one, as NAME.yaml",))
+    if agent is None:
+        return list(folder.all())
+    named = folder.policy_for(agent)
+    if named is None:
+        raise NotFoundError(f"no policy names the agent {agent}: add it to the agents of one")
+    return [named]
+
+
+def _show(plan: Plan) -> None:
+    traffic = plan.traffic
+    fails = f"{100 * traffic.stable_rate:g}% of calls fail on stable"
+    typer.echo(f"policy {plan.policy.name} at {traffic.rps:g} rps, {fails}")
+    waits = f", approvals ({plan.approvals}) left out" if plan.approvals else ""
+    typer.echo(
+        "a good version is never promoted by itself"
+        if plan.until_promoted is None
+        else f"a good version is promoted after about {span_words(plan.until_promoted)}{waits}"
+    )
+    typer.echo("\n" + "\n".join(staircase([(step.weight, step.lasts) for step in plan.steps])) + "\n")
+    items = [_item_of(plan, place) for place in range(len(plan.steps))]
+    show_items(items, _STEPS, Output.TABLE, "")
+    typer.echo("\na worse version is found out after about")
+    seen = tuple(_sight(each.name) for each in regressions(traffic))
+    show_items(items, (_AT, *seen), Output.TABLE, "")
+    for doubt in doubts(plan):
+        typer.echo(f"warning: {doubt.sentence}", err=True)
+
+
+def _item(plan: Plan) -> Item:
+    """Return a plan for programs: spans in seconds, None for never."""
+    return {
+        "policy": plan.policy.name,
+        "rps": plan.traffic.rps,
+        "stable_rate": plan.traffic.stable_rate,
+        "until_promoted_seconds": _seconds(plan.until_promoted),
+        "approvals": plan.approvals,
+        "steps": [_item_of(plan, place) for place in range(len(plan.steps))],
+        "warnings": [doubt.sentence for doubt in doubts(plan)],
+    }
+
+
+def _item_of(plan: Plan, place: int) -> Item:
+    step = plan.steps[place]
+    return {
+        "step": step.number,
+        "weight": step.weight,
+        "min_seconds": _seconds(step.bakes),
+        "max_seconds": _seconds(step.limit),
+        "proof_seconds": _seconds(step.proof),
+        "lasts_seconds": _seconds(step.lasts),
+        "canary_calls": step.canary_calls,
+        "stable_calls": step.stable_calls,
+        "probe_pairs": step.probe_pairs,
+        "seen_after_seconds": {seen.regression.name: _seconds(seen.after) for seen in step.seen},
+    }
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else round(span.total_seconds(), 1)
+
+
+def _words(seconds: float | None, otherwise: str = "never") -> str:
+    return otherwise if seconds is None else span_words(timedelta(seconds=seconds))
+
+
+def _sight(name: str) -> Column:
+    return Column(name, lambda item: _words(item["seen_after_seconds"][name]))
+
+
+_AT = Column("weight", lambda item: f"{item['weight']}%")
+_STEPS = (
+    column("step"),
+    _AT,
+    Column("min", lambda item: _words(item["min_seconds"])),
+    Column("max", lambda item: _words(item["max_seconds"], "")),
+    Column("proved after", lambda item: _words(item["proof_seconds"])),
+    Column("lasts", lambda item: _words(item["lasts_seconds"], "ends there")),
+    *map(column, ("canary_calls", "stable_calls", "probe_pairs")),
+)

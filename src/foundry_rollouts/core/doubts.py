@@ -1,0 +1,78 @@
+"""What is legal in a policy and foolish all the same, told with the numbers of its plan."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from foundry_rollouts.core.plan import Plan, StepPlan
+from foundry_rollouts.core.policy import OnNoEvidence
+
+#: The regression that every step ought to see.
+TELLING = "+2 points"
+
+WITHOUT_PROOF = {
+    OnNoEvidence.HOLD: "holds until then",
+    OnNoEvidence.PAUSE: "pauses",
+    OnNoEvidence.ROLLBACK: "goes back, however good the version is",
+    OnNoEvidence.ADVANCE_IF_NOT_GROSS: "goes on knowing no more than that it is less than 16 points worse",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is foolish, and how to mend it; ``step`` counts from 1, None: the whole policy."""
+
+    step: int | None
+    sentence: str
+
+
+def doubts(plan: Plan) -> tuple[Doubt, ...]:
+    """Return what speaks against the policy at that traffic."""
+    of_steps = (doubt for step in plan.steps for doubt in _of_step(plan, step))
+    return (*of_steps, *_of_deadline(plan))
+
+
+def _of_step(plan: Plan, step: StepPlan) -> Iterator[Doubt]:
+    traffic = f"at {plan.traffic.rps:g} rps"
+    if step.proof is None:
+        how = "add the probe to the sources of each gate"
+        yield Doubt(step.number, f"nothing ever proves the step of {step.weight}% {traffic}: {how}")
+    elif step.limit is not None and step.proof > step.limit:
+        what = f"proof of the {step.weight}% step takes about {span_words(step.proof)} {traffic}"
+        then = f"after its max of {span_words(step.limit)} it {WITHOUT_PROOF[plan.policy.on_no_evidence]}"
+        how = f"give it more time, ask more of the probe, or name a coarser bad than {plan.policy.judge.bad}"
+        yield Doubt(step.number, f"{what}, {then}: {how}")
+    seen = next(seen for seen in step.seen if seen.regression.name == TELLING)
+    if step.room is not None and (seen.after is None or seen.after > step.room):
+        takes = "nothing shows it there" if seen.after is None else f"that takes about {span_words(seen.after)}"
+        yield Doubt(
+            step.number,
+            f"this policy cannot see a 2 pp regression within its {span_words(step.room)} step of {step.weight}% "
+            f"{traffic} ({takes}): give it more time, or ask more of the probe",
+        )
+
+
+def _of_deadline(plan: Plan) -> Iterator[Doubt]:
+    deadline, needed = plan.policy.deadline, plan.until_promoted
+    least = sum((step.bakes for step in plan.steps), timedelta(0))
+    if least >= deadline:
+        what = f"the steps bake for {span_words(least)}, the deadline is {span_words(deadline)}"
+        yield Doubt(None, f"{what}: no rollout can end well, give it more time")
+    elif needed is not None and needed > deadline:
+        yield Doubt(
+            None,
+            f"promotion takes about {span_words(needed)} at {plan.traffic.rps:g} rps, the deadline is "
+            f"{span_words(deadline)} and then it pauses: give it more time",
+        )
+
+
+def span_words(span: timedelta) -> str:
+    """Return a span as people say it, to two places: ``7h13m``, ``36m``, ``1m10s``, ``0.6s``."""
+    seconds = span.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f}".rstrip("0").rstrip(".") + "s"
+    whole = round(seconds) if seconds < 600 else 60 * round(seconds / 60)
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{left}s" if left else "")
+    return "".join(parts)
