@@ -116,7 +116,7 @@ def _table(results: list[Result], cells: list[tuple[Service, str]]) -> Table:
 
 def _false(results: list[Result]) -> str:
     parts = [each.rolled_back or 0.0 for each in results]
-    return f"{percent(sum(parts) / len(parts))}, {percent(max(parts))}" if parts else "set to 1%"
+    return f"{percent(sum(parts) / len(parts))}, {percent(max(parts))}" if parts else "-"
 
 
 def _goals(results: list[Result], cells: list[tuple[Service, str]]) -> list[Goal]:

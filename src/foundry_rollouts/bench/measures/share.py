@@ -1,7 +1,7 @@
 """Wrong shares and common trouble: harmless releases only, at weight 10 and, from the fifteenth minute on, at 50.
 
-An outage that both versions share falls into the second step, or both drift; the canary's true share is its weight, lags
-behind it, or swings around it. Tests that pool counts over time go wrong here.
+An outage that both versions share falls into the second step, or both drift; the canary's true share is its weight,
+lags behind it, or swings around it. Tests that pool counts over time go wrong here.
 """
 
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 from foundry_rollouts.bench.arrays import Bools
 from foundry_rollouts.bench.bounds import upper_bound
-from foundry_rollouts.bench.recording import record
+from foundry_rollouts.bench.recording import first_look, record
 from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, percent
 from foundry_rollouts.bench.rules import sequential
 from foundry_rollouts.bench.streams import SHARES, Cell, Streams
@@ -38,7 +38,7 @@ def measure(wish: Wish) -> Report:
     }
     wish.progress(NAME, 1.0)
     results = [
-        _result(wish, rule, cell, over[streams.of(place)].any(axis=1))
+        _result(wish, rule, cell, first_look(over[streams.of(place)]) < seen.looks)
         for rule, over in is_over.items()
         for place, cell in enumerate(cells)
     ]

@@ -1,6 +1,7 @@
 """The distance to Wald's bound: calls until harm is proved, over the calls that any test needs on average.
 
-Calls come one at a time where few are needed, else so many at a time that the bound takes a hundred looks, a second each.
+Calls come one at a time where few are needed, else so many at a time that the bound takes a hundred looks, a second
+each.
 """
 
 import math
