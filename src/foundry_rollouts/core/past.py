@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import groupby
 
 from foundry_rollouts.core.analysis import Analysis
 from foundry_rollouts.core.decide import Situation, after, decide
@@ -33,7 +32,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A rollout as it began, its moves, and what was measured, each in the order of time."""
+    """A rollout, its moves, and what was measured, each in the order in which it was recorded."""
 
     rollout: Rollout
     moves: tuple[Move, ...]
@@ -88,8 +87,7 @@ def looks(past: Past, policy: Policy | None = None) -> Iterator[Look]:
     """Judge the past again, look by look, under ``policy`` or, without one, under the rollout's own."""
     rollout = _at_its_start(past.rollout, policy or past.rollout.policy)
     evidence, weight, moves = fresh(rollout.policy), 0, list(past.moves)
-    ordered = sorted(past.measurements, key=lambda measurement: measurement.window.end)
-    for now, measured in groupby(ordered, key=lambda measurement: measurement.window.end):
+    for now, measurements in _ticks(past.measurements):
         # What was decided at the end of a window was decided on that window: it changes the next one.
         while moves and moves[0].at < now:
             move = moves.pop(0)
@@ -98,7 +96,6 @@ def looks(past: Past, policy: Policy | None = None) -> Iterator[Look]:
             weight = move.weight
         if not weight:
             continue
-        measurements = tuple(measured)
         analysis = judge(rollout, evidence, measurements, now)
         yield Look(now, weight, rollout, measurements, analysis, decide(rollout, Situation(now, analysis)))
         evidence = analysis.evidence
@@ -148,6 +145,21 @@ def canary_tally(measurements: Sequence[Measurement]) -> Tally:
     probe = sums.pop("probe", None)
     users = [tally for source, tally in sums.items() if not (probe and source.endswith("/probe"))]
     return (probe or Tally()) + max(users, key=lambda tally: tally.canary_calls, default=Tally())
+
+
+def _ticks(measurements: Sequence[Measurement]) -> Iterator[tuple[datetime, tuple[Measurement, ...]]]:
+    """Yield what each tick measured, with its instant, from measurements in the order in which they were recorded.
+
+    Windows of live sources end when the tick looks, and come first; windows of sources that lag end earlier.
+    """
+    tick: list[Measurement] = []
+    for measurement in measurements:
+        if tick and measurement.window.end > tick[0].window.end:
+            yield tick[0].window.end, tuple(tick)
+            tick = []
+        tick.append(measurement)
+    if tick:
+        yield tick[0].window.end, tuple(tick)
 
 
 def _at_its_start(rollout: Rollout, policy: Policy) -> Rollout:

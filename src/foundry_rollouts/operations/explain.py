@@ -3,6 +3,7 @@
 The inputs are the recorded measurements; the evidence is computed from them over again, with the rollout's own policy.
 """
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from datetime import datetime
 from foundry_rollouts.core.analysis import GateReading, Verdict
 from foundry_rollouts.core.evidence import Track
 from foundry_rollouts.core.judge import PARTS
-from foundry_rollouts.core.past import Look, looks
+from foundry_rollouts.core.past import Look, Past, looks
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import routing_of
@@ -109,9 +110,14 @@ class Explanation:
 async def explain(store: Store, rollout_id: str) -> Explanation:
     """Return every decision of a rollout with its inputs. Raises NotFoundError for an unknown rollout."""
     rollout = await store.rollout(rollout_id)
-    past = await past_of(store, rollout)
-    seen, decisions = list(looks(past)), []
-    for event in await store.history(rollout_id):
+    past, events = await past_of(store, rollout), await store.history(rollout_id)
+    # Hours of ticks take seconds to judge again: meanwhile the daemon has rollouts to look after.
+    return await asyncio.to_thread(_explanation, past, events)
+
+
+def _explanation(past: Past, events: Sequence[Event]) -> Explanation:
+    rollout, seen, decisions = past.rollout, list(looks(past)), []
+    for event in events:
         known = [look for look in seen if look.now <= event.at]
         seen = seen[len(known) :]
         decisions.append(_decision(event, known))

@@ -122,9 +122,15 @@ def test_an_approval_is_a_step_of_its_own_policy_only() -> None:
     assert [look.rollout.step for look in looks(past, coarse())] == [1, 1, 1, 3]
 
 
-def test_the_policy_holds_from_the_first_window_to_the_last_in_the_order_of_time() -> None:
-    shuffled = a_past(*(WELL[place] for place in (2, 0, 3, 1)))
-    assert list(looks(shuffled)) == list(looks(a_past(*WELL)))
+def test_counts_that_come_late_are_judged_when_they_came() -> None:
+    late = [
+        replace(a_window(minute, source="prometheus"), window=Window(at(minute - 2), at(minute - 1)))
+        for minute in (1, 2, 3, 4)
+    ]
+    recorded = [measurement for pair in zip(WELL, late, strict=True) for measurement in pair]
+    seen = list(looks(a_past(*recorded)))
+    assert [look.now for look in seen] == [at(1), at(2), at(3), at(4)]
+    assert [look.measurements for look in seen] == list(zip(WELL, late, strict=True))
 
 
 @pytest.mark.parametrize(("weight", "step"), [(0, 1), (5, 1), (10, 1), (49, 1), (50, 3), (99, 3), (100, 4)])
