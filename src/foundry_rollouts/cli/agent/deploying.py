@@ -76,7 +76,7 @@ async def deploy(
     names, environment = wishes.protocols(protocol), wishes.pairs_of("--env", env)
     definition = Definition(None, code, cpu, memory, names, environment, idle_timeout)
     labels = wishes.labels(description, metadata)
-    name = agent or name_of(path)
+    name = name_of(path, agent)
     with progress() as tell:
         archive = await packaged(path.absolute(), code, build=build, tell=tell)
         ending = replace(ending, extra={"sha256": archive.sha256})
@@ -109,9 +109,9 @@ def _archive_of(path: Path) -> "Archive":
     return Archive.of(path.read_bytes()) if path.is_file() else pack(path)
 
 
-def name_of(path: Path) -> str:
-    """Return what an agent made of ``path`` is called. Raises UsageError when that is no name for an agent."""
-    name = path.resolve().name.removesuffix(".zip")
+def name_of(path: Path, given: str | None = None) -> str:
+    """Return what the agent is called: as ``given``, else as its folder. Raises UsageError for what is no name."""
+    name = given or path.resolve().name.removesuffix(".zip")
     if not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?", name):
         raise UsageError(f"{name!r} is no name for an agent: give one with --agent, letters, digits and inner hyphens")
     return name
