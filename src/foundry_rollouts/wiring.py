@@ -26,9 +26,8 @@ from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import World
 from foundry_rollouts.settings import Settings
-from foundry_rollouts.signals.logs import LogSource
-from foundry_rollouts.signals.outcomes import OutcomeSource
-from foundry_rollouts.signals.probe import ProbeSource
+from foundry_rollouts.signals.every import every_source
+from foundry_rollouts.signals.waking import Alarm
 from foundry_rollouts.store import schema
 from foundry_rollouts.store.alone import alone_on
 from foundry_rollouts.store.store import SqlStore
@@ -83,16 +82,11 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
     cloud = FoundryClient(settings.project_endpoint, credential, on_request=metrics.requested)
     lease = timedelta(seconds=settings.lease_seconds)
     store = SqlStore(settings.database_url, replica=settings.replica, lease=lease)
-    sources = (ProbeSource(cloud, clock.now), LogSource(cloud, clock.now), OutcomeSource(store))
+    alarm = Alarm(store, clock.now)
+    sources = every_source(cloud, store, clock.now, alarm)
     world = World(cloud=cloud, sessions=cloud, store=store, policies=policies, sources=sources)
     period = timedelta(seconds=settings.tick_seconds)
-    rhythm = Rhythm(
-        sweep=min(SWEEP, period / 2),
-        discovery=timedelta(seconds=settings.discovery_seconds),
-        renewal=lease / 3,
-        neglect=3 * period + NEGLECT,
-        memory=timedelta(days=settings.retention_days),
-    )
+    rhythm = _rhythm(settings, period, lease)
     pulse = Pulse()
     scheduler = Scheduler(
         Ticker(world, metrics, clock.now, period, Watchman(world, metrics, clock.now)),
@@ -101,6 +95,7 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
         rhythm,
         clock.now,
     )
+    alarm.ring = scheduler.ring
     patience = max(timedelta(seconds=30), 3 * rhythm.sweep)
     services = Services(
         store=store,
@@ -119,8 +114,19 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
     finally:
         for source in sources:
             await source.close()
+        await alarm.close()
         await cloud.aclose()
         await store.close()
+
+
+def _rhythm(settings: Settings, period: timedelta, lease: timedelta) -> Rhythm:
+    return Rhythm(
+        sweep=min(SWEEP, period / 2),
+        discovery=timedelta(seconds=settings.discovery_seconds),
+        renewal=lease / 3,
+        neglect=3 * period + NEGLECT,
+        memory=timedelta(days=settings.retention_days),
+    )
 
 
 async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event) -> None:

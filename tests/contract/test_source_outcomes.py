@@ -195,7 +195,7 @@ async def test_a_new_process_counts_nothing_that_an_earlier_one_counted(callers:
 @pytest.mark.parametrize("status", [424, 408, 502, 504])
 async def test_a_version_that_warms_up_has_its_allowance(callers: Callers, status: int) -> None:
     callers.rollout = replace(callers.rollout, step_started_at=NOON)
-    cold = {"ok": None, "status": status}
+    cold: dict[str, Any] = {"ok": None, "status": status}
     in_time = (NOON + STARTUP_BUDGET - timedelta(seconds=1)).isoformat()
     await callers.report(outcome("a", at=in_time, **cold), outcome("b", **cold))
     assert (await callers.counted()).canary.causes == ((f"HTTP {status}", 1),)

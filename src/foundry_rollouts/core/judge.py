@@ -122,7 +122,9 @@ def _reading(rollout: Rollout, gate: Gate, tracks: Sequence[Track], culprit: Gat
 
 def _verdict(policy: Policy, tracks: Sequence[Track], harm: float, safe: float, now: datetime) -> Verdict:
     seen = [track.seen_at for track in tracks if track.seen_at]
-    if not seen or now - max(seen) > STALE_AFTER:
+    # A source that is late by its nature is given that time.
+    fresh_until = [track.seen_at + STALE_AFTER + policy.sources.lag(track.stratum) for track in tracks if track.seen_at]
+    if not seen or now > max(fresh_until):
         if any(track.trouble for track in tracks):
             return Verdict.SOURCE_ERROR
         return Verdict.STALE if seen else Verdict.NO_DATA

@@ -64,6 +64,10 @@ class GateKind(StrEnum):
     LOG_ERRORS = "log-errors"
 
 
+#: Sources that can tell what a gate looks at; any source tells which calls failed.
+TELLERS = {GateKind.LATENCY: {"probe", "logs", "outcomes"}, GateKind.LOG_ERRORS: {"logs", "outcomes"}}
+
+
 @dataclass(frozen=True, slots=True)
 class Margin:
     """The line ``ratio x stable + points``; ``points`` is a fraction, so half a percentage point is 0.005."""
@@ -201,5 +205,7 @@ def _refuse_bad_gates(gates: tuple[Gate, ...], sources: Sources) -> None:
         if missing or not gate.sources:
             known = ", ".join(sources.names) or "none"
             raise UsageError(f"gate {gate.name} asks {missing or 'no source'}; sources in use: {known}")
+        if mute := set(gate.sources) - TELLERS.get(gate.kind, set(gate.sources)):
+            raise UsageError(f"gate {gate.name} asks {', '.join(sorted(mute))}, which cannot tell it")
     if len({gate.kind for gate in gates}) != len(gates):
         raise UsageError("two gates of one kind: put their sources into one")

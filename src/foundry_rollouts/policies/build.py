@@ -5,17 +5,27 @@ The core refuses nonsense too; here each refusal knows the line it stands on.
 
 from collections.abc import Iterator
 
-from foundry_rollouts.core.policy import ApprovalStep, Gate, GateKind, Judging, Policy, Step, WeightStep
-from foundry_rollouts.core.sources import SOURCES, LogsPlan, OutcomesPlan, ProbePlan, Prompt, Sources
+from foundry_rollouts.core.policy import TELLERS, ApprovalStep, Gate, GateKind, Judging, Policy, Step, WeightStep
+from foundry_rollouts.core.sources import (
+    SOURCES,
+    HttpPlan,
+    InsightsPlan,
+    LogsPlan,
+    OutcomesPlan,
+    ProbePlan,
+    PrometheusPlan,
+    Prompt,
+    Sources,
+)
 from foundry_rollouts.policies.documents import Location, Problem
 from foundry_rollouts.policies.schema import (
     GateEntry,
     JudgeEntry,
     PolicyEntry,
-    SourcesEntry,
     StepEntry,
     WeightEntry,
 )
+from foundry_rollouts.policies.source_entries import SourcesEntry
 
 #: Who is asked when a gate does not say; error-rate asks everyone.
 _NATURAL_SOURCE = {GateKind.LATENCY: "probe", GateKind.LOG_ERRORS: "logs"}
@@ -113,14 +123,19 @@ def _gates(entry: PolicyEntry) -> Iterator[Problem]:
             yield Problem(key, f"{kind} stands here twice: put their sources into one", is_about_key=True)
         seen.add(kind)
         says = getattr(gate, _attribute(kind)).sources is not None
-        yield from _gate_sources(_asked(kind, gate, in_use), in_use, (*key, "sources") if says else key)
+        yield from _gate_sources(kind, _asked(kind, gate, in_use), in_use, (*key, "sources") if says else key)
 
 
-def _gate_sources(asked: tuple[str, ...], in_use: tuple[str, ...], where: Location) -> Iterator[Problem]:
+def _gate_sources(
+    kind: GateKind, asked: tuple[str, ...], in_use: tuple[str, ...], where: Location
+) -> Iterator[Problem]:
     for name in asked:
         if name not in in_use:
             known = " or ".join(in_use) or "none"
             yield Problem(where, f"the source {name} is not in use: add {name} to sources, or ask {known}")
+        elif name not in TELLERS.get(kind, {name}):
+            able = " or ".join(sorted(TELLERS[kind]))
+            yield Problem(where, f"the source {name} cannot tell it: ask {able}")
 
 
 # in the core's words
@@ -133,12 +148,15 @@ def _step(entry: StepEntry) -> Step:
 def _plans(sources: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> Sources:
     if sources is None:
         return Sources()
-    probe, logs = sources.probe, sources.logs
+    probe, logs, insights = sources.probe, sources.logs, sources.application_insights
     asked = {} if prompts is None else {"prompts": prompts}
     return Sources(
         probe=ProbePlan(every=probe.every, pairs=probe.pairs, **asked) if probe else None,
         logs=LogsPlan(logs.sessions) if logs else None,
         outcomes=OutcomesPlan() if sources.outcomes is not None else None,
+        prometheus=PrometheusPlan(**sources.prometheus.model_dump()) if sources.prometheus else None,
+        http=HttpPlan(**sources.http.model_dump()) if sources.http else None,
+        application_insights=InsightsPlan(**insights.model_dump()) if insights else None,
     )
 
 

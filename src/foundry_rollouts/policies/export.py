@@ -1,6 +1,7 @@
 """What leaves this room as text: JSON schemas for editors (Draft 2020-12), and policies as a file would say them."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -89,7 +90,15 @@ def _sources(sources: Sources) -> dict[str, Any]:
         written["logs"] = {"sessions": sources.logs.sessions}
     if sources.outcomes:
         written["outcomes"] = {}
+    for name in ("prometheus", "http", "application-insights"):
+        if (plan := sources.plan(name)) is not None:
+            written[name] = _pulled(plan)
     return written
+
+
+def _pulled(plan: Any) -> dict[str, Any]:
+    values = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
+    return {name: span_text(value) if isinstance(value, timedelta) else value for name, value in values.items()}
 
 
 def _gate(gate: Gate) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, RootModel, StrictInt, StringConstraints, 
 
 from foundry_rollouts.core.sources import Expectation, Prompt
 from foundry_rollouts.policies.documents import Document, Problem
-from foundry_rollouts.policies.schema import STRICT
+from foundry_rollouts.policies.source_entries import STRICT
 from foundry_rollouts.policies.units import wrong
 
 PromptName = Annotated[str, StringConstraints(min_length=1, max_length=100)]

@@ -6,26 +6,19 @@ left out; a key without a value is refused (``report.py``), for nobody can tell 
 """
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictInt, StringConstraints, Tag
 
 from foundry_rollouts.core.policy import Margin, OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback, Trigger
+from foundry_rollouts.policies.source_entries import STRICT, SourceName, SourcesEntry
 from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, wrong
 
-SourceName = Literal["probe", "logs", "outcomes"]
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Glob = Annotated[str, StringConstraints(pattern=GLOB_PATTERN)]
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
-STRICT = ConfigDict(extra="forbid", frozen=True, alias_generator=_dashed)
 
 
 class WeightEntry(BaseModel):
@@ -99,47 +92,6 @@ class JudgeEntry(BaseModel):
         description="Advancing means: proved better than this.",
         json_schema_extra={"default": "1.5x + 0.5pp"},
     )
-
-
-class ProbeEntry(BaseModel):
-    """Our own calls, in pairs: one on stable, one on the canary."""
-
-    model_config = STRICT
-
-    prompts: str | None = Field(
-        default=None,
-        min_length=1,
-        description="A YAML list of prompts, relative to this file. Left out: one harmless question.",
-        examples=["prompts/support.yaml"],
-    )
-    every: PositiveDuration = Field(
-        default=timedelta(seconds=10), description="How often.", json_schema_extra={"default": "10s"}
-    )
-    pairs: StrictInt = Field(default=1, ge=1, le=100, description="How many pairs of calls each time.")
-
-
-class LogsEntry(BaseModel):
-    """The log streams of live sessions."""
-
-    model_config = STRICT
-
-    sessions: StrictInt = Field(default=50, ge=1, le=1000, description="Live sessions followed per version.")
-
-
-class OutcomesEntry(BaseModel):
-    """What callers report to POST /api/v1/outcomes; there is nothing to choose."""
-
-    model_config = STRICT
-
-
-class SourcesEntry(BaseModel):
-    """Where measurements come from; a source that is not named here is off."""
-
-    model_config = STRICT
-
-    probe: ProbeEntry | None = None
-    logs: LogsEntry | None = None
-    outcomes: OutcomesEntry | None = None
 
 
 class GateBody(BaseModel):

@@ -1,9 +1,62 @@
 """How a source says that a rollout should be looked at now: it saw a failure that may decide."""
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from foundry_rollouts.errors import StoreError
+
+log = structlog.get_logger()
 
 Wake = Callable[[str], None]  #: Takes the id of a rollout; returns at once.
 
 
 def nobody(rollout: str) -> None:
     """Wake nobody: the next tick comes when it comes."""
+
+
+class Sleepers(Protocol):
+    """Who makes a rollout due."""
+
+    async def wake(self, rollout: str, now: datetime) -> None: ...
+
+
+@dataclass(slots=True)
+class Alarm:
+    """Makes rollouts due and rings for them; many calls at once are one."""
+
+    sleepers: Sleepers
+    now: Callable[[], datetime]
+    ring: Callable[[], None] = lambda: None  #: Set when there is somebody to ring at.
+    _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _again: set[str] = field(default_factory=set)
+
+    def __call__(self, rollout: str) -> None:
+        if rollout in self._under_way:
+            # What is under way may be over before this failure could be seen.
+            self._again.add(rollout)
+            return
+        self._under_way[rollout] = asyncio.create_task(self._wake(rollout), name=f"wake {rollout}")
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        while self._under_way:
+            await asyncio.wait(list(self._under_way.values()))
+
+    async def _wake(self, rollout: str) -> None:
+        try:
+            self._again.add(rollout)
+            while rollout in self._again:
+                self._again.discard(rollout)
+                await self.sleepers.wake(rollout, self.now())
+                self.ring()
+        except StoreError as error:
+            # The tick after this one finds what was seen.
+            log.warning("wake.failed", because=str(error))
+        finally:
+            self._under_way.pop(rollout, None)
+            self._again.discard(rollout)

@@ -1,0 +1,149 @@
+"""How a policy file names its sources, and what each of them needs to know."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
+
+from foundry_rollouts.policies.units import PositiveDuration, wrong
+
+SourceName = Literal["probe", "logs", "outcomes", "prometheus", "http", "application-insights"]
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+STRICT = ConfigDict(extra="forbid", frozen=True, alias_generator=_dashed)
+
+
+def _asks_of_one_version(text: str) -> str:
+    """Refuse a text that would say the same of both versions, or of any time."""
+    for word in ("{version}", "{window}"):
+        if word not in text:
+            raise wrong(f"{word} does not stand in it: without it, stable and canary or all windows would be the same")
+    return text
+
+
+def _names_the_version(text: str) -> str:
+    if "{version}" not in text:
+        raise wrong("{version} does not stand in it: without it, stable and canary would be the same")
+    return text
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?#]+([/?][^\s@#]*)?", text):
+        raise wrong(f"'{text}' is no address here: write http:// or https://, without a name and password")
+    return text
+
+
+def _pointer(text: str) -> str:
+    if not re.fullmatch(r"(/([^~]|~[01])*)+", text):
+        raise wrong(f"'{text}' is no JSON pointer: write for example /counts/calls")
+    return text
+
+
+def _guid(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", text):
+        raise wrong(f"'{text}' is no workspace id: write the GUID that the portal shows")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Pointer = Annotated[str, AfterValidator(_pointer)]
+Query = Annotated[str, AfterValidator(_asks_of_one_version)]
+Guid = Annotated[str, AfterValidator(_guid)]
+
+
+def _every(default: str, span: timedelta) -> Any:
+    return Field(default=span, description="The least window that is counted.", json_schema_extra={"default": default})
+
+
+def _delay(default: str, span: timedelta) -> Any:
+    what = "How late a count may still change: windows end so long before now."
+    return Field(default=span, description=what, json_schema_extra={"default": default})
+
+
+class ProbeEntry(BaseModel):
+    """Our own calls, in pairs: one on stable, one on the canary."""
+
+    model_config = STRICT
+
+    prompts: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A YAML list of prompts, relative to this file. Left out: one harmless question.",
+        examples=["prompts/support.yaml"],
+    )
+    every: PositiveDuration = Field(
+        default=timedelta(seconds=10), description="How often.", json_schema_extra={"default": "10s"}
+    )
+    pairs: StrictInt = Field(default=1, ge=1, le=100, description="How many pairs of calls each time.")
+
+
+class LogsEntry(BaseModel):
+    """The log streams of live sessions."""
+
+    model_config = STRICT
+
+    sessions: StrictInt = Field(default=50, ge=1, le=1000, description="Live sessions followed per version.")
+
+
+class OutcomesEntry(BaseModel):
+    """What callers report to POST /api/v1/outcomes; there is nothing to choose."""
+
+    model_config = STRICT
+
+
+class PrometheusEntry(BaseModel):
+    """Two queries to a Prometheus server, each of which gives one number."""
+
+    model_config = STRICT
+
+    url: Address = Field(description="The server's address.", examples=["http://prometheus:9090"])
+    calls: Query = Field(
+        description="Counts the calls. {agent}, {version} and {window} are filled in.",
+        examples=['sum(increase(agent_calls_total{agent="{agent}",version="{version}"}[{window}]))'],
+    )
+    failures: Query = Field(description="Counts the calls that failed.")
+    every: PositiveDuration = _every("30s", timedelta(seconds=30))
+    delay: PositiveDuration = _delay("15s", timedelta(seconds=15))
+
+
+class HttpEntry(BaseModel):
+    """An address that answers with JSON, for one version and window."""
+
+    model_config = STRICT
+
+    url: Annotated[Address, AfterValidator(_names_the_version)] = Field(
+        description="{agent}, {version}, {window} (seconds), {since} and {until} (ISO 8601) are filled in.",
+        examples=["https://counts.example/{agent}/{version}?since={since}&until={until}"],
+    )
+    calls: Pointer = Field(description="A JSON pointer to the number of calls.", examples=["/calls"])
+    failures: Pointer = Field(description="A JSON pointer to the number of failed calls.", examples=["/failed"])
+    every: PositiveDuration = _every("30s", timedelta(seconds=30))
+    delay: PositiveDuration = _delay("5s", timedelta(seconds=5))
+
+
+class InsightsEntry(BaseModel):
+    """The agents' telemetry in a Log Analytics workspace; needs the extra azure-monitor."""
+
+    model_config = STRICT
+
+    workspace: Guid = Field(description="The workspace's id, a GUID.")
+    every: PositiveDuration = _every("1m", timedelta(minutes=1))
+    delay: PositiveDuration = _delay("3m", timedelta(minutes=3))
+
+
+class SourcesEntry(BaseModel):
+    """Where measurements come from; a source that is not named here is off."""
+
+    model_config = STRICT
+
+    probe: ProbeEntry | None = None
+    logs: LogsEntry | None = None
+    outcomes: OutcomesEntry | None = None
+    prometheus: PrometheusEntry | None = None
+    http: HttpEntry | None = None
+    application_insights: InsightsEntry | None = None

@@ -1,0 +1,123 @@
+"""Counts out of the agents' own telemetry, by KQL; it arrives minutes late, so it is second evidence at most.
+
+Needs the extra ``azure-monitor`` and a credential that may read the Log Analytics workspace. What fails before the
+container (424, 429, 403) is not in the telemetry.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Protocol
+
+from foundry_rollouts.core.sources import InsightsPlan, PulledPlan
+from foundry_rollouts.signals.manners import Budget
+from foundry_rollouts.signals.numbers import Told, TroubleError
+from foundry_rollouts.signals.pulled import Asked
+
+#: A workspace that takes longer is silent.
+LIMIT = timedelta(seconds=20)
+
+#: One row: calls and failures of one version. A call with several spans is one operation.
+KQL = """
+let agent = {agent}; let asked = {version};
+union isfuzzy=true
+  (AppRequests),
+  (AppDependencies | where tostring(Properties["gen_ai.operation.name"]) == "invoke_agent")
+| where TimeGenerated >= datetime({since}) and TimeGenerated < datetime({until})
+| extend id = tostring(Properties["gen_ai.agent.id"])
+| extend name = coalesce(tostring(Properties["gen_ai.agent.name"]),
+    tostring(Properties["azure.ai.agentserver.agent_name"]),
+    iff(id contains ":", tostring(split(id, ":")[0]), ""), AppRoleName)
+| extend version = coalesce(tostring(Properties["gen_ai.agent.version"]),
+    iff(id contains ":", tostring(split(id, ":")[1]), ""))
+| where (name == agent or AppRoleName == agent) and version == asked
+| extend failed = Success == false or isnotempty(tostring(Properties["error.type"]))
+| summarize failed = max(toint(failed)) by OperationId
+| summarize calls = count(), failures = sum(failed)
+"""
+
+
+class LogsQuery(Protocol):
+    """What is asked of the client of azure-monitor-query, which waits in a thread."""
+
+    def query_workspace(self, workspace_id: str, query: str, *, timespan: Any, **kwargs: Any) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class InsightsCounter:
+    """Asks a Log Analytics workspace; ``connect`` makes the client when it is first needed."""
+
+    name = "application-insights"
+
+    def __init__(self, budget: Budget, connect: Callable[[], LogsQuery], limit: timedelta = LIMIT) -> None:
+        self._budget = budget
+        self._connect = connect
+        self._limit = limit
+        self._client: LogsQuery | None = None
+
+    async def count(self, plan: PulledPlan, asked: Asked) -> Told:
+        """Return calls and failures. Raises TroubleError."""
+        if not isinstance(plan, InsightsPlan):
+            raise TypeError(plan)
+        try:
+            async with asyncio.timeout(self._limit.total_seconds()):
+                await self._budget.take()
+                return _told(await asyncio.to_thread(self._query, plan.workspace, asked))
+        except TimeoutError as error:
+            raise TroubleError(f"no answer within {self._limit.total_seconds():g} s") from error
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await asyncio.to_thread(self._client.close)
+
+    def _query(self, workspace: str, asked: Asked) -> Any:
+        from azure.core.exceptions import AzureError, HttpResponseError
+
+        client = self._connected()
+        span = (asked.window.start, asked.window.end)
+        limit = self._limit.total_seconds()
+        try:
+            return client.query_workspace(
+                workspace, query_of(asked), timespan=span, retry_total=0, connection_timeout=limit, read_timeout=limit
+            )
+        except HttpResponseError as error:
+            code = error.error.code if error.error else None
+            raise TroubleError(" ".join(filter(None, (f"HTTP {error.status_code}", code)))) from error
+        except AzureError as error:
+            raise TroubleError(f"cannot be reached ({type(error).__name__})") from error
+
+    def _connected(self) -> LogsQuery:
+        try:
+            self._client = self._client or self._connect()
+        except ImportError as error:
+            raise TroubleError("cannot be asked: install foundry-rollouts[azure-monitor]") from error
+        return self._client
+
+
+def connect() -> LogsQuery:
+    """Return the client with the credential of the environment. Raises ImportError without the extra."""
+    from azure.identity import DefaultAzureCredential
+    from azure.monitor.query import LogsQueryClient
+
+    client: LogsQuery = LogsQueryClient(DefaultAzureCredential())
+    return client
+
+
+def query_of(asked: Asked) -> str:
+    """Return the query; names stand in it as strings that cannot be left."""
+    query = KQL.replace("{agent}", json.dumps(asked.agent)).replace("{version}", json.dumps(asked.version))
+    since, until = asked.window.start.isoformat(), asked.window.end.isoformat()
+    return query.replace("{since}", since).replace("{until}", until)
+
+
+def _told(result: Any) -> Told:
+    if getattr(result, "partial_error", None) is not None:
+        raise TroubleError("answers in part only")
+    tables = getattr(result, "tables", None) or ()
+    if not tables or not tables[0].rows:
+        raise TroubleError("the answer holds no counts")
+    row = dict(zip(tables[0].columns, tables[0].rows[0], strict=True))
+    # The sum over nothing is nothing, not zero.
+    return Told(row.get("calls"), row.get("failures") or 0)

@@ -1,0 +1,31 @@
+"""Every source there is, with one budget of requests for all that ask servers."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from foundry_rollouts.ports import Sessions, Source
+from foundry_rollouts.signals.application_insights import InsightsCounter, connect
+from foundry_rollouts.signals.fetching import Fetcher
+from foundry_rollouts.signals.json_endpoint import HttpCounter
+from foundry_rollouts.signals.logs import LogSource
+from foundry_rollouts.signals.manners import Budget
+from foundry_rollouts.signals.outcomes import OutcomeSource, ReportsKept
+from foundry_rollouts.signals.probe import ProbeSource
+from foundry_rollouts.signals.prometheus import PrometheusCounter
+from foundry_rollouts.signals.pulled import PulledSource
+from foundry_rollouts.signals.waking import Wake
+
+
+def every_source(
+    sessions: Sessions, reports: ReportsKept, now: Callable[[], datetime], wake: Wake
+) -> tuple[Source, ...]:
+    """Return the sources that policies may name; each watches nothing until it is asked."""
+    budget = Budget(now)
+    return (
+        ProbeSource(sessions, now, wake),
+        LogSource(sessions, now, wake),
+        OutcomeSource(reports),
+        PulledSource(PrometheusCounter(Fetcher(budget)), now),
+        PulledSource(HttpCounter(Fetcher(budget)), now),
+        PulledSource(InsightsCounter(budget, connect), now),
+    )

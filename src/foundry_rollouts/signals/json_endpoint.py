@@ -1,0 +1,56 @@
+"""Counts out of any address that answers with JSON: the policy says where in it they stand."""
+
+from typing import Any
+from urllib.parse import quote
+
+from foundry_rollouts.core.sources import HttpPlan, PulledPlan
+from foundry_rollouts.signals.fetching import Fetcher
+from foundry_rollouts.signals.numbers import Told, TroubleError
+from foundry_rollouts.signals.pulled import Asked
+
+
+class HttpCounter:
+    """Gets the address for each version and window."""
+
+    name = "http"
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+
+    async def count(self, plan: PulledPlan, asked: Asked) -> Told:
+        """Return what the pointers point at. Raises TroubleError."""
+        if not isinstance(plan, HttpPlan):
+            raise TypeError(plan)
+        answer = await self._fetcher.json(url_of(plan.url, asked), {})
+        return Told(found_at(plan.calls, answer), found_at(plan.failures, answer))
+
+    async def aclose(self) -> None:
+        await self._fetcher.aclose()
+
+
+def url_of(template: str, asked: Asked) -> str:
+    """Return the address; what stands in it of the rollout cannot change its shape."""
+    words = {
+        "agent": asked.agent,
+        "version": asked.version,
+        "window": str(asked.seconds),
+        "since": asked.window.start.isoformat(),
+        "until": asked.window.end.isoformat(),
+    }
+    for word, value in words.items():
+        template = template.replace(f"{{{word}}}", quote(value, safe=""))
+    return template
+
+
+def found_at(pointer: str, document: Any) -> Any:
+    """Return what the JSON pointer (RFC 6901) ``pointer`` points at. Raises TroubleError when nothing is there."""
+    node = document
+    for raw in pointer.split("/")[1:]:
+        part = raw.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+            node = node[int(part)]
+        else:
+            raise TroubleError(f"the answer has nothing at {pointer}")
+    return node

@@ -1,0 +1,154 @@
+"""Counts out of an address that answers with JSON: a real server that is good, silent, slow, dead or lying."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from builders import NOON
+from foundry_rollouts.core.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.sources import HttpPlan
+from foundry_rollouts.signals import pulled
+from foundry_rollouts.signals.fetching import Fetcher
+from foundry_rollouts.signals.json_endpoint import HttpCounter, found_at, url_of
+from foundry_rollouts.signals.manners import Budget
+from foundry_rollouts.signals.numbers import TroubleError
+from foundry_rollouts.signals.pulled import Asked, PulledSource
+from unit.signals.session_world import Hand, a_watched
+
+GOOD = {"1": {"counts": [{"calls": 90, "failed": 1}]}, "2": {"counts": [{"calls": 10, "failed": 4}]}}
+WINDOW = Window(NOON, NOON + timedelta(seconds=30))
+
+
+@dataclass
+class Server:
+    """Answers as it is told to."""
+
+    bodies: dict[str, bytes] = field(default_factory=lambda: {v: json.dumps(body).encode() for v, body in GOOD.items()})
+    status: str = "200 OK"
+    is_silent: bool = False
+    cuts: bool = False
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        path = request.split()[1]
+        self.asked.append(path)
+        if self.is_silent:
+            await reader.read()
+        elif not self.cuts:
+            body = self.bodies[urlsplit(path).path.rsplit("/", 1)[-1]]
+            head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\nLocation: /elsewhere\r\n"
+            writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=3))
+    server = Server()
+    listening = await asyncio.start_server(server.answer, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield server
+    listening.close()
+    await listening.wait_closed()
+
+
+async def measured(server: Server) -> Measurement:
+    url = server.url + "/{agent}/{version}?since={since}&until={until}&seconds={window}"
+    plan = HttpPlan(url, "/counts/0/calls", "/counts/0/failed", timedelta(seconds=30), timedelta(seconds=5))
+    clock = Hand(NOON + timedelta(seconds=35))
+    fetcher = Fetcher(Budget(clock.now), limit=timedelta(seconds=0.5))
+    source = PulledSource(HttpCounter(fetcher), clock.now)
+    rollout = a_watched(logs=None, http=plan)
+    try:
+        (found,) = await source.measure(rollout, Window(NOON, clock.time))
+        return found
+    finally:
+        await source.close()
+
+
+async def test_counts_of_both_versions_are_read_where_the_pointers_point(server: Server) -> None:
+    seen = await measured(server)
+    assert (seen.trouble, seen.window) == (None, WINDOW)
+    assert seen.stable == Counts(calls=90, failures=1, causes=(("failed by http", 1),))
+    assert seen.canary == Counts(calls=10, failures=4, causes=(("failed by http", 4),))
+
+
+async def test_the_address_names_version_and_window(server: Server) -> None:
+    await measured(server)
+    paths = sorted(server.asked)
+    assert [urlsplit(path).path for path in paths] == ["/support-agent/1", "/support-agent/2"]
+    assert parse_qs(urlsplit(paths[0]).query) == {
+        "since": ["2026-03-02T12:00:00+00:00"],
+        "until": ["2026-03-02T12:00:30+00:00"],
+        "seconds": ["30"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "trouble"),
+    [
+        (b'{"counts": [{"calls": NaN, "failed": 0}]}', "tells nan as the number of calls"),
+        (b'{"counts": [{"calls": -4, "failed": 0}]}', "tells of -4 calls"),
+        (b'{"counts": [{"calls": 20, "failed": 35.5}]}', "tells of 35.5 failures: a count is a whole number"),
+        (b'{"counts": [{"calls": 20, "failed": 99}]}', "tells of 99 failures in 20 calls"),
+        (b'{"counts": [{"calls": "20", "failed": 0}]}', "tells no number of calls"),
+        (b'{"counts": []}', "the answer has nothing at /counts/0/calls"),
+        (b"<html>", "the answer is not JSON"),
+        (b"", "the answer is not JSON"),
+        (b"[" * 100_000, "the answer is not JSON"),
+        (b'"' + b"x" * 1_100_000 + b'"', "answers with more than 1000000 bytes"),
+    ],
+    ids=lambda value: value[:30].decode() if isinstance(value, bytes) else "",
+)
+async def test_a_lying_server_is_told_and_counts_on_neither_version(server: Server, body: bytes, trouble: str) -> None:
+    server.bodies["2"] = body
+    seen = await measured(server)
+    assert seen.trouble is not None
+    assert seen.trouble.startswith(trouble)
+    assert seen.canary == seen.stable == Counts()
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [("503 Service Unavailable", "HTTP 503"), ("401 Unauthorized", "HTTP 401"), ("302 Found", "HTTP 302")],
+)
+async def test_a_server_that_refuses_is_told_and_nothing_is_followed(server: Server, status: str, trouble: str) -> None:
+    server.status = status
+    assert (await measured(server)).trouble == trouble
+    assert len(server.asked) == 2
+
+
+async def test_a_silent_server_is_told_after_a_while(server: Server) -> None:
+    server.is_silent = True
+    assert (await measured(server)).trouble == "no answer within 0.5 s"
+
+
+async def test_a_server_that_hangs_up_is_told(server: Server) -> None:
+    server.cuts = True
+    assert (await measured(server)).trouble == "cannot be reached (RemoteProtocolError)"
+
+
+async def test_a_dead_server_is_told() -> None:
+    assert (await measured(Server(url="http://127.0.0.1:9"))).trouble == "cannot be reached (ConnectError)"
+
+
+def test_what_is_filled_in_cannot_change_the_shape_of_the_address() -> None:
+    asked = Asked("a/../b?x=1&y", "2#z", WINDOW)
+    assert url_of("http://h/{agent}/{version}", asked) == "http://h/a%2F..%2Fb%3Fx%3D1%26y/2%23z"
+
+
+def test_pointers_follow_their_standard() -> None:
+    document = {"a/b": [{"m~n": 4}], "": 7}
+    assert found_at("/a~1b/0/m~0n", document) == 4
+    assert found_at("/", document) == 7
+    for pointer in ("/a~1b/1", "/a~1b/-1", "/c", "/a~1b/0/m~0n/x"):
+        with pytest.raises(TroubleError, match="nothing at"):
+            found_at(pointer, document)
