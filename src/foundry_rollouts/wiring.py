@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,7 @@ from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.policies.folder import PolicyFolder
-from foundry_rollouts.ports import World
+from foundry_rollouts.ports import Source, World
 from foundry_rollouts.settings import Settings
 from foundry_rollouts.signals.every import every_source
 from foundry_rollouts.signals.waking import Alarm
@@ -112,11 +112,16 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
             await store.take_over()
         yield Daemon(scheduler, services, policies, world, settings.database_url)
     finally:
-        for source in sources:
-            await source.close()
-        await alarm.close()
+        await _let_go(sources, alarm)
         await cloud.aclose()
         await store.close()
+
+
+async def _let_go(sources: Sequence[Source], alarm: Alarm) -> None:
+    """Stop watching; what a source has seen by then may still wake a rollout."""
+    for source in sources:
+        await source.close()
+    await alarm.close()
 
 
 def _rhythm(settings: Settings, period: timedelta, lease: timedelta) -> Rhythm:
