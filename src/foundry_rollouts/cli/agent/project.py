@@ -1,7 +1,7 @@
 """The project that the commands work on: two options, and a client whose refusals say what to do."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -43,10 +43,8 @@ async def project(endpoint: str | None, credential: str | None) -> AsyncIterator
     chosen = settings.load(project_endpoint=endpoint, credential=credential)
     tokens = credential_for(chosen.credential, chosen.project_endpoint, clock.now)
     async with FoundryClient(chosen.project_endpoint, tokens) as client:
-        try:
+        with _told_on_stderr(), _advice():
             yield client
-        except CloudError as error:
-            raise advised(error) from error
 
 
 @asynccontextmanager
@@ -60,11 +58,37 @@ async def roles(endpoint: str | None, credential: str | None, arm: str | None) -
     tokens = credential_for(chosen.credential, chosen.project_endpoint, clock.now)
     assignments = role_assignments(tokens, arm or _arm_of(chosen.project_endpoint))
     try:
-        yield assignments
-    except CloudError as error:
-        raise advised(error) from error
+        with _told_on_stderr(), _advice():
+            yield assignments
     finally:
         await assignments.aclose()
+
+
+@contextmanager
+def _advice() -> Iterator[None]:
+    """Say of a refusal what to do; a wait that is over is for the command to tell."""
+    try:
+        yield
+    except CloudError as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise advised(error) from error
+
+
+@contextmanager
+def _told_on_stderr() -> Iterator[None]:
+    """Tell of a second try on stderr; as it is, the library that tries again would write to stdout."""
+    from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
+
+    def tell(details: RetryDetails) -> None:
+        typer.echo(f"{details.caused_by}; trying again in {details.wait_for:.1f} s", err=True)
+
+    usual = get_on_retry_hooks()
+    set_on_retry_hooks([tell])
+    try:
+        yield
+    finally:
+        set_on_retry_hooks(usual)
 
 
 def _arm_of(endpoint: str) -> str:

@@ -1,0 +1,71 @@
+"""Every row of the cloud's error tables says what to do."""
+
+import pytest
+
+from foundry_rollouts.cli.agent.advice import ROWS, advised, what_to_do
+from foundry_rollouts.errors import CloudError, Refusal
+
+TABLE = [
+    ("agents.list", None, "credential_unavailable", "", "az login"),
+    ("agents.list", None, "connection", "", "project endpoint"),
+    ("agents.update", None, "timeout", "", "look before you run it again"),
+    ("responses.create", 400, "bad_request", "Agent version is still being provisioned", "active"),
+    ("versions.create", 400, "EnvVarReserved", "", "another name"),
+    ("versions.create", 400, "UserError", "too many", "1000"),
+    ("versions.create", 400, None, "CPU and Memory must be specified as a valid resource tier", "--cpu"),
+    ("agents.create", 400, None, "Unsupported region for Foundry Hosted Agents", "region"),
+    ("roles.grant", 400, "PrincipalTypeNotSupported", "", "instance identity"),
+    ("agents.list", 400, "invalid_request", "missing api-version", "refused again"),
+    ("agents.list", 401, None, "", "https://ai.azure.com"),
+    ("agents.list", 403, "preview_feature_required", "", "preview feature"),
+    ("roles.grant", 403, "AuthorizationFailed", "", "assign roles"),
+    ("responses.create", 403, "session_not_accessible", "", "another user's"),
+    ("responses.create", 403, "agent_disabled", "", "agent enable"),
+    ("invocations.create", 403, None, "", "Foundry User"),
+    ("agents.update", 403, None, "", "Foundry Project Manager"),
+    ("logs.stream", 404, "not_found", "", "first call"),
+    ("versions.get", 404, "not_found", "", "agent versions"),
+    ("sessions.get", 404, "not_found", "", "agent sessions list"),
+    ("responses.create", 404, "not_found", "", "without --session"),
+    ("invocations.get", 404, "not_found", "", "the call's id"),
+    ("agents.get", 404, "not_found", "", "agent list"),
+    ("code.download", 409, "AgentNotCodeBased", "", "no code to download"),
+    ("versions.delete", 409, "conflict", "active sessions", "--force"),
+    ("agents.delete", 409, "conflict", "active sessions", "--force"),
+    ("sessions.create", 409, "conflict", "", "decide again"),
+    ("responses.create", 408, None, "", "waking"),
+    ("responses.create", 502, "ReadinessTimeout", "", "waking"),
+    ("responses.create", 504, "ProxyTimeout", "", "waking"),
+    ("responses.create", 424, "session_not_ready", "", "half a minute"),
+    ("sessions.create", 429, "QuotaExceeded", "", "quota"),
+    ("sessions.create", 429, "RegionalQuotaExceeded", "", "quota"),
+    ("agents.list", 429, "rate_limit_exceeded", "", "throttles"),
+    ("sessions.create", 500, "session_creation_failed", "", "entry point"),
+    ("responses.create", 500, "server_error", "", "agent logs"),
+    ("invocations.create", 500, "server_error", "", "agent logs"),
+    ("agents.list", 500, None, "", "ticket"),
+    ("agents.list", 503, None, "", "ticket"),
+    ("responses.create", 200, "failed", "", "did not answer as it should"),
+]
+
+
+@pytest.mark.parametrize(("operation", "status", "code", "message", "advice"), TABLE)
+def test_a_refusal_says_what_to_do(
+    operation: str, status: int | None, code: str | None, message: str, advice: str
+) -> None:
+    assert advice in what_to_do(CloudError(operation, Refusal(status, code, message)))
+
+
+def test_every_advice_is_given_for_something() -> None:
+    given = {
+        what_to_do(CloudError(operation, Refusal(status, code, text))) for operation, status, code, text, _ in TABLE
+    }
+    assert [row.todo for row in ROWS if row.todo not in given] == []
+
+
+def test_the_line_names_operation_status_code_message_request_and_mend() -> None:
+    line = str(advised(CloudError("agents.get", Refusal(404, "not_found", "Agent 'x' not found", "req-1"))))
+    assert line == (
+        "agents.get: HTTP 404 not_found: Agent 'x' not found (request req-1): "
+        "mend the name, 'foundry-rollouts agent list' shows what there is"
+    )
