@@ -1,0 +1,95 @@
+"""The rule that is measured as ours moves as the product does, look by look, on the same counts."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.bench.arrays import no_counts
+from foundry_rollouts.bench.rules.ours import MINUTE, Ours, by_steps
+from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
+from foundry_rollouts.bench.streams import Cell, Streams
+from foundry_rollouts.core.decide import Situation, after, decide
+from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judge import judge
+from foundry_rollouts.core.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.policy import Judging, Margin, OnNoEvidence
+from foundry_rollouts.core.rollout import Phase, Rollout
+
+RULE = Ours("ours", by_steps(2 * MINUTE), Judging())
+RUNS = 3
+
+
+class Product:
+    """One rollout, led by the product's own judge and its own decisions."""
+
+    def __init__(self, rule: Ours) -> None:
+        policy = a_policy(steps=rule.steps, judge=rule.judge, on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS)
+        began = a_rollout(policy=policy, phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
+        self.rollout: Rollout = began
+        self.evidence: Evidence = fresh(policy)
+
+    def look(self, now: float, counts: tuple[int, int, int, int]) -> None:
+        end = NOON + timedelta(seconds=now)
+        seen = Measurement(
+            "probe",
+            Window(end - timedelta(seconds=RULE.look), end),
+            canary=Counts(calls=counts[0], failures=counts[1]),
+            stable=Counts(calls=counts[2], failures=counts[3]),
+        )
+        analysis = judge(self.rollout, self.evidence, [seen], end)
+        then = after(self.rollout, decide(self.rollout, Situation(end, analysis)), end)
+        has_moved = then.weight != self.rollout.weight
+        self.evidence = at_new_weight(analysis.evidence) if has_moved else analysis.evidence
+        self.rollout = then
+
+    @property
+    def stands(self) -> tuple[int, int]:
+        if self.rollout.phase is Phase.ROLLED_BACK:
+            return ROLLED_BACK, self.rollout.weight
+        return (ALL_TRAFFIC, 100) if self.rollout.weight == 100 else (RUNNING, self.rollout.weight)
+
+
+@pytest.mark.parametrize(
+    ("cell", "ends"),
+    [
+        (Cell(200.0, 0.01), {ALL_TRAFFIC}),
+        (Cell(2.0, 0.01), {ALL_TRAFFIC}),
+        (Cell(20.0, 0.01, "5x"), {ROLLED_BACK}),
+        (Cell(2.0, 0.01, "dead"), {ROLLED_BACK}),
+        (Cell(0.2, 0.05, "2x"), {RUNNING}),
+        (Cell(20.0, 0.05, pattern="outage", share="oscillating", outage_at=120.0), {ALL_TRAFFIC, RUNNING}),
+    ],
+    ids=str,
+)
+def test_it_moves_as_the_product_does(cell: Cell, ends: set[int]) -> None:
+    streams = Streams([cell], RUNS, np.random.default_rng(7))
+    pilot = RULE.pilot(streams)
+    products = [Product(RULE) for _ in range(RUNS)]
+    now = 0.0
+    while now < 1260 and (at := np.flatnonzero(pilot.ended == RUNNING)).size:
+        counts, _ = streams.draw(at, now, RULE.look, pilot.weight[at])
+        now += RULE.look
+        pilot.look(at, now, counts)
+        rows = zip(
+            counts.canary_calls, counts.canary_failures, counts.stable_calls, counts.stable_failures, strict=True
+        )
+        for run, row in zip(at, rows, strict=True):
+            products[run].look(now, (int(row[0]), int(row[1]), int(row[2]), int(row[3])))
+            ours = int(pilot.ended[run]), int(pilot.weight[run])
+            assert (now, products[run].stands[0]) == (now, ours[0])
+            assert products[run].stands[1] == ours[1] or ours[0] == ROLLED_BACK
+    assert set(pilot.ended.tolist()) <= ends
+
+
+@pytest.mark.parametrize(("silence_until", "weight"), [(65.0, 50.0), (175.0, 10.0), (900.0, 10.0)])
+def test_proof_moves_it_until_the_canary_has_been_silent_for_two_minutes(silence_until: float, weight: float) -> None:
+    rule = replace(RULE, judge=Judging(bad=Margin(3.0, 0.2)))
+    streams, everyone = Streams([Cell(20.0, 0.001)], 1, np.random.default_rng(1)), np.arange(1)
+    pilot = rule.pilot(streams)
+    counts, _ = streams.draw(everyone, 0.0, 50.0, pilot.weight)
+    pilot.look(everyone, 50.0, counts)
+    pilot.look(everyone, silence_until, no_counts(1))
+    assert pilot.weight.tolist() == [weight]
