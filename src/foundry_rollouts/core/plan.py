@@ -84,11 +84,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """Calls of one stratum: on either version a second, the canary's share of them, its share in the gate."""
+    """Calls of one stratum: on either version a second, the canary's part, its share in the gate, seconds late."""
 
     rate: float
     canary: float
     share: float
+    lag: float
 
     @property
     def is_two_sided(self) -> bool:
@@ -163,10 +164,11 @@ def _lasts(policy: Policy, step: WeightStep, proof: float, traffic: Traffic) -> 
 def _streams(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> Iterator[_Stream]:
     """Yield the calls that ``gate`` sees: the probe's are divided evenly, those of users by weight."""
     for stratum, share in strata(policy, gate):
+        lag = policy.sources.lag(stratum).total_seconds()
         if policy.sources.probe and stratum.rpartition("/")[2] == "probe":
-            yield _Stream(_probe_rate(policy.sources.probe), 0.5, share)
+            yield _Stream(_probe_rate(policy.sources.probe), 0.5, share, lag)
         else:
-            yield _Stream(traffic.rps, weight / 100, share)
+            yield _Stream(traffic.rps, weight / 100, share, lag)
 
 
 def _probe_rate(probe: ProbePlan) -> float:
@@ -185,6 +187,7 @@ def _proof_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) ->
             stream.batch_seconds,
         )
         + learning / (stream.rate * (1 - stream.canary))
+        + stream.lag
         for stream in _streams(policy, gate, weight, traffic)
         if stream.is_two_sided
         for rate in rates
@@ -198,6 +201,7 @@ def _gross_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) ->
     times = [
         _until(-math.log(policy.judge.missed_bad * stream.share), _gross_gains(stream, rates[0]))
         + learning / (stream.rate * (1 - stream.canary))
+        + stream.lag
         for stream in _streams(policy, gate, weight, traffic)
         if stream.is_two_sided
     ]
@@ -236,11 +240,11 @@ def _harm_seen(policy: Policy, gate: Gate, part: float, stream: _Stream, rates: 
     if gate.max is not None:
         above = _until(goal, (stream.gain(bet, *rates) for bet in floor_bets(gate.max)))
     if not stream.is_two_sided:
-        return above
+        return above + stream.lag
     worse, strictly_worse = (
         _until(goal, _gains_against(line, stream, rates)) for line in (policy.judge.tolerate, STRICT)
     )
-    return max(min(worse, max(above, strictly_worse)), stream.batch_seconds)
+    return max(min(worse, max(above, strictly_worse)), stream.batch_seconds) + stream.lag
 
 
 def _gains_against(line: Margin, stream: _Stream, rates: tuple[float, float]) -> list[float]:

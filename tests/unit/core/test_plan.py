@@ -7,6 +7,8 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from builders import a_policy
 from foundry_rollouts.core.doubts import doubts, span_words
@@ -22,11 +24,12 @@ from foundry_rollouts.core.policy import (
     WeightStep,
 )
 from foundry_rollouts.core.replay import Interval, replayed
-from foundry_rollouts.core.sources import OutcomesPlan, ProbePlan, Sources
+from foundry_rollouts.core.sources import InsightsPlan, OutcomesPlan, ProbePlan, Sources
 from foundry_rollouts.core.statistics import Tally
 
 USERS = Sources(probe=None, logs=None, outcomes=OutcomesPlan())
 HOUR = timedelta(hours=1)
+ALL = (WeightStep(100),)
 
 
 def users_only(*steps: Any, **but: Any) -> Policy:
@@ -145,6 +148,44 @@ def test_every_gate_has_to_prove_and_latency_learns_first() -> None:
     assert alone.proof > timedelta(seconds=50)
     assert both.proof == max(alone.proof, errors.proof or HOUR)
     assert {seen.after for seen in alone.seen} == {None}
+
+
+@pytest.mark.parametrize("weight", [10, 100])
+def test_counts_that_come_late_prove_late(weight: int) -> None:
+    def expected(source: str, sources: Sources) -> StepPlan:
+        gate = Gate(GateKind.ERROR_RATE, (source,), max=0.05)
+        return first(
+            a_policy(steps=(WeightStep(weight), *ALL[weight == 100 :]), sources=sources, gates=(gate,)), rps=200
+        )
+
+    late = expected("application-insights", replace(USERS, outcomes=None, application_insights=InsightsPlan("w")))
+    live = expected("outcomes", USERS)
+    lag = timedelta(minutes=4)
+    assert late.proof == (None if live.proof is None else live.proof + lag)
+    assert late.seen[-1].after == (live.seen[-1].after or HOUR) + lag
+
+
+@given(
+    st.floats(0, 1e6),
+    st.floats(0.0001, 1),
+    st.integers(1, 99),
+    st.sampled_from([None, 0.001, 0.3, 1.0]),
+    st.sampled_from(OnNoEvidence),
+)
+@settings(deadline=None, max_examples=50)
+def test_there_is_a_plan_for_every_policy_and_traffic(
+    rps: float, stable_rate: float, weight: int, ceiling: float | None, on_no_evidence: OnNoEvidence
+) -> None:
+    gates = (
+        Gate(GateKind.ERROR_RATE, ("logs", "probe"), max=ceiling),
+        Gate(GateKind.LATENCY, ("probe",)),
+        Gate(GateKind.LOG_ERRORS, ("logs",)),
+    )
+    steps = (WeightStep(weight, max=HOUR), WeightStep(100))
+    policy = a_policy(steps=steps, gates=gates, on_no_evidence=on_no_evidence)
+    found = plan(policy, Traffic(rps, stable_rate))
+    assert [step.weight for step in found.steps] == [weight, 100]
+    assert all(doubt.sentence for doubt in doubts(found))
 
 
 @pytest.mark.parametrize("on_no_evidence", OnNoEvidence)
