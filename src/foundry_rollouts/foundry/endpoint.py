@@ -1,5 +1,7 @@
 """An agent's endpoint: how new sessions are divided, and whether it answers at all."""
 
+from collections.abc import Collection
+
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.foundry.calls import Call, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
@@ -20,6 +22,13 @@ class Endpoint:
         body = json_body(routing_patch(routing), _MERGE_PATCH)
         path = path_of("agents", agent)
         await self._transport.request(Call("agents.route", "PATCH", path, headers=_OPT_IN, body=body))
+
+    async def answer(self, agent: str, protocols: Collection[str]) -> None:
+        """Answer ``protocols`` too; those that are answered already stay as they are configured."""
+        opened = {"agent_endpoint": {"protocol_configuration": {name: {} for name in protocols}}}
+        body = json_body(opened, _MERGE_PATCH)
+        path = path_of("agents", agent)
+        await self._transport.request(Call("agents.protocols", "PATCH", path, headers=_OPT_IN, body=body))
 
     async def enable(self, agent: str) -> None:
         await self._transport.request(Call("agents.enable", "POST", path_of("agents", agent, action="enable")))

@@ -1,5 +1,8 @@
 """The page about the agent commands is made of them."""
 
+import subprocess
+import sys
+
 from tools.agent_reference import PAGE, reference
 
 
@@ -10,3 +13,10 @@ def test_the_page_says_what_the_commands_say() -> None:
 def test_it_tells_that_a_rollout_sees_routing_by_hand_as_drift() -> None:
     section = reference().split("## agent route\n")[1].split("\n## ")[0]
     assert "drift" in section
+
+
+def test_what_a_command_needs_is_imported_when_it_runs() -> None:
+    heavy = {"azure", "httpx", "pydantic", "pydantic_settings", "rich", "stamina", "foundry_rollouts.foundry"}
+    program = f"import foundry_rollouts.cli.agent.verbs, sys; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

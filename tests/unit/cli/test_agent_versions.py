@@ -164,6 +164,16 @@ def test_all_that_is_said_of_an_image_arrives(engineer: Engineer) -> None:
     assert (seen["environment"], seen["description"], seen["metadata"]) == (["A"], "the first", {"commit": "abc"})
 
 
+def test_the_endpoint_answers_what_a_later_version_speaks(engineer: Engineer) -> None:
+    engineer.well("create", "a", "--image", "emulator://echo")
+    engineer.well("route", "a", "1=100")
+    more = ("--protocol", "responses", "--protocol", "invocations")
+    done = engineer.well("create", "a", "--image", "emulator://echo?latency_ms=1", *more)
+    assert "the endpoint of a answers invocations, too" in done.errors
+    seen = engineer.told("show", "a")
+    assert (seen["protocols"], seen["weights"]) == (["responses", "invocations"], {"1": 100})
+
+
 def test_a_refusal_of_the_cloud_is_one_line_with_what_to_do(engineer: Engineer) -> None:
     done = engineer.run("create", "a", "--image", "emulator://echo", "--cpu", "3")
     assert (done.code, len(done.errors)) == (1, 1)

@@ -1,5 +1,6 @@
 """``agent create`` and ``promote-draft``: an image becomes a version, a draft becomes a release."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -47,7 +48,8 @@ async def create(
     An unchanged definition makes no new version. Where drafts are not switched on the cloud makes a release of
     --draft without a word; that is told as an error, exit code 1.
 
-    Unless the endpoint is pinned, a release serves all new sessions as soon as it is active.
+    The endpoint answers what --protocol names from then on. Unless it is pinned, a release serves all new sessions
+    as soon as it is active.
     """
     from foundry_rollouts.foundry.definition import Definition
     from foundry_rollouts.foundry.versions import IMAGE_LIMIT
@@ -58,6 +60,7 @@ async def create(
     labels = wishes.labels(description, metadata)
     with progress() as tell:
         async with project(project_endpoint, credential) as cloud:
+            ending = replace(ending, protocols=tuple(names))
             make = cloud.api.drafts.of_image if draft else cloud.api.versions.create
             created = await make(agent, definition, labels)
             return await concluded(cloud, agent, created, ending, tell)

@@ -65,7 +65,8 @@ async def deploy(
     makes the same archive everywhere, so that deploying it again uploads nothing and makes no new version. A layout
     that the cloud could not start is refused before anything is sent.
 
-    Unless the endpoint is pinned, the new version serves all new sessions as soon as it is active.
+    The endpoint answers what --protocol names from then on. Unless it is pinned, the new version serves all new
+    sessions as soon as it is active.
     """
     from foundry_rollouts.foundry.definition import Code, Definition
     from foundry_rollouts.foundry.unchanged import deployed_already
@@ -79,7 +80,7 @@ async def deploy(
     name = name_of(path, agent)
     with progress() as tell:
         archive = await packaged(path.absolute(), code, build=build, tell=tell)
-        ending = replace(ending, extra={"sha256": archive.sha256})
+        ending = replace(ending, protocols=tuple(names), extra={"sha256": archive.sha256})
         async with project(project_endpoint, credential) as cloud:
             made = None if draft else await deployed_already(cloud.api.versions, name, archive, definition, labels)
             if made is None:

@@ -1,6 +1,6 @@
 """What follows once a version is made: wait for it if asked to, show it, and say by the exit code how it went."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ class Ending:
     wait: bool
     limit: timedelta
     output: Output
+    protocols: tuple[str, ...] = ()  #: What the endpoint must answer for the version to be of use.
     extra: Mapping[str, Any] = field(default_factory=dict)  #: Shown as data beside what the cloud tells.
 
     @classmethod
@@ -42,6 +43,8 @@ async def concluded(cloud: "FoundryClient", agent: str, created: "Created", endi
     seen = created.version
     what = f"version {seen.version} of {agent}"
     tell(f"{what} is new" if created.is_new else f"nothing has changed: already deployed as version {seen.version}")
+    if not seen.is_draft:
+        await _opened(cloud, agent, ending.protocols, tell)
     if ending.wait:
         try:
             seen = await _waited(cloud, agent, seen, ending.limit, tell)
@@ -66,6 +69,23 @@ async def _waited(
     return await cloud.api.versions.wait_until_active(
         agent, seen.version, pace, lambda now: tell(f"version {now.version} is {now.status}")
     )
+
+
+async def _opened(cloud: "FoundryClient", agent: str, protocols: Sequence[str], tell: Tell) -> None:
+    """Have the endpoint answer what the version speaks: a new one answers Responses only, an old one what it did."""
+    from foundry_rollouts.errors import CloudError
+
+    seen = await cloud.api.agents.one(agent)
+    missing = [name for name in protocols if name not in seen.protocols]
+    if not missing or not seen.tells_routing:
+        return
+    named = ", ".join(missing)
+    try:
+        await cloud.api.endpoint.answer(agent, missing)
+    except CloudError as error:
+        tell(f"the endpoint does not answer {named}: {error}")
+    else:
+        tell(f"the endpoint of {agent} answers {named}, too")
 
 
 def _show(agent: str, created: "Created", seen: "VersionSeen", ending: Ending) -> None:
