@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,7 +69,7 @@ async def _of_rollouts(policy: Policy, agent: str | None, database_url: str | No
     store = SqlStore(load_database_url(database_url), replica="backtest", lease=timedelta(seconds=1))
     try:
         await store.check()
-        found = [asdict(each) async for each in backtest.backtest(store, policy, agent)]
+        found = [_plain(asdict(each)) async for each in backtest.backtest(store, policy, agent)]
     finally:
         await store.close()
     show_lines(found, _WOULD, output)
@@ -98,10 +99,12 @@ def show_lines(items: Iterable[Item], columns: Iterable[Column], output: Output)
 
 def _row(judged: dict[str, Any]) -> Item:
     seconds = judged["seconds"]
-    return judged | {
-        "seconds": int(seconds) if seconds.is_integer() else seconds,
-        "verdict": judged["verdict"].value,
-    }
+    return _plain(judged) | {"seconds": int(seconds) if seconds.is_integer() else seconds}
+
+
+def _plain(item: dict[str, Any]) -> dict[str, Any]:
+    """Return ``item`` with words in place of what stands for them here."""
+    return {name: value.value if isinstance(value, Enum) else value for name, value in item.items()}
 
 
 def _percent(item: Item) -> str | None:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from small_world import SmallWorld
 from unit.cli.command_line import Outcome
@@ -87,8 +88,10 @@ async def test_the_past_is_judged_under_another_policy(told: Service, tmp_path: 
     database = ("--database-url", f"sqlite:///{tmp_path}/history.db")
     as_table = await backtested(told, *database)
     as_json = await backtested(told, *database, "--output", "json")
+    as_yaml = await backtested(told, *database, "--output", "yaml")
     nobody = await backtested(told, *database, "--agent", "nobody")
     (row,) = map(json.loads, as_json.lines)
+    assert YAML(typ="safe").load(as_yaml.out) == [row]
     assert (row["rollout"], row["happened"], row["would"]) == ("r-1", "rolled_back", "rolled_back")
     assert as_table.lines[1].startswith("r-1      support-r-1  2       rolled back after ")
     assert (nobody.code, nobody.out, nobody.err) == (0, "", "there is nothing to judge yet\n")
