@@ -2,7 +2,10 @@
 
 import itertools
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,18 @@ class Engineer:
     def run(self, *words: str) -> Outcome:
         """Run ``foundry-rollouts agent`` in the project."""
         return self.inside("agent", *words, "--project-endpoint", self.endpoint, "--credential", "emulator")
+
+    @contextmanager
+    def begun(self, *words: str, **streams: Any) -> Iterator[Any]:
+        """Start a command as a process of its own; it is ended with the block."""
+        command = [sys.executable, "-m", "foundry_rollouts", "agent", *words]
+        command += ["--project-endpoint", self.endpoint, "--credential", "emulator"]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+        with subprocess.Popen(command, text=True, **pipes) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def well(self, *words: str) -> Outcome:
         """Run a command that must do well."""

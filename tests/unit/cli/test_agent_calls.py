@@ -153,3 +153,20 @@ def test_an_agent_without_live_sessions_has_no_logs_to_tell(engineer: Engineer) 
 def test_following_a_session_ends_with_it(two_versions: Engineer) -> None:
     missing = two_versions.run("logs", "a", "--follow", "--session", "check-none")
     assert (missing.code, "agent sessions list" in missing.err) == (1, True)
+    two_versions.well("invoke", "a", "hello", "--session", "check-one", "--version", "1")
+    with two_versions.begun("logs", "a", "--follow", "--session", "check-one") as tail:
+        assert "AgentServerHost starting" in tail.stdout.readline()
+        two_versions.well("sessions", "delete", "a", "check-one", "--yes")
+        _, said = tail.communicate(timeout=60)
+    assert (tail.returncode, said.splitlines()[-1]) == (0, "session check-one is gone")
+
+
+@pytest.mark.parametrize("more", [[], ["--session", "check-one"]])
+def test_a_reader_that_has_seen_enough_ends_it_without_a_complaint(two_versions: Engineer, more: list[str]) -> None:
+    two_versions.well("invoke", "a", "hello", "--session", "check-one", "--version", "1")
+    with two_versions.begun("logs", "a", "--follow", *more) as tail:
+        assert "AgentServerHost starting" in tail.stdout.readline()
+        tail.stdout.close()
+        two_versions.well("invoke", "a", "hello", "--session", "check-one")
+        assert tail.wait(60) == 0
+        assert "error" not in tail.stderr.read()

@@ -4,6 +4,18 @@ import subprocess
 import sys
 
 from tools.agent_reference import PAGE, reference
+from tools.commands import commands
+
+PROMISED = {
+    "list", "show", "versions", "deploy", "create", "promote-draft", "download", "delete", "enable", "disable", "route",
+    "invoke", "logs", "identity", "grant", "sessions list", "sessions show", "sessions create", "sessions stop",
+    "sessions delete",
+}  # fmt: skip
+
+
+def test_every_promised_command_is_there() -> None:
+    there = {each.name.removeprefix("agent ") for each in commands() if each.name.startswith("agent ")}
+    assert there == PROMISED
 
 
 def test_the_page_says_what_the_commands_say() -> None:

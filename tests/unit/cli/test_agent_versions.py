@@ -3,8 +3,6 @@
 import json
 import os
 import pty
-import subprocess
-import sys
 from zipfile import ZipFile
 
 import pytest
@@ -242,9 +240,7 @@ def test_live_sessions_are_a_refusal_until_they_are_ended_by_force(engineer: Eng
 def test_deleting_asks_on_a_terminal(engineer: Engineer, answer: bytes, code: int, left: list[str]) -> None:
     engineer.an_image("a")
     ours, theirs = pty.openpty()
-    words = ("delete", "a", "--project-endpoint", engineer.endpoint, "--credential", "emulator")
-    command = [sys.executable, "-m", "foundry_rollouts", "agent", *words]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with engineer.begun("delete", "a", stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         os.write(ours, answer)
         assert process.wait(60) == code
@@ -252,3 +248,17 @@ def test_deleting_asks_on_a_terminal(engineer: Engineer, answer: bytes, code: in
     os.close(ours)
     assert "delete agent a with all its versions: this cannot be undone. Go on? [y/N]:" in said
     assert [agent["name"] for agent in engineer.told("list")] == left
+
+
+def test_on_a_terminal_progress_lives_and_the_result_stays_apart(engineer: Engineer) -> None:
+    ours, theirs = pty.openpty()
+    with engineer.begun("deploy", str(engineer.some_code()), "--wait", "--output", "json", stderr=theirs) as process:
+        os.close(theirs)
+        result = json.loads(process.stdout.read())
+        assert process.wait(60) == 0
+    said = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert (result["version"], result["status"]) == ("1", "active")
+    assert "uploading" in said
+    assert "version 1 is active" in said
+    assert '"version"' not in said

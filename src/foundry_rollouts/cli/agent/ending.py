@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from foundry_rollouts.cli.agent.progress import Tell
+from foundry_rollouts.cli.agent.progress import Steps, Tell
 from foundry_rollouts.cli.failures import ENDED_BADLY, ERROR, TIMED_OUT
 from foundry_rollouts.cli.output import Output, show_item
 from foundry_rollouts.errors import UsageError
@@ -36,7 +36,7 @@ class Ending:
         return cls(wait, timeout or usual, output)
 
 
-async def concluded(cloud: "FoundryClient", agent: str, created: "Created", ending: Ending, tell: Tell) -> int:
+async def concluded(cloud: "FoundryClient", agent: str, created: "Created", ending: Ending, tell: Steps) -> int:
     """Show what came of ``created`` and return the exit code."""
     from foundry_rollouts.foundry.polling import WaitTimeoutError
 
@@ -49,10 +49,12 @@ async def concluded(cloud: "FoundryClient", agent: str, created: "Created", endi
         try:
             seen = await _waited(cloud, agent, seen, ending.limit, tell)
         except WaitTimeoutError:
+            tell.end()
             _show(agent, created, seen, ending)
             how = f"it goes on, look with 'foundry-rollouts agent show {agent} --version {seen.version}'"
             typer.echo(f"error: {what} is not active after {_text(ending.limit)}: {how}", err=True)
             return TIMED_OUT
+    tell.end()
     _show(agent, created, seen, ending)
     if created.is_silent_release:
         await _warn_of_release(cloud, agent, seen)
