@@ -44,11 +44,13 @@ class FaultProxy:
     connections: int = 0
     faults: int = 0
     seen: dict[bytes, int] = field(default_factory=dict)  #: How often each of these words was sent to the target.
+    _sound: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
         """Listen on a free port of loopback."""
+        self._sound.set()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -60,8 +62,13 @@ class FaultProxy:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def hush(self) -> None:
+        """Keep every connection and hand nothing on until ``mend``: a black hole."""
+        self._sound.clear()
+
     def mend(self) -> None:
         self.is_away = False
+        self._sound.set()
 
     async def close(self) -> None:
         if self._server:
@@ -115,6 +122,7 @@ class FaultProxy:
                 if is_counted:
                     for word in self.seen:
                         self.seen[word] += data.count(word)
+                await self._sound.wait()
                 if fate.latency:
                     await asyncio.sleep(fate.latency)
                 if left is not None and (left := left - len(data)) < 0:

@@ -27,15 +27,15 @@ AFTERMATH = 120.0
 DEPLOYING = 0.5
 
 
-async def blow(plan: Plan, folder: Path, *, only_deaths: bool = False) -> tuple[Verdict, list[tuple[str, str]]]:
+async def blow(plan: Plan, folder: Path, run: str) -> tuple[Verdict, list[tuple[str, str]]]:
     """Let a storm blow; return what was found and the lines of the table."""
-    async with a_scene(plan, folder, uuid.uuid4().hex) as scene:
+    async with a_scene(plan, folder, run) as scene:
         await asyncio.gather(*(scene.a_replica(ready=True) for _ in range(plan.replicas)))
         await until_pinned(scene)
         say(f"{len(plan.endings)} agents are pinned by {plan.replicas} replicas; the storm begins")
         began, deaths = time.monotonic(), Deaths(scene)
         weather = [deaths.go_on(), deaths.watch(), deploy_all(scene)]
-        if not only_deaths:
+        if not plan.only_deaths:
             scene.network.fate = bad_network(scene.dice)
             scene.database.fate = bad_network(scene.dice)
             await scene.disturb_cloud()
@@ -148,10 +148,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--only-deaths", action="store_true", help="no faults of network, database and cloud")
     asked = parser.parse_args()
-    plan = Plan(asked.seconds, asked.good, asked.bad, seed=asked.seed)
+    plan = Plan(asked.seconds, asked.good, asked.bad, seed=asked.seed, only_deaths=asked.only_deaths)
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     say(f"logs are in {folder}")
-    verdict, lines = asyncio.run(blow(plan, folder, only_deaths=asked.only_deaths))
+    verdict, lines = asyncio.run(blow(plan, folder, uuid.uuid4().hex))
     show(lines, verdict.wrong)
     return 1 if verdict.wrong else 0
 

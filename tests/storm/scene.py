@@ -57,6 +57,7 @@ class Plan:
     replicas: int = 3
     lease_seconds: float = 5
     seed: int = 1
+    only_deaths: bool = False  #: No faults of network, database and cloud.
 
     @property
     def endings(self) -> dict[str, str]:

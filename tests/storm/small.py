@@ -1,0 +1,283 @@
+"""A small world in bad weather: replicas that can be stopped between any two touches, and a cloud that misbehaves.
+
+The scheduler, the store and everything between are the real ones; only the cloud, the source and the time are small.
+"""
+
+import asyncio
+import selectors
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from builders import NOON, a_rollout
+from fakes import FakePolicies
+from foundry_rollouts.controller.discover import Discovery
+from foundry_rollouts.controller.hand import Hand
+from foundry_rollouts.controller.health import Pulse
+from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
+from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.controller.ward import Watchman
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.errors import CloudError, Refusal, StoreError
+from foundry_rollouts.ports import AgentKnown, Event, Lease, Record, World
+from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.telemetry import Metrics
+from small_world import TICK, KilledError, SmallCloud, SmallSource
+
+#: How much faster the loop's own clock runs: nobody waits twenty real seconds for a read back.
+HASTE = 40
+AWAY = "the database is away"
+#: Where a replica may be stopped, killed or refused.
+TOUCHES = {
+    *("claim_due", "claim", "renew", "release", "open_intent", "drop_intent", "record", "intent", "unfinished"),
+    *("evidence", "commands", "agent", "version", "route", "disable"),
+}
+
+
+class HastySelector(selectors.DefaultSelector):
+    """Waits a fraction of what it is asked to."""
+
+    def select(self, timeout: float | None = None) -> Any:
+        return super().select(timeout / HASTE if timeout else timeout)
+
+
+class HastyLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock runs faster than the world's."""
+
+    def __init__(self) -> None:
+        super().__init__(HastySelector())
+
+    def time(self) -> float:
+        return super().time() * HASTE
+
+
+class Fate(StrEnum):
+    """What becomes of the next PATCH."""
+
+    FINE = "fine"
+    REFUSED = "refused"
+    LOST = "lost"  #: Done, but the answer never came.
+    LATE = "late"  #: No answer, and done some time later.
+    TWICE = "twice"  #: Done now, and once more some time later.
+
+
+@dataclass
+class StormyCloud(SmallCloud):
+    """A small cloud in which each PATCH has a fate; what is ``late`` is applied when the storm says so."""
+
+    fates: list[Fate] = field(default_factory=list)
+    late: list[Routing] = field(default_factory=list)
+
+    async def route(self, agent: str, routing: Routing) -> None:
+        fate = self.fates.pop(0) if self.fates else Fate.FINE
+        if fate is Fate.REFUSED:
+            raise CloudError("agents.patch", Refusal(503, "unavailable", "not now"))
+        if fate in {Fate.LATE, Fate.TWICE}:
+            self.late.append(routing)
+        if fate is not Fate.LATE:
+            await super().route(agent, routing)
+        if fate in {Fate.LOST, Fate.LATE}:
+            raise CloudError("agents.patch", Refusal(None, "timeout", "no answer"))
+
+    def apply(self, routing: Routing) -> None:
+        """Change the weights without a question, as a late PATCH or another hand does."""
+        self.routing = replace(routing, is_open=self.routing.is_open)
+
+
+@dataclass
+class Gate:
+    """Stops one replica before and after each touch until it may go on."""
+
+    is_open: bool = False
+    is_dead: bool = False
+    at: str = ""  #: The touch before which the replica stands; empty behind one.
+    passed: int = 0
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stand(self, touch: str) -> None:
+        self.at = touch
+        if not self.is_open and not self.is_dead:
+            self._arrived.set()
+            await self._go.wait()
+            self._go.clear()
+        self.passed += 1
+        if self.is_dead:
+            raise KilledError
+
+    async def let_pass(self, work: asyncio.Task[None]) -> None:
+        """Let the replica go on to the next stop, or to the end of its work."""
+        self._arrived.clear()
+        self._go.set()
+        arrived = asyncio.ensure_future(self._arrived.wait())
+        await asyncio.wait({arrived, work}, return_when=asyncio.FIRST_COMPLETED)
+        arrived.cancel()
+
+
+@dataclass
+class Replica:
+    """One replica with at most one piece of work in hand."""
+
+    name: str
+    gate: Gate
+    scheduler: Scheduler
+    work: asyncio.Task[None] | None = None
+
+    async def begin(self, job: str) -> None:
+        """Begin a job of the scheduler and stop at its first touch."""
+        self.gate.at = ""
+        self.work = asyncio.create_task(self._run(getattr(self.scheduler, f"_{job}")))
+        await self.gate.let_pass(self.work)
+
+    async def step(self) -> None:
+        if self.work:
+            await self.gate.let_pass(self.work)
+            if self.work.done():
+                self.work = None
+
+    async def finish(self) -> None:
+        while self.work:
+            await self.step()
+
+    async def die(self) -> None:
+        """End at once; what it would do next is never done."""
+        self.gate.is_dead = True
+        await self.finish()
+
+    async def _run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await job()
+            while tasks := self.scheduler._tasks:
+                await asyncio.wait(tasks)
+        except (KilledError, StoreError, CloudError):
+            return
+
+
+@dataclass
+class Stopped:
+    """Hands every call on to ``inner``, by way of the gate."""
+
+    inner: Any
+    gate: Gate
+    reach: Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, None]]
+    before: Callable[[], None]
+    after: Callable[[str], None]
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self.inner, name)
+        if not callable(real) or name in {"agents", "sessions"}:
+            return real
+
+        async def touch(*args: Any, **kwargs: Any) -> Any:
+            if name not in TOUCHES:
+                self.before()
+                return await real(*args, **kwargs)
+            await self.reach(name, args)
+            await self.gate.stand(name)
+            self.before()
+            answer = await real(*args, **kwargs)
+            self.after(name)
+            await self.gate.stand("")
+            return answer
+
+        return touch
+
+
+@dataclass
+class StormyWorld:
+    """One agent, one rollout, and everything that may go wrong around them."""
+
+    open_as: Callable[[str], SqlStore]
+    time: datetime
+    rollout: Any = field(default_factory=a_rollout)
+    is_database_away: bool = False
+    losing_answers: int = 0  #: So many of the next writes are done, and their answer is lost.
+    born: int = 0
+    replicas: list[Replica] = field(default_factory=list)
+    on_route: Callable[[Replica, Routing], Coroutine[Any, Any, None]] | None = None
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.cloud = StormyCloud(self.rollout.agent)
+        self.source = SmallSource(self.cloud)
+        self.reader = self.open_as("reader")
+
+    def now(self) -> datetime:
+        return self.time
+
+    def elapsed(self) -> float:
+        return (self.time - NOON).total_seconds()
+
+    async def begin(self, replicas: int) -> None:
+        """Put an agent whose stable version is 1 and a pending rollout of version 2 into the store."""
+        agent, store = self.rollout.agent, self.open_as("begin")
+        known = AgentKnown(agent, latest="2", latest_status="active", routing=self.cloud.routing, policy="support")
+        await store.see_agents([known], self.time)
+        event = Event(f"{self.rollout.id}:1", self.time, "rollout.created", agent, "version 2 is new", self.rollout.id)
+        await store.create(self.rollout, event, None)
+        lease = await store.claim(agent, self.time)
+        assert isinstance(lease, Lease)
+        await store.record(lease, Record(stable="1", newest="2"))
+        await store.release(lease)
+        for _ in range(replicas):
+            self.replicas.append(self.a_replica())
+
+    def a_replica(self, name: str | None = None) -> Replica:
+        """Return a new replica; under the name of an earlier one it may have that one's leases."""
+        self.born += name is None
+        name, gate = name or f"replica-{self.born}", Gate()
+        metrics = Metrics("test")
+        made: list[Replica] = []
+
+        async def reach(touch: str, args: tuple[Any, ...]) -> None:
+            if touch == "route" and self.on_route and not gate.is_dead:
+                await self.on_route(made[0], args[1])
+
+        store: Any = Stopped(self.open_as(name), gate, reach, self._refuse_store, self._lose_answer)
+        cloud: Any = Stopped(self.cloud, gate, reach, lambda: None, lambda _: None)
+        policies: Any = FakePolicies((self.rollout.policy,))
+        world = World(cloud=cloud, sessions=cloud, store=store, policies=policies, sources=(self.source,))
+        ticker = Ticker(world, metrics, self.now, TICK, Watchman(world, metrics, self.now))
+        discovery = Discovery(
+            world, metrics, Hand(store, self.elapsed), self.now, lambda now: f"r-{now.timestamp():.0f}"
+        )
+        rhythm = Rhythm(sweep=TICK, discovery=TICK, renewal=TICK, neglect=3 * TICK, memory=timedelta(days=1))
+        made.append(Replica(name, gate, Scheduler(ticker, discovery, Pulse(), rhythm, self.now)))
+        return made[0]
+
+    def _refuse_store(self) -> None:
+        if self.is_database_away:
+            raise StoreError(AWAY)
+
+    def _lose_answer(self, touch: str) -> None:
+        if self.losing_answers and touch in {"record", "open_intent", "drop_intent", "claim_due"}:
+            self.losing_answers -= 1
+            self.seen["answers of the database lost"] += 1
+            raise StoreError(AWAY)
+
+    async def bury(self, replica: Replica, *, same_name: bool) -> None:
+        """Kill a replica where it stands, and put a new one in its place."""
+        await replica.die()
+        place = self.replicas.index(replica)
+        self.replicas[place] = self.a_replica(replica.name if same_name else None)
+
+    async def calm(self, rounds: int, turn: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        """Let every replica work in good weather, until ``turn`` says that all is done."""
+        self.is_database_away, self.losing_answers, self.cloud.trouble = False, 0, None
+        self.cloud.fates.clear()
+        for replica in self.replicas:
+            await replica.finish()
+        for routing in self.cloud.late:
+            self.cloud.apply(routing)
+        self.cloud.late.clear()
+        for _ in range(rounds):
+            self.time += timedelta(seconds=10)
+            for replica in self.replicas:
+                for job in ("renew", "sweep", "discover"):
+                    await replica.begin(job)
+                    await replica.finish()
+            if await turn():
+                return
