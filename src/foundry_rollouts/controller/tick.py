@@ -83,7 +83,7 @@ class Ticker:
             evidence=_carried(rollout, then, analysis),
             measurements=measurements,
             obeyed=tuple(command.id for command in sight.commands),
-            due_at=None if then.phase.is_final else now + self.period,
+            due_at=None if then.phase.is_final else _due_after(decision, now, self.period),
             stable=_stable_after(then, decision, sight),
         )
         change = _change(rollout, then, decision, sight)
@@ -129,6 +129,11 @@ class Ticker:
         """Let every source stop watching: the rollout has ended, or another replica has it."""
         for source in self.world.sources:
             await source.release(rollout)
+
+
+def _due_after(decision: Decision, now: datetime, period: timedelta) -> datetime:
+    """Return when to look again: at once after a start, for the sources begin to watch when they are first asked."""
+    return now if isinstance(decision, Start) else now + period
 
 
 def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: datetime) -> Situation:

@@ -112,6 +112,7 @@ class SqlStore:
         """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
         async with self._database.writing() as connection:
             await rollouts.wake(connection, rollout, now)
+            await wakeups.notify(connection)
 
     async def agents(self) -> Sequence[AgentKnown]:
         """Return every agent that was ever seen, by name."""

@@ -1,0 +1,151 @@
+"""Harm is answered when it is seen, not when the next tick comes: the whole service in this process, a slow tick."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from foundry_rollouts import clock
+from foundry_rollouts.emulator.background import running
+from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_rollouts.foundry.auth import FixedToken
+from foundry_rollouts.foundry.client import FoundryClient
+from foundry_rollouts.foundry.definition import Definition
+from foundry_rollouts.policies.folder import PolicyFolder
+from foundry_rollouts.settings import Settings
+from foundry_rollouts.store.schema import upgrade
+from foundry_rollouts.web.app import create_app
+from foundry_rollouts.wiring import daemon
+
+AGENT = "support-agent"
+PROTOCOLS = {"responses": "2.0.0", "invocations": "2.0.0"}
+POLICY = """
+name: support
+agents: ["support-*"]
+steps: [{weight: 50, min: 10m}, {weight: 100}]
+judge: {bad: 3x + 20pp}
+sources: {SOURCES}
+gates: [error-rate: {}]
+"""
+#: Nothing of what is measured here may wait for this.
+TICK = 120.0
+SOON = timedelta(seconds=1)
+
+
+@dataclass
+class Service:
+    """The running service, its API, and the cloud it works on."""
+
+    cloud: FoundryClient
+    api: httpx.AsyncClient
+
+    async def weights(self) -> dict[str, int]:
+        return dict((await self.cloud.agent(AGENT)).routing.weights)
+
+    async def until(self, look: Callable[[], Awaitable[bool]], patience: float = 30) -> timedelta:
+        """Wait until ``look`` sees it; return how long that took."""
+        began = clock.now()
+        async with asyncio.timeout(patience):
+            while not await look():  # noqa: ASYNC110 - the cloud rings no bell
+                await asyncio.sleep(0.01)
+        return clock.now() - began
+
+    async def until_weights(self, **weights: int) -> timedelta:
+        async def are_so() -> bool:
+            return await self.weights() == {name.strip("v"): weight for name, weight in weights.items()}
+
+        return await self.until(are_so)
+
+    async def create(self, image: str) -> None:
+        await self.cloud.api.versions.create(AGENT, Definition(image=image, protocols=PROTOCOLS))
+
+    async def because(self) -> str:
+        """Wait until the rollback is recorded; return its sentence."""
+        told: list[str] = []
+
+        async def is_recorded() -> bool:
+            found = (await self.api.get("/api/v1/rollouts")).json()["items"][0]
+            told.append(found["because"])
+            return bool(found["phase"] == "rolled_back")
+
+        await self.until(is_recorded)
+        return told[-1]
+
+
+@pytest.fixture
+def foundry() -> Iterator[str]:
+    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
+        yield f"{url}/api/projects/local"
+
+
+@asynccontextmanager
+async def serving(foundry: str, folder: Path, sources: str) -> AsyncIterator[Service]:
+    """Run the service; version 1 is stable, and version 2, which fails every call, has half of the new sessions."""
+    (folder / "policy.yaml").write_text(POLICY.replace("{SOURCES}", sources), "utf-8")
+    settings = Settings(
+        project_endpoint=foundry,
+        credential="emulator",
+        database_url=f"sqlite:///{folder / 'history.db'}",
+        policies=folder / "policy.yaml",
+        tick_seconds=TICK,
+        discovery_seconds=1,
+    )
+    await upgrade(settings.database_url)
+    stop = asyncio.Event()
+    async with (
+        FoundryClient(foundry, FixedToken()) as cloud,
+        daemon(settings, PolicyFolder(settings.policies), stop) as parts,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(create_app(parts.services)), base_url="http://127.0.0.1:8080"
+        ) as api,
+    ):
+        service = Service(cloud, api)
+        await service.create("emulator://echo")
+        parts.scheduler.start()
+        try:
+            await service.until_weights(v1=100)
+            await service.create("emulator://echo?error_rate=1")
+            await service.until_weights(v1=50, v2=50)
+            yield service
+        finally:
+            await parts.scheduler.stop()
+
+
+async def test_reported_outcomes_that_decide_are_answered_within_a_second(foundry: str, tmp_path: Path) -> None:
+    async with serving(foundry, tmp_path, "{outcomes: {}}") as service:
+        at = clock.now().isoformat()
+        outcomes = [
+            {"id": f"{version}-{number}", "agent": AGENT, "version": version, "at": at, "ok": version == "1"}
+            for version in ("1", "2")
+            for number in range(15)
+        ]
+        answer = await service.api.post("/api/v1/outcomes", json={"outcomes": outcomes})
+        assert answer.json()["accepted"] == 30
+        assert await service.until_weights(v1=100) < SOON
+        assert "canary 15 of 15 failed (reported as failed) against 0 of 15 on stable" in await service.because()
+
+
+async def test_failing_log_lines_that_decide_are_answered_within_a_second(foundry: str, tmp_path: Path) -> None:
+    async with serving(foundry, tmp_path, "{logs: {}}") as service:
+        for version in ("1", "2"):
+            await service.cloud.open_session(AGENT, version, f"conversation-{version}")
+        # Sessions are looked for every second; what is measured is what comes after they are followed.
+        await asyncio.sleep(2.5)
+        for _ in range(15):
+            for version in ("1", "2"):
+                if await service.weights() == {"1": 100}:
+                    break
+                await service.cloud.ask(AGENT, f"conversation-{version}", "hello", timedelta(seconds=10))
+        assert await service.until_weights(v1=100) < SOON
+        assert "seen by logs" in await service.because()
+
+
+async def test_wrong_answers_of_the_probe_are_answered_at_once(foundry: str, tmp_path: Path) -> None:
+    async with serving(foundry, tmp_path, "{probe: {every: 100ms}}") as service:
+        assert await service.until_weights(v1=100) < timedelta(seconds=15)
+        assert "seen by probe" in await service.because()
