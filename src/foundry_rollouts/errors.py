@@ -75,7 +75,11 @@ class CloudError(UnavailableError):
 
 
 class StoreError(UnavailableError):
-    """The database cannot be reached or written, or its schema is not ours."""
+    """The database cannot be reached or written."""
+
+
+class SchemaError(StoreError):
+    """The database is there, and its schema is not ours."""
 
 
 class DriftError(RolloutsError):

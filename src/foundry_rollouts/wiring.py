@@ -19,7 +19,7 @@ from foundry_rollouts.controller.health import Pulse, Readiness
 from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.ward import Watchman
-from foundry_rollouts.errors import RolloutsError
+from foundry_rollouts.errors import RolloutsError, SchemaError, StoreError
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.operations.ids import new_id
@@ -40,6 +40,8 @@ log = structlog.get_logger()
 
 #: A rollout that nobody looked at for this long beyond three ticks is looked at whatever its due time says.
 NEGLECT = timedelta(seconds=5)
+#: How long to wait before a database that is away is tried again.
+LOOK_AGAIN = timedelta(seconds=2)
 #: The sweep looks for due rollouts this often at most; what is urgent rings.
 SWEEP = timedelta(seconds=1)
 
@@ -66,7 +68,8 @@ async def serve(settings: Settings) -> None:
     stamina.instrumentation.set_on_retry_hooks([])
     policies = PolicyFolder(settings.policies)
     with listening(settings.host, settings.port) as sockets, alone_on(settings.database_url):
-        await _prepare_database(settings.database_url)
+        if settings.database_url.startswith("sqlite:"):
+            await _until_usable(settings.database_url)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -138,19 +141,26 @@ async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event)
     """Run everything until ``stop`` is set, then let go in order: no new ticks, no new requests, the end."""
     config = uvicorn.Config(create_app(parts.services), log_config=None, access_log=False, lifespan="off")
     server = EmbeddedServer(config)
-    parts.scheduler.start()
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=sockets))
         ears = group.create_task(listen(parts.database_url, parts.scheduler.ring))
         group.create_task(parts.policies.watch(stop, on_reload=lambda: _tell_policies(parts.policies)))
         host, port = sockets[0].getsockname()[:2]
         log.info("daemon.started", listen=f"{host}:{port}")
+        working = group.create_task(_work(parts))
         await stop.wait()
+        working.cancel()
         log.info("daemon.stopping", because="asked to stop; the ticks in hand are finished first")
         await parts.scheduler.stop()
         ears.cancel()
         server.should_exit = True
     log.info("daemon.stopped")
+
+
+async def _work(parts: Daemon) -> None:
+    """Begin to work once the database can be used."""
+    await _until_usable(parts.database_url)
+    parts.scheduler.start()
 
 
 class EmbeddedServer(uvicorn.Server):
@@ -176,12 +186,27 @@ def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
         yield [ours]
 
 
-async def _prepare_database(url: str) -> None:
-    """Bring the embedded database to our schema; demand it of a server, where an upgrade is somebody's decision."""
+async def _until_usable(url: str) -> None:
+    """Bring the embedded database to our schema; wait for a server that is away, and demand our schema of it.
+
+    Raises SchemaError for a server whose schema is not ours: an upgrade there is somebody's decision.
+    """
     if url.startswith("sqlite:"):
         await schema.upgrade(url)
-    else:
-        await schema.check(url)
+        return
+    is_told = False
+    while True:
+        try:
+            await schema.check(url)
+        except SchemaError:
+            raise
+        except StoreError as error:
+            if not is_told:
+                log.warning("database.lost", because=str(error))
+            is_told = True
+            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+        else:
+            return
 
 
 def _tell_policies(policies: PolicyFolder) -> None:

@@ -5,11 +5,13 @@ between leaves a state that ``recover`` settles, with the same history as a calm
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.routing import Routing
-from foundry_rollouts.errors import DriftError, StoreError
+from foundry_rollouts.errors import DriftError, LeaseLostError, StoreError
 from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
 
 #: The endpoint may serve the old routing for some seconds; ask again before calling it drift.
@@ -26,12 +28,12 @@ class Change:
     is_retreat: bool
 
 
-async def act(world: World, lease: Lease, change: Change, record: Record, now: datetime) -> bool:
+async def act(world: World, lease: Lease, change: Change, record: Record, now: Callable[[], datetime]) -> bool:
     """Bring the cloud to ``change.target`` and write ``record``; return whether it could be written.
 
-    Raises CloudError when the cloud refuses and DriftError when it does not confirm; the intent stays open then,
-    and the next tick settles it. A retreat does not wait for a database that is away: its record is still to be
-    written then, unless the intent stands and tells the next tick.
+    Raises CloudError when the cloud refuses, DriftError when it does not confirm and LeaseLostError when the lease
+    runs out before the change is sent; the intent stays open then, and the next tick settles it. A retreat does not
+    wait for a database that is away: its record is still to be written then, unless the intent stands.
     """
     if change.target == change.before:
         await world.store.record(lease, record)
@@ -39,18 +41,31 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: d
     intent = Intent(
         id=record.event.id if record.event else f"{lease.agent}:{lease.fence}",
         agent=lease.agent,
-        opened_at=now,
+        opened_at=now(),
         before=change.before,
         target=change.target,
         is_retreat=change.is_retreat,
         record=record,
     )
     is_written = await _open(world, lease, intent)
-    await bring_about(world.cloud, lease.agent, change.before, change.target)
+    async with while_ours(lease, now):
+        await bring_about(world.cloud, lease.agent, change.before, change.target)
     await confirm(world.cloud, lease.agent, change.target)
     if is_written:
         await world.store.record(lease, record, closes=intent)
     return is_written
+
+
+@asynccontextmanager
+async def while_ours(lease: Lease, now: Callable[[], datetime]) -> AsyncIterator[None]:
+    """Send nothing once the lease has run out: raise LeaseLostError before, or in the midst of, what takes too long."""
+    left = (lease.until - now()).total_seconds()
+    try:
+        async with asyncio.timeout(max(left, 0)):
+            await asyncio.sleep(0)
+            yield
+    except TimeoutError as error:
+        raise LeaseLostError(f"the lease of agent {lease.agent} ran out before the change was sent") from error
 
 
 async def _open(world: World, lease: Lease, intent: Intent) -> bool:

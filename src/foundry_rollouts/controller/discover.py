@@ -194,7 +194,7 @@ class Discovery:
             weights=dict(target.weights),
         )
         record = Record(event=event, stable=stable, newest=newest)
-        await act(self.world, lease, Change(agent.routing, target, is_retreat=True), record, now)
+        await act(self.world, lease, Change(agent.routing, target, is_retreat=True), record, self.now)
         log.info(kind, agent=agent.name, because=because)
 
     async def _meet(self, known: AgentKnown, version: str, policy: Policy | None, lease: Lease) -> None:

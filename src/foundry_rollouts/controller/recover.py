@@ -5,14 +5,15 @@ again, so that an answer that comes late finds nothing else; only a step forward
 it has to be decided anew on fresh evidence.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.act import bring_about, confirm
+from foundry_rollouts.controller.act import bring_about, confirm, while_ours
 from foundry_rollouts.core.routing import Routing
-from foundry_rollouts.errors import CloudError
+from foundry_rollouts.errors import CloudError, LeaseLostError
 from foundry_rollouts.ports import Event, Intent, Lease, Record, VersionStatus, World
 
 log = structlog.get_logger()
@@ -22,33 +23,38 @@ FORWARD_WITHIN = timedelta(minutes=2)
 GONE = {VersionStatus.DELETED, VersionStatus.DELETING}
 
 
-async def recover(world: World, lease: Lease, now: datetime) -> Intent | None:
+async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Intent | None:
     """Settle the open intent of an agent; return it when there was one.
 
-    Raises CloudError or DriftError while the cloud does not let it be settled.
+    Raises CloudError or DriftError while the cloud does not let it be settled, LeaseLostError when it is no longer ours
+    to settle.
     """
     intent = await world.store.intent(lease.agent)
     if intent is None:
         return None
+    kept = await world.store.renew([lease], now())
+    if not kept:
+        raise LeaseLostError(f"the lease of agent {lease.agent} was lost before its intent could be settled")
     seen = (await world.cloud.agent(lease.agent)).routing
     if seen == intent.target:
         await world.store.record(lease, intent.record, closes=intent)
         log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(seen))
-    elif intent.is_retreat or (seen == intent.before and now - intent.opened_at < FORWARD_WITHIN):
-        await _send_again(world, lease, intent, seen, now)
+    elif intent.is_retreat or (seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN):
+        await _send_again(world, kept[0], intent, seen, now)
     else:
         await world.store.drop_intent(lease, intent)
         log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
     return intent
 
 
-async def _send_again(world: World, lease: Lease, intent: Intent, seen: Routing, now: datetime) -> None:
+async def _send_again(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> None:
     try:
-        await bring_about(world.cloud, lease.agent, seen, intent.target)
+        async with while_ours(lease, now):
+            await bring_about(world.cloud, lease.agent, seen, intent.target)
         await confirm(world.cloud, lease.agent, intent.target)
     except CloudError as error:
         if error.refusal.status in {400, 404} and await _is_stable_gone(world, intent):
-            await _go_on_without_stable(world, lease, intent, now)
+            await _go_on_without_stable(world, lease, intent, now())
             return
         raise
     await world.store.record(lease, intent.record, closes=intent)

@@ -27,6 +27,10 @@ log = structlog.get_logger()
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 
+#: A tick that takes longer has lost its way; the next one settles what it left open.
+TICK_LIMIT = timedelta(seconds=90)
+#: How long the ticks in hand may take when the daemon is asked to stop.
+FINISH_WITHIN = timedelta(seconds=20)
 #: How often measurements that have grown old are taken away.
 FORGET_EVERY = timedelta(hours=1)
 #: How many agents are ticked at once.
@@ -90,13 +94,18 @@ class Scheduler:
 
     def ring(self) -> None:
         """Make the sweep run now: something became due before its time."""
-        self._jobs.modify_job("_sweep", next_run_time=self._now())
+        if self._jobs.running:
+            self._jobs.modify_job("_sweep", next_run_time=self._now())
 
     async def stop(self) -> None:
-        """Finish the ticks in hand, give their leases back, and end."""
+        """Finish the ticks in hand, give their leases back, and end; what hangs is cut off and settled by the next."""
+        if not self._jobs.running:
+            return
         self._jobs.pause()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._tasks:
+            _, hanging = await asyncio.wait(self._tasks, timeout=FINISH_WITHIN.total_seconds())
+            for task in hanging:
+                task.cancel()
         await self._hand.give_back()
         self._jobs.shutdown(wait=False)
 
@@ -105,6 +114,7 @@ class Scheduler:
         now = self._now()
         room = AT_ONCE - self._hand.in_use
         try:
+            await self._ticker.watchman.catch_up()
             leases = await self._hand.take_due(now, room) if room > 0 else ()
         except StoreError:
             for lease in self._hand.valid(now):
@@ -130,7 +140,8 @@ class Scheduler:
     async def _tick(self, lease: Lease) -> None:
         keep = True
         try:
-            keep = await self._ticker.tick(lease)
+            async with asyncio.timeout(TICK_LIMIT.total_seconds()):
+                keep = await self._ticker.tick(lease)
         except LeaseLostError as error:
             log.warning("lease.lost", agent=lease.agent, because=str(error))
             await self._lost(lease.agent)
@@ -140,6 +151,8 @@ class Scheduler:
             await self._ticker.watchman.watch_over(lease)
         except (UnavailableError, DriftError) as error:
             log.warning("tick.failed", agent=lease.agent, because=str(error))
+        except TimeoutError:
+            log.warning("tick.failed", agent=lease.agent, because=f"not done within {TICK_LIMIT.seconds} s")
         except Exception:
             # One agent's fault must not stop the others; the next tick tries again.
             log.exception("tick.crashed", agent=lease.agent)

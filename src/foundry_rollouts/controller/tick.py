@@ -61,8 +61,7 @@ class Ticker:
         Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError; the
         next tick begins where this one ended.
         """
-        await self.watchman.catch_up(lease)
-        await recover(self.world, lease, self.now())
+        await recover(self.world, lease, self.now)
         unfinished = await self.world.store.unfinished(lease.agent)
         ends = [await self._move(lease, rollout, is_first=place == 0) for place, rollout in enumerate(unfinished)]
         return not all(ends)
@@ -87,8 +86,8 @@ class Ticker:
             stable=_stable_after(then, decision, sight),
         )
         change = _change(rollout, then, decision, sight)
-        if not await act(self.world, lease, change, record, now):
-            self.watchman.spool[lease.agent] = record
+        if not await act(self.world, lease, change, record, self.now):
+            self.watchman.spool[lease.agent] = (lease, record)
         self._show_routing(then, change.target)
         if then.step:
             self.watchman.remember(then, record.evidence)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.controller.act import bring_about, closed_as, confirm
+from foundry_rollouts.controller.act import bring_about, closed_as, confirm, while_ours
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import measure
 from foundry_rollouts.core.analysis import Verdict
@@ -20,7 +20,7 @@ from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import routing_of
-from foundry_rollouts.errors import CloudError, DriftError
+from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
 from foundry_rollouts.ports import Lease, Record, World
 from foundry_rollouts.telemetry import Metrics
 
@@ -43,7 +43,7 @@ class Watchman:
     metrics: Metrics
     now: Callable[[], datetime]
     wards: dict[str, Ward] = field(default_factory=dict)
-    spool: dict[str, Record] = field(default_factory=dict)
+    spool: dict[str, tuple[Lease, Record]] = field(default_factory=dict)
 
     def remember(self, rollout: Rollout, evidence: Evidence | None) -> None:
         """Note how a tick left a rollout; one that ended needs no watch."""
@@ -52,12 +52,21 @@ class Watchman:
         else:
             self.wards[rollout.agent] = Ward(rollout, evidence)
 
-    async def catch_up(self, lease: Lease) -> None:
-        """Record what was done while the database was away."""
-        if (record := self.spool.get(lease.agent)) is not None:
-            await self.world.store.record(lease, record)
-            del self.spool[lease.agent]
-            log.info("spool.recorded", agent=lease.agent)
+    async def catch_up(self) -> None:
+        """Record what was done while the database was away, unless another replica has written since.
+
+        Raises StoreError while the database is still away.
+        """
+        for agent, (lease, record) in list(self.spool.items()):
+            try:
+                await self.world.store.record(lease, record)
+                log.info("spool.recorded", agent=agent)
+            except LeaseLostError as error:
+                # Who took over saw the routing change and deals with it as drift; this history goes on without it.
+                log.warning(
+                    "spool.dropped", agent=agent, because=str(error), lost=record.event.kind if record.event else None
+                )
+            del self.spool[agent]
 
     async def watch_over(self, lease: Lease) -> None:
         """Look at a rollout without the database: take a canary back that fails, and do nothing else."""
@@ -75,17 +84,18 @@ class Watchman:
         event = event_of(seen, then, move, now)
         record = Record(event, replace(then, events=seen.events + 1), analysis.evidence, tuple(measurements))
         try:
-            await self._take_back(then)
-        except (CloudError, DriftError) as error:
+            await self._take_back(lease, then)
+        except (CloudError, DriftError, LeaseLostError) as error:
             log.warning("ward.refused", agent=lease.agent, because=str(error))
             return
         self.wards.pop(lease.agent, None)
-        self.spool[lease.agent] = record
+        self.spool[lease.agent] = (lease, record)
         self.metrics.show(then, analysis, now)
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
 
-    async def _take_back(self, then: Rollout) -> None:
+    async def _take_back(self, lease: Lease, then: Rollout) -> None:
         seen = (await self.world.cloud.agent(then.agent)).routing
         target = closed_as(routing_of(then), seen)
-        await bring_about(self.world.cloud, then.agent, seen, target)
+        async with while_ours(lease, self.now):
+            await bring_about(self.world.cloud, then.agent, seen, target)
         await confirm(self.world.cloud, then.agent, target)

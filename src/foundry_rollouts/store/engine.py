@@ -5,9 +5,12 @@ Nothing of SQLAlchemy leaks out of a transaction: what the database refuses is a
 
 import asyncio
 import importlib.util
+import os
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import URL, Connection, Table, event, make_url
@@ -17,6 +20,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from foundry_rollouts.errors import StoreError, UsageError
+
+#: How long a server may take over one transaction of ours; much less than a lease lasts.
+TRANSACTION_LIMIT = timedelta(seconds=8)
 
 #: How long SQLite waits for another process that writes.
 BUSY_MILLISECONDS = 5000
@@ -43,20 +49,46 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that only reads; on SQLite it waits for no writer."""
         with _translated(self.name):
-            async with self._readers.begin() as connection:
+            async with self._readers.connect() as connection, _watched(connection), connection.begin():
                 yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that is committed at the end, or leaves no trace when anything is raised."""
+    async def writing(self, limit: timedelta | None = TRANSACTION_LIMIT) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that is committed at the end, or leaves no trace when anything is raised.
+
+        It fails with StoreError when a server does not bring it to its end within ``limit``; None: it may take longer.
+        """
         turn: AbstractAsyncContextManager[Any] = self._turn or nullcontext()
         with _translated(self.name):
-            async with turn, self._writers.begin() as connection:
+            async with turn, self._writers.connect() as connection, _watched(connection, limit), connection.begin():
                 yield connection
 
     async def close(self) -> None:
         """Close every connection."""
         await self._writers.dispose()
+
+
+@asynccontextmanager
+async def _watched(connection: AsyncConnection, limit: timedelta | None = TRANSACTION_LIMIT) -> AsyncIterator[None]:
+    """Cut a server's connection when its transaction takes longer than ``limit``.
+
+    A server that fell silent is seen by nothing else: the network took what was sent, and an answer never comes. To
+    cancel would not do, for the roll back that follows would wait for an answer as well.
+    """
+    if limit is None or connection.dialect.name != "postgresql":
+        yield
+        return
+    fairy = await connection.get_raw_connection()
+    watchdog = asyncio.get_running_loop().call_later(limit.total_seconds(), _cut, fairy.driver_connection)
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+
+
+def _cut(connection: Any) -> None:
+    with suppress(OSError, DBAPIError, ValueError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def insert_into(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -86,8 +118,9 @@ def _with_driver(url: str) -> URL:
 
 def _open_engine(address: URL) -> AsyncEngine:
     if address.get_backend_name() == "postgresql":
-        # A server that was restarted leaves dead connections in the pool; the ping weeds them out.
-        return create_async_engine(address, pool_pre_ping=True, connect_args=_POSTGRESQL_PATIENCE)
+        # No ping before use: it would wait for ever on a connection that fell silent. A dead one fails the first
+        # transaction after a restart of the server, and all of its like are thrown away with it.
+        return create_async_engine(address, pool_recycle=300, pool_timeout=10, connect_args=_POSTGRESQL_PATIENCE)
     _refuse_unusable_file(address)
     engine = create_async_engine(address)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)

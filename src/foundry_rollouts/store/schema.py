@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.errors import StoreError
+from foundry_rollouts.errors import SchemaError, StoreError
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.tables import metadata
 
@@ -32,7 +32,7 @@ async def upgrade(url: str) -> str:
     """
     database = Database(url)
     try:
-        async with database.writing() as connection:
+        async with database.writing(limit=None) as connection:
             if connection.dialect.name == "postgresql":
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
             await connection.run_sync(_refuse_newer)
@@ -68,9 +68,9 @@ async def require_ours(connection: AsyncConnection) -> None:
     await connection.run_sync(_refuse_newer)
     revision = await connection.run_sync(_revision)
     if revision is None:
-        raise StoreError(f"the database has no schema yet; {_UPGRADE}")
+        raise SchemaError(f"the database has no schema yet; {_UPGRADE}")
     if revision != newest():
-        raise StoreError(f"the database is at schema {revision}, this release needs {newest()}; {_UPGRADE}")
+        raise SchemaError(f"the database is at schema {revision}, this release needs {newest()}; {_UPGRADE}")
 
 
 def migrations_folder() -> Path:
@@ -109,7 +109,7 @@ def _revision(connection: Connection) -> str | None:
 def _refuse_newer(connection: Connection) -> None:
     revision = _revision(connection)
     if revision is not None and revision not in _known():
-        raise StoreError(
+        raise SchemaError(
             f"the database is at schema {revision}, newer than the {newest()} of this release;"
             " use the release that upgraded it"
         )
@@ -124,7 +124,7 @@ def _upgrade(connection: Connection) -> None:
 def _refuse_differences(connection: Connection) -> None:
     differences = compare_metadata(MigrationContext.configure(connection), metadata)
     if differences:
-        raise StoreError(
+        raise SchemaError(
             f"the tables are not as the migrations left them ({len(differences)} differences, the first:"
             f" {_told(differences[0])}); restore the database, or mend it by hand"
         )

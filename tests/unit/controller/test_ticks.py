@@ -10,9 +10,9 @@ from foundry_rollouts.core.command import Command, Verb
 from foundry_rollouts.core.policy import OnDrift, SessionsOnRollback
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing
-from foundry_rollouts.errors import CloudError, Refusal, StoreError
+from foundry_rollouts.errors import CloudError, LeaseLostError, Refusal, StoreError
 from foundry_rollouts.ports import VersionStatus
-from small_world import LEASE, TICK, SmallWorld, a_quick_policy
+from small_world import LEASE, TICK, KilledError, SmallWorld, a_quick_policy
 
 AWAY = CloudError("agents.get", Refusal(None, "connection", "no answer"))
 
@@ -217,10 +217,11 @@ async def test_a_failing_canary_is_taken_back_while_the_database_is_away_and_rec
         await ticker.watchman.watch_over(lease)
     assert world.cloud.routing == Routing.of({"1": 100})
 
+    with pytest.raises(StoreError):
+        await ticker.watchman.catch_up()
     store.is_away = False
     world.time += LEASE
-    (lease,) = await store.claim_due(world.time, 10)
-    await ticker.tick(lease)
+    await ticker.watchman.catch_up()
     assert (await store.rollout(world.id)).phase is Phase.ROLLED_BACK
     assert await kinds(world) == ["created", "started", "rolled_back"]
 
@@ -253,3 +254,46 @@ async def test_the_weights_that_metrics_show_are_those_of_the_cloud_to_the_end(w
         )
         shown.append(weights)
     assert shown[-1] == {"1": "100.0", "2": "0.0"}
+
+
+async def test_what_was_done_while_the_database_was_away_never_writes_over_a_successor(world: SmallWorld) -> None:
+    await world.begin()
+    _, ticker = world.ticker()
+    world.time += TICK
+    (lease,) = await world.open_as("replica-1").claim_due(world.time, 10)
+    await ticker.tick(lease)
+    world.source.bad_from = 1
+    await ticker.watchman.watch_over(lease)
+    world.time += 2 * LEASE
+    assert await world.open_as("successor").claim(world.cloud.name, world.time) is not None
+    await ticker.watchman.catch_up()
+    assert (await world.open_as("reader").rollout(world.id)).phase is Phase.PROGRESSING
+    assert ticker.watchman.spool == {}
+
+
+async def test_nothing_is_sent_once_the_lease_has_run_out(world: SmallWorld) -> None:
+    await world.begin()
+    _, ticker = world.ticker()
+    world.time += TICK
+    (lease,) = await world.open_as("replica-1").claim_due(world.time, 10)
+    world.time = lease.until
+    with pytest.raises(LeaseLostError):
+        await ticker.tick(lease)
+    assert world.cloud.sent == []
+
+
+async def test_an_intent_of_another_holder_is_not_settled(world: SmallWorld) -> None:
+    world.deaths.at, world.deaths.is_before = 9, True
+    await world.begin()
+    store, ticker = world.ticker()
+    world.time += TICK
+    (lease,) = await store.claim_due(world.time, 10)
+    with pytest.raises(KilledError):
+        await ticker.tick(lease)
+    assert await world.open_as("reader").intent(world.cloud.name) is not None
+    world.time += LEASE
+    assert await world.open_as("successor").claim(world.cloud.name, world.time) is not None
+    sent = list(world.cloud.sent)
+    with pytest.raises(LeaseLostError):
+        await ticker.tick(lease)
+    assert world.cloud.sent == sent
