@@ -47,7 +47,8 @@ async def logs(
     """Show what live sessions write to stdout and stderr.
 
     The cloud streams the logs of live sessions and keeps none of ended ones. Streams that it ends after some minutes
-    are opened again, no line is shown twice. What the platform says itself goes to stderr.
+    are opened again, no line is shown twice. What the platform says itself goes to stderr. At most 50 sessions are
+    read, the newest that live.
     """
     from foundry_rollouts import clock
     from foundry_rollouts.cli.agent.tail import Lines, Wanted, follow_all, follow_one, read_all

@@ -17,6 +17,7 @@ from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.ports import LogLine, SessionSeen
 
 MOST = 50  #: Sessions that are followed at a time.
+LOOKED_AT = 500  #: Sessions, the newest, among which those are looked for: an agent may have many that sleep.
 SILENCE = timedelta(seconds=2)  #: A log that says nothing for so long has told what it had.
 LOOK_EVERY = timedelta(seconds=2)
 PATIENCE = 8  #: Looks in a row that may fail.
@@ -102,15 +103,16 @@ async def follow_one(cloud: FoundryClient, wanted: Wanted, lines: Lines) -> int:
 
 async def follow_all(cloud: FoundryClient, wanted: Wanted, lines: Lines) -> int:
     """Show the lines of all sessions, and of those that are opened meanwhile, until interrupted."""
-    following: dict[str, asyncio.Task[None]] = {}
+    # A session that was stopped may wake on another version, which has a log of its own.
+    following: dict[tuple[str, str], asyncio.Task[None]] = {}
     broken = asyncio.Event()
     with _ends_by_interrupt():
         try:
             while not broken.is_set():
                 for session in await _looked(cloud, wanted):
-                    if session.id not in following:
+                    if (key := (session.id, session.version)) not in following:
                         deed = _follow_quietly(cloud, wanted, session, lines, broken)
-                        following[session.id] = asyncio.create_task(deed)
+                        following[key] = asyncio.create_task(deed)
                 await _pause(broken)
         finally:
             for task in following.values():
@@ -155,11 +157,13 @@ async def _chosen(cloud: FoundryClient, wanted: Wanted) -> list[SessionSeen]:
             raise UsageError(f"session {seen.id} is on version {seen.version}: leave out --version")
         return [seen]
     found: list[SessionSeen] = []
+    looked_at = 0
     async with aclosing(cloud.api.sessions.all(wanted.agent)) as newest_first:
         async for session in newest_first:
+            looked_at += 1
             if session.status in _LIVE and wanted.version in {None, session.version}:
                 found.append(session)
-            if len(found) == MOST:
+            if len(found) == MOST or looked_at == LOOKED_AT:
                 break
     return found
 
