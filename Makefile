@@ -13,7 +13,7 @@ READY := $(if $(wildcard $(FOR_TESTS)),$(FOR_TESTS),$(FOR_RUNNING))
 CODE := src tests migrations
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo serve emulator test lint format types imports unit contract scenarios requirements image clean
+.PHONY: help demo serve emulator test lint format types imports unit contract scenarios storm soak requirements image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -50,6 +50,12 @@ contract: $(FOR_TESTS) ## one exam per port: SQLite and PostgreSQL, client and e
 
 scenarios: $(FOR_TESTS) ## stories with real processes
 	@$(BIN)/pytest -n 2 tests/scenarios
+
+storm: $(FOR_TESTS) ## three replicas and 50 rollouts while processes are killed and networks cut (minutes)
+	@PYTHONPATH=tests $(BIN)/python -m storm
+
+soak: $(FOR_TESTS) ## twenty minutes of rollouts in a hurry: nothing may grow
+	@PYTHONPATH=tests $(BIN)/python -m storm.soak --minutes $(or $(MINUTES),20)
 
 requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
 	@$(COMPILE) --group dev --all-extras -o tests/requirements.txt

@@ -11,6 +11,10 @@ import httpx
 
 #: How long a process may take until it answers; the machine may be busy.
 PATIENCE = 60.0
+#: The module that a replica is, and its words.
+SERVE = ("foundry_rollouts", "serve")
+#: Where the modules of a process are looked for, whatever folder it runs in.
+PATHS = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
 
 
 @dataclass(slots=True)
@@ -45,30 +49,30 @@ class Launcher:
     started: list[Running] = field(default_factory=list)
 
     async def emulator(self, port: int) -> Running:
-        running = await self._start("emulator", f"http://127.0.0.1:{port}", {}, "emulator", "--listen")
+        program = ("foundry_rollouts", "emulator", "--listen", f"127.0.0.1:{port}")
+        running = await self._start("emulator", f"http://127.0.0.1:{port}", {}, *program)
         await until_answers(f"{running.address}/_emulator/health", running, self.folder)
         return running
 
-    async def replica(self, name: str, port: int, settings: dict[str, str]) -> Running:
+    async def replica(
+        self, name: str, port: int, settings: dict[str, str], program: tuple[str, ...] = SERVE
+    ) -> Running:
         """Start ``serve`` under a name of its own; it may take a while until it is alive."""
         env = {f"FOUNDRY_ROLLOUTS_{key}": value for key, value in settings.items()}
         env |= {"FOUNDRY_ROLLOUTS_REPLICA": name, "FOUNDRY_ROLLOUTS_LISTEN": f"127.0.0.1:{port}"}
-        return await self._start(name, f"http://127.0.0.1:{port}", env, "serve")
+        return await self._start(name, f"http://127.0.0.1:{port}", env, *program)
 
     async def _start(self, name: str, address: str, env: dict[str, str], *words: str) -> Running:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("FOUNDRY_")}
-        listen = (address.removeprefix("http://"),) if words[-1] == "--listen" else ()
         with (self.folder / f"{name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "foundry_rollouts",
                 *words,
-                *listen,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=clean | env,
+                env=clean | {"PYTHONPATH": PATHS} | env,
                 cwd=self.folder,
                 start_new_session=True,
             )

@@ -1,0 +1,322 @@
+"""Random storms: replicas stop, die and overtake each other while cloud, database and people do as they like.
+
+The scheduler, the rooms below it and the store are the real ones. After each step the laws are held against what
+stands in the store and in the cloud; at the end the weather is calm and everything has to come right.
+STORM_EXAMPLES makes it longer: ``STORM_EXAMPLES=2000 pytest -s tests/contract/test_random_storms.py``.
+"""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import select
+
+from builders import NOON, a_rollout
+from databases import a_postgresql_database, a_sqlite_database
+from foundry_rollouts.core.command import Command, Verb
+from foundry_rollouts.core.policy import OnDrift
+from foundry_rollouts.core.rollout import Phase as RolloutPhase
+from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.routing import LATEST, Routing, routing_of
+from foundry_rollouts.errors import ConflictError
+from foundry_rollouts.ports import Event
+from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.store.tables import leases
+from small_world import LEASE, a_quick_policy
+from storm.small import Fate, HastyLoop, Replica, StormyWorld
+
+EXAMPLES = int(os.environ.get("STORM_EXAMPLES", "40"))
+STEPS = 50
+#: How many rounds of good weather every rollout may take to come right.
+CALM_ROUNDS = 25
+
+OTHER_HANDS = st.sampled_from(
+    [Routing.of({"1": 30, "2": 70}), Routing.of({"1": 100}), Routing.of({"2": 100}), Routing.of({LATEST: 100})]
+)
+AT = st.integers(0, 2)
+DONE = {"started", "advanced", "paused", "resumed", "restored", "held", "created"}
+ENDS = {"promoted", "rolled_back", "disabled", "superseded", "failed"}
+
+
+class Storm(RuleBasedStateMachine):
+    """One agent with one rollout, two or three replicas, and the weather."""
+
+    tally: ClassVar[Counter[str]] = Counter()
+    new_database: ClassVar[Callable[[], AbstractContextManager[str]]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = HastyLoop()
+        self.loop.set_exception_handler(lambda *_: None)
+        self.stack = ExitStack()
+        url = self.stack.enter_context(type(self).new_database())
+        self.opened: list[SqlStore] = []
+        self.open_as = cache(partial(self._open, url))
+        self.told: tuple[Event, ...] = ()
+        self.before: Rollout | None = None
+        self.accepted: dict[str, Command] = {}
+        self.refused: set[str] = set()
+        self.hands = 0
+        self.broken: list[
+            str
+        ] = []  #: What a replica did against the laws; raised in it, it would be caught as a crash.
+
+    def _open(self, url: str, replica: str) -> SqlStore:
+        self.opened.append(SqlStore(url, replica=replica, lease=LEASE))
+        return self.opened[-1]
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    def teardown(self) -> None:
+        try:
+            if self.before is not None:
+                self.run(self.come_right())
+        finally:
+            for each in self.world.replicas if self.before else ():
+                self.run(each.die())
+            for store in self.opened:
+                self.run(store.close())
+            self.loop.close()
+            self.stack.close()
+
+    # --- what happens
+
+    @initialize(replicas=st.integers(2, 3), on_drift=st.sampled_from(list(OnDrift)), is_bad=st.booleans())
+    def begin(self, replicas: int, on_drift: OnDrift, is_bad: bool) -> None:
+        rollout = a_rollout(agent="support-agent", policy=a_quick_policy(on_drift=on_drift), events=1)
+        self.world = StormyWorld(self.open_as, NOON, rollout)
+        self.world.on_route = self.hold_to_the_laws
+        self.run(self.world.begin(replicas))
+        self.turn_canary(is_bad)
+        self.before = self.run(self.world.reader.rollout(rollout.id))
+
+    @rule(at=AT, job=st.sampled_from(["sweep", "sweep", "sweep", "discover", "renew"]), touches=st.integers(1, 25))
+    def go(self, at: int, job: str, touches: int) -> None:
+        """A replica begins a job, or goes on with what it has in hand, for some touches."""
+        replica = self.replica(at)
+
+        async def work() -> None:
+            if replica.work is None:
+                await replica.begin(job)
+            for _ in range(touches):
+                await replica.step()
+
+        self.run(work())
+
+    @rule(at=AT)
+    def tick(self, at: int) -> None:
+        """Time passes, and a replica does a whole sweep."""
+        replica = self.replica(at)
+        self.world.time += timedelta(seconds=11)
+
+        async def work() -> None:
+            await replica.finish()
+            await replica.begin("sweep")
+            await replica.finish()
+
+        self.run(work())
+
+    @rule(at=AT, same_name=st.booleans())
+    def die(self, at: int, same_name: bool) -> None:
+        self.run(self.world.bury(self.replica(at), same_name=same_name))
+
+    @rule(seconds=st.sampled_from([1, 11, 31, 31, 150]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.time += timedelta(seconds=seconds)
+
+    @precondition(lambda self: not self.world.cloud.fates)
+    @rule(fate=st.sampled_from(list(Fate)))
+    def next_patch(self, fate: Fate) -> None:
+        self.world.cloud.fates.append(fate)
+
+    @precondition(lambda self: self.world.cloud.late)
+    @rule()
+    def late_patch_arrives(self) -> None:
+        self.world.cloud.apply(self.world.cloud.late.pop(0))
+
+    @rule(routing=OTHER_HANDS)
+    @precondition(lambda self: self.before and not self.before.phase.is_final and self.hands < 2)
+    def another_hand(self, routing: Routing) -> None:
+        self.hands += 1
+        self.world.cloud.apply(routing)
+
+    @rule(is_bad=st.booleans())
+    def turn_canary(self, is_bad: bool) -> None:
+        self.world.source.bad_from = 1 if is_bad else 101
+
+    @rule(is_away=st.booleans())
+    def database(self, is_away: bool) -> None:
+        self.world.is_database_away = is_away
+
+    @rule()
+    def database_loses_an_answer(self) -> None:
+        self.world.losing_answers = 1
+
+    @rule(verb=st.sampled_from(list(Verb)), age=st.sampled_from([0, 0, 0, 1]), is_repeated=st.booleans())
+    def command(self, verb: Verb, age: int, is_repeated: bool) -> None:
+        """A person asks for something, perhaps by a look that is out of date, perhaps twice."""
+        self.run(self.ask(verb, age, is_repeated))
+
+    # --- what has to hold
+
+    async def hold_to_the_laws(self, replica: Replica, target: Routing) -> None:
+        """Look at a PATCH that is about to be sent: laws 1, 4, 5 and 7."""
+        rollout, intent = await self.stored(), await self.world.reader.intent("support-agent")
+        async with self.world.reader._database.reading() as connection:
+            lease = (await connection.execute(select(leases))).one()
+        if (lease.replica, lease.until > self.world.time) != (replica.name, True):
+            self.broken.append(f"{replica.name} acts without a lease")
+        if target.weight("2") > self.world.cloud.routing.weight("2"):
+            if intent is None or intent.target.weights != target.weights:
+                self.broken.append(f"the weight rises to {target} without an intent")
+            elif not is_of_the_plan(rollout, target):
+                self.broken.append(f"the weight rises to {target} at step {rollout.step}")
+        Storm.tally["PATCHes"] += 1
+
+    @invariant()
+    @precondition(lambda self: self.before is not None)
+    def the_history_tells_how_the_rollout_stands(self) -> None:
+        Storm.tally["steps"] += 1
+        assert self.broken == []
+        rollout, told = self.run(self.stored()), tuple(self.run(self.world.reader.history("r-1")))
+        before = self.before
+        assert before is not None
+        assert told[: len(self.told)] == self.told, "the history changed"
+        assert [event.id for event in told] == [f"r-1:{number}" for number in range(1, rollout.events + 1)]
+        kinds = [event.kind.removeprefix("rollout.") for event in told]
+        steps = [event.step for event in told if event.kind in {"rollout.started", "rollout.advanced"}]
+        assert steps == list(range(1, rollout.step + 1)), "a step is missing or was taken twice"
+        assert set(kinds[:-1]) <= DONE, "something came after the end"
+        assert (kinds[-1] in ENDS) == rollout.phase.is_final
+        assert rollout.phase.is_final is False or kinds[-1] == rollout.phase
+        assert not before.phase.is_final or rollout.phase is before.phase
+        assert rollout.generation >= before.generation
+        self.told, self.before = told, rollout
+        self.commands_acted_once(told)
+
+    def commands_acted_once(self, told: tuple[Event, ...]) -> None:
+        authors = Counter(event.author for event in told if event.author)
+        assert all(times == 1 for times in authors.values()), "a command acted twice"
+        assert set(authors) <= set(self.accepted), "a refused command acted"
+
+    async def come_right(self) -> None:
+        """In good weather the rollout ends, and the cloud is as the history says: laws 4 and 7."""
+        people = iter(range(1000))
+
+        async def turn() -> bool:
+            rollout = await self.stored()
+            if rollout.phase is RolloutPhase.PAUSED:
+                await self.ask(Verb.RESUME, 0, is_repeated=False, author=f"calm-{next(people)}")
+            if "to be as recorded" in rollout.because:
+                self.world.cloud.apply(Routing.of({"1": 100}))
+            return rollout.phase.is_final and await self.is_settled(rollout)
+
+        await self.world.calm(CALM_ROUNDS, turn)
+        rollout = await self.stored()
+        assert self.broken == []
+        assert rollout.phase.is_final, f"after calm it is {rollout.phase}: {rollout.because}"
+        assert await self.is_settled(rollout), f"{rollout.phase}, but the cloud has {self.world.cloud.routing}"
+        Storm.tally[f"ended {rollout.phase}"] += 1
+        Storm.tally["storms"] += 1
+
+    async def is_settled(self, rollout: Rollout) -> bool:
+        is_as_told = self.world.cloud.routing == routing_of(rollout) or rollout.phase is RolloutPhase.SUPERSEDED
+        return is_as_told and await self.world.reader.intent("support-agent") is None
+
+    # --- small things
+
+    def replica(self, at: int) -> Replica:
+        return self.world.replicas[at % len(self.world.replicas)]
+
+    async def stored(self) -> Rollout:
+        rollout: Rollout = await self.world.reader.rollout("r-1")
+        return rollout
+
+    async def ask(self, verb: Verb, age: int, is_repeated: bool, author: str | None = None) -> None:
+        rollout = await self.stored()
+        author = author or f"person-{len(self.accepted) + len(self.refused)}"
+        command = Command(
+            f"c-{author}", "r-1", verb, rollout.generation - age, self.world.time, author, None, f"key-{author}"
+        )
+        try:
+            await self.world.reader.accept(command)
+        except ConflictError:
+            self.refused.add(author)
+            return
+        assert age == 0, "a stale command was accepted"
+        self.accepted[author] = command
+        if is_repeated:
+            again = await self.world.reader.accept(replace(command, id=f"again-{author}"))
+            assert again.generation == (await self.stored()).generation
+
+
+def is_of_the_plan(rollout: Rollout, target: Routing) -> bool:
+    """Whether the canary's weight is that of the step on which the rollout stands, or of the next one."""
+    following = 100 if rollout.is_on_last_step else rollout.policy.weight_at(rollout.step + 1)
+    return target.weight("2") in {rollout.weight, following}
+
+
+def blow(new_database: Callable[[], AbstractContextManager[str]], examples: int) -> None:
+    """Let so many storms blow, each over a database of its own."""
+    Storm.new_database = staticmethod(new_database)
+    Storm.tally = Counter()
+    calm = settings(
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        derandomize="STORM_EXAMPLES" not in os.environ,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.generate, *((Phase.shrink,) if "STORM_SHRINK" in os.environ else ())),
+        print_blob=True,
+    )
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    try:
+        run_state_machine_as_test(Storm, settings=calm)
+    finally:
+        structlog.reset_defaults()
+    print(", ".join(f"{number} {what}" for what, number in sorted(Storm.tally.items())))  # noqa: T201 - asked for
+
+
+@pytest.mark.timeout(3600)
+def test_storms_over_sqlite_leave_every_law_standing(sqlite_template: Path) -> None:
+    def new_database() -> AbstractContextManager[str]:
+        return Folder(sqlite_template)
+
+    blow(new_database, EXAMPLES)
+
+
+@pytest.mark.timeout(3600)
+def test_storms_over_postgresql_leave_every_law_standing(postgresql: str, postgresql_template: str) -> None:
+    blow(lambda: a_postgresql_database(postgresql, postgresql_template), max(EXAMPLES // 8, 5))
+
+
+class Folder(tempfile.TemporaryDirectory[str]):
+    """A folder with a database that goes with it."""
+
+    def __init__(self, template: Path) -> None:
+        super().__init__()
+        self.template = template
+
+    def __enter__(self) -> str:
+        return a_sqlite_database(Path(super().__enter__()), self.template)
