@@ -36,7 +36,7 @@ from foundry_rollouts.core.command import Command, Verb
 from foundry_rollouts.core.policy import OnDrift
 from foundry_rollouts.core.rollout import Phase as RolloutPhase
 from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, routing_of
+from foundry_rollouts.core.routing import LATEST, Routing
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import Event
 from foundry_rollouts.store.store import SqlStore
@@ -49,9 +49,21 @@ STEPS = 50
 #: How many rounds of good weather every rollout may take to come right.
 CALM_ROUNDS = 25
 
-OTHER_HANDS = st.sampled_from(
-    [Routing.of({"1": 30, "2": 70}), Routing.of({"1": 100}), Routing.of({"2": 100}), Routing.of({LATEST: 100})]
+#: What may change around the replicas, and how.
+CHANGES = st.one_of(
+    st.tuples(st.just("time"), st.sampled_from([1, 11, 31, 31, 150])),
+    st.tuples(st.just("patch"), st.sampled_from(list(Fate))),
+    st.tuples(st.just("late"), st.none()),
+    st.tuples(
+        st.just("hand"),
+        st.sampled_from([Routing.of(w) for w in ({"1": 30, "2": 70}, {"1": 100}, {"2": 100}, {LATEST: 100})]),
+    ),
+    st.tuples(st.just("canary"), st.booleans()),
+    st.tuples(st.just("database"), st.sampled_from([True, False, False])),
+    st.tuples(st.just("answer"), st.none()),
 )
+#: How often another hand may change the routing in one storm.
+MOST_HANDS = 2
 AT = st.integers(0, 2)
 DONE = {"started", "advanced", "paused", "resumed", "restored", "held", "created"}
 ENDS = {"promoted", "rolled_back", "disabled", "superseded", "failed"}
@@ -107,7 +119,7 @@ class Storm(RuleBasedStateMachine):
         self.world = StormyWorld(self.open_as, NOON, rollout)
         self.world.on_route = self.hold_to_the_laws
         self.run(self.world.begin(replicas))
-        self.turn_canary(is_bad)
+        self.weather_canary(is_bad)
         self.before = self.run(self.world.reader.rollout(rollout.id))
 
     @rule(at=AT, job=st.sampled_from(["sweep", "sweep", "sweep", "discover", "renew"]), touches=st.integers(1, 25))
@@ -140,36 +152,34 @@ class Storm(RuleBasedStateMachine):
     def die(self, at: int, same_name: bool) -> None:
         self.run(self.world.bury(self.replica(at), same_name=same_name))
 
-    @rule(seconds=st.sampled_from([1, 11, 31, 31, 150]))
-    def time_passes(self, seconds: int) -> None:
+    @rule(change=CHANGES)
+    def weather(self, change: tuple[str, Any]) -> None:
+        """Something changes that nobody here decides about."""
+        what, how = change
+        getattr(self, f"weather_{what}")(how)
+
+    def weather_time(self, seconds: int) -> None:
         self.world.time += timedelta(seconds=seconds)
 
-    @precondition(lambda self: not self.world.cloud.fates)
-    @rule(fate=st.sampled_from(list(Fate)))
-    def next_patch(self, fate: Fate) -> None:
-        self.world.cloud.fates.append(fate)
+    def weather_patch(self, fate: Fate) -> None:
+        self.world.cloud.fates = [fate]
 
-    @precondition(lambda self: self.world.cloud.late)
-    @rule()
-    def late_patch_arrives(self) -> None:
-        self.world.cloud.apply(self.world.cloud.late.pop(0))
+    def weather_late(self, _: None) -> None:
+        if self.world.cloud.late:
+            self.world.cloud.apply(self.world.cloud.late.pop(0))
 
-    @rule(routing=OTHER_HANDS)
-    @precondition(lambda self: self.before and not self.before.phase.is_final and self.hands < 2)
-    def another_hand(self, routing: Routing) -> None:
-        self.hands += 1
-        self.world.cloud.apply(routing)
+    def weather_hand(self, routing: Routing) -> None:
+        if self.before and not self.before.phase.is_final and self.hands < MOST_HANDS:
+            self.hands += 1
+            self.world.cloud.apply(routing)
 
-    @rule(is_bad=st.booleans())
-    def turn_canary(self, is_bad: bool) -> None:
+    def weather_canary(self, is_bad: bool) -> None:
         self.world.source.bad_from = 1 if is_bad else 101
 
-    @rule(is_away=st.booleans())
-    def database(self, is_away: bool) -> None:
+    def weather_database(self, is_away: bool) -> None:
         self.world.is_database_away = is_away
 
-    @rule()
-    def database_loses_an_answer(self) -> None:
+    def weather_answer(self, _: None) -> None:
         self.world.losing_answers = 1
 
     @rule(verb=st.sampled_from(list(Verb)), age=st.sampled_from([0, 0, 0, 1]), is_repeated=st.booleans())
@@ -228,7 +238,7 @@ class Storm(RuleBasedStateMachine):
             if rollout.phase is RolloutPhase.PAUSED:
                 await self.ask(Verb.RESUME, 0, is_repeated=False, author=f"calm-{next(people)}")
             if "to be as recorded" in rollout.because:
-                self.world.cloud.apply(Routing.of({"1": 100}))
+                self.world.cloud.apply(await self.stable())
             return rollout.phase.is_final and await self.is_settled(rollout)
 
         await self.world.calm(CALM_ROUNDS, turn)
@@ -240,8 +250,14 @@ class Storm(RuleBasedStateMachine):
         Storm.tally["storms"] += 1
 
     async def is_settled(self, rollout: Rollout) -> bool:
-        is_as_told = self.world.cloud.routing == routing_of(rollout) or rollout.phase is RolloutPhase.SUPERSEDED
+        """Whether the stable version serves and nothing is left open; a routing that was adopted may stay as it is."""
+        is_as_told = self.world.cloud.routing == await self.stable() or rollout.phase is RolloutPhase.SUPERSEDED
         return is_as_told and await self.world.reader.intent("support-agent") is None
+
+    async def stable(self) -> Routing:
+        known = await self.world.reader.agent("support-agent")
+        assert known is not None
+        return Routing.of({known.stable or "": 100})
 
     # --- small things
 
