@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.core.evidence import at_new_weight, fresh
+from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.past import Ending, Hindsight, Move, Past, canary_tally, in_hindsight, looks, standing_at
 from foundry_rollouts.core.policy import ApprovalStep, Judging, Margin, OnFailure, OnNoEvidence, Policy, WeightStep
@@ -120,6 +122,26 @@ def test_an_approval_is_a_step_of_its_own_policy_only() -> None:
     past = a_past(*WELL, moves=moves, rollout=a_rollout(policy=coarse(*steps), started_at=NOON))
     assert [look.rollout.step for look in looks(past)] == [1, 2, 2, 3]
     assert [look.rollout.step for look in looks(past, coarse())] == [1, 1, 1, 3]
+
+
+def test_nothing_but_a_change_of_weight_moves_the_stakes() -> None:
+    """The evidence is that of the judge who is fed window by window."""
+    policy = coarse()
+    rollout = a_rollout(policy=policy, phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
+    evidence = fresh(policy)
+    for minute, (window, look) in enumerate(zip(WELL, looks(a_past(*WELL)), strict=True), start=1):
+        if minute == 3:
+            rollout = replace(rollout, step=2, step_started_at=at(2))
+            evidence = at_new_weight(evidence)
+        analysis = judge(rollout, evidence, (window,), at(minute))
+        assert look.analysis == analysis
+        evidence = analysis.evidence
+
+
+def test_sources_of_one_tick_are_judged_together() -> None:
+    both = [replace(window, source=source) for window in WELL for source in ("probe", "logs")]
+    seen = list(looks(a_past(*both)))
+    assert [[each.source for each in look.measurements] for look in seen] == [["probe", "logs"]] * 4
 
 
 def test_counts_that_come_late_are_judged_when_they_came() -> None:
