@@ -40,6 +40,8 @@ _OTHERS = frozenset({SECRETS_DIR, f"{PREFIX}SERVER"})
 #: Kubernetes sets these in every pod beside a Service named foundry-rollouts.
 _SERVICE_LINK = re.compile(rf"{PREFIX}(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 
+_BOUNDS = {"ge": "at least", "le": "at most"}
+
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
@@ -131,9 +133,7 @@ class Settings(DatabaseSettings):
     lease_seconds: float = Field(
         default=30, ge=0.1, le=3600, description="How long a replica that died keeps its rollouts from others."
     )
-    retention_days: float = Field(
-        default=90, gt=0, le=36500, description="How long measurements of ended rollouts are kept; the history stays."
-    )
+    retention_days: float = Field(default=90, ge=1, description="Days that measurements of ended rollouts stay.")
     log_format: Literal["console", "json"] = Field(
         default_factory=lambda: "console" if sys.stderr.isatty() else "json",
         description="How log lines look.",
@@ -266,9 +266,6 @@ def _line(error: ErrorDetails) -> str:
         case _:
             how = error["msg"].removeprefix("Input should be ").partition(",")[0]
     return f"{variable}: {error['input']!r} is not possible: write {how}"
-
-
-_BOUNDS = {"ge": "at least", "le": "at most"}
 
 
 def _unknown_variables(environment: Iterable[str]) -> list[str]:
