@@ -51,6 +51,7 @@ def test_a_project_endpoint_alone_is_enough() -> None:
         "listen": "127.0.0.1:8080",
         "tick_seconds": 10.0,
         "discovery_seconds": 30.0,
+        "retention_days": 90.0,
         "replica": IsStr(regex=rf".+-{os.getpid()}"),
         "lease_seconds": 30.0,
         "log_format": "json",
