@@ -25,8 +25,8 @@ class Endpoint:
 
     async def answer(self, agent: str, protocols: Collection[str]) -> None:
         """Answer ``protocols`` too; those that are answered already stay as they are configured."""
-        opened = {"agent_endpoint": {"protocol_configuration": {name: {} for name in protocols}}}
-        body = json_body(opened, _MERGE_PATCH)
+        configured: dict[str, dict[str, str]] = {name: {} for name in protocols}
+        body = json_body({"agent_endpoint": {"protocol_configuration": configured}}, _MERGE_PATCH)
         path = path_of("agents", agent)
         await self._transport.request(Call("agents.protocols", "PATCH", path, headers=_OPT_IN, body=body))
 
