@@ -33,6 +33,7 @@ class GateReading:
     at_most_worse: float | None = None
     missing_calls: int | None = None  #: About how many more canary samples would prove it.
     on_failure: OnFailure | None = None
+    is_dry_run: bool = False  #: Shown only: it decides nothing.
 
 
 @dataclass(frozen=True, slots=True)

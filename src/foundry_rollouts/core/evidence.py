@@ -78,14 +78,14 @@ def fresh(policy: Policy) -> Evidence:
 
 
 def strata(policy: Policy, gate: Gate) -> tuple[tuple[str, float], ...]:
-    """Return the strata of a gate with their shares: its sources have equal parts.
+    """Return the strata of a gate with their shares: its sources have the parts that the gate gives them.
 
     Logs of users' sessions and of probe sessions are strata of their own: the probe divides its calls evenly, the
     users are divided by weight, and mixing the two would hide what either says.
     """
-    share = 1.0 / len(gate.sources)
     parts: list[tuple[str, float]] = []
     for source in gate.sources:
+        share = gate.share_of(source)
         if source == "logs" and policy.sources.probe is not None:
             parts += [("logs", share / 2), ("logs/probe", share / 2)]
         else:

@@ -18,6 +18,8 @@ from foundry_rollouts.core.statistics import Bets, Tally, calls_needed
 
 #: What counts for how much when several gates look for harm; fixed before any rollout starts.
 PARTS = {GateKind.ERROR_RATE: 0.6, GateKind.LATENCY: 0.25, GateKind.LOG_ERRORS: 0.15}
+#: A critical gate has so many times its part: it decides sooner, the others later, and the promise stays.
+CRITICAL = 4.0
 #: Proof older than this does not move a rollout: what was good then may be broken now.
 STALE_AFTER = timedelta(minutes=2)
 #: Less than this much worse is "not gross".
@@ -40,33 +42,44 @@ def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measureme
     """Return the verdict on everything seen so far, ``measurements`` included."""
     policy = rollout.policy
     evidence = gathered(evidence, policy, measurements)
-    culprit = _culprit(rollout, evidence)
-    readings = tuple(_reading(rollout, gate, evidence.of(gate), culprit, now) for gate in policy.gates)
+    culprit = _culprit(rollout, evidence, [gate for gate in policy.gates if not gate.is_dry_run])
+    all_readings = tuple(_reading(rollout, gate, evidence, culprit, now) for gate in policy.gates)
+    readings = [reading for reading in all_readings if not reading.is_dry_run]
     worst = min(readings, key=lambda reading: ORDER.index(reading.verdict))
     unproved = [reading.because for reading in readings if reading.verdict is not Verdict.PASS]
     return Analysis(
         verdict=worst.verdict,
         because=worst.because,
         evidence=evidence,
-        gates=readings,
+        gates=all_readings,
         waiting_for="; ".join(unproved) if worst.verdict is not Verdict.FAIL and unproved else None,
         is_not_gross=all(r.at_most_worse is not None and r.at_most_worse <= GROSS for r in readings),
         on_failure=worst.on_failure if worst.verdict is Verdict.FAIL else None,
     )
 
 
-def _culprit(rollout: Rollout, evidence: Evidence) -> Gate | None:
-    """Return the gate that proves harm; None while nothing does.
+def part_of(policy: Policy, gate: Gate) -> float:
+    """Return the gate's part in the evidence of harm; all parts sum to 1, and a dry run has none."""
+    if gate.is_dry_run:
+        return 0.0
+    return _weight(gate) / sum(_weight(each) for each in policy.gates if not each.is_dry_run)
+
+
+def _weight(gate: Gate) -> float:
+    return PARTS[gate.kind] * (CRITICAL if gate.is_critical else 1.0)
+
+
+def _culprit(rollout: Rollout, evidence: Evidence, gates: Sequence[Gate]) -> Gate | None:
+    """Return the one of ``gates`` that proves harm; None while nothing does.
 
     The evidence of all gates is averaged with fixed parts, so that several gates together still keep the promise
     of one false rollback in so many; a broken ceiling is weighed in the same average.
     """
-    policy = rollout.policy
-    whole = sum(PARTS[gate.kind] for gate in policy.gates)
-    parts = {gate: math.log10(PARTS[gate.kind] / whole) for gate in policy.gates}
-    enough = -math.log10(policy.judge.false_rollback)
+    whole = sum(_weight(gate) for gate in gates)
+    parts = {gate: math.log10(_weight(gate) / whole) for gate in gates}
+    enough = -math.log10(rollout.policy.judge.false_rollback)
     for measure in (_harm, _breach):
-        weighed = {gate: parts[gate] + measure(rollout, evidence.of(gate)) for gate in policy.gates}
+        weighed = {gate: parts[gate] + measure(rollout, evidence.of(gate)) for gate in gates}
         if log10_sum(weighed.values()) >= enough:
             return max(weighed, key=lambda gate: weighed[gate])
     return None
@@ -99,16 +112,19 @@ def _safe(tracks: Sequence[Track]) -> float:
     return log10_sum(_share(track) + _mean(p.safe_log10 for p in track.processes) for track in tracks)
 
 
-def _reading(rollout: Rollout, gate: Gate, tracks: Sequence[Track], culprit: Gate | None, now: datetime) -> GateReading:
-    policy = rollout.policy
+def _reading(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | None, now: datetime) -> GateReading:
+    policy, tracks = rollout.policy, evidence.of(gate)
+    # A dry run is judged as if it stood alone.
+    accused = _culprit(rollout, evidence, (gate,)) if gate.is_dry_run else culprit
     harm, safe = _harm(rollout, tracks), _safe(tracks)
     step = _strongest(tracks).at_step
-    verdict = Verdict.FAIL if gate is culprit else _verdict(policy, tracks, harm, safe, now)
+    verdict = Verdict.FAIL if gate is accused else _verdict(policy, tracks, harm, safe, now)
     missing = _missing(policy, tracks, rollout.weight) if verdict is Verdict.INSUFFICIENT else None
     return GateReading(
         gate=gate.name,
         verdict=verdict,
-        because=_because(verdict, policy, gate, tracks, missing),
+        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, policy, gate, tracks, missing),
+        is_dry_run=gate.is_dry_run,
         canary_value=_rate(step.canary_failures, step.canary_calls),
         stable_value=_rate(step.stable_failures, step.stable_calls),
         threshold=_threshold(policy, gate, step),

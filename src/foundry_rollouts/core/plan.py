@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from foundry_rollouts.core.bets import HARM_POSITIONS, LADDER, Bet, floor_bets, harm_bets, ladder_bets
 from foundry_rollouts.core.evidence import LEARNING_CALLS, SLOW, STRICT, strata
-from foundry_rollouts.core.judge import GROSS, PARTS
+from foundry_rollouts.core.judge import GROSS, part_of
 from foundry_rollouts.core.policy import ApprovalStep, Gate, GateKind, Margin, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.sources import ProbePlan
 from foundry_rollouts.core.statistics import Bets, samples_to_prove
@@ -125,7 +125,7 @@ def regressions(traffic: Traffic) -> tuple[Regression, ...]:
 
 
 def _step(policy: Policy, number: int, step: WeightStep, traffic: Traffic) -> StepPlan:
-    proof = max(_proof_seconds(policy, gate, step.weight, traffic) for gate in policy.gates)
+    proof = max(_proof_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy))
     lasts = _lasts(policy, step, proof, traffic)
     seconds = _seconds(step.max) if lasts is None else lasts.total_seconds()
     share = step.weight / 100
@@ -155,10 +155,14 @@ def _lasts(policy: Policy, step: WeightStep, proof: float, traffic: Traffic) -> 
         case OnNoEvidence.HOLD:
             return _span(proof)
         case OnNoEvidence.ADVANCE_IF_NOT_GROSS:
-            gross = max(_gross_seconds(policy, gate, step.weight, traffic) for gate in policy.gates)
+            gross = max(_gross_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy))
             return _span(min(proof, max(_seconds(step.max), gross)))
         case _:
             return None
+
+
+def _deciding(policy: Policy) -> tuple[Gate, ...]:
+    return tuple(gate for gate in policy.gates if not gate.is_dry_run)
 
 
 def _streams(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> Iterator[_Stream]:
@@ -222,10 +226,9 @@ def _rates(gate: Gate, traffic: Traffic) -> tuple[tuple[float, ...], int]:
 
 def _harm_seconds(policy: Policy, weight: int, traffic: Traffic, canary_rate: float) -> float:
     """Return the seconds until a canary that fails at ``canary_rate`` is proved to do harm."""
-    whole = sum(PARTS[gate.kind] for gate in policy.gates)
     times = [
-        _harm_seen(policy, gate, PARTS[gate.kind] / whole * stream.share, stream, (canary_rate, traffic.stable_rate))
-        for gate in policy.gates
+        _harm_seen(policy, gate, part_of(policy, gate) * stream.share, stream, (canary_rate, traffic.stable_rate))
+        for gate in _deciding(policy)
         if gate.kind is not GateKind.LATENCY
         for stream in _streams(policy, gate, weight, traffic)
         if stream.rate > 0

@@ -133,17 +133,27 @@ class Judging:
 class Gate:
     """One thing that must not get worse, seen by ``sources``.
 
-    ``max`` is a ceiling in absolute terms: a canary above it gets no tolerance.
+    ``max`` is a ceiling in absolute terms: a canary above it gets no tolerance. A critical gate has a larger part in
+    the evidence of harm; a dry-run gate is judged and shown, and decides nothing.
     """
 
     kind: GateKind
     sources: tuple[str, ...]
     max: float | None = None
     on_failure: OnFailure | None = None  #: None: what the policy says.
+    weights: tuple[float, ...] = ()  #: What each of the sources counts; empty: all the same.
+    is_critical: bool = False
+    is_dry_run: bool = False
 
     @property
     def name(self) -> str:
         return self.kind.value
+
+    def share_of(self, source: str) -> float:
+        """Return the part of ``source`` in the gate's evidence; all parts sum to 1."""
+        if not self.weights:
+            return 1.0 / len(self.sources)
+        return self.weights[self.sources.index(source)] / sum(self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +215,11 @@ def _refuse_bad_gates(gates: tuple[Gate, ...], sources: Sources) -> None:
         if missing or not gate.sources:
             known = ", ".join(sources.names) or "none"
             raise UsageError(f"gate {gate.name} asks {missing or 'no source'}; sources in use: {known}")
+        if gate.weights and (len(gate.weights) != len(gate.sources) or min(gate.weights) <= 0):
+            raise UsageError(f"gate {gate.name}: give each of its sources a weight, more than 0")
         if mute := set(gate.sources) - TELLERS.get(gate.kind, set(gate.sources)):
             raise UsageError(f"gate {gate.name} asks {', '.join(sorted(mute))}, which cannot tell it")
+    if all(gate.is_dry_run for gate in gates):
+        raise UsageError("every gate is a dry run: nothing could ever stop a bad version")
     if len({gate.kind for gate in gates}) != len(gates):
         raise UsageError("two gates of one kind: put their sources into one")

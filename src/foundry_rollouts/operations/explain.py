@@ -11,7 +11,7 @@ from datetime import datetime
 
 from foundry_rollouts.core.analysis import GateReading, Verdict
 from foundry_rollouts.core.evidence import Track
-from foundry_rollouts.core.judge import PARTS
+from foundry_rollouts.core.judge import part_of
 from foundry_rollouts.core.past import Look, Past, looks
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Phase, Rollout
@@ -64,7 +64,7 @@ class GateExplained:
     """One gate: its part among all gates, what it read, and what its strata say. Rates are fractions."""
 
     gate: str
-    part: float  #: Its part in the evidence of harm of all gates.
+    part: float  #: Its part in the evidence of harm of all gates; 0 for a dry run, which decides nothing.
     verdict: Verdict
     because: str
     canary_value: float | None
@@ -179,9 +179,8 @@ def _decision(event: Event, known: Sequence[Look]) -> DecisionView:
 
 def _gates(look: Look) -> tuple[GateExplained, ...]:
     policy, evidence = look.rollout.policy, look.analysis.evidence
-    whole = sum(PARTS[gate.kind] for gate in policy.gates)
     return tuple(
-        _gate(reading, PARTS[gate.kind] / whole, policy, evidence.of(gate))
+        _gate(reading, part_of(policy, gate), policy, evidence.of(gate))
         for gate, reading in zip(policy.gates, look.analysis.gates, strict=True)
     )
 

@@ -188,4 +188,12 @@ def _asked(kind: GateKind, gate: GateEntry, in_use: tuple[str, ...]) -> tuple[st
 def _gate(gate: GateEntry, entry: PolicyEntry) -> Gate:
     (kind,) = _kinds(gate)
     body = getattr(gate, _attribute(kind))
-    return Gate(kind, _asked(kind, gate, _names(entry.sources)), body.max, body.on_failure)
+    return Gate(
+        kind,
+        _asked(kind, gate, _names(entry.sources)),
+        body.max,
+        body.on_failure,
+        weights=tuple(body.sources.values()) if isinstance(body.sources, dict) else (),
+        is_critical=body.critical,
+        is_dry_run=body.dry_run,
+    )

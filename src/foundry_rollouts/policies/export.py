@@ -102,12 +102,17 @@ def _pulled(plan: Any) -> dict[str, Any]:
 
 
 def _gate(gate: Gate) -> dict[str, Any]:
-    written: dict[str, Any] = {"sources": list(gate.sources)}
+    asked = dict(zip(gate.sources, gate.weights, strict=True)) if gate.weights else list(gate.sources)
+    written: dict[str, Any] = {"sources": asked}
     if gate.max is not None:
         written["max"] = _percent(gate.max)
     if gate.on_failure is not None:
         written["on-failure"] = gate.on_failure.value
-    return written
+    return written | {name: True for name, is_so in _marks(gate) if is_so}
+
+
+def _marks(gate: Gate) -> tuple[tuple[str, bool], ...]:
+    return ("critical", gate.is_critical), ("dry-run", gate.is_dry_run)
 
 
 def _percent(share: float) -> str:

@@ -8,9 +8,20 @@ left out; a key without a value is refused (``report.py``), for nobody can tell 
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictInt, StringConstraints, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictInt,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from foundry_rollouts.core.policy import Margin, OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback, Trigger
+from foundry_rollouts.policies.presets import PresetName, expanded
 from foundry_rollouts.policies.source_entries import STRICT, SourceName, SourcesEntry
 from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, wrong
 
@@ -94,20 +105,30 @@ class JudgeEntry(BaseModel):
     )
 
 
+Asked = Annotated[
+    Annotated[list[SourceName], Field(min_length=1), Tag("<list>")]
+    | Annotated[dict[SourceName, Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1), Tag("<weights>")],
+    Discriminator(lambda asked: "<weights>" if isinstance(asked, dict) else "<list>"),
+]
+
+
 class GateBody(BaseModel):
     """What a gate asks."""
 
     model_config = STRICT
 
-    sources: list[SourceName] | None = Field(
+    sources: Asked | None = Field(
         default=None,
-        min_length=1,
-        description="Who is asked. Left out: every source in use (latency: probe; log-errors: logs).",
+        description="Who is asked; with numbers, as {logs: 3, probe: 1}, what each of them counts. "
+        "Left out: every source in use (latency: probe; log-errors: logs).",
+        examples=[["logs", "probe"], {"logs": 3, "probe": 1}],
     )
     max: Percent | None = Field(
         default=None, description="A ceiling in absolute terms: a canary above it gets no tolerance."
     )
     on_failure: OnFailure | None = Field(default=None, description="Left out: what the policy says.")
+    critical: bool = Field(default=False, description="Four times its part in the evidence of harm: it decides sooner.")
+    dry_run: bool = Field(default=False, description="Judged and shown, but it decides nothing.")
 
 
 class GateEntry(BaseModel):
@@ -120,16 +141,27 @@ class GateEntry(BaseModel):
     log_errors: GateBody | None = Field(default=None, description="Calls that wrote an error to the log.")
 
 
+def _steps_or_preset(schema: dict[str, Any]) -> None:
+    """Let editors ask for steps only where no preset brings them."""
+    schema["required"] = [key for key in schema["required"] if key != "steps"]
+    schema |= {"if": {"required": ["preset"]}, "else": {"required": ["steps"]}}
+
+
 class PolicyEntry(BaseModel):
     """A rollout policy for hosted agents: the steps, what is watched, and what harm leads to."""
 
-    model_config = ConfigDict(**STRICT, title="foundry-rollouts policy")
+    model_config = ConfigDict(**STRICT, title="foundry-rollouts policy", json_schema_extra=_steps_or_preset)
 
     name: Name = Field(description="How history and metrics call this policy.", examples=["support-agent"])
     agents: list[Glob] = Field(
         min_length=1,
         description="Globs on agent names. The most exact match wins; a tie is an error.",
         examples=[["support-*"]],
+    )
+    preset: PresetName | None = Field(
+        default=None,
+        description="Steps, gates and limits by one word; what stands here itself outweighs it. "
+        "`policy show` writes it out.",
     )
     steps: Annotated[list[StepEntry], BeforeValidator(_refuse_auto)] = Field(
         min_length=1,
@@ -160,3 +192,8 @@ class PolicyEntry(BaseModel):
         default=SessionsOnRollback.KEEP,
         description="What happens to live sessions of a canary that is rolled back.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, content: Any) -> Any:
+        return expanded(content)

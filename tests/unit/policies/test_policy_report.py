@@ -21,7 +21,8 @@ STEPS = "steps: [{weight: 100}]\n"
                "[{weight: 10}, {approval: {}}, {weight: 100}]"),
         (HEAD + STEPS + "deadlin: 1h\n", "p.yaml:4:1: deadlin: this key is not known: did you mean deadline?"),
         (HEAD + STEPS + "sources: {probe: {}, carrier-pigeon: {}}\n",
-         "p.yaml:4:22: sources.carrier-pigeon: this key is not known: known here are application-insights, http, logs, outcomes, probe, prometheus"),
+         "p.yaml:4:22: sources.carrier-pigeon: this key is not known: "
+         "known here are application-insights, http, logs, outcomes, probe, prometheus"),
         (HEAD + STEPS + "gates:\n  - value: {query: x}\n",
          "p.yaml:5:5: gates[0].value: this key is not known: known here are error-rate, latency, log-errors"),
         (HEAD + "steps: {auto: {blast-radius: 20}}\n",

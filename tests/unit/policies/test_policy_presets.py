@@ -1,0 +1,126 @@
+"""Policies by one word, sources that are asked over the network, and what a gate may say of itself."""
+
+from pathlib import Path
+
+import pytest
+
+from foundry_rollouts.core.policy import Gate, GateKind, Margin, OnNoEvidence, Policy, WeightStep
+from foundry_rollouts.core.sources import HttpPlan, InsightsPlan, OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.policies.export import as_written
+from foundry_rollouts.policies.load import policies_in
+from foundry_rollouts.policies.presets import PRESETS
+from unit.policies.policy_files import problems_of
+
+HEAD = "name: a\nagents: [a]\n"
+SMALL = HEAD + "steps: [{weight: 100}]\n"
+QUERY = 'sum(increase(c{agent="{agent}",v="{version}"}[{window}]))'
+
+
+def read(folder: Path, text: str) -> Policy:
+    file = folder / "p.yaml"
+    file.write_text(text, encoding="utf-8")
+    return policies_in(file)[0]
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_a_preset_is_a_whole_policy_whose_steps_and_gates_are_written_out(tmp_path: Path, preset: str) -> None:
+    policy = read(tmp_path, f"{HEAD}preset: {preset}\n")
+    shown = as_written(policy)
+    assert [step["weight"] for step in shown["steps"]] == [step["weight"] for step in PRESETS[preset]["steps"]]
+    assert [next(iter(gate)) for gate in shown["gates"]] == [next(iter(gate)) for gate in PRESETS[preset]["gates"]]
+    assert "preset" not in shown
+
+
+def test_presets_differ_in_how_much_they_ask_for(tmp_path: Path) -> None:
+    cautious, standard, fast = (read(tmp_path, f"{HEAD}preset: {p}\n") for p in ("cautious", "standard", "fast"))
+    assert cautious.deadline > standard.deadline > fast.deadline
+    assert cautious.judge.bad.of(0.01) < standard.judge.bad.of(0.01) < fast.judge.bad.of(0.01)
+    assert fast.on_no_evidence is OnNoEvidence.ADVANCE_IF_NOT_GROSS
+
+
+def test_what_a_file_says_itself_outweighs_its_preset(tmp_path: Path) -> None:
+    policy = read(tmp_path, f"{HEAD}preset: fast\nsteps: [{{weight: 100}}]\njudge: {{bad: 4x}}\n")
+    assert policy.steps == (WeightStep(100),)
+    assert policy.judge.bad == Margin(4)
+    assert policy.deadline == read(tmp_path, f"{HEAD}preset: fast\n").deadline
+
+
+def test_gates_of_a_preset_that_could_see_nothing_are_left_out(tmp_path: Path) -> None:
+    policy = read(tmp_path, f"{HEAD}preset: cautious\nsources: {{outcomes: {{}}, probe: {{}}}}\n")
+    assert [gate.name for gate in policy.gates] == ["error-rate", "latency"]
+    assert policy.gates[0].sources == ("probe", "outcomes")
+
+
+def test_every_source_is_read_with_its_defaults_and_written_back(tmp_path: Path) -> None:
+    workspace = "11111111-2222-3333-4444-555555555555"
+    policy = read(
+        tmp_path,
+        SMALL
+        + "sources:\n  outcomes: {}\n"
+        + f"  prometheus: {{url: 'http://p:9090', calls: '{QUERY}', failures: '{QUERY}', every: 1m}}\n"
+        + "  http: {url: 'https://h/{version}?x={agent}', calls: /calls, failures: /a~1b/0, delay: 2s}\n"
+        + f"  application-insights: {{workspace: {workspace}}}\n",
+    )
+    minute = InsightsPlan(workspace).every
+    assert policy.sources == Sources(
+        probe=None,
+        logs=None,
+        outcomes=OutcomesPlan(),
+        prometheus=PrometheusPlan("http://p:9090", QUERY, QUERY, every=minute),
+        http=HttpPlan("https://h/{version}?x={agent}", "/calls", "/a~1b/0", delay=minute / 30),
+        application_insights=InsightsPlan(workspace),
+    )
+    assert policy.gates[0].sources == ("outcomes", "prometheus", "http", "application-insights")
+    shown = as_written(policy)["sources"]
+    assert shown["prometheus"]["every"] == "1m"
+    assert shown["application-insights"] == {"workspace": workspace, "every": "1m", "delay": "3m"}
+
+
+def test_a_gate_says_what_its_sources_count_and_what_it_is(tmp_path: Path) -> None:
+    text = (
+        SMALL + "gates:\n  - error-rate: {sources: {logs: 3, probe: 1}, critical: true}\n  - latency: {dry-run: true}\n"
+    )
+    policy = read(tmp_path, text)
+    assert policy.gates == (
+        Gate(GateKind.ERROR_RATE, ("logs", "probe"), weights=(3, 1), is_critical=True),
+        Gate(GateKind.LATENCY, ("probe",), is_dry_run=True),
+    )
+    assert as_written(policy)["gates"] == [
+        {"error-rate": {"sources": {"logs": 3, "probe": 1}, "critical": True}},
+        {"latency": {"sources": ["probe"], "dry-run": True}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (HEAD + "preset: standerd\n", "p.yaml:3:9: preset: 'standerd' is not known here: did you mean standard?"),
+        (HEAD, "p.yaml:1:1: steps is missing: add steps"),
+        (
+            SMALL + "gates: [{log-errors: {sources: [probe]}}]\n",
+            "p.yaml:4:32: gates[0].log-errors.sources: the source probe cannot tell it: ask logs or outcomes",
+        ),
+        (
+            SMALL + f"sources: {{prometheus: {{url: 'http://p', calls: c, failures: '{QUERY}'}}}}\n",
+            "{version} does not stand in it",
+        ),
+        (
+            SMALL + "sources: {http: {url: 'http://u:secret@h/{version}', calls: /c, failures: /f}}\n",
+            "write http:// or https://, without a name and password",
+        ),
+        (
+            SMALL + "sources: {http: {url: 'http://h', calls: /c, failures: /f}}\n",
+            "{version} does not stand in it: without it, stable and canary would be the same",
+        ),
+        (
+            SMALL + "sources: {http: {url: 'http://h/{version}', calls: c, failures: /f}}\n",
+            "'c' is no JSON pointer: write for example /counts/calls",
+        ),
+        (
+            SMALL + "sources: {application-insights: {workspace: mine}}\n",
+            "'mine' is no workspace id: write the GUID that the portal shows",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+    assert any(problem in line for line in problems_of(tmp_path, text)), problems_of(tmp_path, text)
