@@ -47,6 +47,8 @@ MEASURES = {
     "safe": ("Watch a canary on the bad line: how often it is called safe.", 400),
     "wald": ("Count the calls until harm is proved, and compare them with Wald's bound.", 200),
     "share": ("Lag and swing the canary's true share while both versions fail together.", 400),
+    "signals": ("Slow a canary down: how soon calls slower than stable's quantiles show it.", 200),
+    "depend": ("Break what the promise rests on: failures that come together, instances that differ.", 400),
 }
 
 
