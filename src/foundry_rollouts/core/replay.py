@@ -73,7 +73,8 @@ def _counting(policy: Policy) -> Policy:
     """Return ``policy`` with its error-rate gate alone, or with a plain one where it has none."""
     plain = Gate(GateKind.ERROR_RATE, (SOURCE,))
     gate = next((gate for gate in policy.gates if gate.kind is GateKind.ERROR_RATE), plain)
-    return replace(policy, sources=COUNTED, gates=(replace(gate, sources=(SOURCE,)),))
+    alone = replace(gate, sources=(SOURCE,), weights=(), is_dry_run=False)
+    return replace(policy, sources=COUNTED, gates=(alone,))
 
 
 def _on_trial(policy: Policy) -> Rollout:

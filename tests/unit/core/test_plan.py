@@ -188,6 +188,13 @@ def test_there_is_a_plan_for_every_policy_and_traffic(
     assert all(doubt.sentence for doubt in doubts(found))
 
 
+def test_a_dry_run_neither_proves_nor_finds_out() -> None:
+    errors, latency = Gate(GateKind.ERROR_RATE, ("outcomes",)), Gate(GateKind.LATENCY, ("outcomes",))
+    policy = users_only(WeightStep(50, max=HOUR), on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS)
+    tried = replace(policy, gates=(errors, replace(latency, is_dry_run=True)))
+    assert plan(tried, Traffic(2, 0.01)).steps == plan(replace(policy, gates=(errors,)), Traffic(2, 0.01)).steps
+
+
 @pytest.mark.parametrize("on_no_evidence", OnNoEvidence)
 def test_a_step_without_proof_lasts_as_the_policy_says(on_no_evidence: OnNoEvidence) -> None:
     short = WeightStep(50, min=timedelta(minutes=1), max=timedelta(minutes=10))

@@ -126,6 +126,13 @@ def test_a_gate_of_the_policy_may_name_its_own_end_and_its_ceiling() -> None:
     assert judged.harm_log10 < 2
 
 
+def test_weights_and_dry_runs_of_gates_are_left_out_for_there_is_one_stratum() -> None:
+    tried = Gate(GateKind.ERROR_RATE, ("probe", "logs"), weights=(3.0, 1.0), is_dry_run=True)
+    latency = Gate(GateKind.LATENCY, ("probe",))
+    rows = ((10, 10, WELL), (20, 10, DEAD))
+    assert replay(a_policy(gates=(tried, latency)), *rows) == replay(a_policy(), *rows)
+
+
 def test_silence_never_moves_anything() -> None:
     nothing, seen, old = replay(coarse(), (900, 10, NOTHING), (960, 10, WELL), (1200, 10, NOTHING))
     assert (nothing.verdict, nothing.decision) == ("no-data", "hold")
