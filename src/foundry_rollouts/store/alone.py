@@ -24,9 +24,8 @@ def alone_on(url: str) -> Iterator[bool]:
     try:
         file = path.open("a")
     except OSError as error:
-        raise StoreError(
-            f"database {address.database}: {error.strerror}; check that its folder may be written"
-        ) from error
+        advice = "check that its folder is there and may be written"
+        raise StoreError(f"database {address.database}: unable to open database file; {advice}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
