@@ -75,11 +75,12 @@ def _show_decision(decision: Item) -> None:
     if decision["computed"] not in {None, decision["because"]}:
         typer.echo(f"computed again from the measurements: {decision['computed']}")
     strata = [_flat(gate, stratum) for gate in decision["gates"] for stratum in gate["strata"]]
-    if strata:
+    if decision["gates"]:
         typer.echo(_since(decision))
+    if strata:
         show_items(strata, _STRATA, Output.TABLE, "")
-        for gate in decision["gates"]:
-            typer.echo(_gate_line(gate))
+    for gate in decision["gates"]:
+        typer.echo(_gate_line(gate))
 
 
 def _since(decision: Item) -> str:
@@ -94,6 +95,8 @@ def _flat(gate: Item, stratum: Item) -> Item:
 
 
 def _gate_line(gate: Item) -> str:
+    if not gate["strata"]:
+        return f"{gate['gate']}: {gate['verdict']}, {gate['because']}"
     threshold = "" if gate["threshold"] is None else f", line at {gate['threshold']:.2%}"
     return (
         f"{gate['gate']} (part {gate['part']:.0%} of all): {gate['verdict']}, evidence of harm "
