@@ -25,7 +25,7 @@ async def pack_bundled(folder: Path, code: Code, on_line: Callable[[str], None] 
 
     ``on_line`` hears what the installer says. Raises UsageError, with its last words, when it fails.
     """
-    folder = folder.absolute()  # the installer runs in it
+    folder = await asyncio.to_thread(folder.absolute)  # the installer runs in it
     requirements = folder / "requirements.txt"
     if not requirements.is_file():
         raise UsageError(f"{requirements} is not there: write down the libraries, one a line")
