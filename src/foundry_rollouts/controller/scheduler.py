@@ -169,6 +169,8 @@ class Scheduler:
 
     async def _discover(self) -> None:
         try:
+            # Discovery may be granted a lease anew, and what is still to be recorded goes by the one before.
+            await self._ticker.watchman.catch_up()
             await self._discovery.discover()
         except UnavailableError as error:
             if self._pulse.trouble is None:

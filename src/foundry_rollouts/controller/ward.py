@@ -66,7 +66,7 @@ class Watchman:
                 log.warning(
                     "spool.dropped", agent=agent, because=str(error), lost=record.event.kind if record.event else None
                 )
-            del self.spool[agent]
+            self.spool.pop(agent, None)
 
     async def watch_over(self, lease: Lease) -> None:
         """Look at a rollout without the database: take a canary back that fails, and do nothing else."""
