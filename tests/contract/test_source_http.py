@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +20,10 @@ from foundry_rollouts.signals.numbers import TroubleError
 from foundry_rollouts.signals.pulled import Asked, PulledSource
 from unit.signals.session_world import Hand, a_watched
 
-GOOD = {"1": {"counts": [{"calls": 90, "failed": 1}]}, "2": {"counts": [{"calls": 10, "failed": 4}]}}
+GOOD = {
+    "1": {"counts": [{"calls": 90, "failed": 1}], "cost": 1.5},
+    "2": {"counts": [{"calls": 10, "failed": 4}], "cost": 2},
+}
 WINDOW = Window(NOON, NOON + timedelta(seconds=30))
 
 
@@ -60,9 +63,10 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     await listening.wait_closed()
 
 
-async def measured(server: Server) -> Measurement:
+async def measured(server: Server, **values: str) -> Measurement:
     url = server.url + "/{agent}/{version}?since={since}&until={until}&seconds={window}"
     plan = HttpPlan(url, "/counts/0/calls", "/counts/0/failed", timedelta(seconds=30), timedelta(seconds=5))
+    plan = replace(plan, values=tuple(values.items()))
     clock = Hand(NOON + timedelta(seconds=35))
     fetcher = Fetcher(Budget(clock.now), limit=timedelta(seconds=0.5))
     source = PulledSource(HttpCounter(fetcher), clock.now)
@@ -79,6 +83,13 @@ async def test_counts_of_both_versions_are_read_where_the_pointers_point(server:
     assert (seen.trouble, seen.window) == (None, WINDOW)
     assert seen.stable == Counts(calls=90, failures=1, causes=(("failed by http", 1),))
     assert seen.canary == Counts(calls=10, failures=4, causes=(("failed by http", 4),))
+
+
+async def test_further_numbers_are_read_too_and_a_lie_among_them_is_told(server: Server) -> None:
+    seen = await measured(server, cost="/cost")
+    assert (seen.stable.values, seen.canary.values) == ((("cost", 1.5),), (("cost", 2.0),))
+    assert (await measured(server, cost="/price")).trouble == "the answer has nothing at /price"
+    assert (await measured(server, cost="/counts")).trouble == "tells no number of cost"
 
 
 async def test_the_address_names_version_and_window(server: Server) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -98,9 +99,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait()
 
 
-async def measured(url: str, calls: str = CALLS, failures: str = FAILURES) -> Measurement:
+async def measured(url: str, calls: str = CALLS, failures: str = FAILURES, **values: str) -> Measurement:
     """Count one window that ended a second ago."""
     plan = PrometheusPlan(url, calls, failures, every=timedelta(seconds=3), delay=timedelta(seconds=1))
+    plan = replace(plan, values=tuple(values.items()))
     begun = clock.now() - timedelta(seconds=4, microseconds=clock.now().microsecond)
     sources = Sources(probe=None, logs=None, prometheus=plan)
     policy = a_policy(sources=sources, gates=(Gate(GateKind.ERROR_RATE, ("prometheus",)),))
@@ -156,6 +158,20 @@ async def test_a_query_that_cannot_be_a_count_is_told(server: str, calls: str, t
 async def test_a_scalar_is_a_number_too(server: str) -> None:
     seen = await measured(server, "scalar(vector(12))", "scalar(vector(3))")
     assert (seen.canary.calls, seen.canary.failures, seen.trouble) == (12, 3, None)
+
+
+async def test_further_numbers_are_queries_of_their_own_and_may_be_absent(server: str) -> None:
+    seen = await measured(
+        server,
+        share='avg_over_time(agent_calls_total{version="{version}",status="failed"}[{window}]) > 0',
+        nothing='no_such_series{version="{version}"}',
+        undefined="0 * vector(1) / 0",
+    )
+    assert seen.trouble is None
+    assert seen.stable.values == ()
+    ((name, number),) = seen.canary.values
+    assert name == "share"
+    assert number > 0
 
 
 async def test_a_server_that_is_away_is_told(server: str) -> None:

@@ -6,7 +6,7 @@ harmless canary look bad, and the other way round. Each stratum of each gate has
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from foundry_rollouts.core.measurement import Counts, Histogram, Measurement, Tallied, quantile
 from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy
@@ -21,11 +21,14 @@ from foundry_rollouts.core.statistics import (
     observed_floor,
     reweighted,
 )
+from foundry_rollouts.core.values import ValueTrack, at_new_step, tracked, valued
 
 #: Slow means slower than stable's median, its p90, its p99: three questions, one process each.
 SLOW = (0.5, 0.9, 0.99)
 #: Calls on stable from which those three are learnt, before any bet on latency.
 LEARNING_CALLS = 50
+#: Proof older than this does not move a rollout: what was good then may be broken now.
+STALE_AFTER = timedelta(minutes=2)
 #: A ceiling grants no tolerance: below it, as good as stable is good enough.
 STRICT = Margin(1.0)
 
@@ -51,9 +54,10 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One track for each gate and stratum."""
+    """One track for each gate and stratum, and one for each number that must lie within bounds."""
 
     tracks: tuple[Track, ...] = ()
+    values: tuple[ValueTrack, ...] = ()
 
     def of(self, gate: Gate) -> tuple[Track, ...]:
         return tuple(track for track in self.tracks if track.gate == gate.name)
@@ -73,7 +77,8 @@ def fresh(policy: Policy) -> Evidence:
             )
             for gate in policy.gates
             for stratum, share in strata(policy, gate)
-        )
+        ),
+        tracked(policy),
     )
 
 
@@ -84,7 +89,7 @@ def strata(policy: Policy, gate: Gate) -> tuple[tuple[str, float], ...]:
     users are divided by weight, and mixing the two would hide what either says.
     """
     parts: list[tuple[str, float]] = []
-    for source in gate.sources:
+    for source in gate.sources if gate.bounds is None else ():
         share = gate.share_of(source)
         if source == "logs" and policy.sources.probe is not None:
             parts += [("logs", share / 2), ("logs/probe", share / 2)]
@@ -105,20 +110,22 @@ def at_new_weight(evidence: Evidence) -> Evidence:
                 seen_at=None,
             )
             for track in evidence.tracks
-        )
+        ),
+        at_new_step(evidence.values),
     )
 
 
 def gathered(evidence: Evidence, policy: Policy, measurements: Sequence[Measurement]) -> Evidence:
     """Return ``evidence`` after ``measurements``, each of which goes to the tracks of its stratum only."""
     gates = {gate.name: gate for gate in policy.gates}
-    tracks = evidence.tracks
+    tracks, values = evidence.tracks, evidence.values
     for measurement in measurements:
         tracks = tuple(
             _watched(track, gates[track.gate], policy, measurement) if track.stratum == measurement.source else track
             for track in tracks
         )
-    return Evidence(tracks)
+        values = valued(values, policy, measurement)
+    return Evidence(tracks, values)
 
 
 def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Track:

@@ -6,22 +6,21 @@ Harm is looked for over all gates together, progress is asked of each gate by it
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
-from foundry_rollouts.core.evidence import Evidence, Track, gathered
+from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, Track, gathered
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sentences import because_harm, because_proved, because_unproved, because_unseen
 from foundry_rollouts.core.statistics import Bets, Tally, calls_needed
+from foundry_rollouts.core.value_judge import value_reading
 
 #: What counts for how much when several gates look for harm; fixed before any rollout starts.
 PARTS = {GateKind.ERROR_RATE: 0.6, GateKind.LATENCY: 0.25, GateKind.LOG_ERRORS: 0.15}
 #: A critical gate has so many times its part: it decides sooner, the others later, and the promise stays.
 CRITICAL = 4.0
-#: Proof older than this does not move a rollout: what was good then may be broken now.
-STALE_AFTER = timedelta(minutes=2)
 #: Less than this much worse is "not gross".
 GROSS = 0.16
 #: Evidence starts at 1 : 1; above that, something speaks against the canary.
@@ -42,8 +41,8 @@ def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measureme
     """Return the verdict on everything seen so far, ``measurements`` included."""
     policy = rollout.policy
     evidence = gathered(evidence, policy, measurements)
-    culprit = _culprit(rollout, evidence, [gate for gate in policy.gates if not gate.is_dry_run])
-    all_readings = tuple(_reading(rollout, gate, evidence, culprit, now) for gate in policy.gates)
+    culprit = _culprit(rollout, evidence, [gate for gate in policy.gates if part_of(policy, gate)])
+    all_readings = tuple(_read(rollout, gate, evidence, culprit, now) for gate in policy.gates)
     readings = [reading for reading in all_readings if not reading.is_dry_run]
     worst = min(readings, key=lambda reading: ORDER.index(reading.verdict))
     unproved = [reading.because for reading in readings if reading.verdict is not Verdict.PASS]
@@ -59,10 +58,10 @@ def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measureme
 
 
 def part_of(policy: Policy, gate: Gate) -> float:
-    """Return the gate's part in the evidence of harm; all parts sum to 1, and a dry run has none."""
-    if gate.is_dry_run:
+    """Return the gate's part in the evidence of harm; all parts sum to 1; a dry run and a value have none."""
+    if gate.is_dry_run or gate.bounds:
         return 0.0
-    return _weight(gate) / sum(_weight(each) for each in policy.gates if not each.is_dry_run)
+    return _weight(gate) / sum(_weight(each) for each in policy.gates if not (each.is_dry_run or each.bounds))
 
 
 def _weight(gate: Gate) -> float:
@@ -110,6 +109,13 @@ def _breach_of(rollout: Rollout, track: Track) -> float:
 def _safe(tracks: Sequence[Track]) -> float:
     """Return log10 of the evidence that the canary is better than bad, at this step."""
     return log10_sum(_share(track) + _mean(p.safe_log10 for p in track.processes) for track in tracks)
+
+
+def _read(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | None, now: datetime) -> GateReading:
+    if gate.bounds is None:
+        return _reading(rollout, gate, evidence, culprit, now)
+    values = [track for track in evidence.values if track.gate == gate.name]
+    return value_reading(rollout.policy, gate, gate.bounds, values, now)
 
 
 def _reading(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | None, now: datetime) -> GateReading:

@@ -36,6 +36,7 @@ class Counts:
     log_errors: int = 0
     causes: Tallied = ()
     latencies: Histogram = ()
+    values: tuple[tuple[str, float], ...] = ()  #: Numbers that are no counts, by name; they do not add up.
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -44,6 +45,7 @@ class Counts:
             self.log_errors + other.log_errors,
             _merged(self.causes, other.causes),
             _merged(self.latencies, other.latencies),
+            other.values or self.values,
         )
 
 

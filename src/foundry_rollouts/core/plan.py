@@ -125,7 +125,7 @@ def regressions(traffic: Traffic) -> tuple[Regression, ...]:
 
 
 def _step(policy: Policy, number: int, step: WeightStep, traffic: Traffic) -> StepPlan:
-    proof = max(_proof_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy))
+    proof = max((_proof_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy)), default=0.0)
     lasts = _lasts(policy, step, proof, traffic)
     seconds = _seconds(step.max) if lasts is None else lasts.total_seconds()
     share = step.weight / 100
@@ -155,14 +155,14 @@ def _lasts(policy: Policy, step: WeightStep, proof: float, traffic: Traffic) -> 
         case OnNoEvidence.HOLD:
             return _span(proof)
         case OnNoEvidence.ADVANCE_IF_NOT_GROSS:
-            gross = max(_gross_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy))
+            gross = max((_gross_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy)), default=0.0)
             return _span(min(proof, max(_seconds(step.max), gross)))
         case _:
             return None
 
 
 def _deciding(policy: Policy) -> tuple[Gate, ...]:
-    return tuple(gate for gate in policy.gates if not gate.is_dry_run)
+    return tuple(gate for gate in policy.gates if not (gate.is_dry_run or gate.bounds))
 
 
 def _streams(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> Iterator[_Stream]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
+from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.errors import UsageError
 
@@ -62,10 +63,15 @@ class GateKind(StrEnum):
     ERROR_RATE = "error-rate"
     LATENCY = "latency"
     LOG_ERRORS = "log-errors"
+    VALUE = "value"
 
 
 #: Sources that can tell what a gate looks at; any source tells which calls failed.
-TELLERS = {GateKind.LATENCY: {"probe", "logs", "outcomes"}, GateKind.LOG_ERRORS: {"logs", "outcomes"}}
+TELLERS = {
+    GateKind.LATENCY: {"probe", "logs", "outcomes"},
+    GateKind.LOG_ERRORS: {"logs", "outcomes"},
+    GateKind.VALUE: {"prometheus", "http"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +150,11 @@ class Gate:
     weights: tuple[float, ...] = ()  #: What each of the sources counts; empty: all the same.
     is_critical: bool = False
     is_dry_run: bool = False
+    bounds: Bounds | None = None  #: Of a value, and of nothing else.
 
     @property
     def name(self) -> str:
-        return self.kind.value
+        return f"{self.kind}:{self.bounds.name}" if self.bounds else self.kind.value
 
     def share_of(self, source: str) -> float:
         """Return the part of ``source`` in the gate's evidence; all parts sum to 1."""
@@ -219,7 +226,16 @@ def _refuse_bad_gates(gates: tuple[Gate, ...], sources: Sources) -> None:
             raise UsageError(f"gate {gate.name}: give each of its sources a weight, more than 0")
         if mute := set(gate.sources) - TELLERS.get(gate.kind, set(gate.sources)):
             raise UsageError(f"gate {gate.name} asks {', '.join(sorted(mute))}, which cannot tell it")
+        _refuse_bad_value(gate, sources)
     if all(gate.is_dry_run for gate in gates):
         raise UsageError("every gate is a dry run: nothing could ever stop a bad version")
-    if len({gate.kind for gate in gates}) != len(gates):
+    if len({gate.name for gate in gates}) != len(gates):
         raise UsageError("two gates of one kind: put their sources into one")
+
+
+def _refuse_bad_value(gate: Gate, sources: Sources) -> None:
+    if (gate.bounds is None) is (gate.kind is GateKind.VALUE):
+        raise UsageError(f"gate {gate.name}: a value has bounds, and nothing else has")
+    for source in gate.sources if gate.bounds else ():
+        if gate.bounds and gate.bounds.name not in sources.values_of(source):
+            raise UsageError(f"gate {gate.name}: {source} tells no value {gate.bounds.name}; add it to its values")

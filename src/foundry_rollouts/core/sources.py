@@ -62,6 +62,7 @@ class PrometheusPlan:
     failures: str
     every: timedelta = timedelta(seconds=30)
     delay: timedelta = timedelta(seconds=15)
+    values: tuple[tuple[str, str], ...] = ()  #: Further numbers, by name: queries.
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class HttpPlan:
     failures: str
     every: timedelta = timedelta(seconds=30)
     delay: timedelta = timedelta(seconds=5)
+    values: tuple[tuple[str, str], ...] = ()  #: Further numbers, by name: JSON pointers.
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,11 @@ class Sources:
         """Return the plan of the source ``name``; None when it is switched off."""
         plan: object | None = getattr(self, name.replace("-", "_"))
         return plan
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """Return the further numbers that the source ``name`` tells."""
+        plan = self.plan(name)
+        return dict(plan.values) if isinstance(plan, PrometheusPlan | HttpPlan) else {}
 
     def lag(self, stratum: str) -> timedelta:
         """Return how old the newest count of ``stratum`` may be when all is well."""

@@ -4,6 +4,7 @@ The core refuses nonsense too; here each refusal knows the line it stands on.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from foundry_rollouts.core.policy import TELLERS, ApprovalStep, Gate, GateKind, Judging, Policy, Step, WeightStep
 from foundry_rollouts.core.sources import (
@@ -17,6 +18,7 @@ from foundry_rollouts.core.sources import (
     Prompt,
     Sources,
 )
+from foundry_rollouts.errors import UsageError
 from foundry_rollouts.policies.documents import Location, Problem
 from foundry_rollouts.policies.schema import (
     GateEntry,
@@ -25,7 +27,7 @@ from foundry_rollouts.policies.schema import (
     StepEntry,
     WeightEntry,
 )
-from foundry_rollouts.policies.source_entries import SourcesEntry
+from foundry_rollouts.policies.source_entries import HttpEntry, PrometheusEntry, SourcesEntry
 
 #: Who is asked when a gate does not say; error-rate asks everyone.
 _NATURAL_SOURCE = {GateKind.LATENCY: "probe", GateKind.LOG_ERRORS: "logs"}
@@ -112,18 +114,37 @@ def _sources(sources: SourcesEntry | None) -> Iterator[Problem]:
 
 def _gates(entry: PolicyEntry) -> Iterator[Problem]:
     in_use = _names(entry.sources)
-    seen: set[GateKind] = set()
+    seen: set[str] = set()
     for place, gate in enumerate(entry.gates or ()):
         kinds = _kinds(gate)
         if len(kinds) != 1:
             yield Problem(("gates", place), "a gate has one name: write each as an item, - error-rate: {}")
             continue
         kind, key = kinds[0], ("gates", place, kinds[0].value)
-        if kind in seen:
-            yield Problem(key, f"{kind} stands here twice: put their sources into one", is_about_key=True)
-        seen.add(kind)
+        name = f"{kind} {gate.value.name}" if gate.value else kind.value
+        if name in seen:
+            yield Problem(key, f"{name} stands here twice: put their sources into one", is_about_key=True)
+        seen.add(name)
+        yield from _value(gate, entry, key)
         says = getattr(gate, _attribute(kind)).sources is not None
-        yield from _gate_sources(kind, _asked(kind, gate, in_use), in_use, (*key, "sources") if says else key)
+        yield from _gate_sources(kind, _asked(kind, gate, entry), in_use, (*key, "sources") if says else key)
+
+
+def _value(gate: GateEntry, entry: PolicyEntry, key: Location) -> Iterator[Problem]:
+    if gate.value is None:
+        return
+    try:
+        _ = gate.value.bounds
+    except UsageError as error:
+        yield Problem(key, str(error))
+    if not _tellers(gate.value.name, entry):
+        yield Problem((*key, "name"), f"no source tells {gate.value.name}: add it to the values of prometheus or http")
+
+
+def _tellers(name: str, entry: PolicyEntry) -> tuple[str, ...]:
+    """Return the sources that tell the value ``name``."""
+    told = {source: getattr(entry.sources, source, None) for source in ("prometheus", "http")}
+    return tuple(source for source, its in told.items() if its is not None and name in its.values)
 
 
 def _gate_sources(
@@ -154,10 +175,14 @@ def _plans(sources: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> 
         probe=ProbePlan(every=probe.every, pairs=probe.pairs, **asked) if probe else None,
         logs=LogsPlan(logs.sessions) if logs else None,
         outcomes=OutcomesPlan() if sources.outcomes is not None else None,
-        prometheus=PrometheusPlan(**sources.prometheus.model_dump()) if sources.prometheus else None,
-        http=HttpPlan(**sources.http.model_dump()) if sources.http else None,
+        prometheus=PrometheusPlan(**_plain(sources.prometheus)) if sources.prometheus else None,
+        http=HttpPlan(**_plain(sources.http)) if sources.http else None,
         application_insights=InsightsPlan(**insights.model_dump()) if insights else None,
     )
+
+
+def _plain(entry: PrometheusEntry | HttpEntry) -> dict[str, Any]:
+    return {**entry.model_dump(), "values": tuple(entry.values.items())}
 
 
 def _names(sources: SourcesEntry | None) -> tuple[str, ...]:
@@ -178,19 +203,24 @@ def _attribute(kind: GateKind) -> str:
     return kind.value.replace("-", "_")
 
 
-def _asked(kind: GateKind, gate: GateEntry, in_use: tuple[str, ...]) -> tuple[str, ...]:
+def _asked(kind: GateKind, gate: GateEntry, entry: PolicyEntry) -> tuple[str, ...]:
     body = getattr(gate, _attribute(kind))
     if body.sources is not None:
         return tuple(dict.fromkeys(body.sources))
-    return (_NATURAL_SOURCE[kind],) if kind in _NATURAL_SOURCE else in_use
+    if gate.value:
+        return _tellers(gate.value.name, entry)
+    return (_NATURAL_SOURCE[kind],) if kind in _NATURAL_SOURCE else _names(entry.sources)
 
 
 def _gate(gate: GateEntry, entry: PolicyEntry) -> Gate:
     (kind,) = _kinds(gate)
+    asked = _asked(kind, gate, entry)
+    if value := gate.value:
+        return Gate(kind, asked, on_failure=value.on_failure, is_dry_run=value.dry_run, bounds=value.bounds)
     body = getattr(gate, _attribute(kind))
     return Gate(
         kind,
-        _asked(kind, gate, _names(entry.sources)),
+        asked,
         body.max,
         body.on_failure,
         weights=tuple(body.sources.values()) if isinstance(body.sources, dict) else (),

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.policy import Gate, Policy, Step, WeightStep
 from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.policies.prompts import PromptList
@@ -62,7 +63,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
             "bad": str(judge.bad),
         },
         "sources": _sources(policy.sources),
-        "gates": [{gate.name: _gate(gate)} for gate in policy.gates],
+        "gates": [{gate.kind.value: _gate(gate)} for gate in policy.gates],
         "on-failure": policy.on_failure.value,
         "on-no-evidence": policy.on_no_evidence.value,
         "on-drift": policy.on_drift.value,
@@ -98,17 +99,29 @@ def _sources(sources: Sources) -> dict[str, Any]:
 
 def _pulled(plan: Any) -> dict[str, Any]:
     values = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
-    return {name: span_text(value) if isinstance(value, timedelta) else value for name, value in values.items()}
+    values["values"] = dict(values.get("values", ()))
+    texts = {name: span_text(value) if isinstance(value, timedelta) else value for name, value in values.items()}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _gate(gate: Gate) -> dict[str, Any]:
     asked = dict(zip(gate.sources, gate.weights, strict=True)) if gate.weights else list(gate.sources)
     written: dict[str, Any] = {"sources": asked}
+    if gate.bounds is not None:
+        written |= _bounds(gate.bounds)
     if gate.max is not None:
         written["max"] = _percent(gate.max)
     if gate.on_failure is not None:
         written["on-failure"] = gate.on_failure.value
     return written | {name: True for name, is_so in _marks(gate) if is_so}
+
+
+def _bounds(bounds: Bounds) -> dict[str, Any]:
+    times = {"at-least": bounds.at_least, "at-most": bounds.at_most}
+    numbers: dict[str, Any] = {"min": bounds.min, "max": bounds.max}
+    numbers |= {name: f"{ratio:g}x" for name, ratio in times.items() if ratio is not None}
+    known = {name: number for name, number in numbers.items() if number is not None}
+    return {"name": bounds.name, **known, "windows": bounds.windows}
 
 
 def _marks(gate: Gate) -> tuple[tuple[str, bool], ...]:

@@ -20,10 +20,11 @@ from pydantic import (
     model_validator,
 )
 
+from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.policy import Margin, OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback, Trigger
 from foundry_rollouts.policies.presets import PresetName, expanded
-from foundry_rollouts.policies.source_entries import STRICT, SourceName, SourcesEntry
-from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, wrong
+from foundry_rollouts.policies.source_entries import STRICT, SourceName, SourcesEntry, ValueName
+from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, Times, wrong
 
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+$"
@@ -131,6 +132,29 @@ class GateBody(BaseModel):
     dry_run: bool = Field(default=False, description="Judged and shown, but it decides nothing.")
 
 
+class ValueBody(BaseModel):
+    """A number that must lie within bounds, so many windows in a row."""
+
+    model_config = STRICT
+
+    name: ValueName = Field(description="Under values of the source.", examples=["queue-depth"])
+    sources: list[SourceName] | None = Field(
+        default=None, min_length=1, description="Who is asked. Left out: every source that tells the value."
+    )
+    min: float | None = None
+    max: float | None = None
+    at_least: Times | None = Field(default=None, description="At least so many times stable's number.")
+    at_most: Times | None = Field(default=None, description="At most so many times stable's number.")
+    windows: StrictInt = Field(default=3, ge=1, le=100, description="So many windows in a row decide.")
+    on_failure: OnFailure | None = Field(default=None, description="Left out: what the policy says.")
+    dry_run: bool = Field(default=False, description="Judged and shown, but it decides nothing.")
+
+    @property
+    def bounds(self) -> Bounds:
+        """Where the number must lie. Raises UsageError for bounds that make no sense."""
+        return Bounds(self.name, self.min, self.max, self.at_least, self.at_most, self.windows)
+
+
 class GateEntry(BaseModel):
     """One thing that must not get worse."""
 
@@ -139,6 +163,7 @@ class GateEntry(BaseModel):
     error_rate: GateBody | None = Field(default=None, description="Calls that failed.")
     latency: GateBody | None = Field(default=None, description="Calls that were slow.")
     log_errors: GateBody | None = Field(default=None, description="Calls that wrote an error to the log.")
+    value: ValueBody | None = Field(default=None, description="Any number; several gates may be values.")
 
 
 def _steps_or_preset(schema: dict[str, Any]) -> None:

@@ -50,9 +50,16 @@ def _guid(text: str) -> str:
     return text
 
 
+def _value_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        raise wrong(f"'{text}' cannot be a name here: use small letters, digits and '-', at most 63")
+    return text
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Pointer = Annotated[str, AfterValidator(_pointer)]
 Query = Annotated[str, AfterValidator(_asks_of_one_version)]
+ValueName = Annotated[str, AfterValidator(_value_name)]
 Guid = Annotated[str, AfterValidator(_guid)]
 
 
@@ -109,6 +116,9 @@ class PrometheusEntry(BaseModel):
     failures: Query = Field(description="Counts the calls that failed.")
     every: PositiveDuration = _every("30s", timedelta(seconds=30))
     delay: PositiveDuration = _delay("15s", timedelta(seconds=15))
+    values: dict[ValueName, Query] = Field(
+        default_factory=dict, description="Further numbers for value gates: queries."
+    )
 
 
 class HttpEntry(BaseModel):
@@ -124,6 +134,9 @@ class HttpEntry(BaseModel):
     failures: Pointer = Field(description="A JSON pointer to the number of failed calls.", examples=["/failed"])
     every: PositiveDuration = _every("30s", timedelta(seconds=30))
     delay: PositiveDuration = _delay("5s", timedelta(seconds=5))
+    values: dict[ValueName, Pointer] = Field(
+        default_factory=dict, description="Further numbers for value gates: JSON pointers."
+    )
 
 
 class InsightsEntry(BaseModel):

@@ -18,6 +18,7 @@ _NUMBER = r"[0-9]+(\.[0-9]+)?"
 DURATION_PATTERN = rf"^(?=[0-9])({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s)?({_NUMBER}ms)?$"
 PERCENT_PATTERN = rf"^{_NUMBER}%$"
 MARGIN_PATTERN = rf"^{_NUMBER}x( *\+ *{_NUMBER}pp)?$"
+TIMES_PATTERN = rf"^{_NUMBER}x$"
 
 LONGEST = timedelta(days=365)
 
@@ -83,6 +84,13 @@ def parse_margin(value: object) -> Margin:
     return Margin(float(ratio), share)
 
 
+def parse_times(value: object) -> float:
+    """Return the ratio that a text such as ``1.2x`` names."""
+    if not isinstance(value, str) or not re.fullmatch(TIMES_PATTERN, value):
+        raise wrong(f"{shown(value)} is not a multiple: write for example 1.2x")
+    return float(value.removesuffix("x"))
+
+
 def _text_schema(pattern: str, examples: list[str]) -> dict[str, Any]:
     return {"type": "string", "pattern": pattern, "examples": examples}
 
@@ -101,3 +109,4 @@ MarginText = Annotated[
     BeforeValidator(parse_margin),
     WithJsonSchema(_text_schema(MARGIN_PATTERN, ["1.2x", "1x + 1pp", "1.5x + 0.5pp"])),
 ]
+Times = Annotated[float, BeforeValidator(parse_times), WithJsonSchema(_text_schema(TIMES_PATTERN, ["1.2x", "0.8x"]))]

@@ -22,7 +22,8 @@ class HttpCounter:
         if not isinstance(plan, HttpPlan):
             raise TypeError(plan)
         answer = await self._fetcher.json(url_of(plan.url, asked), {})
-        return Told(found_at(plan.calls, answer), found_at(plan.failures, answer))
+        values = tuple((name, found_at(pointer, answer)) for name, pointer in plan.values)
+        return Told(found_at(plan.calls, answer), found_at(plan.failures, answer), values=values)
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()

@@ -24,6 +24,7 @@ class Told:
     failures: object
     at: datetime | None = None  #: Of when the counts are, where the server says it.
     is_estimate: bool = False
+    values: tuple[tuple[str, object], ...] = ()  #: Further numbers, by name; None is not there.
 
     def as_counts(self, now: datetime, cause: str) -> Counts:
         """Return the counts. Raises TroubleError for what can be none."""
@@ -36,7 +37,12 @@ class Told:
             )
         whole = round(calls)
         failed = min(round(failures), whole)
-        return Counts(calls=whole, failures=failed, causes=((cause, failed),) if failed else ())
+        return Counts(
+            calls=whole,
+            failures=failed,
+            causes=((cause, failed),) if failed else (),
+            values=tuple((name, as_number(name, value)) for name, value in self.values if value is not None),
+        )
 
     def _count(self, word: str, value: object) -> float:
         number = as_number(word, value)

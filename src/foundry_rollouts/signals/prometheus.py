@@ -1,5 +1,6 @@
 """Counts out of a Prometheus server, by two queries of the policy."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,17 +24,27 @@ class PrometheusCounter:
             raise TypeError(plan)
         calls, at = await self._value(plan.url, query_of(plan.calls, asked), asked)
         failures, _ = await self._value(plan.url, query_of(plan.failures, asked), asked)
-        return Told(calls, failures, at, is_estimate=True)
+        values = [(name, await self._number(plan.url, query_of(query, asked), asked)) for name, query in plan.values]
+        return Told(calls, failures, at, is_estimate=True, values=tuple(values))
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
 
+    async def _number(self, url: str, query: str, asked: Asked) -> float | None:
+        """Return a number that is no count; None where there is no series, and for what is divided by nothing."""
+        found = await self._sampled(url, query, asked)
+        return None if found is None or math.isnan(found[0]) else found[0]
+
     async def _value(self, url: str, query: str, asked: Asked) -> tuple[float, datetime]:
+        found = await self._sampled(url, query, asked)
+        return (0.0, asked.window.end) if found is None else found
+
+    async def _sampled(self, url: str, query: str, asked: Asked) -> tuple[float, datetime] | None:
         params = {"query": query, "time": f"{asked.window.end.timestamp():.0f}"}
         answer = await self._fetcher.json(f"{url.rstrip('/')}/api/v1/query", params)
         sample = _sample(answer)
         if sample is None:
-            return 0.0, asked.window.end
+            return None
         try:
             return float(sample[1]), datetime.fromtimestamp(float(sample[0]), UTC)
         except (TypeError, ValueError, OverflowError, OSError) as error:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.evidence import at_new_weight, fresh, strata
-from foundry_rollouts.core.judge import STALE_AFTER, judge, log10_sum
+from foundry_rollouts.core.evidence import STALE_AFTER, at_new_weight, fresh, strata
+from foundry_rollouts.core.judge import judge, log10_sum
 from foundry_rollouts.core.measurement import Counts, Measurement, Sample, Window, bucket_of, quantile, seconds_of
 from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, OnFailure
 from foundry_rollouts.core.rollout import Phase, Rollout

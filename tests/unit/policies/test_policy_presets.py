@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.policy import Gate, GateKind, Margin, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.sources import HttpPlan, InsightsPlan, OutcomesPlan, PrometheusPlan, Sources
 from foundry_rollouts.policies.export import as_written
@@ -91,6 +92,25 @@ def test_a_gate_says_what_its_sources_count_and_what_it_is(tmp_path: Path) -> No
     ]
 
 
+VALUES = SMALL + (
+    "sources:\n  http: {url: 'http://h/{version}', calls: /c, failures: /f, values: {cost: /cost, depth: /q/0}}\n"
+)
+
+
+def test_values_are_gates_with_bounds_and_are_written_back(tmp_path: Path) -> None:
+    gates = "gates:\n  - value: {name: cost, max: 5, at-most: 1.2x}\n  - value: {name: depth, min: 1, windows: 5}\n"
+    policy = read(tmp_path, VALUES + gates)
+    assert policy.gates == (
+        Gate(GateKind.VALUE, ("http",), bounds=Bounds("cost", max=5, at_most=1.2)),
+        Gate(GateKind.VALUE, ("http",), bounds=Bounds("depth", min=1, windows=5)),
+    )
+    shown = as_written(policy)
+    assert shown["gates"][0] == {
+        "value": {"sources": ["http"], "name": "cost", "max": 5, "at-most": "1.2x", "windows": 3}
+    }
+    assert shown["sources"]["http"]["values"] == {"cost": "/cost", "depth": "/q/0"}
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -115,6 +135,13 @@ def test_a_gate_says_what_its_sources_count_and_what_it_is(tmp_path: Path) -> No
         (
             SMALL + "sources: {http: {url: 'http://h/{version}', calls: c, failures: /f}}\n",
             "'c' is no JSON pointer: write for example /counts/calls",
+        ),
+        (VALUES + "gates: [{value: {name: price, max: 1}}]\n", "no source tells price: add it to the values of"),
+        (VALUES + "gates: [{value: {name: cost}}]\n", "value cost has no bound: name min, max, at-least or at-most"),
+        (VALUES + "gates: [{value: {name: cost, at-most: 1.2}}]\n", "write for example 1.2x"),
+        (
+            VALUES + "gates: [{value: {name: cost, max: 1}}, {value: {name: cost, min: 0}}]\n",
+            "value cost stands here twice",
         ),
         (
             SMALL + "sources: {application-insights: {workspace: mine}}\n",

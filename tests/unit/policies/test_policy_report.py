@@ -23,8 +23,8 @@ STEPS = "steps: [{weight: 100}]\n"
         (HEAD + STEPS + "sources: {probe: {}, carrier-pigeon: {}}\n",
          "p.yaml:4:22: sources.carrier-pigeon: this key is not known: "
          "known here are application-insights, http, logs, outcomes, probe, prometheus"),
-        (HEAD + STEPS + "gates:\n  - value: {query: x}\n",
-         "p.yaml:5:5: gates[0].value: this key is not known: known here are error-rate, latency, log-errors"),
+        (HEAD + STEPS + "gates:\n  - money: {query: x}\n",
+         "p.yaml:5:5: gates[0].money: this key is not known: known here are error-rate, latency, log-errors, value"),
         (HEAD + "steps: {auto: {blast-radius: 20}}\n",
          "p.yaml:3:8: steps: automatic steps are not known in this release: "
          "list the weights, as [{weight: 10}, ...]"),

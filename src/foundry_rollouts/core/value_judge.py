@@ -1,0 +1,61 @@
+"""The verdict on numbers that must lie within bounds: so many windows in a row decide."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from foundry_rollouts.core.analysis import GateReading, Verdict
+from foundry_rollouts.core.bounds import Bounds
+from foundry_rollouts.core.evidence import STALE_AFTER
+from foundry_rollouts.core.policy import Gate, Policy
+from foundry_rollouts.core.values import ValueTrack
+
+
+def value_reading(
+    policy: Policy, gate: Gate, bounds: Bounds, tracks: Sequence[ValueTrack], now: datetime
+) -> GateReading:
+    """Return what the gate says; it proves nothing, so a pass is no evidence for others."""
+    verdict = _verdict(policy, bounds, tracks, now)
+    last = max(tracks, key=lambda track: track.outside)
+    return GateReading(
+        gate=gate.name,
+        verdict=verdict,
+        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, gate, bounds, last),
+        canary_value=last.canary,
+        stable_value=last.stable,
+        threshold=bounds.max if bounds.max is not None else bounds.min,
+        at_most_worse=0.0 if verdict is Verdict.PASS else None,
+        on_failure=gate.on_failure,
+        is_dry_run=gate.is_dry_run,
+    )
+
+
+def _verdict(policy: Policy, bounds: Bounds, tracks: Sequence[ValueTrack], now: datetime) -> Verdict:
+    if any(track.outside >= bounds.windows for track in tracks):
+        return Verdict.FAIL
+    fresh = [track for track in tracks if track.seen_at and now <= track.seen_at + STALE_AFTER + _lag(policy, track)]
+    if len(fresh) == len(tracks):
+        return Verdict.PASS if all(track.inside >= bounds.windows for track in tracks) else Verdict.INSUFFICIENT
+    if any(track.trouble for track in tracks):
+        return Verdict.SOURCE_ERROR
+    return Verdict.STALE if any(track.seen_at for track in tracks) else Verdict.NO_DATA
+
+
+def _lag(policy: Policy, track: ValueTrack) -> timedelta:
+    return policy.sources.lag(track.source)
+
+
+def _because(verdict: Verdict, gate: Gate, bounds: Bounds, track: ValueTrack) -> str:
+    match verdict:
+        case Verdict.FAIL:
+            return f"{gate.name}: {track.flaw}, {track.outside} windows in a row, seen by {track.source}"
+        case Verdict.PASS:
+            return f"{gate.name}: {track.canary:g} lies within its bounds, {track.inside} windows in a row"
+        case Verdict.INSUFFICIENT:
+            much = f"{track.inside} of {bounds.windows} windows in a row lie within its bounds"
+            return f"{gate.name}: {much}" + (f"; the last, {track.flaw}" if track.flaw else "")
+        case Verdict.SOURCE_ERROR:
+            return f"{gate.name}: {track.source} cannot be read: {track.trouble or 'it is silent'}"
+        case Verdict.STALE:
+            return f"{gate.name}: no number for a while ({track.source}); what was seen is too old to decide on"
+        case _:
+            return f"{gate.name}: no number seen at this step yet ({track.source})"
