@@ -84,8 +84,10 @@ def foundry() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def serving(foundry: str, folder: Path, sources: str) -> AsyncIterator[Service]:
-    """Run the service; version 1 is stable, and version 2, which fails every call, has half of the new sessions."""
+async def serving(
+    foundry: str, folder: Path, sources: str, canary: str = "emulator://echo?error_rate=1"
+) -> AsyncIterator[Service]:
+    """Run the service; version 1 is stable, and version 2, which is bad, has half of the new sessions."""
     (folder / "policy.yaml").write_text(POLICY.replace("{SOURCES}", sources), "utf-8")
     settings = Settings(
         project_endpoint=foundry,
@@ -109,7 +111,7 @@ async def serving(foundry: str, folder: Path, sources: str) -> AsyncIterator[Ser
         parts.scheduler.start()
         try:
             await service.until_weights(v1=100)
-            await service.create("emulator://echo?error_rate=1")
+            await service.create(canary)
             await service.until_weights(v1=50, v2=50)
             yield service
         finally:
@@ -149,3 +151,11 @@ async def test_wrong_answers_of_the_probe_are_answered_at_once(foundry: str, tmp
     async with serving(foundry, tmp_path, "{probe: {every: 100ms}}") as service:
         assert await service.until_weights(v1=100) < timedelta(seconds=15)
         assert "seen by probe" in await service.because()
+
+
+async def test_wrong_words_inside_http_200_are_caught_by_what_the_probe_expects(foundry: str, tmp_path: Path) -> None:
+    (tmp_path / "prompts.yaml").write_text('- {name: hours, input: "open at 9", expect: {contains: "9"}}\n', "utf-8")
+    sources = "{probe: {every: 100ms, prompts: prompts.yaml}, logs: {}}"
+    async with serving(foundry, tmp_path, sources, canary="emulator://echo?reply=nothing") as service:
+        assert await service.until_weights(v1=100) < timedelta(seconds=20)
+        assert "failed (expected text missing)" in await service.because()
