@@ -21,7 +21,11 @@ OFFENCES = [
     ("One module speaks HTTP to the cloud", "signals/probe.py", "import httpx"),
     ("The emulator shares no code with the controller", "emulator/state.py", "from foundry_rollouts import errors"),
     ("Only the command line starts the emulator", "wiring.py", "from foundry_rollouts.emulator import state"),
-    ("The bench measures the core and knows nothing else", "bench/streams.py", "from foundry_rollouts.policies import load"),
+    (
+        "The bench measures the core and knows nothing else",
+        "bench/streams.py",
+        "from foundry_rollouts.policies import load",
+    ),
     ("Only the command line measures", "wiring.py", "from foundry_rollouts.bench import streams"),
     ("Numbers by the thousand are for the bench", "core/judge.py", "import numpy"),
     ("No import cycles", "controller/act.py", "from foundry_rollouts.controller import tick"),
