@@ -58,7 +58,12 @@ def test_the_kustomization_brings_every_manifest_and_every_mounted_file() -> Non
 
 
 def test_the_examples_of_policies_are_in_order() -> None:
-    assert {policy.name for policy in policies_in(DEPLOY / "policies")} == {"everyone", "on-request", "support-agent"}
+    assert {policy.name for policy in policies_in(DEPLOY / "policies")} == {
+        "counted",
+        "everyone",
+        "on-request",
+        "support-agent",
+    }
 
 
 def test_only_settings_that_exist_are_set() -> None:
