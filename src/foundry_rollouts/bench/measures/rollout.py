@@ -19,7 +19,7 @@ from foundry_rollouts.bench.simulate import Rule, simulate
 from foundry_rollouts.bench.streams import EQUAL, LATE, PATTERNS, TRAFFIC, Streams, harmful, harmless
 
 NAME = "rollout"
-EFFECTS = ("2x", "5x", "10x", "dead", LATE)
+EFFECTS = ("+0.5pp", "2x", "5x", "10x", "dead", LATE)
 #: How many times the failures of ours others must cause at least.
 WANTED = {
     FLAGGER_TEN.name: {"5x": 10.0, "10x": 20.0, "dead": 40.0},
