@@ -33,7 +33,7 @@ from sqlalchemy import select
 from builders import NOON, a_rollout
 from databases import a_postgresql_database, a_sqlite_database
 from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import OnDrift
+from foundry_rollouts.core.policy import OnDrift, WeightStep
 from foundry_rollouts.core.rollout import Phase as RolloutPhase
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import LATEST, Routing
@@ -41,11 +41,13 @@ from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import Event
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.tables import leases
-from small_world import LEASE, a_quick_policy
+from small_world import LEASE, TICK, a_quick_policy
 from storm.small import Fate, HastyLoop, Replica, StormyWorld
 
 EXAMPLES = int(os.environ.get("STORM_EXAMPLES", "40"))
 STEPS = 50
+#: The steps of the plan: enough of them that a storm does not outlast its rollout.
+WEIGHTS = (5, 10, 20, 40, 60, 80, 100)
 #: How many rounds of good weather every rollout may take to come right.
 CALM_ROUNDS = 25
 
@@ -115,8 +117,10 @@ class Storm(RuleBasedStateMachine):
 
     @initialize(replicas=st.integers(2, 3), on_drift=st.sampled_from(list(OnDrift)), is_bad=st.booleans())
     def begin(self, replicas: int, on_drift: OnDrift, is_bad: bool) -> None:
-        rollout = a_rollout(agent="support-agent", policy=a_quick_policy(on_drift=on_drift), events=1)
+        policy = replace(a_quick_policy(on_drift=on_drift), steps=tuple(WeightStep(w, min=TICK) for w in WEIGHTS))
+        rollout = a_rollout(agent="support-agent", policy=policy, events=1)
         self.world = StormyWorld(self.open_as, NOON, rollout)
+        self.on_drift = on_drift
         self.world.on_route = self.hold_to_the_laws
         self.run(self.world.begin(replicas))
         self.weather_canary(is_bad)
@@ -148,6 +152,22 @@ class Storm(RuleBasedStateMachine):
 
         self.run(work())
 
+    @rule(
+        at=AT,
+        touches=st.one_of(st.integers(1, 24), st.integers(12, 17)),
+        change=CHANGES,
+        seconds=st.sampled_from([11, 31]),
+    )
+    def overtake(self, at: int, touches: int, change: tuple[str, Any], seconds: int) -> None:
+        """A replica stops in the midst of a sweep, something changes, another one sweeps, and the first goes on."""
+        self.world.time += LEASE
+        self.run(self.replica(at).finish())
+        self.go(at, "sweep", touches)
+        self.weather(change)
+        self.world.time += timedelta(seconds=seconds)
+        self.tick(at + 1)
+        self.run(self.replica(at).finish())
+
     @rule(at=AT, same_name=st.booleans())
     def die(self, at: int, same_name: bool) -> None:
         self.run(self.world.bury(self.replica(at), same_name=same_name))
@@ -178,6 +198,9 @@ class Storm(RuleBasedStateMachine):
 
     def weather_database(self, is_away: bool) -> None:
         self.world.is_database_away = is_away
+
+    def weather_newer(self, version: str) -> None:
+        self.world.cloud.latest = version
 
     def weather_answer(self, _: None) -> None:
         self.world.losing_answers = 1
@@ -237,7 +260,8 @@ class Storm(RuleBasedStateMachine):
             rollout = await self.stored()
             if rollout.phase is RolloutPhase.PAUSED:
                 await self.ask(Verb.RESUME, 0, is_repeated=False, author=f"calm-{next(people)}")
-            if "to be as recorded" in rollout.because:
+            is_for_people = self.hands and self.on_drift is OnDrift.PAUSE and not await self.is_settled(rollout)
+            if "to be as recorded" in rollout.because or (rollout.phase.is_final and is_for_people):
                 self.world.cloud.apply(await self.stable())
             return rollout.phase.is_final and await self.is_settled(rollout)
 
@@ -250,8 +274,9 @@ class Storm(RuleBasedStateMachine):
         Storm.tally["storms"] += 1
 
     async def is_settled(self, rollout: Rollout) -> bool:
-        """Whether the stable version serves and nothing is left open; a routing that was adopted may stay as it is."""
-        is_as_told = self.world.cloud.routing == await self.stable() or rollout.phase is RolloutPhase.SUPERSEDED
+        """Whether the stable version serves and nothing is left open; a routing that is adopted stays as it is."""
+        is_adopted = rollout.phase is RolloutPhase.SUPERSEDED or (self.hands and self.on_drift is OnDrift.ADOPT)
+        is_as_told = is_adopted or self.world.cloud.routing == await self.stable()
         return is_as_told and await self.world.reader.intent("support-agent") is None
 
     async def stable(self) -> Routing:
@@ -336,3 +361,70 @@ class Folder(tempfile.TemporaryDirectory[str]):
 
     def __enter__(self) -> str:
         return a_sqlite_database(Path(super().__enter__()), self.template)
+
+
+REGRESSIONS = {
+    "discovery is first when the database is back": (
+        ("tick", 0),
+        ("tick", 0),
+        ("weather", ("canary", True)),
+        ("weather", ("database", True)),
+        ("sweep", 0),
+        ("weather", ("newer", "3")),
+        ("weather", ("database", False)),
+        ("discover", 0),
+    ),
+    "renewal is first when the database is back": (
+        ("tick", 0),
+        ("tick", 0),
+        ("weather", ("canary", True)),
+        ("weather", ("database", True)),
+        ("sweep", 0),
+        ("weather", ("time", 31)),
+        ("weather", ("database", False)),
+        ("renew", 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("storm", REGRESSIONS)
+def test_a_rollback_without_a_database_is_recorded_whatever_comes_first_when_it_is_back(
+    sqlite_template: Path, storm: str
+) -> None:
+    Storm.new_database = staticmethod(lambda: Folder(sqlite_template))
+    machine = Storm()
+    try:
+        machine.begin(replicas=1, on_drift=OnDrift.PAUSE, is_bad=False)
+        for what, how in REGRESSIONS[storm]:
+            if what in {"sweep", "discover", "renew"}:
+                machine.go(0, what, 100)
+            else:
+                getattr(machine, what)(how)
+        machine.tick(0)
+        machine.the_history_tells_how_the_rollout_stands()
+        assert [event.kind for event in machine.told][2:] == ["rollout.advanced", "rollout.rolled_back"]
+    finally:
+        machine.teardown()
+
+
+#: A sweep that moves the canary touches cloud and store so often, with a stop before and after each.
+STOPS = 22
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("is_bad", [False, True], ids=["good", "bad"])
+def test_a_replica_that_is_overtaken_at_any_touch_does_no_harm(sqlite_template: Path, is_bad: bool) -> None:
+    Storm.new_database = staticmethod(lambda: Folder(sqlite_template))
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    try:
+        for touches in range(1, STOPS + 1):
+            machine = Storm()
+            try:
+                machine.begin(replicas=2, on_drift=OnDrift.RESTORE, is_bad=False)
+                machine.tick(1)
+                machine.overtake(0, touches, ("canary", is_bad), 31)
+                machine.the_history_tells_how_the_rollout_stands()
+            finally:
+                machine.teardown()
+    finally:
+        structlog.reset_defaults()
