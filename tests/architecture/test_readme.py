@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.settings import reference
 from foundry_rollouts.telemetry import Metrics
-from foundry_rollouts.web import api, app
+from foundry_rollouts.web import api, app, outcomes
 from tools.commands import commands
 from tools.repository import ROOT, table_under
 
@@ -27,7 +27,12 @@ def test_it_lists_every_command_as_its_help_begins() -> None:
 
 
 def test_it_lists_every_route_of_the_ops_api() -> None:
-    routes = [route for router in (api.router, app.router) for route in router.routes if isinstance(route, APIRoute)]
+    routes = [
+        route
+        for router in (api.router, outcomes.router, app.router)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
     expected = {f"{method} {route.path}" for route in routes for method in route.methods or ()}
     listed = {re.sub(r"\?.*", "", request.strip("`")) for request, _ in table_under("The ops API")}
     assert listed == expected
