@@ -68,7 +68,7 @@ class Watch:
 
 
 class LogSource:
-    """Follows the log streams of live sessions of both versions; an error makes the rollout due at once."""
+    """Follows the log streams of live sessions of both versions; an error of the canary wakes the rollout."""
 
     name = "logs"
 
@@ -162,5 +162,5 @@ class LogSource:
 
     def _count(self, watch: Watch, followed: Followed, sample: Sample) -> None:
         watch.tallies.add(Seen(self._now(), followed.stratum, followed.session.version, sample))
-        if sample.cause or sample.has_log_error:
+        if (sample.cause or sample.has_log_error) and followed.session.version == watch.rollout.canary:
             self._wake(watch.rollout.id)

@@ -127,7 +127,7 @@ class ProbeSource:
             watch.tallies.trouble = None
             for arm, sample in zip(watch.arms, samples, strict=True):
                 watch.tallies.add(Seen(self._now(), "probe", arm.version, sample))
-            if any(sample.cause for sample in samples):
+            if samples[-1].cause:  # The canary's.
                 self._wake(watch.rollout.id)
 
     def _trouble(self, watch: Watch, fault: BaseException) -> str:

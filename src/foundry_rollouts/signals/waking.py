@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -11,6 +11,9 @@ import structlog
 from foundry_rollouts.errors import StoreError
 
 log = structlog.get_logger()
+
+#: Under a storm of failures a rollout is woken so often at most: soon enough, and no storm of our own.
+REST = timedelta(seconds=0.4)
 
 Wake = Callable[[str], None]  #: Takes the id of a rollout; returns at once.
 
@@ -32,6 +35,7 @@ class Alarm:
     sleepers: Sleepers
     now: Callable[[], datetime]
     ring: Callable[[], None] = lambda: None  #: Set when there is somebody to ring at.
+    rest: timedelta = REST
     _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
 
@@ -43,7 +47,8 @@ class Alarm:
         self._under_way[rollout] = asyncio.create_task(self._wake(rollout), name=f"wake {rollout}")
 
     async def close(self) -> None:
-        """Finish what is under way."""
+        """Finish what is under way, without rest."""
+        self.rest = timedelta(0)
         while self._under_way:
             await asyncio.wait(list(self._under_way.values()))
 
@@ -54,6 +59,7 @@ class Alarm:
                 self._again.discard(rollout)
                 await self.sleepers.wake(rollout, self.now())
                 self.ring()
+                await asyncio.sleep(self.rest.total_seconds())
         except StoreError as error:
             # The tick after this one finds what was seen.
             log.warning("wake.failed", because=str(error))

@@ -214,3 +214,12 @@ async def test_release_ends_every_stream(following: Following) -> None:
 
 async def test_without_a_stable_version_nothing_is_followed(following: Following) -> None:
     assert await seen_by(following.source, replace(a_watched(), stable=None)) == {}
+
+
+async def test_a_failure_of_stable_wakes_nobody(following: Following) -> None:
+    following.says("one", "1", line("ERROR agent: no"), line(BAD))
+    following.says("two", "2", line(GOOD))
+    await until_calls(following.source, a_watched(), "logs", 1)
+    await following.looked()
+    assert (await counted(following))["logs"] == (1, 1, 1, 0)
+    assert following.woken == []

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from builders import NOON
 from foundry_rollouts.errors import StoreError
@@ -73,3 +73,14 @@ async def test_a_database_that_is_away_is_no_end_of_the_alarm() -> None:
 def test_without_anybody_to_ring_at_nothing_happens() -> None:
     nobody("r-1")
     Alarm(Bed(), lambda: NOON).ring()
+
+
+async def test_under_a_storm_a_rollout_is_woken_now_and_then() -> None:
+    bed = Bed()
+    bed.gate.set()
+    alarm = Alarm(bed, lambda: NOON, bed.ring, rest=timedelta(milliseconds=50))
+    for _ in range(100):
+        alarm("r-1")
+        await asyncio.sleep(0.001)
+    await alarm.close()
+    assert 2 <= bed.told.count("wake r-1") <= 10
