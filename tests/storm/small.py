@@ -5,14 +5,17 @@ The scheduler, the store and everything between are the real ones; only the clou
 
 import asyncio
 import selectors
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from builders import NOON, a_rollout
+from databases import a_sqlite_database
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.hand import Hand
@@ -281,3 +284,14 @@ class StormyWorld:
                     await replica.finish()
             if await turn():
                 return
+
+
+class Folder(tempfile.TemporaryDirectory[str]):
+    """A folder with a database that goes with it."""
+
+    def __init__(self, template: Path) -> None:
+        super().__init__()
+        self.template = template
+
+    def __enter__(self) -> str:
+        return a_sqlite_database(Path(super().__enter__()), self.template)
