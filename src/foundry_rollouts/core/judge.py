@@ -52,9 +52,13 @@ def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measureme
         evidence=evidence,
         gates=all_readings,
         waiting_for="; ".join(unproved) if worst.verdict is not Verdict.FAIL and unproved else None,
-        is_not_gross=all(r.at_most_worse is not None and r.at_most_worse <= GROSS for r in readings),
+        is_not_gross=all(_is_not_gross(reading) for reading in readings),
         on_failure=worst.on_failure if worst.verdict is Verdict.FAIL else None,
     )
+
+
+def _is_not_gross(reading: GateReading) -> bool:
+    return reading.at_most_worse is not None and reading.at_most_worse <= GROSS and reading.harm_log10 <= EVEN
 
 
 def part_of(policy: Policy, gate: Gate) -> float:
@@ -185,8 +189,11 @@ def gate_is_learning(track: Track) -> bool:
 
 
 def _strongest(tracks: Sequence[Track]) -> Track:
-    """Return the stratum with the best proof at this step; where none has any, the one that saw most."""
-    return max(tracks, key=lambda t: (_share(t) + _mean(p.safe_log10 for p in t.processes), t.at_step.canary_calls))
+    """Return the stratum that saw the canary and has the best proof at this step."""
+    return max(
+        tracks,
+        key=lambda t: (t.at_step.canary_calls > 0, _share(t) + _mean(p.safe_log10 for p in t.processes)),
+    )
 
 
 def _accusation(track: Track) -> float:

@@ -1,5 +1,6 @@
 """The sentences that people read: log, history, dashboard and command line show the same words."""
 
+import math
 from collections.abc import Sequence
 
 from foundry_rollouts.core.analysis import Verdict
@@ -16,14 +17,20 @@ DEEDS = {
 
 def because_harm(gate: Gate, judging: Judging, track: Track) -> str:
     """Say how the canary did harm: "canary 14 of 120 failed (HTTP 500) against 3 of 1 080 on stable, ..."."""
-    strict = track.strict.harm_log10 if track.strict else 0.0
-    harm = max(strict, *(process.harm_log10 for process in track.processes))
     causes = ", ".join(cause for cause, _ in sorted(track.causes, key=lambda pair: -pair[1])[:2])
     why = f" ({causes})" if causes and gate.kind is not GateKind.LATENCY else ""
-    return (
-        f"{_compared(gate, track.total, why)}, seen by {track.stratum}: "
-        f"worse than {judging.tolerate} stable, evidence {odds(harm)}"
-    )
+    return f"{_compared(gate, track.total, why)}, seen by {track.stratum}: {_crossed(gate, judging, track)}"
+
+
+def _crossed(gate: Gate, judging: Judging, track: Track) -> str:
+    """Say which line the canary crossed: tolerance, or else the ceiling."""
+    harm = max(process.harm_log10 for process in track.processes)
+    if harm >= -math.log10(judging.false_rollback) or gate.max is None or not (track.floor and track.strict):
+        return f"worse than {judging.tolerate} stable, evidence {odds(harm)}"
+    ceiling = f"above the ceiling of {gate.max * 100:g}%"
+    if not track.at_step.stable_calls:
+        return f"{ceiling}, evidence {odds(track.floor.log10)}"
+    return f"{ceiling} and worse than stable, evidence {odds(min(track.floor.log10, track.strict.harm_log10))}"
 
 
 def because_proved(gate: Gate, judging: Judging, track: Track) -> str:
