@@ -125,6 +125,7 @@ def test_a_glob_that_two_policies_name_is_refused_for_neither_could_win(tmp_path
 
 def test_the_sample_policies_are_in_order() -> None:
     assert {policy.name for policy in policies_in(REPOSITORY / "deploy/policies")} == {
+        "counted",
         "everyone",
         "on-request",
         "support-agent",
