@@ -171,7 +171,7 @@ class Storm(RuleBasedStateMachine):
 
     def weather_late(self, _: None) -> None:
         if self.world.cloud.late:
-            self.world.cloud.apply(self.world.cloud.late.pop(0))
+            self.world.cloud.arrive()
 
     def weather_hand(self, routing: Routing) -> None:
         if self.before and not self.before.phase.is_final and self.hands < MOST_HANDS:
