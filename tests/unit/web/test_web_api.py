@@ -287,5 +287,6 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", rollout),
         ("GET", f"{rollout}/events"),
         ("GET", f"{rollout}/measurements"),
+        ("GET", f"{rollout}/explain"),
         *(("POST", f"{rollout}:{verb}") for verb in verbs),
     }
