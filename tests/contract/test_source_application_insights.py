@@ -12,6 +12,7 @@ import pytest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.monitor.query import LogsQueryClient
 
+from answering import serving
 from builders import NOON
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.sources import InsightsPlan
@@ -60,11 +61,8 @@ class Workspace:
 async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workspace]:
     monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=10))
     workspace = Workspace()
-    listening = await asyncio.start_server(workspace.answer, "127.0.0.1", 0)
-    workspace.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    yield workspace
-    listening.close()
-    await listening.wait_closed()
+    async with serving(workspace.answer) as workspace.url:
+        yield workspace
 
 
 class AnyCredential:

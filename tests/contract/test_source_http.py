@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from answering import serving
 from builders import NOON
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.sources import HttpPlan
@@ -56,11 +57,8 @@ class Server:
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=3))
     server = Server()
-    listening = await asyncio.start_server(server.answer, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    yield server
-    listening.close()
-    await listening.wait_closed()
+    async with serving(server.answer) as server.url:
+        yield server
 
 
 async def measured(server: Server, **values: str) -> Measurement:
