@@ -9,6 +9,7 @@ import structlog
 
 from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.measurement import Measurement, Window
+from foundry_rollouts.core.policy import OnNewVersion
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing, routing_of
 from foundry_rollouts.errors import CloudError
@@ -22,6 +23,14 @@ SOURCE_PATIENCE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Where a rollout stands among the unfinished ones of its agent."""
+
+    is_first: bool = True
+    newest: Rollout | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """What one tick saw of the cloud and of people's wishes."""
 
@@ -30,15 +39,17 @@ class Sight:
     waits_for: str | None = None
     failure: str | None = None
     is_gone: bool = False  #: The cloud shows the agent no more.
+    newer: str | None = None  #: The active version that is to take this one's place.
     commands: tuple[Command, ...] = ()
 
 
-async def look(world: World, rollout: Rollout, is_first: bool) -> Sight:
+async def look(world: World, rollout: Rollout, queue: Queue) -> Sight:
     """Return what stands in the cloud and what people ask; a cloud that cannot be read is told in ``blind``."""
     commands = tuple(await world.store.commands(rollout.id))
     try:
         agent = await world.cloud.agent(rollout.agent)
         version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
+        newer = await _newer(world, rollout, queue.newest)
     except CloudError as error:
         if error.is_missing and not rollout.step:
             return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
@@ -49,10 +60,19 @@ async def look(world: World, rollout: Rollout, is_first: bool) -> Sight:
         )
     return Sight(
         routing=agent.routing,
-        waits_for=_waits_for(rollout, version, agent, is_first),
+        waits_for=_waits_for(rollout, version, agent, queue.is_first),
         failure=_failure(rollout, version),
+        newer=newer,
         commands=commands,
     )
+
+
+async def _newer(world: World, rollout: Rollout, newest: Rollout | None) -> str | None:
+    """Return the version that takes this one's place, once it is active; a build that fails displaces nobody."""
+    if newest is None or newest.id == rollout.id or newest.policy.on_new_version is not OnNewVersion.SUPERSEDE:
+        return None
+    version = await world.cloud.version(rollout.agent, newest.canary)
+    return newest.canary if version.status is VersionStatus.ACTIVE else None
 
 
 def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen, is_first: bool) -> str | None:

@@ -9,7 +9,7 @@ import structlog
 from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.controller.note import event_of
-from foundry_rollouts.controller.observe import Sight, drift_of, look, measure
+from foundry_rollouts.controller.observe import Queue, Sight, drift_of, look, measure
 from foundry_rollouts.controller.recover import recover
 from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.core.analysis import Analysis, Verdict
@@ -63,14 +63,18 @@ class Ticker:
         """
         await recover(self.world, lease, self.now)
         unfinished = await self.world.store.unfinished(lease.agent)
-        ends = [await self._move(lease, rollout, is_first=place == 0) for place, rollout in enumerate(unfinished)]
+        newest = unfinished[-1] if unfinished else None
+        ends = [
+            await self._move(lease, rollout, Queue(is_first=place == 0, newest=newest))
+            for place, rollout in enumerate(unfinished)
+        ]
         return not all(ends)
 
-    async def _move(self, lease: Lease, rollout: Rollout, *, is_first: bool) -> bool:
+    async def _move(self, lease: Lease, rollout: Rollout, queue: Queue) -> bool:
         """Observe, judge, decide, act, record; return whether the rollout has ended."""
         now = self.now()
         rollout = await self._with_present_stable(rollout)
-        sight = await look(self.world, rollout, is_first)
+        sight = await look(self.world, rollout, queue)
         analysis, measurements = await self._judged(rollout, now)
         decision = decide(rollout, situation(rollout, sight, analysis, now))
         then = _noted(after(rollout, decision, now), analysis, now)
@@ -143,6 +147,7 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         command=sight.commands[0] if sight.commands else None,
         waits_for=sight.waits_for,
         failure=sight.failure,
+        newer=sight.newer,
         is_gone=sight.is_gone,
         blind=sight.blind,
         drift=drift_of(rollout, sight.routing),
@@ -173,14 +178,16 @@ def _carried(rollout: Rollout, then: Rollout, analysis: Analysis | None) -> Evid
 def _change(rollout: Rollout, then: Rollout, decision: Decision, sight: Sight) -> Change:
     """Return what the cloud has to become; where nothing may move, that is what it is."""
     before = sight.routing or routing_of(rollout)
-    target = closed_as(routing_of(then), before) if isinstance(decision, MOVES) else before
-    return Change(before, target, is_retreat=isinstance(decision, RETREATS))
+    goes_back = isinstance(decision, Supersede) and decision.goes_back
+    moves = goes_back or isinstance(decision, MOVES)
+    target = closed_as(routing_of(then), before) if moves else before
+    return Change(before, target, is_retreat=goes_back or isinstance(decision, RETREATS))
 
 
 def _stable_after(then: Rollout, decision: Decision, sight: Sight) -> str | None:
     """Return the version that users have from now on; None when that stays as it is."""
     if isinstance(decision, Promote):
         return then.canary
-    if isinstance(decision, Supersede) and sight.routing:
+    if isinstance(decision, Supersede) and not decision.goes_back and sight.routing:
         return max(sight.routing.weights, key=lambda pair: pair[1])[0]
     return None

@@ -47,6 +47,7 @@ class Situation:
     waits_for: str | None = None  #: Why a pending rollout cannot start yet.
     failure: str | None = None  #: Why the version can never become active.
     is_gone: bool = False  #: The cloud shows the agent no more.
+    newer: str | None = None  #: The version that is to take this one's place.
     blind: str | None = None  #: Why the cloud cannot be read.
     drift: str | None = None  #: How the routing differs from the plan.
     is_closed: bool = False  #: Somebody disabled the endpoint.
@@ -70,13 +71,13 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
         return move
     if seen.command and (move := obey(rollout, seen.command)):
         return move
+    if seen.newer:
+        return make_way(seen.newer)
     if rollout.phase is Phase.PAUSED:
         return Hold(rollout.because, PERSON)
     if seen.drift and (move := answer_drift(rollout, seen, seen.drift)):
         return move
-    if seen.blind:
-        return Hold(seen.blind, "the cloud to answer")
-    return progress(rollout, seen.analysis, seen.now)
+    return progress(rollout, seen, seen.analysis)
 
 
 def begin(rollout: Rollout, seen: Situation) -> Decision:
@@ -85,6 +86,8 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
         return Fail(seen.failure)
     if seen.command and (move := obey_before_start(rollout, seen.command)):
         return move
+    if seen.newer:
+        return make_way(seen.newer)
     if rollout.phase is Phase.PAUSED:
         return Hold(rollout.because, PERSON)
     if seen.waits_for:
@@ -141,6 +144,11 @@ def obey(rollout: Rollout, command: Command) -> Decision | None:
             assert_never(other)
 
 
+def make_way(newer: str) -> Supersede:
+    """End a trial for a newer version, which begins from the stable one."""
+    return Supersede(f"version {newer} is newer and takes its place", goes_back=True)
+
+
 def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision | None:
     """Do what the policy says when somebody else changed the routing; an endpoint closed by hand stays closed."""
     on_drift = OnDrift.PAUSE if seen.is_closed else rollout.policy.on_drift
@@ -155,8 +163,11 @@ def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision | No
             assert_never(other)
 
 
-def progress(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision:
+def progress(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
     """Go forward on proof only; say what is missing otherwise."""
+    now = seen.now
+    if seen.blind:
+        return Hold(seen.blind, "the cloud to answer")
     if rollout.age(now) >= rollout.policy.deadline:
         return Pause(f"the deadline of {rollout.policy.deadline} is over: {analysis.because}")
     if analysis.verdict is Verdict.FAIL:

@@ -77,10 +77,14 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class Supersede:
-    """End the rollout where it stands: something else decides about this agent now."""
+    """End the rollout: something else decides about this agent now.
+
+    The routing stays as it is, or goes back to the stable version for a newer one to begin from.
+    """
 
     because: str
     author: str | None = None
+    goes_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

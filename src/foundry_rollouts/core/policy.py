@@ -50,6 +50,13 @@ class OnDrift(StrEnum):
     ADOPT = "adopt"
 
 
+class OnNewVersion(StrEnum):
+    """What a version that appears while another is on trial leads to."""
+
+    QUEUE = "queue"  #: It waits until the trial has ended.
+    SUPERSEDE = "supersede"  #: Once it is active it takes the trial's place, from the stable version on.
+
+
 class SessionsOnRollback(StrEnum):
     """What happens to live sessions of a canary that is rolled back."""
 
@@ -178,6 +185,7 @@ class Policy:
     on_failure: OnFailure = OnFailure.ROLLBACK
     on_no_evidence: OnNoEvidence = OnNoEvidence.HOLD
     on_drift: OnDrift = OnDrift.PAUSE
+    on_new_version: OnNewVersion = OnNewVersion.QUEUE
     sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
 
     def __post_init__(self) -> None:

@@ -21,7 +21,15 @@ from pydantic import (
 )
 
 from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.policy import Margin, OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback, Trigger
+from foundry_rollouts.core.policy import (
+    Margin,
+    OnDrift,
+    OnFailure,
+    OnNewVersion,
+    OnNoEvidence,
+    SessionsOnRollback,
+    Trigger,
+)
 from foundry_rollouts.policies.presets import PresetName, expanded
 from foundry_rollouts.policies.source_entries import STRICT, SourceName, SourcesEntry, ValueName
 from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, Times, wrong
@@ -213,6 +221,9 @@ class PolicyEntry(BaseModel):
         description="What a step leads to that is not proved by its max. Never a blind advance.",
     )
     on_drift: OnDrift = Field(default=OnDrift.PAUSE, description="What a routing leads to that somebody else changed.")
+    on_new_version: OnNewVersion = Field(
+        default=OnNewVersion.QUEUE, description="What a version leads to that appears while another is on trial."
+    )
     sessions_on_rollback: SessionsOnRollback = Field(
         default=SessionsOnRollback.KEEP,
         description="What happens to live sessions of a canary that is rolled back.",

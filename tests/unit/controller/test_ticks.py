@@ -7,7 +7,7 @@ import pytest
 
 from builders import a_rollout, an_event
 from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import OnDrift, SessionsOnRollback
+from foundry_rollouts.core.policy import OnDrift, OnNewVersion, SessionsOnRollback
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError, LeaseLostError, Refusal, StoreError
@@ -297,3 +297,47 @@ async def test_an_intent_of_another_holder_is_not_settled(world: SmallWorld) -> 
     with pytest.raises(LeaseLostError):
         await ticker.tick(lease)
     assert world.cloud.sent == sent
+
+
+async def a_newer_version(world: SmallWorld) -> None:
+    """Put a rollout of version 3 behind the one of version 2."""
+    world.cloud.latest = "3"
+    newer = a_rollout(id="newer", agent=world.cloud.name, canary="3", policy=world.policy, created_at=world.time + TICK)
+    await world.open_as("api").create(newer, an_event(id="newer:1", agent=newer.agent, rollout="newer"), None)
+
+
+async def test_a_newer_version_takes_the_place_of_a_trial_and_begins_from_stable(world: SmallWorld) -> None:
+    world.policy = a_quick_policy(on_new_version=OnNewVersion.SUPERSEDE)
+    await world.begin()
+    await ticked(world)
+    assert world.cloud.routing.weight("2") == 10
+    await a_newer_version(world)
+    store, ticker = world.ticker()
+    world.time += LEASE
+    for lease in await store.claim_due(world.time, 10):
+        await ticker.tick(lease)
+    superseded = await store.rollout(world.id)
+    assert (superseded.phase, superseded.because) == (Phase.SUPERSEDED, "version 3 is newer and takes its place")
+    assert world.cloud.routing == Routing.of({"1": 100})
+    world.time += TICK
+    for lease in await store.claim_due(world.time, 10):
+        await ticker.tick(lease)
+    assert world.cloud.routing == Routing.of({"1": 90, "3": 10})
+
+
+async def test_a_newer_version_that_is_not_active_displaces_nobody(world: SmallWorld) -> None:
+    world.policy = a_quick_policy(on_new_version=OnNewVersion.SUPERSEDE)
+    await world.begin()
+    await ticked(world)
+    await a_newer_version(world)
+    world.cloud.status, world.cloud.active = VersionStatus.CREATING, {"1", "2"}
+    assert (await ticked(world)).phase is Phase.PROGRESSING
+
+
+async def test_harm_is_told_as_harm_even_when_a_newer_version_waits(world: SmallWorld) -> None:
+    world.policy = a_quick_policy(on_new_version=OnNewVersion.SUPERSEDE)
+    await world.begin()
+    await ticked(world)
+    await a_newer_version(world)
+    world.source.bad_from = 1
+    assert (await ticked(world)).phase is Phase.ROLLED_BACK
