@@ -293,6 +293,8 @@ async def test_a_log_is_followed_over_streams_that_end_and_no_line_is_doubled(
 ) -> None:
     definition = Definition(code=Code(), protocols=PROTOCOLS, idle_timeout=timedelta(hours=4))
     await cloud.api.deploy.upload("a", zipped({"main.py": MAIN, "requirements.txt": b""}), definition)
+    soon = Pace(timedelta(seconds=30), first=timedelta(seconds=0.05), every=timedelta(seconds=0.05))
+    await cloud.api.versions.wait_until_active("a", "1", soon)
     await cloud.open_session("a", "1", "session-00000001")
     (await control.put("/clock", json={"speed": 600})).raise_for_status()  # a stream lives for three seconds
 
