@@ -60,10 +60,13 @@ def harm_bets(line: Margin, guess: float, canary_calls: float, stable_calls: flo
 
 def safe_bets(line: Margin, guess: float, canary_calls: float, stable_calls: float) -> tuple[Bet, ...]:
     """Return the bets that the canary fails below the bad ``line``: as good as stable, or a little worse."""
-    start = _log_odds(guess)
-    end = _log_odds(min(line.of(guess), 0.99))
-    claims = [_rate(start + position * (end - start)) for position in SAFE_POSITIONS]
-    return tuple(_bet(line, claim, guess, canary_calls, stable_calls) for claim in claims)
+    return tuple(_bet(line, claim, guess, canary_calls, stable_calls) for claim in _claims_below(line, guess))
+
+
+def past_bets(line: Margin, guess: float) -> tuple[Bet, ...]:
+    """Return the same claims about the canary alone, where stable is known to have failed at ``guess``."""
+    fair = min(line.of(guess), 0.99)
+    return tuple(_alone(claim, fair) for claim in _claims_below(line, guess))
 
 
 def ladder_bets(guess: float, canary_calls: float, stable_calls: float) -> tuple[Bet, ...]:
@@ -77,15 +80,21 @@ def ladder_bets(guess: float, canary_calls: float, stable_calls: float) -> tuple
 def floor_bets(limit: float) -> tuple[Bet, ...]:
     """Return the bets that the canary fails above ``limit``, whatever stable does."""
     fair = min(max(limit, _EDGE), 1 - _EDGE)
-    return tuple(
-        Bet(math.log(claim / fair), math.log1p(-claim) - math.log1p(-fair)) if claim > fair else SITTING_OUT
-        for claim in _claims_above(fair)
-    )
+    return tuple(_alone(claim, fair) if claim > fair else SITTING_OUT for claim in _claims_above(fair))
 
 
 def _claims_above(rate: float) -> list[float]:
     start, end = _log_odds(min(rate, 0.97)), _log_odds(_DEAD)
     return [_rate(start + position * (end - start)) for position in HARM_POSITIONS]
+
+
+def _claims_below(line: Margin, guess: float) -> list[float]:
+    start, end = _log_odds(guess), _log_odds(min(line.of(guess), 0.99))
+    return [_rate(start + position * (end - start)) for position in SAFE_POSITIONS]
+
+
+def _alone(claim: float, fair: float) -> Bet:
+    return Bet(math.log(claim / fair), math.log1p(-claim) - math.log1p(-fair))
 
 
 def _bet(line: Margin, canary: float, stable: float, canary_calls: float, stable_calls: float) -> Bet:

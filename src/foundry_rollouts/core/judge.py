@@ -14,7 +14,7 @@ from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sentences import because_harm, because_proved, because_unproved, because_unseen
-from foundry_rollouts.core.statistics import Bets, Tally, calls_needed
+from foundry_rollouts.core.statistics import NEVER, Bets, Tally, calls_needed
 from foundry_rollouts.core.value_judge import value_reading
 
 #: What counts for how much when several gates look for harm; fixed before any rollout starts.
@@ -25,6 +25,9 @@ CRITICAL = 4.0
 GROSS = 0.16
 #: Evidence starts at 1 : 1; above that, something speaks against the canary.
 EVEN = 1e-9
+
+#: At 100, one stable call among more canary calls than this is a straggler.
+FEW = 50
 
 #: The worst verdict first; the worst gate speaks for the rollout.
 ORDER = (
@@ -97,7 +100,7 @@ def _breach(rollout: Rollout, tracks: Sequence[Track]) -> float:
     """Return log10 of the evidence that the canary is above its ceiling and worse than stable.
 
     Where stable fails as much, the ceiling is no fault of the canary. Alone the ceiling decides only at weight 100,
-    when stable has no calls to compare with.
+    when stable has no calls left to compare with.
     """
     return log10_sum(_share(track) + _breach_of(rollout, track) for track in tracks)
 
@@ -105,14 +108,25 @@ def _breach(rollout: Rollout, tracks: Sequence[Track]) -> float:
 def _breach_of(rollout: Rollout, track: Track) -> float:
     if track.floor is None or track.strict is None:
         return -math.inf
-    if rollout.weight == 100 and not track.at_step.stable_calls:
+    if stands_alone(rollout, track):
         return track.floor.log10
     return min(track.floor.log10, track.strict.harm_log10)
 
 
-def _safe(tracks: Sequence[Track]) -> float:
+def _safe(rollout: Rollout, tracks: Sequence[Track]) -> float:
     """Return log10 of the evidence that the canary is better than bad, at this step."""
-    return log10_sum(_share(track) + _mean(p.safe_log10 for p in track.processes) for track in tracks)
+    return log10_sum(_share(track) + _safe_of(rollout, track) for track in tracks)
+
+
+def _safe_of(rollout: Rollout, track: Track) -> float:
+    is_alone = stands_alone(rollout, track)
+    return _mean(process.past_log10 if is_alone else process.safe_log10 for process in track.processes)
+
+
+def stands_alone(rollout: Rollout, track: Track) -> bool:
+    """Whether users have left the stratum no stable calls to compare with, or next to none: only stable's past."""
+    step = track.at_step
+    return rollout.weight == 100 and FEW * step.stable_calls <= step.canary_calls
 
 
 def _read(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | None, now: datetime) -> GateReading:
@@ -126,14 +140,14 @@ def _reading(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | N
     policy, tracks = rollout.policy, evidence.of(gate)
     # A dry run is judged as if it stood alone.
     accused = _culprit(rollout, evidence, (gate,)) if gate.is_dry_run else culprit
-    harm, safe = _harm(rollout, tracks), _safe(tracks)
-    step = _strongest(tracks).at_step
+    harm, safe = _harm(rollout, tracks), _safe(rollout, tracks)
+    step = _strongest(rollout, tracks).at_step
     verdict = Verdict.FAIL if gate is accused else _verdict(policy, tracks, harm, safe, now)
-    missing = _missing(policy, tracks, rollout.weight) if verdict is Verdict.INSUFFICIENT else None
+    missing = _missing(rollout, tracks) if verdict is Verdict.INSUFFICIENT else None
     return GateReading(
         gate=gate.name,
         verdict=verdict,
-        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, policy, gate, tracks, missing),
+        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, rollout, gate, tracks, missing),
         is_dry_run=gate.is_dry_run,
         canary_value=_rate(step.canary_failures, step.canary_calls),
         stable_value=_rate(step.stable_failures, step.stable_calls),
@@ -158,29 +172,31 @@ def _verdict(policy: Policy, tracks: Sequence[Track], harm: float, safe: float, 
     return Verdict.PASS if is_proved else Verdict.INSUFFICIENT
 
 
-def _because(verdict: Verdict, policy: Policy, gate: Gate, tracks: Sequence[Track], missing: int | None) -> str:
+def _because(verdict: Verdict, rollout: Rollout, gate: Gate, tracks: Sequence[Track], missing: int | None) -> str:
+    judging, strongest = rollout.policy.judge, _strongest(rollout, tracks)
+    is_alone = stands_alone(rollout, strongest)
     match verdict:
         case Verdict.FAIL:
-            return because_harm(gate, policy.judge, max(tracks, key=_accusation))
+            return because_harm(gate, judging, max(tracks, key=_accusation))
         case Verdict.PASS:
-            return because_proved(gate, policy.judge, _strongest(tracks))
+            return because_proved(gate, judging, strongest, is_alone=is_alone)
         case Verdict.INSUFFICIENT:
-            return because_unproved(gate, policy.judge, _strongest(tracks), missing)
+            return because_unproved(gate, judging, strongest, missing, is_alone=is_alone)
         case _:
             return because_unseen(verdict, gate, tracks)
 
 
-def _missing(policy: Policy, tracks: Sequence[Track], weight: int) -> int | None:
+def _missing(rollout: Rollout, tracks: Sequence[Track]) -> int | None:
     """Return about how many more canary samples the strongest stratum needs; None when that cannot be told."""
-    track = _strongest(tracks)
+    track, judging = _strongest(rollout, tracks), rollout.policy.judge
     if gate_is_learning(track):
         return None
-    calls = track.at_step.canary_calls + track.at_step.stable_calls
-    share = track.at_step.canary_calls / calls if calls else weight / 100
-    if not 0 < share < 1:
-        return None
-    bets = Bets(policy.judge.tolerate, policy.judge.bad)
-    return calls_needed(track.processes[0], bets, policy.judge.missed_bad * track.share, share)
+    step, process = track.at_step, track.processes[0]
+    calls = step.canary_calls + step.stable_calls
+    share = step.canary_calls / calls if calls else rollout.weight / 100
+    share = 1.0 if stands_alone(rollout, track) else share
+    missing = calls_needed(process, Bets(judging.tolerate, judging.bad), judging.missed_bad * track.share, share)
+    return missing if missing < NEVER else None
 
 
 def gate_is_learning(track: Track) -> bool:
@@ -188,11 +204,11 @@ def gate_is_learning(track: Track) -> bool:
     return track.gate == GateKind.LATENCY and not track.edges
 
 
-def _strongest(tracks: Sequence[Track]) -> Track:
+def _strongest(rollout: Rollout, tracks: Sequence[Track]) -> Track:
     """Return the stratum that saw the canary and has the best proof at this step."""
     return max(
         tracks,
-        key=lambda t: (t.at_step.canary_calls > 0, _share(t) + _mean(p.safe_log10 for p in t.processes)),
+        key=lambda track: (track.at_step.canary_calls > 0, _share(track) + _safe_of(rollout, track)),
     )
 
 

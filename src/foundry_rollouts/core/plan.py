@@ -18,6 +18,7 @@ from foundry_rollouts.core.statistics import Bets, samples_to_prove
 
 #: Staked at the start on each claim of harm; the rest of the capital waits as cash.
 STAKED = 0.5 / len(HARM_POSITIONS)
+RAREST = 1e-9  #: Calls a second that are as good as none.
 BATCH = 8  #: Calls without which nothing is bet.
 LONGEST = timedelta(days=3650)  #: What takes longer counts as never.
 
@@ -93,11 +94,19 @@ class _Stream:
 
     @property
     def is_two_sided(self) -> bool:
-        return self.rate > 0 and 0 < self.canary < 1
+        return self.has_calls and 0 < self.canary < 1
+
+    @property
+    def has_calls(self) -> bool:
+        return self.rate > RAREST
 
     @property
     def batch_seconds(self) -> float:
-        return max(BATCH, 1 / self.canary, 1 / (1 - self.canary)) / self.rate
+        return max(BATCH, 1 / self.canary, 1 / (1 - self.canary)) / self.rate if self.is_two_sided else 0.0
+
+    def learning_seconds(self, calls: int) -> float:
+        """Return how long stable teaches what is slow; without calls on it, that was learnt before."""
+        return calls / (self.rate * (1 - self.canary)) if self.is_two_sided else 0.0
 
     def gain(self, bet: Bet, canary_rate: float, stable_rate: float) -> float:
         """Return what ``bet`` gains a second when the versions fail at these rates."""
@@ -183,6 +192,7 @@ def _proof_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) ->
     """Return the seconds until ``gate`` proves a canary as good as stable to be better than bad."""
     judging = policy.judge
     bets = Bets(judging.tolerate, judging.bad)
+    has_past = any(isinstance(step, WeightStep) and step.weight < 100 for step in policy.steps)
     rates, learning = _rates(gate, traffic)
     times = [
         max(
@@ -190,10 +200,10 @@ def _proof_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) ->
             / stream.rate,
             stream.batch_seconds,
         )
-        + learning / (stream.rate * (1 - stream.canary))
+        + stream.learning_seconds(learning)
         + stream.lag
         for stream in _streams(policy, gate, weight, traffic)
-        if stream.is_two_sided
+        if stream.is_two_sided or (stream.has_calls and weight == 100 and has_past)
         for rate in rates
     ]
     return min(times, default=math.inf)
@@ -204,7 +214,7 @@ def _gross_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) ->
     rates, learning = _rates(gate, traffic)
     times = [
         _until(-math.log(policy.judge.missed_bad * stream.share), _gross_gains(stream, rates[0]))
-        + learning / (stream.rate * (1 - stream.canary))
+        + stream.learning_seconds(learning)
         + stream.lag
         for stream in _streams(policy, gate, weight, traffic)
         if stream.is_two_sided
@@ -231,7 +241,7 @@ def _harm_seconds(policy: Policy, weight: int, traffic: Traffic, canary_rate: fl
         for gate in _deciding(policy)
         if gate.kind is not GateKind.LATENCY
         for stream in _streams(policy, gate, weight, traffic)
-        if stream.rate > 0
+        if stream.has_calls
     ]
     return min(times, default=math.inf)
 

@@ -33,21 +33,21 @@ def _crossed(gate: Gate, judging: Judging, track: Track) -> str:
     return f"{ceiling} and worse than stable, evidence {odds(min(track.floor.log10, track.strict.harm_log10))}"
 
 
-def because_proved(gate: Gate, judging: Judging, track: Track) -> str:
-    """Say that the canary proved itself at this step."""
-    safe = max(process.safe_log10 for process in track.processes)
+def because_proved(gate: Gate, judging: Judging, track: Track, *, is_alone: bool = False) -> str:
+    """Say that the canary proved itself at this step, against stable or, without calls on it, against its past."""
+    safe = max(process.past_log10 if is_alone else process.safe_log10 for process in track.processes)
     return (
-        f"{_compared(gate, track.at_step)} at this step, seen by {track.stratum}: "
+        f"{_seen(gate, track, is_alone=is_alone)} at this step, seen by {track.stratum}: "
         f"better than {judging.bad} stable, evidence {odds(safe)}"
     )
 
 
-def because_unproved(gate: Gate, judging: Judging, track: Track, missing: int | None) -> str:
+def because_unproved(gate: Gate, judging: Judging, track: Track, missing: int | None, *, is_alone: bool = False) -> str:
     """Say what is seen so far and how much is missing."""
     if gate.kind is GateKind.LATENCY and not track.edges:
         return f"{gate.name}: still learning from {track.stratum} how fast stable is"
     more = f"needs about {count(missing)} more canary calls" if missing else "needs more canary calls"
-    return f"{_compared(gate, track.at_step)} so far: {more} to be proved better than {judging.bad} stable"
+    return f"{_seen(gate, track, is_alone=is_alone)} so far: {more} to be proved better than {judging.bad} stable"
 
 
 def because_unseen(verdict: Verdict, gate: Gate, tracks: Sequence[Track]) -> str:
@@ -69,6 +69,14 @@ def odds(log10: float) -> str:
 def count(number: int | None) -> str:
     """Return a whole number with thin groups of three: ``1 080``."""
     return f"{number or 0:,}".replace(",", " ")
+
+
+def _seen(gate: Gate, track: Track, *, is_alone: bool) -> str:
+    if not is_alone:
+        return _compared(gate, track.at_step)
+    step, guess = track.at_step, track.processes[0].guess
+    past = f"when stable was last seen, about {100 * guess.rate:.2g}% did" if guess.calls else "stable was never seen"
+    return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({past})"
 
 
 def _compared(gate: Gate, tally: Tally, why: str = "") -> str:

@@ -18,6 +18,7 @@ from foundry_rollouts.core.bets import (
     floor_bets,
     harm_bets,
     ladder_bets,
+    past_bets,
     safe_bets,
 )
 from foundry_rollouts.core.policy import Margin
@@ -123,6 +124,7 @@ class Process:
     ladder: tuple[float, ...] = (0.0,) * len(LADDER)
     guess: Guess = Guess()
     buffer: Tally = Tally()
+    past: tuple[float, ...] = (-math.log(len(SAFE_POSITIONS)),) * len(SAFE_POSITIONS)
 
     @property
     def harm_log10(self) -> float:
@@ -133,6 +135,15 @@ class Process:
     def safe_log10(self) -> float:
         """The evidence, won at the present weight, that the canary is better than bad, as a power of ten."""
         return _log_sum(self.safe) / math.log(10)
+
+    @property
+    def past_log10(self) -> float:
+        """The evidence, won at the present weight, that the canary is better than bad would have been before.
+
+        It goes by what stable was last seen to fail at, for when stable has no calls left; where stable was never
+        seen, nothing is proved.
+        """
+        return _log_sum(self.past) / math.log(10) if self.guess.calls else 0.0
 
     def at_most_worse(self, missed_bad: float) -> float | None:
         """Return how much worse than stable the canary is at most, a fraction; None when none is proved."""
@@ -151,11 +162,13 @@ def reweighted(process: Process) -> Process:
     The open batch is dropped, for its calls were divided otherwise; a stake goes on "the new weight broke
     it"; safety must be proved again.
     """
-    return replace(process, harm=process.harm.stake(_EACH_WEIGHT), safe=begin().safe, buffer=Tally())
+    return replace(process, harm=process.harm.stake(_EACH_WEIGHT), safe=begin().safe, buffer=Tally(), past=begin().past)
 
 
 def observed(process: Process, bets: Bets, tally: Tally, seconds: float) -> Process:
     """Return the evidence after one more interval, ``seconds`` long, in which ``tally`` was counted."""
+    alone = Tally(tally.canary_calls, tally.canary_failures)
+    process = replace(process, past=_won(process.past, past_bets(bets.bad, process.guess.rate), alone))
     batch = process.buffer + tally
     if batch.is_batch:
         process = _settled(process, bets, batch)
@@ -213,23 +226,27 @@ def calls_needed(process: Process, bets: Bets, missed_bad: float, canary_share: 
         process: the evidence so far.
         bets: what is bet against.
         missed_bad: safety is proved when its evidence reaches ``1 / missed_bad``.
-        canary_share: the canary's share of all calls, from 0 to 1.
+        canary_share: the canary's share of all calls, from 0 to 1; at 1 it is compared with stable's past.
 
     Returns:
         0 when it is proved already; ``NEVER`` where nothing can be proved.
     """
-    goal = -math.log(missed_bad)
-    if _log_sum(process.safe) >= goal:
+    goal, is_alone = -math.log(missed_bad), canary_share >= 1
+    capital = process.past if is_alone else process.safe
+    if is_alone and not process.guess.calls:
+        return NEVER
+    if _log_sum(capital) >= goal:
         return 0
     gains = _safe_gains(process.guess.rate, canary_share, bets.bad)
-    calls = min(_ratio(goal - won, gain) for won, gain in zip(process.safe, gains, strict=True))
+    calls = min(_ratio(goal - won, gain) for won, gain in zip(capital, gains, strict=True))
     return NEVER if math.isinf(calls) else math.ceil(min(calls * canary_share, NEVER))
 
 
 def samples_to_prove(stable_rate: float, weight: int, bets: Bets, missed_bad: float) -> float:
     """Return about how many calls, on either version, prove safety at ``weight`` percent.
 
-    Infinite where nothing can be proved: at 0 and at 100, and when "bad" is no worse than stable itself.
+    At 100 the canary is compared with what stable failed at before. Infinite where nothing can be proved: at 0, and
+    when "bad" is no worse than stable itself.
     """
     goal = -math.log(missed_bad) - begin().safe[0]
     return _ratio(goal, _safe_gains(_plausible(stable_rate), weight / 100, bets.bad)[0])
@@ -237,8 +254,10 @@ def samples_to_prove(stable_rate: float, weight: int, bets: Bets, missed_bad: fl
 
 def _safe_gains(rate: float, share: float, bad: Margin) -> tuple[float, ...]:
     """Return what each bet on safety gains by one call on either version, when both fail at ``rate``."""
-    if not 0 < share < 1:
+    if share <= 0:
         return (0.0,) * len(SAFE_POSITIONS)
+    if share >= 1:
+        return tuple(bet.gain(1, rate, 0, 0) for bet in past_bets(bad, rate))
     calls = share, share * rate, 1 - share, (1 - share) * rate
     return tuple(bet.gain(*calls) for bet in safe_bets(bad, rate, share, 1 - share))
 

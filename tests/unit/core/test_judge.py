@@ -177,6 +177,54 @@ def test_at_100_percent_without_calls_on_stable_the_ceiling_decides_alone() -> N
     assert judged(rollout, *[[measured(s, (8, 6), (0, 0))] for s in range(20)]).verdict is Verdict.FAIL
 
 
+def at_the_last_step(*alone: tuple[int, int], stable: tuple[int, int] = (0, 0)) -> Analysis:
+    """Return what is said of a canary that saw stable at 50 and then takes all traffic."""
+    rollout = a_progressing()
+    before = judged(replace(rollout, step=2), *[[measured(s, (10, 0), (10, 0))] for s in range(20)])
+    evidence, now = at_new_weight(before.evidence), NOON + timedelta(seconds=20)
+    analysis = before
+    for second, canary in enumerate(alone, start=20):
+        now = NOON + timedelta(seconds=second + 1)
+        analysis = judge(replace(rollout, step=3), evidence, [measured(second, canary, stable)], now)
+        evidence = analysis.evidence
+    return analysis
+
+
+def test_at_100_percent_a_canary_is_proved_by_what_stable_failed_at_before() -> None:
+    few, many = at_the_last_step((3, 0)), at_the_last_step(*[(3, 0)] * 20)
+    assert (few.verdict, many.verdict) == (Verdict.INSUFFICIENT, Verdict.PASS)
+    assert few.because.startswith(
+        "canary 0 of 3 failed (when stable was last seen, about 0.2% did) so far: needs about "
+    )
+    assert many.because.startswith(
+        "canary 0 of 60 failed (when stable was last seen, about 0.2% did) at this step, seen by probe: better than "
+        "3x + 20pp stable, evidence "
+    )
+
+
+def test_at_100_percent_a_canary_that_got_worse_is_never_proved() -> None:
+    assert at_the_last_step(*[(3, 1)] * 60).verdict is Verdict.INSUFFICIENT
+
+
+def test_at_100_percent_a_straggler_on_stable_does_not_stop_the_proof() -> None:
+    assert at_the_last_step(*[(100, 0)] * 20, stable=(1, 0)).verdict is Verdict.PASS
+
+
+def test_at_100_percent_a_stable_version_with_calls_is_compared_with() -> None:
+    because = at_the_last_step(*[(10, 0)] * 20, stable=(2, 0)).because
+    assert because.startswith("canary 0 of 200 failed against 0 of 40 on stable at this step")
+
+
+def test_a_canary_whose_stable_version_was_never_seen_is_never_proved_alone() -> None:
+    rollout = replace(a_progressing(), step=3)
+    analysis = judged(rollout, *[[measured(s, (50, 0), (0, 0))] for s in range(20)])
+    assert (analysis.verdict, analysis.gates[0].missing_calls) == (Verdict.INSUFFICIENT, None)
+    assert analysis.because == (
+        "canary 0 of 1 000 failed (stable was never seen) so far: needs more canary calls to be proved better than "
+        "3x + 20pp stable"
+    )
+
+
 def test_the_gate_that_proves_harm_names_its_answer() -> None:
     gate = Gate(GateKind.ERROR_RATE, ("probe",), on_failure=OnFailure.PAUSE)
     analysis = judged(a_progressing(gates=(gate,)), *[[measured(s, (4, 4))] for s in range(10)])

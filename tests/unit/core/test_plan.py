@@ -115,11 +115,18 @@ def test_without_traffic_the_probe_alone_proves() -> None:
     assert step.probe_pairs == int(2 * step.lasts.total_seconds())
 
 
-def test_at_100_users_prove_nothing_and_a_ceiling_still_sees_harm() -> None:
+def test_at_100_users_prove_a_canary_against_what_stable_failed_at_before() -> None:
+    alone = plan(users_only(WeightStep(10)), Traffic(20, 0.01)).steps[1].proof
+    beside = plan(users_only(WeightStep(50)), Traffic(20, 0.01)).steps[0].proof
+    assert alone is not None
+    assert beside is not None
+    assert timedelta(0) < alone < beside
+
+
+def test_at_100_a_ceiling_still_sees_harm() -> None:
     bare = plan(users_only(WeightStep(10)), Traffic(20, 0.01))
     gates = (Gate(GateKind.ERROR_RATE, ("outcomes",), max=0.05),)
     watched = plan(users_only(WeightStep(10), gates=gates), Traffic(20, 0.01))
-    assert (bare.steps[1].proof, bare.until_promoted) == (None, None)
     assert {seen.after for seen in bare.steps[1].seen} == {None}
     seen = {seen.regression.name: seen.after for seen in watched.steps[1].seen}
     assert (seen["twice"], seen["+2 points"]) == (None, None)
@@ -242,8 +249,8 @@ def test_a_step_that_cannot_see_a_regression_is_told() -> None:
 
 
 def test_a_step_that_is_never_proved_is_told() -> None:
-    *_, last = told(users_only(WeightStep(50)))
-    assert last == (2, "nothing ever proves the step of 100% at 2 rps: add the probe to the sources of each gate")
+    *_, last = told(users_only())
+    assert last == (1, "nothing ever proves the step of 100% at 2 rps: add the probe to the sources of each gate")
 
 
 def test_a_regression_that_nothing_shows_is_told() -> None:

@@ -88,8 +88,44 @@ def test_there_is_no_evidence_at_the_beginning() -> None:
 @pytest.mark.parametrize("tally", [Tally(), Tally(canary_calls=5000, canary_failures=5000), Tally(stable_calls=5000)])
 def test_one_version_alone_proves_nothing(tally: Tally) -> None:
     process = observed(begin(), DEFAULT, tally, 10)
-    assert process == replace(begin(), harm=process.harm, buffer=tally)
+    assert process == replace(begin(), harm=process.harm, buffer=tally, past=process.past)
     assert process.harm.staked == begin().harm.staked
+    assert process.past_log10 == 0
+
+
+def seen_before(failures: int, calls: int = 2000) -> Process:
+    """Return a process that knows stable and stands at the beginning of the last step."""
+    return reweighted(observed(begin(), DEFAULT, Tally(100, 1, calls, failures), 10))
+
+
+@pytest.mark.parametrize(("failures", "is_proved"), [(10, True), (20, True), (40, False), (2000, False)])
+def test_a_canary_alone_is_proved_against_what_stable_failed_at_before(failures: int, is_proved: bool) -> None:
+    process = observed(seen_before(20), DEFAULT, Tally(canary_calls=2000, canary_failures=failures), 10)
+    assert (process.past_log10 > math.log10(20)) is is_proved
+
+
+def test_evidence_against_the_past_is_the_ratio_of_the_claims_to_the_bad_line() -> None:
+    process = seen_before(20)
+    guess = process.guess.rate
+    bad = 1.5 * guess + 0.005
+    start, end = (math.log(rate / (1 - rate)) for rate in (guess, bad))
+    claims = [1 / (1 + math.exp(-start - part * (end - start))) for part in (0, 0.35)]
+    ratios = [(claim / bad) ** 3 * ((1 - claim) / (1 - bad)) ** 297 for claim in claims]
+    alone = observed(process, DEFAULT, Tally(canary_calls=300, canary_failures=3), 10)
+    assert 10**alone.past_log10 == pytest.approx(sum(ratios) / 2, rel=1e-9)
+
+
+def test_proof_against_the_past_is_won_anew_at_each_weight() -> None:
+    proved = observed(seen_before(20), DEFAULT, Tally(canary_calls=2000, canary_failures=10), 10)
+    assert reweighted(proved).past_log10 == pytest.approx(0, abs=1e-12)
+
+
+def test_what_is_missing_alone_is_what_the_plan_says() -> None:
+    process = seen_before(20)
+    needed = calls_needed(process, DEFAULT, 0.05, 1.0)
+    assert needed == pytest.approx(samples_to_prove(process.guess.rate, 100, DEFAULT, 0.05), rel=0.05)
+    proved = observed(process, DEFAULT, Tally(canary_calls=4 * needed, canary_failures=round(0.04 * needed)), 10)
+    assert calls_needed(proved, DEFAULT, 0.05, 1.0) == 0
 
 
 def test_calls_wait_in_the_buffer_until_they_make_a_batch() -> None:
@@ -292,6 +328,6 @@ def test_what_cannot_be_proved_is_never_done() -> None:
     as_good = Bets(Margin(1.0), Margin(1.0))
     assert calls_needed(begin(), as_good, 0.05, 0.5) == NEVER
     assert samples_to_prove(0.01, 50, as_good, 0.05) == math.inf
-    for weight in (0, 100):
-        assert calls_needed(begin(), DEFAULT, 0.05, weight / 100) == NEVER
-        assert samples_to_prove(0.01, weight, DEFAULT, 0.05) == math.inf
+    for share in (0.0, 1.0):
+        assert calls_needed(begin(), DEFAULT, 0.05, share) == NEVER
+    assert samples_to_prove(0.01, 0, DEFAULT, 0.05) == math.inf
