@@ -9,10 +9,12 @@ from typing import Any
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.ward import Watchman
+from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Judging, Margin, Policy, WeightStep
+from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.sources import HttpPlan, Sources
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import (
     AgentKnown,
@@ -116,6 +118,32 @@ class SmallSource:
 
     async def close(self) -> None:
         return
+
+
+COSTS = HttpPlan(
+    "http://127.0.0.1/{version}", "/calls", "/failures", TICK, timedelta(seconds=5), values=(("cost", "/cost"),)
+)
+
+
+def a_costly_policy() -> Policy:
+    """Return the quick policy that also holds a number within bounds, twice in a row."""
+    costs = Gate(GateKind.VALUE, ("http",), bounds=Bounds("cost", max=5, at_most=1.2, windows=2))
+    errors = Gate(GateKind.ERROR_RATE, ("probe",))
+    return a_quick_policy(sources=Sources(logs=None, http=COSTS), gates=(errors, costs))
+
+
+@dataclass
+class CostlySource(SmallSource):
+    """Also tells, a delay late, what a call costs: the canary's grows until it lies out of bounds."""
+
+    cost: float = 4
+
+    async def measure(self, rollout: Rollout, window: Window) -> Sequence[Measurement]:
+        calls = await super().measure(rollout, window)
+        late = Window(window.start - COSTS.delay, window.end - COSTS.delay)
+        self.cost += 0.5
+        stable, canary = (Counts(values=(("cost", cost),)) for cost in (4.0, self.cost))
+        return (*calls, Measurement("http", late, stable, canary))
 
 
 @dataclass

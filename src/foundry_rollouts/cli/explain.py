@@ -1,11 +1,12 @@
 """``foundry-rollouts rollout explain``: every decision with its inputs, so that a person can compute it again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from foundry_rollouts.cli.bounds import bounds_words
 from foundry_rollouts.cli.commands import waits
 from foundry_rollouts.cli.counts import HEADER
 from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption
@@ -79,6 +80,8 @@ def _show_decision(decision: Item) -> None:
         typer.echo(_since(decision))
     if strata:
         show_items(strata, _STRATA, Output.TABLE, "")
+    if numbers := list(_numbers(decision["gates"])):
+        show_items(numbers, _NUMBERS, Output.TABLE, "")
     for gate in decision["gates"]:
         typer.echo(_gate_line(gate))
 
@@ -94,7 +97,19 @@ def _flat(gate: Item, stratum: Item) -> Item:
     return {"gate": gate["gate"], **stratum}
 
 
+def _numbers(gates: Sequence[Item]) -> Iterator[Item]:
+    """Yield a row for each window that counts towards a gate on a value; one without numbers for a silent source."""
+    for gate in gates:
+        for value in gate["values"]:
+            of_it = {"gate": gate["gate"], "bounds": bounds_words(gate["bounds"]), **value}
+            numbers: Sequence[Item] = value["numbers"] or ({},)
+            yield from ({**of_it, **number} for number in numbers)
+
+
 def _gate_line(gate: Item) -> str:
+    if bounds := gate["bounds"]:
+        said = gate["because"].replace(f"{gate['gate']}: ", "", 1)
+        return f"{gate['gate']} ({bounds['windows']} windows in a row decide): {gate['verdict']}, {said}"
     if not gate["strata"]:
         return f"{gate['gate']}: {gate['verdict']}, {gate['because']}"
     threshold = "" if gate["threshold"] is None else f", line at {gate['threshold']:.2%}"
@@ -131,6 +146,22 @@ _STRATA = (
     Column("harm", lambda item: _odds(item["harm_log10"])),
     Column("safe", lambda item: _odds(item["safe_log10"])),
     Column("at most worse", lambda item: "" if item["at_most_worse"] is None else f"{item['at_most_worse']:.1%}"),
+    column("trouble"),
+)
+
+
+def _figure(name: str) -> Column:
+    return Column(name, lambda item: "" if item.get(name) is None else f"{item[name]:g}")
+
+
+_NUMBERS = (
+    column("gate"),
+    column("source"),
+    Column("window's end", lambda item: item.get("end")),
+    _figure("canary"),
+    _figure("stable"),
+    Column("has to be", lambda item: item["bounds"]),
+    Column("lies", lambda item: "" if "end" not in item else item["flaw"] or "within"),
     column("trouble"),
 )
 

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from foundry_rollouts.cli.bounds import bounds_words
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
 from foundry_rollouts.cli.picture import staircase
 from foundry_rollouts.core.doubts import doubts, span_words
 from foundry_rollouts.core.plan import Plan, Traffic, regressions
 from foundry_rollouts.core.plan import plan as planned
 from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.value_plan import ValuePlan, value_plans
 
 PLAN_EXAMPLES = (
     "foundry-rollouts policy plan policies/support.yaml",
@@ -107,6 +109,9 @@ def _show(plan: Plan) -> None:
     typer.echo("\na worse version is found out after about")
     seen = tuple(_sight(each.name) for each in regressions(traffic))
     show_items(items, (_AT, *seen), Output.TABLE, "")
+    if values := [_value_of(each) for each in value_plans(plan.policy)]:
+        typer.echo("\na number out of its bounds is found out, and one within them is proved, in each step after about")
+        show_items(values, _VALUES, Output.TABLE, "")
     for doubt in doubts(plan):
         typer.echo(f"warning: {doubt.sentence}", err=True)
 
@@ -120,6 +125,7 @@ def _item(plan: Plan) -> Item:
         "until_promoted_seconds": _seconds(plan.until_promoted),
         "approvals": plan.approvals,
         "steps": [_item_of(plan, place) for place in range(len(plan.steps))],
+        "values": [_value_of(each) for each in value_plans(plan.policy)],
         "warnings": [doubt.sentence for doubt in doubts(plan)],
     }
 
@@ -140,6 +146,20 @@ def _item_of(plan: Plan, place: int) -> Item:
     }
 
 
+def _value_of(value: ValuePlan) -> Item:
+    bounds = value.bounds
+    return {
+        "gate": value.gate,
+        "source": value.source,
+        "bounds": {name: getattr(bounds, name) for name in ("min", "max", "at_least", "at_most")},
+        "windows": bounds.windows,
+        "window_seconds": _seconds(value.window),
+        "delay_seconds": _seconds(value.delay),
+        "decides_after_seconds": _seconds(value.decides),
+        "dry_run": value.is_dry_run,
+    }
+
+
 def _seconds(span: timedelta | None) -> float | None:
     return None if span is None else round(span.total_seconds(), 1)
 
@@ -152,6 +172,18 @@ def _sight(name: str) -> Column:
     return Column(name, lambda item: _words(item["seen_after_seconds"][name]))
 
 
+def _windows(item: Item) -> str:
+    dry = ", a dry run" if item["dry_run"] else ""
+    return f"{item['windows']} in a row of {_words(item['window_seconds'])}, {_words(item['delay_seconds'])} late{dry}"
+
+
+_VALUES = (
+    column("gate"),
+    column("source"),
+    Column("has to be", lambda item: bounds_words(item["bounds"])),
+    Column("windows", _windows),
+    Column("decides after", lambda item: _words(item["decides_after_seconds"])),
+)
 _AT = Column("weight", lambda item: f"{item['weight']}%")
 _STEPS = (
     column("step"),

@@ -1,11 +1,13 @@
 """What is legal in a policy and foolish all the same, told with the numbers of its plan."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from foundry_rollouts.core.plan import Plan, StepPlan
 from foundry_rollouts.core.policy import OnNoEvidence
+from foundry_rollouts.core.value_plan import seconds_within, value_plans
 
 #: The regression that every step ought to see.
 TELLING = "+2 points"
@@ -35,12 +37,13 @@ def doubts(plan: Plan) -> tuple[Doubt, ...]:
 def _of_step(plan: Plan, step: StepPlan) -> Iterator[Doubt]:
     traffic = f"at {plan.traffic.rps:g} rps"
     if step.proof is None:
-        how = "add the probe to the sources of each gate"
+        how = _instead(plan) or "add the probe to the sources of each gate"
         yield Doubt(step.number, f"nothing ever proves the step of {step.weight}% {traffic}: {how}")
     elif step.limit is not None and step.proof > step.limit:
         what = f"proof of the {step.weight}% step takes about {span_words(step.proof)} {traffic}"
         then = f"after its max of {span_words(step.limit)} it {WITHOUT_PROOF[plan.policy.on_no_evidence]}"
-        how = f"give it more time, ask more of the probe, or name a coarser bad than {plan.policy.judge.bad}"
+        coarser = f"ask more of the probe, or name a coarser bad than {plan.policy.judge.bad}"
+        how = f"give it more time, {_fewer(plan, step.proof) or coarser}"
         yield Doubt(step.number, f"{what}, {then}: {how}")
     seen = next(seen for seen in step.seen if seen.regression.name == TELLING)
     if step.room is not None and (seen.after is None or seen.after > step.room):
@@ -50,6 +53,19 @@ def _of_step(plan: Plan, step: StepPlan) -> Iterator[Doubt]:
             f"this policy cannot see a 2 pp regression within its {span_words(step.room)} step of {step.weight}% "
             f"{traffic} ({takes}): give it more time, or ask more of the probe",
         )
+
+
+def _instead(plan: Plan) -> str | None:
+    """Say how to mend a gate on a value that never decides; None when it is not to blame."""
+    if seconds_within(plan.policy) < math.inf:
+        return None
+    return "nobody knows stable's number at 100%, write min or max for the value, or begin at a lower weight"
+
+
+def _fewer(plan: Plan, proof: timedelta) -> str | None:
+    """Say which gate on a value takes all of ``proof``; None when others do."""
+    slow = [value.gate for value in value_plans(plan.policy) if not value.is_dry_run and value.decides >= proof]
+    return f"or ask fewer windows of {slow[0]}" if slow else None
 
 
 def _of_deadline(plan: Plan) -> Iterator[Doubt]:

@@ -15,6 +15,7 @@ from foundry_rollouts.core.judge import GROSS, part_of
 from foundry_rollouts.core.policy import ApprovalStep, Gate, GateKind, Margin, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.sources import ProbePlan
 from foundry_rollouts.core.statistics import Bets, samples_to_prove
+from foundry_rollouts.core.value_plan import seconds_within
 
 #: Staked at the start on each claim of harm; the rest of the capital waits as cash.
 STAKED = 0.5 / len(HARM_POSITIONS)
@@ -134,7 +135,8 @@ def regressions(traffic: Traffic) -> tuple[Regression, ...]:
 
 
 def _step(policy: Policy, number: int, step: WeightStep, traffic: Traffic) -> StepPlan:
-    proof = max((_proof_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy)), default=0.0)
+    proofs = (_proof_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy))
+    proof = max((seconds_within(policy), *proofs))
     lasts = _lasts(policy, step, proof, traffic)
     seconds = _seconds(step.max) if lasts is None else lasts.total_seconds()
     share = step.weight / 100
@@ -164,7 +166,8 @@ def _lasts(policy: Policy, step: WeightStep, proof: float, traffic: Traffic) -> 
         case OnNoEvidence.HOLD:
             return _span(proof)
         case OnNoEvidence.ADVANCE_IF_NOT_GROSS:
-            gross = max((_gross_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy)), default=0.0)
+            times = (_gross_seconds(policy, gate, step.weight, traffic) for gate in _deciding(policy))
+            gross = max((seconds_within(policy), *times))
             return _span(min(proof, max(_seconds(step.max), gross)))
         case _:
             return None

@@ -42,11 +42,21 @@ def valued(tracks: Sequence[ValueTrack], policy: Policy, seen: Measurement) -> t
     )
 
 
+def compared(bounds: Bounds, seen: Measurement, last: float | None) -> tuple[float, float | None] | None:
+    """Return the numbers of canary and stable; None where the window says nothing about ``bounds``.
+
+    Where stable tells none, as at 100% of the traffic, its ``last`` one counts.
+    """
+    canary, stable = (dict(counts.values).get(bounds.name) for counts in (seen.canary, seen.stable))
+    stable = last if stable is None else stable
+    return None if canary is None or (bounds.is_relative and stable is None) else (canary, stable)
+
+
 def _watched(track: ValueTrack, bounds: Bounds, seen: Measurement) -> ValueTrack:
     track = replace(track, trouble=seen.trouble)
-    canary, stable = dict(seen.canary.values).get(bounds.name), dict(seen.stable.values).get(bounds.name)
-    if canary is None or (bounds.is_relative and stable is None):
+    if (numbers := compared(bounds, seen, track.stable)) is None:
         return track
+    canary, stable = numbers
     flaw = bounds.flaw(canary, stable)
     return replace(
         track,

@@ -13,11 +13,12 @@ from foundry_rollouts.core.analysis import GateReading, Verdict
 from foundry_rollouts.core.evidence import Track
 from foundry_rollouts.core.judge import part_of
 from foundry_rollouts.core.past import Look, Past, looks
-from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.policy import Gate, Policy
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import routing_of
 from foundry_rollouts.core.statistics import Tally
 from foundry_rollouts.operations.backtest import past_of
+from foundry_rollouts.operations.explain_values import BoundsView, Numbers, ValueView, bounds_view, value_views
 from foundry_rollouts.operations.views import MeasurementView, measurement_view
 from foundry_rollouts.ports import Event, Store
 
@@ -61,7 +62,10 @@ class StratumView:
 
 @dataclass(frozen=True, slots=True)
 class GateExplained:
-    """One gate: its part among all gates, what it read, and what its strata say. Rates are fractions."""
+    """One gate: its part among all gates, what it read, and what its strata say. Rates are fractions.
+
+    A gate on a value has bounds and numbers instead of strata; its two values are the last numbers.
+    """
 
     gate: str
     part: float  #: Its part in the evidence of harm of all gates; 0 for a dry run, which decides nothing.
@@ -75,6 +79,8 @@ class GateExplained:
     at_most_worse: float | None
     missing_calls: int | None
     strata: tuple[StratumView, ...]
+    bounds: BoundsView | None
+    values: tuple[ValueView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +123,13 @@ async def explain(store: Store, rollout_id: str) -> Explanation:
 
 def _explanation(past: Past, events: Sequence[Event]) -> Explanation:
     rollout, seen, decisions = past.rollout, list(looks(past)), []
+    numbers = Numbers(tuple(gate.bounds for gate in rollout.policy.gates if gate.bounds))
     for event in events:
         known = [look for look in seen if look.now <= event.at]
         seen = seen[len(known) :]
-        decisions.append(_decision(event, known))
+        decisions.append(_decision(event, known, numbers))
     if seen:
-        decisions.append(_decision(_held(rollout, seen[-1]), seen))
+        decisions.append(_decision(_held(rollout, seen[-1]), seen, numbers))
     return Explanation(
         rollout=rollout.id,
         agent=rollout.agent,
@@ -159,8 +166,10 @@ def _held(rollout: Rollout, look: Look) -> Event:
     )
 
 
-def _decision(event: Event, known: Sequence[Look]) -> DecisionView:
+def _decision(event: Event, known: Sequence[Look], numbers: Numbers) -> DecisionView:
     last = known[-1] if known else None
+    for look in known:
+        numbers.add(look)
     # A look that is older than the event was not what it was decided on.
     is_its_own = last is not None and last.now == event.at
     return DecisionView(
@@ -173,22 +182,21 @@ def _decision(event: Event, known: Sequence[Look]) -> DecisionView:
         computed=last.decision.because if last and is_its_own else None,
         step_age_seconds=last.rollout.step_age(last.now).total_seconds() if last else None,
         measurements=tuple(measurement_view(each) for look in known for each in look.measurements),
-        gates=_gates(last) if last else (),
+        gates=_gates(last, numbers) if last else (),
     )
 
 
-def _gates(look: Look) -> tuple[GateExplained, ...]:
+def _gates(look: Look, numbers: Numbers) -> tuple[GateExplained, ...]:
+    readings = zip(look.rollout.policy.gates, look.analysis.gates, strict=True)
+    return tuple(_gate(gate, reading, look, numbers) for gate, reading in readings)
+
+
+def _gate(gate: Gate, reading: GateReading, look: Look, numbers: Numbers) -> GateExplained:
     policy, evidence = look.rollout.policy, look.analysis.evidence
-    return tuple(
-        _gate(reading, part_of(policy, gate), policy, evidence.of(gate))
-        for gate, reading in zip(policy.gates, look.analysis.gates, strict=True)
-    )
-
-
-def _gate(reading: GateReading, part: float, policy: Policy, tracks: Sequence[Track]) -> GateExplained:
+    watched = [track for track in evidence.values if track.gate == gate.name]
     return GateExplained(
         gate=reading.gate,
-        part=part,
+        part=part_of(policy, gate),
         verdict=reading.verdict,
         because=reading.because,
         canary_value=reading.canary_value,
@@ -198,7 +206,9 @@ def _gate(reading: GateReading, part: float, policy: Policy, tracks: Sequence[Tr
         safe_log10=reading.safe_log10,
         at_most_worse=reading.at_most_worse,
         missing_calls=reading.missing_calls,
-        strata=tuple(_stratum(track, policy) for track in tracks),
+        strata=tuple(_stratum(track, policy) for track in evidence.of(gate)),
+        bounds=bounds_view(gate.bounds) if gate.bounds else None,
+        values=value_views(gate.bounds, watched, numbers) if gate.bounds else (),
     )
 
 

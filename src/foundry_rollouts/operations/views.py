@@ -118,7 +118,10 @@ class PolicyView:
 
 @dataclass(frozen=True, slots=True)
 class CountsView:
-    """What one version did in one window; latencies in seconds, None when none was measured."""
+    """What one version did in one window; latencies in seconds, None when none was measured.
+
+    ``values`` are further numbers of the source, by name, for gates on a value.
+    """
 
     calls: int
     failures: int
@@ -126,6 +129,7 @@ class CountsView:
     causes: Mapping[str, int]
     median_seconds: float | None
     p95_seconds: float | None
+    values: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,4 +266,5 @@ def _counts_view(counts: Counts) -> CountsView:
         causes=dict(counts.causes),
         median_seconds=None if median is None else round(seconds_of(median), 3),
         p95_seconds=None if p95 is None else round(seconds_of(p95), 3),
+        values=dict(counts.values),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from small_world import SmallWorld
+from small_world import CostlySource, SmallWorld, a_costly_policy
 from unit.cli.command_line import Outcome
 from unit.cli.conftest import Service
 
@@ -47,6 +47,39 @@ async def test_people_see_decisions_counts_and_odds(told: Service) -> None:
     assert "18 of 30" in row
     assert "100%" in row
     assert "computed again" not in done.out
+
+
+async def test_people_see_numbers_beside_their_bounds(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    world = SmallWorld(lambda _: service.store, policy=a_costly_policy())
+    world.source = CostlySource(world.cloud)
+    await world.begin()
+    await world.run()
+    capsys.readouterr()
+    lines = (await service.run("explain", "r-1")).lines
+    head = next(place for place, line in enumerate(lines) if "WINDOW'S END" in line)
+    assert lines[head].split("  ")[0] == "GATE"
+    rows = [[cell.strip() for cell in line.split("  ") if cell] for line in lines[head + 1 : head + 3]]
+    bounds = "at most 5, at most 1.2x stable's"
+    assert [row[:2] + row[3:] for row in rows] == [
+        ["value:cost", "http", "5", "4", bounds, "5 is above 1.2x stable's 4"],
+        ["value:cost", "http", "5.5", "4", bounds, "5.5 is above 5"],
+    ]
+    assert lines[-1] == (
+        "value:cost (2 windows in a row decide): fail, 5.5 is above 5, 2 windows in a row, seen by http"
+    )
+
+
+async def test_a_number_that_nobody_told_is_a_row_with_its_trouble(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = SmallWorld(lambda _: service.store, policy=a_costly_policy())
+    await world.begin()
+    await world.run(ticks=3)
+    capsys.readouterr()
+    lines = (await service.run("explain", "r-1")).lines
+    (row,) = [line for line in lines if line.startswith("value:cost  http")]
+    assert row.split("  ")[-1].strip() == "at most 5, at most 1.2x stable's"
+    assert lines[-1].startswith("value:cost (2 windows in a row decide): no-data, ")
 
 
 async def test_programs_see_the_same(told: Service) -> None:

@@ -26,6 +26,19 @@ sources: {probe: {every: 1s, pairs: 10}}
 """
 
 
+VALUED = """\
+name: c
+agents: [c]
+steps: [{weight: 10, min: 30m}, {weight: 100, min: 30m}]
+sources:
+  probe: {every: 1s, pairs: 10}
+  http: {url: "https://h/{version}", calls: /calls, failures: /failed, values: {cost: /cost}}
+gates:
+  - error-rate: {}
+  - value: {name: cost, max: 5, at-most: 1.2x, windows: 4}
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "a.yaml").write_text(POLICY)
@@ -51,6 +64,29 @@ def test_programs_see_seconds(folder: Path, inside: Inside) -> None:
     (step,) = plan["steps"]
     assert step["lasts_seconds"] == plan["until_promoted_seconds"] == 1800 > step["proof_seconds"]
     assert list(step["seen_after_seconds"]) == ["twice", "+2 points", "+10 points", "dead"]
+
+
+def test_people_and_programs_see_how_soon_a_number_decides(tmp_path: Path, inside: Inside) -> None:
+    (tmp_path / "c.yaml").write_text(VALUED)
+    lines = inside("policy", "plan", "c.yaml").lines
+    assert lines[-3:] == [
+        "a number out of its bounds is found out, and one within them is proved, in each step after about",
+        "GATE        SOURCE  HAS TO BE                         WINDOWS                     DECIDES AFTER",
+        "value:cost  http    at most 5, at most 1.2x stable's  4 in a row of 30s, 5s late  2m5s",
+    ]
+    plan = json.loads(inside("policy", "plan", "c.yaml", "--output", "json").out)
+    assert plan["values"] == [
+        {
+            "gate": "value:cost",
+            "source": "http",
+            "bounds": {"min": None, "max": 5, "at_least": None, "at_most": 1.2},
+            "windows": 4,
+            "window_seconds": 30,
+            "delay_seconds": 5,
+            "decides_after_seconds": 125,
+            "dry_run": False,
+        }
+    ]
 
 
 def test_a_folder_is_planned_policy_by_policy_and_an_agent_finds_its_own(folder: Path, inside: Inside) -> None:

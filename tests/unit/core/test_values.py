@@ -103,6 +103,15 @@ def test_beside_stable_nothing_is_said_while_stable_is_silent() -> None:
     assert judged(a_watching(a_value(at_most=1.5)), *[(9.0, None)] * 5).verdict is Verdict.NO_DATA
 
 
+def test_where_stable_falls_silent_its_last_number_counts_at_a_later_step_too() -> None:
+    rollout = a_watching(a_value(at_most=1.5))
+    evidence = at_new_weight(judged(rollout, (9.0, 2.0)).evidence)
+    analysis = judged(rollout, *[(2.5, None)] * 3, evidence=evidence)
+    assert (analysis.verdict, analysis.gates[0].stable_value) == (Verdict.PASS, 2.0)
+    analysis = judged(rollout, *[(3.5, None)] * 3, evidence=evidence)
+    assert analysis.because == "value:cost: 3.5 is above 1.5x stable's 2, 3 windows in a row, seen by http"
+
+
 def test_a_value_has_its_own_answer_to_harm_and_takes_no_part_of_the_evidence() -> None:
     gate = Gate(GateKind.VALUE, ("http",), on_failure=OnFailure.PAUSE, bounds=Bounds("cost", max=5))
     errors = Gate(GateKind.ERROR_RATE, ("http",))

@@ -13,9 +13,10 @@ from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.backtest import BacktestView, backtest
 from foundry_rollouts.operations.explain import CountsPair, explain
+from foundry_rollouts.operations.explain_values import BoundsView
 from foundry_rollouts.ports import Record
 from foundry_rollouts.store.store import SqlStore
-from small_world import SmallWorld, a_quick_policy
+from small_world import CostlySource, SmallWorld, a_costly_policy, a_quick_policy
 
 
 async def a_story(store: SqlStore, ticks: int = 40, **but: object) -> SmallWorld:
@@ -54,6 +55,39 @@ async def test_a_decision_tells_all_that_it_rested_on(store: SqlStore) -> None:
     assert stratum.at_step == CountsPair(30, 18, 30, 0)
     assert stratum.total.canary_calls > 30
     assert stratum.harm_log10 >= 2
+
+
+async def test_a_number_that_breaks_its_bounds_is_told_window_by_window(store: SqlStore) -> None:
+    world = SmallWorld(lambda _: store, policy=a_costly_policy())
+    world.source = CostlySource(world.cloud)
+    await world.begin()
+    await world.run()
+    told = await explain(store, "r-1")
+    *_, last = told.decisions
+    _, cost = last.gates
+    (value,) = cost.values
+    assert (last.kind, cost.gate, cost.verdict, cost.part) == ("rollout.rolled_back", "value:cost", "fail", 0)
+    assert cost.bounds == BoundsView("cost", None, 5, None, 1.2, 2)
+    assert (value.source, value.inside, value.outside, value.trouble) == ("http", 0, 2, None)
+    late = world.time - timedelta(seconds=5)
+    assert [(each.end, each.canary, each.stable) for each in value.numbers] == [
+        (late - timedelta(seconds=10), 5.0, 4.0),
+        (late, 5.5, 4.0),
+    ]
+    assert [each.flaw for each in value.numbers] == ["5 is above 1.2x stable's 4", "5.5 is above 5"]
+    assert last.computed == last.because
+    assert last.measurements[-1].canary.values == {"cost": 5.5}
+
+
+async def test_numbers_of_an_earlier_weight_are_left_out(store: SqlStore) -> None:
+    world = SmallWorld(lambda _: store, policy=a_costly_policy())
+    world.source = CostlySource(world.cloud, cost=1)
+    await world.begin()
+    await world.run(ticks=4)
+    advanced, held = (await explain(store, "r-1")).decisions[-2:]
+    assert advanced.kind == "rollout.advanced"
+    assert [number.canary for number in advanced.gates[1].values[0].numbers] == [1.5, 2.0]
+    assert [number.canary for number in held.gates[1].values[0].numbers] == [2.5]
 
 
 async def test_a_rollout_in_hand_is_told_up_to_now(store: SqlStore) -> None:
