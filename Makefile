@@ -13,7 +13,7 @@ READY := $(if $(wildcard $(FOR_TESTS)),$(FOR_TESTS),$(FOR_RUNNING))
 CODE := src tests migrations
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: help demo serve emulator test lint format types imports unit contract scenarios storm soak requirements image clean
+.PHONY: help demo serve emulator test lint format types imports unit contract scenarios storm soak mutants requirements image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -56,6 +56,9 @@ storm: $(FOR_TESTS) ## three replicas and 50 rollouts while processes are killed
 
 soak: $(FOR_TESTS) ## twenty minutes of rollouts in a hurry: nothing may grow
 	@PYTHONPATH=tests $(BIN)/python -m storm.soak --minutes $(or $(MINUTES),20)
+
+mutants: $(FOR_TESTS) ## change the core bit by bit: tests notice, or a reason is recorded (FILES=core/bets.py; half an hour)
+	@PYTHONPATH=tests $(BIN)/python -m mutation $(FILES)
 
 requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
 	@$(COMPILE) --group dev --all-extras -o tests/requirements.txt

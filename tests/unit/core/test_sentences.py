@@ -1,0 +1,144 @@
+"""The sentences that people read, word for word."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from foundry_rollouts.core.analysis import Verdict
+from foundry_rollouts.core.evidence import Track
+from foundry_rollouts.core.policy import Gate, GateKind, Judging
+from foundry_rollouts.core.sentences import (
+    because_harm,
+    because_proved,
+    because_unproved,
+    because_unseen,
+    count,
+    odds,
+)
+from foundry_rollouts.core.statistics import Capital, FloorProcess, Guess, Process, Tally
+
+ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
+CEILING = replace(ERRORS, max=0.2)
+JUDGING = Judging()
+TALLY = Tally(1200, 14, 10_800, 3)
+
+
+def at(log10: float) -> Capital:
+    """Return capital that amounts to that power of ten."""
+    each = (log10 * math.log(10) - math.log(8),)
+    return Capital(staked=each * 7, cash=each[0])
+
+
+def proving(harm: float = 0.0, safe: float = 0.0, **but: Any) -> Process:
+    each = (safe * math.log(10) - math.log(2),)
+    return Process(harm=at(harm), safe=each * 2, **but)
+
+
+def a_track(*processes: Process, **but: Any) -> Track:
+    return Track("error-rate", "probe", 1.0, processes or (proving(),), **({"total": TALLY, "at_step": TALLY} | but))
+
+
+def test_harm_is_told_with_its_causes_the_most_frequent_first_and_two_at_most() -> None:
+    causes = (("HTTP 404", 1), ("HTTP 500", 9), ("timeout", 4))
+    assert because_harm(ERRORS, JUDGING, a_track(proving(harm=3), causes=causes)) == (
+        "canary 14 of 1 200 failed (HTTP 500, timeout) against 3 of 10 800 on stable, seen by probe: "
+        "worse than 1.2x stable, evidence 1 000 : 1"
+    )
+
+
+def test_the_whole_trial_tells_of_harm_and_the_step_of_proof() -> None:
+    track = a_track(proving(harm=3, safe=2), at_step=Tally(8, 1, 9, 2))
+    assert because_harm(ERRORS, JUDGING, track).startswith("canary 14 of 1 200 failed against 3 of 10 800 on stable")
+    assert because_proved(ERRORS, JUDGING, track) == (
+        "canary 1 of 8 failed against 2 of 9 on stable at this step, seen by probe: "
+        "better than 1.5x + 0.5pp stable, evidence 100 : 1"
+    )
+
+
+def test_slowness_has_no_causes_and_the_question_with_most_evidence_speaks() -> None:
+    slow = Gate(GateKind.LATENCY, ("probe",))
+    track = a_track(proving(0, 1), proving(2, 3), proving(1, 2), causes=(("HTTP 500", 9),), edges=(1, 2, 3))
+    assert because_harm(slow, JUDGING, track) == (
+        "canary 14 of 1 200 were slower than stable's median against 3 of 10 800 on stable, seen by probe: "
+        "worse than 1.2x stable, evidence 100 : 1"
+    )
+    assert because_proved(slow, JUDGING, track).endswith("evidence 1 000 : 1")
+
+
+@pytest.mark.parametrize(
+    ("harm", "gate", "stable_calls", "crossed"),
+    [
+        (2.0, CEILING, 10, "worse than 1.2x stable, evidence 100 : 1"),
+        (1.9, CEILING, 10, "above the ceiling of 20% and worse than stable, evidence 1 000 : 1"),
+        (1.9, CEILING, 0, "above the ceiling of 20%, evidence 100 000 : 1"),
+        (1.9, ERRORS, 10, "worse than 1.2x stable, evidence 79 : 1"),
+    ],
+)
+def test_the_line_that_was_crossed_is_named(harm: float, gate: Gate, stable_calls: int, crossed: str) -> None:
+    track = a_track(
+        proving(harm),
+        strict=proving(harm=3),
+        floor=FloorProcess(at(5)),
+        at_step=Tally(10, 9, stable_calls, 0),
+    )
+    assert because_harm(gate, JUDGING, track).endswith(f", seen by probe: {crossed}")
+
+
+def test_without_evidence_about_the_ceiling_it_is_not_blamed() -> None:
+    for but in ({"strict": proving(3)}, {"floor": FloorProcess(at(5))}):
+        told = because_harm(CEILING, JUDGING, a_track(proving(1), **but))
+        assert told.endswith("worse than 1.2x stable, evidence 10 : 1")
+
+
+def test_what_is_missing_is_told_in_calls_where_that_is_known() -> None:
+    begin = "canary 14 of 1 200 failed against 3 of 10 800 on stable so far: needs"
+    end = "more canary calls to be proved better than 1.5x + 0.5pp stable"
+    assert because_unproved(ERRORS, JUDGING, a_track(), 1500) == f"{begin} about 1 500 {end}"
+    assert because_unproved(ERRORS, JUDGING, a_track(), None) == f"{begin} {end}"
+
+
+def test_a_canary_alone_is_told_beside_what_stable_was_last_seen_to_do() -> None:
+    known = a_track(proving(guess=Guess(1.5, 150.0), past=(math.log(50),) * 2))
+    assert because_proved(ERRORS, JUDGING, known, is_alone=True) == (
+        "canary 14 of 1 200 failed (when stable was last seen, about 1% did) at this step, seen by probe: "
+        "better than 1.5x + 0.5pp stable, evidence 100 : 1"
+    )
+    unknown = because_unproved(ERRORS, JUDGING, a_track(), None, is_alone=True)
+    assert unknown.startswith("canary 14 of 1 200 failed (stable was never seen) so far: ")
+
+
+def test_speed_is_learnt_before_it_is_judged() -> None:
+    slow = Gate(GateKind.LATENCY, ("probe",))
+    assert because_unproved(slow, JUDGING, a_track(), 5) == "latency: still learning from probe how fast stable is"
+    assert because_unproved(slow, JUDGING, a_track(edges=(3,)), 5).startswith("canary 14 of 1 200 were slower than")
+
+
+def test_each_silence_is_told_apart() -> None:
+    tracks = (a_track(), replace(a_track(), stratum="logs", trouble="HTTP 401"))
+    assert because_unseen(Verdict.NO_DATA, ERRORS, tracks) == (
+        "error-rate: no canary calls seen at this step yet (probe, logs)"
+    )
+    assert because_unseen(Verdict.STALE, ERRORS, tracks) == (
+        "error-rate: no canary calls for a while (probe, logs); what was seen is too old to decide on"
+    )
+    assert because_unseen(Verdict.SOURCE_ERROR, ERRORS, tracks) == "error-rate: logs cannot be read: HTTP 401"
+
+
+@pytest.mark.parametrize(
+    ("log10", "words"),
+    [
+        (0, "1 : 1"),
+        (2.38, "240 : 1"),
+        (5.99, "977 237 : 1"),
+        (6, "more than 1 000 000 : 1"),
+        (400, "more than 1 000 000 : 1"),
+    ],
+)
+def test_evidence_is_told_as_odds(log10: float, words: str) -> None:
+    assert odds(log10) == words
+
+
+def test_numbers_are_told_in_groups_of_three() -> None:
+    assert [count(number) for number in (None, 0, 999, 1080, 1_234_567)] == ["0", "0", "999", "1 080", "1 234 567"]

@@ -1,0 +1,64 @@
+"""Where measurements come from, and how late they may be when all is well."""
+
+from datetime import timedelta
+
+import pytest
+
+from foundry_rollouts.core.sources import (
+    HARMLESS,
+    Expectation,
+    HttpPlan,
+    InsightsPlan,
+    LogsPlan,
+    OutcomesPlan,
+    ProbePlan,
+    PrometheusPlan,
+    Sources,
+)
+
+SECOND = timedelta(seconds=1)
+ALL = Sources(
+    outcomes=OutcomesPlan(),
+    prometheus=PrometheusPlan("http://p", "calls", "failures", values=(("cost", "query"),)),
+    http=HttpPlan("http://h", "/calls", "/failures", values=(("price", "/price"),)),
+    application_insights=InsightsPlan("workspace"),
+)
+
+
+def test_the_probe_and_the_logs_are_in_use_unless_they_are_switched_off() -> None:
+    assert Sources().names == ("probe", "logs")
+    assert Sources(probe=None, logs=None, outcomes=OutcomesPlan()).names == ("outcomes",)
+    assert ALL.names == ("probe", "logs", "outcomes", "prometheus", "http", "application-insights")
+
+
+@pytest.mark.parametrize(
+    ("stratum", "seconds"),
+    [
+        ("probe", 0),
+        ("logs", 0),
+        ("logs/probe", 0),
+        ("outcomes", 0),
+        ("prometheus", 45),
+        ("prometheus/eu", 45),
+        ("http", 35),
+        ("application-insights", 240),
+    ],
+)
+def test_a_source_that_is_asked_is_late_by_its_interval_and_its_delay(stratum: str, seconds: int) -> None:
+    assert ALL.lag(stratum) == seconds * SECOND
+    assert Sources(probe=None, logs=None).lag(stratum) == timedelta(0)
+
+
+def test_further_numbers_come_from_the_sources_that_name_them() -> None:
+    assert ALL.values_of("prometheus") == {"cost": "query"}
+    assert ALL.values_of("http") == {"price": "/price"}
+    assert ALL.values_of("probe") == ALL.values_of("application-insights") == {}
+
+
+def test_what_a_policy_leaves_open_is_modest() -> None:
+    probe, logs = ProbePlan(), LogsPlan()
+    assert (probe.prompts, probe.every, probe.pairs) == ((HARMLESS,), 10 * SECOND, 1)
+    assert logs.sessions == 50
+    assert HARMLESS.name == "hello"
+    assert HARMLESS.input == "Hello! Please answer with one short sentence."
+    assert HARMLESS.expect == Expectation(status=200)

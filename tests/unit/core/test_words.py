@@ -1,0 +1,74 @@
+"""The words of the core are kept for good: in policies, in the history, in answers of the API."""
+
+from datetime import timedelta
+from enum import StrEnum
+
+import pytest
+
+from builders import NOON
+from foundry_rollouts.core.analysis import Verdict
+from foundry_rollouts.core.command import Command, Verb
+from foundry_rollouts.core.decision import KINDS
+from foundry_rollouts.core.past import Ending
+from foundry_rollouts.core.policy import (
+    GateKind,
+    OnDrift,
+    OnFailure,
+    OnNewVersion,
+    OnNoEvidence,
+    SessionsOnRollback,
+    Trigger,
+)
+from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.sources import SOURCES
+
+WORDS: dict[type[StrEnum], str] = {
+    Phase: "pending progressing paused promoted rolled_back disabled superseded failed",
+    Verdict: "pass fail insufficient no-data stale source-error",
+    Verb: "abort pause resume promote approve",
+    Trigger: "new-version manual",
+    GateKind: "error-rate latency log-errors value",
+    OnFailure: "rollback hold pause disable",
+    OnNoEvidence: "hold pause rollback advance-if-not-gross",
+    OnDrift: "pause restore adopt",
+    OnNewVersion: "queue supersede",
+    SessionsOnRollback: "keep stop",
+    Ending: "promoted rolled_back disabled paused waiting advanced unknown",
+}
+
+
+@pytest.mark.parametrize("kind", WORDS, ids=lambda kind: kind.__name__)
+def test_a_word_stays_what_it_was(kind: type[StrEnum]) -> None:
+    assert " ".join(kind) == WORDS[kind]
+
+
+def test_each_move_is_told_in_the_past_tense() -> None:
+    assert {move.__name__: kind for move, kind in KINDS.items()} == {
+        "Start": "rollout.started",
+        "Advance": "rollout.advanced",
+        "Promote": "rollout.promoted",
+        "RollBack": "rollout.rolled_back",
+        "Disable": "rollout.disabled",
+        "Pause": "rollout.paused",
+        "Resume": "rollout.resumed",
+        "Restore": "rollout.restored",
+        "Supersede": "rollout.superseded",
+        "Fail": "rollout.failed",
+    }
+
+
+def test_the_sources_are_called_as_in_a_policy() -> None:
+    assert SOURCES == ("probe", "logs", "outcomes", "prometheus", "http", "application-insights")
+
+
+def test_an_abort_is_obeyed_before_all_else_and_an_approval_last() -> None:
+    assert [verb.urgency for verb in (Verb.ABORT, Verb.PAUSE, Verb.RESUME, Verb.PROMOTE, Verb.APPROVE)] == list(
+        range(5)
+    )
+
+
+def test_a_command_says_who_asked_for_what_and_why() -> None:
+    command = Command("c-1", "r-1", Verb.PAUSE, 3, NOON + timedelta(minutes=1), "ann")
+    assert command.because == "ann asked to pause"
+    why = Command("c-1", "r-1", Verb.ABORT, 3, NOON, "ann", "the queue fills up")
+    assert why.because == "ann asked to abort: the queue fills up"
