@@ -10,7 +10,6 @@ FOR_RUNNING := .venv/.ready-to-run
 FOR_TESTS := .venv/.ready-to-test
 # What is there already does: a test environment runs the service too.
 READY := $(if $(wildcard $(FOR_TESTS)),$(FOR_TESTS),$(FOR_RUNNING))
-CODE := src tests migrations
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate
 
 .PHONY: help demo serve emulator test lint format types imports unit contract scenarios storm soak mutants requirements image clean
@@ -34,7 +33,7 @@ lint: $(FOR_TESTS) ## all that needs no test run: style, types, imports, depende
 	@PYTHONPATH=tests $(BIN)/python -m tools.every_check --without-tests
 
 format: $(FOR_TESTS) ## put the code in order
-	@$(BIN)/ruff check --fix $(CODE) && $(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix && $(BIN)/ruff format
 
 types: $(FOR_TESTS) ## check the types
 	@$(BIN)/mypy

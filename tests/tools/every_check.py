@@ -14,10 +14,7 @@ from xml.etree import ElementTree
 
 from tools import system_packages
 
-#: With real processes and real time a busy machine may fail a test; more than these is no chance.
-FEW = 3
 PROGRAMS = Path(sys.prefix, "bin")
-CODE = ("src", "tests", "migrations")
 PROSE = ("README.md", "CHANGELOG.md", "docs", "deploy")
 
 
@@ -31,8 +28,8 @@ class Check:
 
 
 LINT = (
-    Check("style", ("ruff", "check", *CODE)),
-    Check("format", ("ruff", "format", "--check", *CODE)),
+    Check("style", ("ruff", "check")),
+    Check("format", ("ruff", "format", "--check")),
     Check("types", ("mypy",)),
     Check("imports", ("lint-imports", "--no-cache")),
     Check("dependencies", ("deptry", "src", "migrations")),
@@ -49,7 +46,6 @@ TESTS = (
 def main(arguments: list[str]) -> int:
     """Run the checks; return 0 when all did well."""
     left_out: list[str] = []
-    unsteady: list[str] = []
     checks: tuple[Check, ...] = LINT
     if "--without-tests" not in arguments:
         left_out += system_packages.fetch_missing()
@@ -59,14 +55,9 @@ def main(arguments: list[str]) -> int:
         for check in checks:
             report = Path(folder, f"{check.name}.xml")
             if not is_well(check, report):
-                again = broken(report) if check.is_talkative else []
-                if again and len(again) <= FEW and is_well(second_try(check), report):
-                    unsteady += again
-                else:
-                    failed.append(check.name)
+                failed.append(check.name)
             left_out += skipped(report)
     tell("\nLeft out:", left_out)
-    tell("\nFailed at first and passed when run again (find out why):", unsteady)
     print("\nFailed: " + ", ".join(failed) if failed else "\nAll is well.")
     return 1 if failed else 0
 
@@ -85,23 +76,6 @@ def is_well(check: Check, report: Path) -> bool:
         if not is_good:
             print(run.stdout + run.stderr, flush=True)
     return is_good
-
-
-def second_try(check: Check) -> Check:
-    """Return the check of those tests only that failed just now, one after the other."""
-    command = [part for part in check.command if part not in {"-n", "auto", "2"}]
-    return Check(
-        f"{check.name} again", (*command, "--last-failed", "--last-failed-no-failures=none"), is_talkative=True
-    )
-
-
-def broken(report: Path) -> list[str]:
-    """Return the names of the tests that failed."""
-    if not report.exists():
-        return []
-    cases = ElementTree.parse(report).iter("testcase")
-    wrong = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    return [f"{case.get('classname')}::{case.get('name')}" for case in wrong]
 
 
 def skipped(report: Path) -> list[str]:
