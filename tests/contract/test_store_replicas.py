@@ -21,17 +21,18 @@ async def test_a_command_and_a_released_lease_ring_at_every_other_replica(store:
     rung = asyncio.Event()
     ears = asyncio.create_task(listen(database_url, rung.set))
     try:
-        await asyncio.sleep(0.3)  # until it listens; a ring before that is for nobody
+        await asyncio.wait_for(rung.wait(), 30)  # it listens
+        rung.clear()
         await store.create(a_rollout(), an_event(), None)
-        await asyncio.wait_for(rung.wait(), 5)
+        await asyncio.wait_for(rung.wait(), 30)
         rung.clear()
         await store.accept(Command("c-1", "r-1", Verb.ABORT, 1, NOON, "ann"))
-        await asyncio.wait_for(rung.wait(), 5)
+        await asyncio.wait_for(rung.wait(), 30)
         lease = await store.claim("support-agent", NOON)
         assert lease is not None
         rung.clear()
         await store.release(lease)
-        await asyncio.wait_for(rung.wait(), 5)
+        await asyncio.wait_for(rung.wait(), 30)
     finally:
         ears.cancel()
 

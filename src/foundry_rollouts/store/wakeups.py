@@ -26,7 +26,10 @@ async def notify(connection: AsyncConnection) -> None:
 
 
 async def listen(url: str, ring: Callable[[], None]) -> None:
-    """Call ``ring`` whenever another replica made something due, until cancelled; returns at once on SQLite."""
+    """Call ``ring`` whenever another replica made something due, until cancelled; returns at once on SQLite.
+
+    It rings once for each connection, too, as soon as that listens: what came before was for nobody.
+    """
     address = make_url(url)
     if address.get_backend_name() != "postgresql":
         return
@@ -43,6 +46,7 @@ async def listen(url: str, ring: Callable[[], None]) -> None:
                 if is_lost:
                     log.info("wakeups.found")
                 is_lost = False
+                ring()
                 async for _ in connection.notifies():
                     ring()
         if not is_lost:
