@@ -109,9 +109,9 @@ async def measured(url: str, calls: str = CALLS, failures: str = FAILURES, **val
     rollout: Rollout = a_rollout(
         phase=Phase.PROGRESSING, step=1, started_at=begun, step_started_at=begun, policy=policy
     )
-    source = PulledSource(PrometheusCounter(Fetcher(Budget(clock.now), limit=timedelta(seconds=2))), clock.now)
+    source = PulledSource(PrometheusCounter(Fetcher(Budget(clock.now), limit=timedelta(seconds=20))), clock.now)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 if found := await source.measure(rollout, Window(begun, clock.now())):
                     return found[0]

@@ -132,12 +132,17 @@ async def test_reported_outcomes_that_decide_are_answered_within_a_second(foundr
         assert "canary 15 of 15 failed (reported as failed) against 0 of 15 on stable" in await service.because()
 
 
+async def are_followed() -> bool:
+    followed = {task.get_name() for task in asyncio.all_tasks()}
+    return {"log of conversation-1", "log of conversation-2"} <= followed
+
+
 async def test_failing_log_lines_that_decide_are_answered_within_a_second(foundry: str, tmp_path: Path) -> None:
     async with serving(foundry, tmp_path, "{logs: {}}") as service:
         for version in ("1", "2"):
             await service.cloud.open_session(AGENT, version, f"conversation-{version}")
-        # Sessions are looked for every second; what is measured is what comes after they are followed.
-        await asyncio.sleep(2.5)
+        # Sessions are looked for now and then; what is measured is what comes after they are followed.
+        await service.until(are_followed)
         for _ in range(15):
             for version in ("1", "2"):
                 if await service.weights() == {"1": 100}:

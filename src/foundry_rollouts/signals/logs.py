@@ -132,7 +132,8 @@ class LogSource:
             return
         followed = followed or Followed(session, read_until=watch.since - SKEW)
         watch.followed[session.id] = followed
-        followed.stream = asyncio.create_task(self._follow(watch, followed))
+        name = f"log of {followed.session.id}"
+        followed.stream = asyncio.create_task(self._follow(watch, followed), name=name)
 
     def _forget(self, watch: Watch, over: Iterable[str]) -> None:
         """Let sessions go that live no more; a call that one of them died on counts."""

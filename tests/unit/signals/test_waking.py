@@ -79,8 +79,11 @@ async def test_under_a_storm_a_rollout_is_woken_now_and_then() -> None:
     bed = Bed()
     bed.gate.set()
     alarm = Alarm(bed, lambda: NOON, bed.ring, rest=timedelta(milliseconds=50))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
     for _ in range(100):
         alarm("r-1")
         await asyncio.sleep(0.001)
+    rests = (loop.time() - begun) / 0.05
     await alarm.close()
-    assert 2 <= bed.told.count("wake r-1") <= 10
+    assert 2 <= bed.told.count("wake r-1") <= rests + 2
