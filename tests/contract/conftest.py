@@ -1,9 +1,10 @@
-"""The store under examination: the same one over SQLite and over PostgreSQL."""
+"""What is under examination: the local Foundry, and the same store over SQLite and over PostgreSQL."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from databases import (
@@ -13,9 +14,26 @@ from databases import (
     a_sqlite_database,
     a_sqlite_template,
 )
+from emulated import a_project
+from foundry_rollouts.emulator.background import running
+from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.store.store import SqlStore
 
 OpenStore = Callable[[str], SqlStore]
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """Serve a local Foundry, whose versions become active at once, for the tests of one module."""
+    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
+        yield url
+
+
+@pytest.fixture
+def cloud(base_url: str) -> Iterator[httpx.Client]:
+    """Give a client of a project nobody else has."""
+    with a_project(base_url) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

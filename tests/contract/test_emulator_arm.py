@@ -8,17 +8,9 @@ import httpx
 import pytest
 
 from emulated import a_project, make
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
 FOUNDRY_USER = "53ca6127-db72-4b80-b1b0-d745d6d5456d"
-
-
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"))) as url:
-        yield url
 
 
 @pytest.fixture

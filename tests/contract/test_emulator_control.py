@@ -5,16 +5,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from emulated import ECHO, a_project, ask, make, name_of, open_session, refusal, settled
+from emulated import ECHO, ask, make, name_of, open_session, refusal, settled
 from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_rollouts.emulator.config import EmulatorConfig
 from foundry_rollouts.emulator.errors import EmulatorError
-
-
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
-        yield url
 
 
 @pytest.fixture
@@ -23,12 +17,6 @@ def control(base_url: str) -> Iterator[httpx.Client]:
         yield client
         client.delete("/faults")
         client.put("/lifecycle", json={"kind": "immediate"})
-
-
-@pytest.fixture
-def cloud(base_url: str) -> Iterator[httpx.Client]:
-    with a_project(base_url) as client:
-        yield client
 
 
 def test_a_fault_hits_its_operation_as_often_as_it_was_told(cloud: httpx.Client, control: httpx.Client) -> None:

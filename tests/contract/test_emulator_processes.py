@@ -29,17 +29,11 @@ from foundry_rollouts.emulator.background import running
 from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 
 
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
-        yield url
-
-
 @pytest.fixture
-def cloud(base_url: str) -> Iterator[httpx.Client]:
-    with a_project(base_url) as client:
-        yield client
-        client.delete("/agents/a", params={"force": "true"})
+def cloud(cloud: httpx.Client) -> Iterator[httpx.Client]:
+    """Give the client of a project whose processes end with the test."""
+    yield cloud
+    cloud.delete("/agents/a", params={"force": "true"})
 
 
 def process_of(base_url: str, session: str) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,18 +13,6 @@ from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 
 SESSIONS = "/agents/a/endpoint/sessions"
 OPENAI = "/agents/a/endpoint/protocols/openai"
-
-
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
-        yield url
-
-
-@pytest.fixture
-def cloud(base_url: str) -> Iterator[httpx.Client]:
-    with a_project(base_url) as client:
-        yield client
 
 
 def frames_of(text: str) -> list[dict[str, Any]]:

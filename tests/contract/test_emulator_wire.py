@@ -2,27 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from emulated import ECHO, a_project, a_zip, make, refusal, upload
+from emulated import ECHO, a_zip, make, refusal, upload
 from foundry_rollouts.emulator.background import running
 from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
-
-
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
-        yield url
-
-
-@pytest.fixture
-def cloud(base_url: str) -> Iterator[httpx.Client]:
-    with a_project(base_url) as client:
-        yield client
 
 
 @pytest.mark.parametrize(

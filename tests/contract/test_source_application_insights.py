@@ -12,7 +12,7 @@ import pytest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.monitor.query import LogsQueryClient
 
-from answering import serving
+from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.sources import InsightsPlan
@@ -24,6 +24,7 @@ from unit.signals.session_world import Hand, a_watched
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 LATE = timedelta(minutes=3)
+PATIENCE = timedelta(seconds=30)
 
 
 def table(calls: Any, failures: Any, **more: Any) -> dict[str, Any]:
@@ -51,17 +52,14 @@ class Workspace:
         else:
             version = re.search(r'let asked = "(.*?)";', asked["query"])
             body = json.dumps(self.tells[version[1] if version else ""]).encode()
-            reply = f"HTTP/1.1 {self.status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            writer.write(f"{reply}Connection: close\r\n\r\n".encode() + body)
-        writer.close()
-        await writer.wait_closed()
+            say(writer, body, self.status, Content_Type="application/json")
 
 
 @pytest.fixture
 async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workspace]:
-    monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=10))
+    monkeypatch.setattr(pulled, "PATIENCE", PATIENCE)
     workspace = Workspace()
-    async with serving(workspace.answer) as workspace.url:
+    async with a_server(workspace.answer) as workspace.url:
         yield workspace
 
 
@@ -78,7 +76,7 @@ def client_of(url: str) -> LogsQuery:
     return client
 
 
-async def measured(workspace: Workspace, limit: timedelta = timedelta(seconds=5)) -> Measurement:
+async def measured(workspace: Workspace, limit: timedelta = PATIENCE) -> Measurement:
     plan = InsightsPlan(WORKSPACE, timedelta(minutes=1), LATE)
     clock = Hand(NOON + timedelta(minutes=4))
     source = PulledSource(InsightsCounter(Budget(clock.now), lambda: client_of(workspace.url), limit), clock.now)
@@ -145,7 +143,7 @@ async def test_a_dead_workspace_is_told(workspace: Workspace) -> None:
 
 
 async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=10))
+    monkeypatch.setattr(pulled, "PATIENCE", PATIENCE)
 
     def missing() -> LogsQuery:
         raise ImportError("azure.monitor.query")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from answering import serving
+from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.sources import HttpPlan
@@ -26,6 +26,7 @@ GOOD = {
     "2": {"counts": [{"calls": 10, "failed": 4}], "cost": 2},
 }
 WINDOW = Window(NOON, NOON + timedelta(seconds=30))
+PATIENCE = timedelta(seconds=30)
 
 
 @dataclass
@@ -47,26 +48,23 @@ class Server:
             await reader.read()
         elif not self.cuts:
             body = self.bodies[urlsplit(path).path.rsplit("/", 1)[-1]]
-            head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\nLocation: /elsewhere\r\n"
-            writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
-        writer.close()
-        await writer.wait_closed()
+            say(writer, body, self.status, Location="/elsewhere")
 
 
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
-    monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=3))
+    monkeypatch.setattr(pulled, "PATIENCE", PATIENCE)
     server = Server()
-    async with serving(server.answer) as server.url:
+    async with a_server(server.answer) as server.url:
         yield server
 
 
-async def measured(server: Server, **values: str) -> Measurement:
+async def measured(server: Server, limit: timedelta = PATIENCE, **values: str) -> Measurement:
     url = server.url + "/{agent}/{version}?since={since}&until={until}&seconds={window}"
     plan = HttpPlan(url, "/counts/0/calls", "/counts/0/failed", timedelta(seconds=30), timedelta(seconds=5))
     plan = replace(plan, values=tuple(values.items()))
     clock = Hand(NOON + timedelta(seconds=35))
-    fetcher = Fetcher(Budget(clock.now), limit=timedelta(seconds=0.5))
+    fetcher = Fetcher(Budget(clock.now), limit=limit)
     source = PulledSource(HttpCounter(fetcher), clock.now)
     rollout = a_watched(logs=None, http=plan)
     try:
@@ -137,7 +135,7 @@ async def test_a_server_that_refuses_is_told_and_nothing_is_followed(server: Ser
 
 async def test_a_silent_server_is_told_after_a_while(server: Server) -> None:
     server.is_silent = True
-    assert (await measured(server)).trouble == "no answer within 0.5 s"
+    assert (await measured(server, timedelta(seconds=0.5))).trouble == "no answer within 0.5 s"
 
 
 async def test_a_server_that_hangs_up_is_told(server: Server) -> None:

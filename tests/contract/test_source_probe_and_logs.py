@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,8 +14,6 @@ from foundry_rollouts.core.measurement import Counts, Window
 from foundry_rollouts.core.policy import Gate, GateKind
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.sources import LogsPlan, ProbePlan, Sources
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Definition
@@ -27,17 +25,10 @@ NUMBERS = itertools.count()
 PROTOCOLS = {"responses": "2.0.0", "invocations": "2.0.0"}
 
 
-@pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    with running(EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=3)) as url:
-        yield url
-
-
 @pytest.fixture
 async def cloud(base_url: str) -> AsyncIterator[FoundryClient]:
-    client = FoundryClient(f"{base_url}/api/projects/sources-{next(NUMBERS)}", FixedToken())
-    yield client
-    await client.aclose()
+    async with FoundryClient(f"{base_url}/api/projects/sources-{next(NUMBERS)}", FixedToken()) as client:
+        yield client
 
 
 async def a_trial(cloud: FoundryClient, canary: str) -> Rollout:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,12 +9,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from answering import a_server, say
 from builders import NOON, a_rollout
 from fakes import stand
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.web.services import Services
 from unit.cli.command_line import begin, outcome_of
-from unit.cli.conftest import Service, serving
+from unit.cli.conftest import Service
+from unit.web.served import serving
 
 PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, because="the first step has begun")
 
@@ -165,7 +166,7 @@ async def test_a_wait_that_times_out_has_a_code_of_its_own_and_tells_where_it_wa
 
 async def test_watching_goes_on_where_it_was_when_the_service_is_restarted(services: Services, tmp_path: Path) -> None:
     rollout = await stand(services.store, PROGRESSING)  # type: ignore[arg-type]
-    async with serving(services) as server:
+    async with serving(services) as (server, _):
         watching = await begin("rollout", "watch", "r-1", folder=tmp_path, FOUNDRY_ROLLOUTS_SERVER=server)
         await line_with(watching, "rollout.progressing")
     # The service is gone; what it watches ends meanwhile; then another service stands at the same address.
@@ -184,11 +185,8 @@ async def test_watching_goes_on_where_it_was_when_the_service_is_restarted(servi
 async def test_a_server_that_is_another_program_is_told_from_one_that_is_away(tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
-        await writer.drain()
-        writer.close()
+        say(writer, b"hello")
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0, family=socket.AF_INET) as other:
-        server = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+    async with a_server(answer) as server:
         done = await outcome_of(await begin("rollout", "list", "--server", server, folder=tmp_path))
     assert (done.code, done.errors) == (1, [f"error: {server} answered HTTP 200 without JSON: is --server right?"])

@@ -32,17 +32,22 @@ def client_of(services: Services) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def served(services: Services) -> AsyncIterator[tuple[httpx.AsyncClient, uvicorn.Server]]:
-    """Serve the app until the end of the block, or until the server is told to exit."""
+async def serving(services: Services, port: int = 0) -> AsyncIterator[tuple[str, uvicorn.Server]]:
+    """Serve the app on a port of the loopback address until the end of the block; yield where, and the server."""
     config = uvicorn.Config(create_app(services), log_config=None, lifespan="off", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
-    listening = socket.create_server(("127.0.0.1", 0))
-    serving = asyncio.create_task(server.serve([listening]))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        task = asyncio.create_task(server.serve([listening]))
         try:
-            yield client, server
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", server
         finally:
             services.stop.set()
             server.should_exit = True
-            await serving
-            listening.close()
+            await task
+
+
+@asynccontextmanager
+async def served(services: Services) -> AsyncIterator[tuple[httpx.AsyncClient, uvicorn.Server]]:
+    """Serve the app until the end of the block, or until the server is told to exit; yield a client of it."""
+    async with serving(services) as (url, server), httpx.AsyncClient(base_url=url) as client:
+        yield client, server
