@@ -58,7 +58,7 @@ class Daemon:
 
 
 async def serve(settings: Settings) -> None:
-    """Run the controller, the ops API and /metrics until SIGTERM or SIGINT; the ticks in hand are finished first.
+    """Run the controller, the ops API and /metrics until SIGTERM or SIGINT; then others take over.
 
     Raises UsageError for wrong policies, StoreError for a database that cannot be used, RolloutsError for an
     address that is taken; nothing was started then.
@@ -150,7 +150,7 @@ async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event)
         working = group.create_task(_work(parts))
         await stop.wait()
         working.cancel()
-        log.info("daemon.stopping", because="asked to stop; the ticks in hand are finished first")
+        log.info("daemon.stopping", because="asked to stop; others take over what is in hand")
         await parts.scheduler.stop()
         ears.cancel()
         server.should_exit = True

@@ -5,9 +5,10 @@ from functools import cache
 
 import pytest
 
+from foundry_rollouts.core.policy import SessionsOnRollback
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.store.store import SqlStore
-from small_world import Deaths, SmallWorld
+from small_world import Deaths, SmallWorld, a_quick_policy
 
 STORIES = {"good": (101, Phase.PROMOTED), "bad": (1, Phase.ROLLED_BACK), "late-bad": (50, Phase.ROLLED_BACK)}
 
@@ -36,3 +37,24 @@ async def test_a_process_killed_at_any_touch_leaves_the_history_of_a_calm_run(
             assert len(world.cloud.sent) <= len(sent) + 1
             cases += 1
     print(f"{story}: {cases} crashes, each with the history of a calm run")  # noqa: T201 - the figure is asked for
+
+
+@pytest.mark.timeout(600)
+async def test_whoever_settles_a_rollback_stops_the_sessions_of_the_canary_too(
+    open_store: Callable[[str], SqlStore],
+) -> None:
+    policy = a_quick_policy(sessions_on_rollback=SessionsOnRollback.STOP)
+    open_once = cache(open_store)
+    calm = SmallWorld(open_once, bad_from=1, policy=policy)
+    await calm.begin()
+    assert (await calm.run()).phase is Phase.ROLLED_BACK
+    assert calm.cloud.stopped == ["session-2"]
+    told = await calm.history()
+    for touch in range(1, calm.deaths.touches + 1):
+        for is_before in (True, False):
+            deaths = Deaths(touch, is_before=is_before)
+            world = SmallWorld(open_once, f"s-{touch}-{is_before}", bad_from=1, policy=policy, deaths=deaths)
+            await world.begin()
+            assert (await world.run()).phase is Phase.ROLLED_BACK, (touch, is_before)
+            assert set(world.cloud.stopped) == {"session-2"}, (touch, is_before)
+            assert await world.history() == told, (touch, is_before)

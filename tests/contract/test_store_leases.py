@@ -209,3 +209,39 @@ async def test_a_sweep_does_not_wait_for_an_agent_that_another_replica_is_just_t
         claimed = await asyncio.wait_for(store.claim_due(NOON, 10), timeout=20)
     await database.close()
     assert [lease.agent for lease in claimed] == ["free"]
+
+
+async def test_a_replica_hands_over_what_it_is_not_busy_with_and_others_find_it_due(
+    store: SqlStore, open_store: OpenStore
+) -> None:
+    for name in ("idle", "busy", "support-agent"):
+        await a_due_agent(store, name)
+    other = open_store("replica-b")
+    assert await other.claim("support-agent", NOON) is not None
+    for lease in await store.claim_due(NOON, 10):
+        (rollout,) = await store.unfinished(lease.agent)
+        await store.record(lease, Record(rollout=rollout, due_at=LATER))
+    assert await store.hand_over(NOON, ["busy"]) is True
+    assert [(lease.agent, lease.due_at) for lease in await other.claim_due(NOON, 10)] == [
+        ("idle", NOON),
+        ("support-agent", NOON),
+    ]
+    assert await store.hand_over(NOON) is True
+    assert "busy" in [lease.agent for lease in await other.claim_due(NOON, 10)]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_lease_that_a_hanging_transaction_has_locked_does_not_keep_the_others(
+    store: SqlStore, open_store: OpenStore, database_url: str
+) -> None:
+    for name in ("locked", "support-agent"):
+        await a_due_agent(store, name)
+    assert len(await store.claim_due(NOON, 10)) == 2
+    other, hanging = open_store("replica-b"), Database(database_url)
+    async with hanging.writing() as connection:
+        await connection.execute(text("SELECT * FROM leases WHERE agent = 'locked' FOR UPDATE"))
+        assert await store.hand_over(NOON) is False
+        assert await other.claim("support-agent", NOON) is not None
+    await hanging.close()
+    assert await store.hand_over(NOON) is True
+    assert await other.claim("locked", NOON) is not None

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import DriftError, LeaseLostError, StoreError
 from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
@@ -36,6 +37,7 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
     wait for a database that is away: its record is still to be written then, unless the intent stands.
     """
     if change.target == change.before:
+        await end_sessions(world.sessions, record.rollout)
         await world.store.record(lease, record)
         return True
     intent = Intent(
@@ -51,6 +53,7 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
     async with while_ours(lease, now):
         await bring_about(world.cloud, lease.agent, change.before, change.target)
     await confirm(world.cloud, lease.agent, change.target)
+    await end_sessions(world.sessions, record.rollout)
     if is_written:
         await world.store.record(lease, record, closes=intent)
     return is_written

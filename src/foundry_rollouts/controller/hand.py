@@ -4,12 +4,15 @@ A lease is kept from tick to tick, so that one replica watches a rollout all the
 nothing left to do, and all of them go back when the replica stops.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Lease, Store
+
+#: How often to try to give leases back, and the pause between; in the end they run out by themselves.
+TRIES, PAUSE = 8, timedelta(milliseconds=50)
 
 
 class Hand:
@@ -22,6 +25,7 @@ class Hand:
         self._held: dict[str, Lease] = {}
         self._in_use: set[str] = set()
         self._laid_down: dict[str, float] = {}
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -47,21 +51,24 @@ class Hand:
 
     async def take_due(self, now: datetime, limit: int) -> Sequence[Lease]:
         """Take the leases of agents that are due, and use them."""
+        if self._is_closed:
+            return ()
         leases = await self._store.claim_due(now, limit, tuple(self._in_use))
-        return [self._used(lease) for lease in leases if lease.agent not in self._in_use]
+        # What was granted while the hand closed is among what is given back last.
+        return [] if self._is_closed else [self._used(lease) for lease in leases if lease.agent not in self._in_use]
 
     async def take(self, agent: str, now: datetime) -> Lease | None:
         """Take the lease of ``agent`` and use it; None while it is in use, here or elsewhere."""
-        if agent in self._in_use:
+        if agent in self._in_use or self._is_closed:
             return None
         self._in_use.add(agent)
         lease = None
         try:
             lease = await self._store.claim(agent, now)
         finally:
-            if lease is None:
+            if lease is None or self._is_closed:
                 self._in_use.discard(agent)
-        return self._used(lease) if lease else None
+        return self._used(lease) if lease and not self._is_closed else None
 
     async def lay_down(self, lease: Lease, *, keep: bool) -> None:
         """End the use of a lease; give it back unless it is to be kept."""
@@ -90,12 +97,28 @@ class Hand:
                 self._laid_down.pop(agent, None)
         return [agent for agent in unchanged if agent not in kept]
 
-    async def give_back(self) -> None:
+    def close(self) -> None:
+        """Take nothing any more."""
+        self._is_closed = True
+
+    async def give_back_idle(self, now: datetime, busy: Sequence[str] = ()) -> None:
+        """Give back at once what is not in use and not ``busy``."""
+        await self._free(now, {*self._in_use, *busy})
+
+    async def give_back(self, now: datetime) -> None:
         """Give every lease back, so that others need not wait for it to run out."""
-        for lease in list(self._held.values()):
-            with suppress(StoreError):
-                await self._store.release(lease)
-        self._held.clear()
+        await self._free(now, set())
+
+    async def _free(self, now: datetime, busy: set[str]) -> None:
+        for _ in range(TRIES):
+            try:
+                is_done = await self._store.hand_over(now, sorted(busy))
+            except StoreError:
+                is_done = False
+            if is_done:
+                break
+            await asyncio.sleep(PAUSE.total_seconds())
+        self._held = {agent: lease for agent, lease in self._held.items() if agent in busy}
 
     def _used(self, lease: Lease) -> Lease:
         self._held[lease.agent] = lease

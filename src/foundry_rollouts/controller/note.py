@@ -2,13 +2,22 @@
 
 from datetime import datetime
 
-from foundry_rollouts.core.decision import KINDS, Decision
+from foundry_rollouts.core.decision import KINDS, Decision, Hold
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import routing_of
 from foundry_rollouts.ports import Event
 
 #: A wait that the history tells about, for it is our trouble and not the canary's.
 HELD = "rollout.held"
+
+
+#: The moves by what the history calls them.
+MOVES = {kind: move for move, kind in KINDS.items()}
+
+
+def move_of(event: Event | None) -> type:
+    """Return what was decided when ``event`` was written."""
+    return MOVES.get(event.kind, Hold) if event else Hold
 
 
 def event_of(rollout: Rollout, then: Rollout, decision: Decision, now: datetime) -> Event:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.controller.act import bring_about, confirm, while_ours
+from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import CloudError, LeaseLostError
 from foundry_rollouts.ports import Event, Intent, Lease, Record, VersionStatus, World
@@ -23,8 +24,8 @@ FORWARD_WITHIN = timedelta(minutes=2)
 GONE = {VersionStatus.DELETED, VersionStatus.DELETING}
 
 
-async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Intent | None:
-    """Settle the open intent of an agent; return it when there was one.
+async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Record | None:
+    """Settle the open intent of an agent; return what was written down for it, as the first would have done.
 
     Raises CloudError or DriftError while the cloud does not let it be settled, LeaseLostError when it is no longer ours
     to settle.
@@ -37,28 +38,33 @@ async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> In
         raise LeaseLostError(f"the lease of agent {lease.agent} was lost before its intent could be settled")
     seen = (await world.cloud.agent(lease.agent)).routing
     if seen == intent.target:
-        await world.store.record(lease, intent.record, closes=intent)
-        log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(seen))
-    elif intent.is_retreat or (seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN):
-        await _send_again(world, kept[0], intent, seen, now)
-    else:
-        await world.store.drop_intent(lease, intent)
-        log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
-    return intent
+        return await _complete(world, lease, intent)
+    if intent.is_retreat or (seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN):
+        return await _send_again(world, kept[0], intent, seen, now)
+    await world.store.drop_intent(lease, intent)
+    log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
+    return None
 
 
-async def _send_again(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> None:
+async def _complete(world: World, lease: Lease, intent: Intent) -> Record:
+    await end_sessions(world.sessions, intent.record.rollout)
+    await world.store.record(lease, intent.record, closes=intent)
+    log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(intent.target))
+    return intent.record
+
+
+async def _send_again(
+    world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
+) -> Record | None:
     try:
         async with while_ours(lease, now):
             await bring_about(world.cloud, lease.agent, seen, intent.target)
         await confirm(world.cloud, lease.agent, intent.target)
     except CloudError as error:
         if error.refusal.status in {400, 404} and await _is_stable_gone(world, intent):
-            await _go_on_without_stable(world, lease, intent, now())
-            return
+            return await _go_on_without_stable(world, lease, intent, now())
         raise
-    await world.store.record(lease, intent.record, closes=intent)
-    log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(intent.target))
+    return await _complete(world, lease, intent)
 
 
 async def _is_stable_gone(world: World, intent: Intent) -> bool:
@@ -71,11 +77,11 @@ async def _is_stable_gone(world: World, intent: Intent) -> bool:
         return error.is_missing
 
 
-async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now: datetime) -> None:
+async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now: datetime) -> Record | None:
     """Note that there is no version to go back to; the next tick decides on the same evidence what is left."""
     planned = intent.record.rollout
     if planned is None:
-        return
+        return None
     rollout = await world.store.rollout(planned.id)
     because = f"stable version {rollout.stable} was deleted: there is no version to go back to"
     event = Event(
@@ -91,3 +97,4 @@ async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now:
     record = Record(event=event, rollout=left, evidence=intent.record.evidence, due_at=now)
     await world.store.record(lease, record, closes=intent)
     log.warning("stable.gone", agent=lease.agent, because=because)
+    return record

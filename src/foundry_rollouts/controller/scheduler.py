@@ -7,9 +7,9 @@ change nothing here.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import wraps
 from typing import Any
 
 import structlog
@@ -17,6 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from foundry_rollouts.controller.discover import Discovery
+from foundry_rollouts.controller.farewell import let_go
 from foundry_rollouts.controller.health import Pulse
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.errors import DriftError, LeaseLostError, RolloutsError, StoreError, UnavailableError
@@ -29,8 +30,10 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 
 #: A tick that takes longer has lost its way; the next one settles what it left open.
 TICK_LIMIT = timedelta(seconds=90)
-#: How long the ticks in hand may take when the daemon is asked to stop.
-FINISH_WITHIN = timedelta(seconds=20)
+#: How long the work in hand may take when the daemon is asked to stop: whoever is next can settle it as well.
+FINISH_WITHIN = timedelta(seconds=0.3)
+#: How long what is cut off may take to end.
+LET_GO_WITHIN = timedelta(seconds=0.1)
 #: How often measurements that have grown old are taken away.
 FORGET_EVERY = timedelta(hours=1)
 #: How many agents are ticked at once.
@@ -61,6 +64,7 @@ class Scheduler:
         self._rhythm = rhythm
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_rung = False
         self._jobs = AsyncIOScheduler(timezone="UTC")
         # A sweep that is still at it when the next is due needs no line in the log: the next one does its work.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
@@ -82,7 +86,7 @@ class Scheduler:
             (self._forget, FORGET_EVERY),
         ):
             self._jobs.add_job(
-                _surviving(job),
+                self._surviving(job),
                 IntervalTrigger(seconds=every.total_seconds()),
                 id=job.__name__,
                 next_run_time=self._now(),
@@ -95,21 +99,44 @@ class Scheduler:
     def ring(self) -> None:
         """Make the sweep run now: something became due before its time."""
         if self._jobs.running:
+            self._is_rung = True
             self._jobs.modify_job("_sweep", next_run_time=self._now())
 
     async def stop(self) -> None:
-        """Finish the ticks in hand, give their leases back, and end; what hangs is cut off and settled by the next."""
+        """Give back at once what nobody is at work on, then the rest; work that hangs is cut off.
+
+        A tick may be cut off at any instruction, as by a crash: the next one settles its intent.
+        """
         if not self._jobs.running:
             return
         self._jobs.pause()
-        if self._tasks:
-            _, hanging = await asyncio.wait(self._tasks, timeout=FINISH_WITHIN.total_seconds())
-            for task in hanging:
-                task.cancel()
-        await self._hand.give_back()
+        self._hand.close()
+        self._start(self._last_words(), "last words")
+        await self._hand.give_back_idle(self._now(), tuple(self._ticker.watchman.spool))
+        await self._finish(FINISH_WITHIN)
+        for task in self._tasks:
+            task.cancel()
+        await self._finish(LET_GO_WITHIN)
+        await self._hand.give_back(self._now())
         self._jobs.shutdown(wait=False)
 
+    async def _finish(self, within: timedelta) -> None:
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=within.total_seconds())
+
+    async def _last_words(self) -> None:
+        """Record what was done while the database was away, if that can be."""
+        with suppress(StoreError):
+            await self._ticker.watchman.catch_up()
+
     async def _sweep(self) -> None:
+        """Look for what is due, and once more when it rang meanwhile: whoever rang may have come too late."""
+        self._is_rung = True
+        while self._is_rung:
+            self._is_rung = False
+            await self._sweep_once()
+
+    async def _sweep_once(self) -> None:
         """Tick the agents that are due, so many at once; watch over those in hand while the database is away."""
         now = self._now()
         room = AT_ONCE - self._hand.in_use
@@ -164,7 +191,7 @@ class Scheduler:
     async def _lost(self, agent: str) -> None:
         """Let go of what another replica has now."""
         if ward := self._ticker.watchman.wards.pop(agent, None):
-            await self._ticker.let_go(ward.rollout.id)
+            await let_go(self._ticker.world, ward.rollout.id)
         self._metrics.forget(agent)
 
     async def _discover(self) -> None:
@@ -192,17 +219,23 @@ class Scheduler:
             log.warning("lease.lost", agent=agent, because="it ran out before it could be renewed")
             await self._lost(agent)
 
+    def _surviving(self, job: Job) -> Job:
+        """Wrap a fixed job so that it logs what goes wrong and runs again next time."""
 
-def _surviving(job: Job) -> Job:
-    """Wrap a fixed job so that it logs what goes wrong and runs again next time."""
+        async def run() -> None:
+            work = asyncio.create_task(_told(job), name=job.__name__)
+            self._tasks.add(work)
+            work.add_done_callback(self._tasks.discard)
+            with suppress(asyncio.CancelledError):
+                await work
 
-    @wraps(job)
-    async def run() -> None:
-        try:
-            await job()
-        except UnavailableError as error:
-            log.warning("job.failed", job=job.__name__.strip("_"), because=str(error))
-        except Exception:
-            log.exception("job.crashed", job=job.__name__.strip("_"))
+        return run
 
-    return run
+
+async def _told(job: Job) -> None:
+    try:
+        await job()
+    except UnavailableError as error:
+        log.warning("job.failed", job=job.__name__.strip("_"), because=str(error))
+    except Exception:
+        log.exception("job.crashed", job=job.__name__.strip("_"))

@@ -1,14 +1,14 @@
 """One pass over one agent: observe, judge, decide, act, record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from foundry_rollouts.controller.act import Change, act, closed_as
-from foundry_rollouts.controller.drain import end_sessions
-from foundry_rollouts.controller.note import event_of
+from foundry_rollouts.controller.farewell import bid_farewell
+from foundry_rollouts.controller.note import event_of, move_of
 from foundry_rollouts.controller.observe import Queue, Sight, drift_of, look, measure
 from foundry_rollouts.controller.recover import recover
 from foundry_rollouts.controller.ward import Watchman
@@ -61,8 +61,12 @@ class Ticker:
         Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError; the
         next tick begins where this one ended.
         """
-        await recover(self.world, lease, self.now)
+        settled = await recover(self.world, lease, self.now)
+        if settled is not None and settled.rollout is not None:
+            self._show_routing(settled.rollout, routing_of(settled.rollout))
+            await self._take_note(settled, settled.rollout, move_of(settled.event))
         unfinished = await self.world.store.unfinished(lease.agent)
+        await self._miss(lease.agent, unfinished)
         newest = unfinished[-1] if unfinished else None
         ends = [
             await self._move(lease, rollout, Queue(is_first=place == 0, newest=newest))
@@ -93,10 +97,32 @@ class Ticker:
         if not await act(self.world, lease, change, record, self.now):
             self.watchman.spool[lease.agent] = (lease, record)
         self._show_routing(then, change.target)
+        await self._take_note(record, then, type(decision), analysis)
+        return then.phase.is_final
+
+    async def _take_note(
+        self, record: Record, then: Rollout, move: type[Decision], analysis: Analysis | None = None
+    ) -> None:
+        """Remember and show what is recorded, and let a rollout go that has ended."""
+        now = self.now()
         if then.step:
             self.watchman.remember(then, record.evidence)
-        await self._tell(then, decision, analysis, now)
-        return then.phase.is_final
+        self.metrics.show(then, analysis, now)
+        self.metrics.decided(then.agent, move.__name__.lower())
+        if move is not Hold:
+            log.info(KINDS[move], agent=then.agent, version=then.canary, step=then.step, because=then.because)
+        if then.phase.is_final:
+            await bid_farewell(self.world, self.metrics, then, now)
+
+    async def _miss(self, agent: str, unfinished: Sequence[Rollout]) -> None:
+        """Take leave of a rollout that ended unnoticed: its end was recorded, and the database's answer was lost."""
+        ward = self.watchman.wards.get(agent)
+        if ward is None or any(rollout.id == ward.rollout.id for rollout in unfinished):
+            return
+        ended = await self.world.store.rollout(ward.rollout.id)
+        self.watchman.remember(ended, None)
+        self.metrics.show(ended, None, self.now())
+        await bid_farewell(self.world, self.metrics, ended, self.now())
 
     async def _with_present_stable(self, rollout: Rollout) -> Rollout:
         """Before its start, a rollout goes by the version that is stable now: another one may have been promoted."""
@@ -115,23 +141,6 @@ class Ticker:
             self.metrics.routing(then.agent, routing, stable=then.canary, canary=None)
         else:
             self.metrics.routing(then.agent, routing, stable=then.stable, canary=then.canary if then.step else None)
-
-    async def _tell(self, then: Rollout, decision: Decision, analysis: Analysis | None, now: datetime) -> None:
-        """Show the move in log and metrics, and let the sources go when the rollout has ended."""
-        self.metrics.show(then, analysis, now)
-        self.metrics.decided(then.agent, type(decision).__name__.lower())
-        if not isinstance(decision, Hold):
-            kind = KINDS[type(decision)]
-            log.info(kind, agent=then.agent, version=then.canary, step=then.step, because=then.because)
-        if then.phase.is_final:
-            self.metrics.ended(then, now)
-            await end_sessions(self.world.sessions, then)
-            await self.let_go(then.id)
-
-    async def let_go(self, rollout: str) -> None:
-        """Let every source stop watching: the rollout has ended, or another replica has it."""
-        for source in self.world.sources:
-            await source.release(rollout)
 
 
 def _due_after(decision: Decision, now: datetime, period: timedelta) -> datetime:

@@ -11,6 +11,8 @@ from datetime import datetime
 import structlog
 
 from foundry_rollouts.controller.act import bring_about, closed_as, confirm, while_ours
+from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import measure
 from foundry_rollouts.core.analysis import Verdict
@@ -91,6 +93,7 @@ class Watchman:
         self.wards.pop(lease.agent, None)
         self.spool[lease.agent] = (lease, record)
         self.metrics.show(then, analysis, now)
+        await bid_farewell(self.world, self.metrics, then, now)
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
 
     async def _take_back(self, lease: Lease, then: Rollout) -> None:
@@ -99,3 +102,4 @@ class Watchman:
         async with while_ours(lease, self.now):
             await bring_about(self.world.cloud, then.agent, seen, target)
         await confirm(self.world.cloud, then.agent, target)
+        await end_sessions(self.world.sessions, then)

@@ -35,6 +35,12 @@ class Store(Protocol):
 
     async def release(self, lease: Lease) -> None: ...
 
+    async def hand_over(self, now: datetime, busy: Sequence[str] = ()) -> bool:
+        """Free every lease of this replica but those of ``busy``, due at once for whoever takes them next.
+
+        Returns whether all of them are free now; another try frees the rest.
+        """
+
     # the tick
     async def unfinished(self, agent: str) -> Sequence[Rollout]:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""

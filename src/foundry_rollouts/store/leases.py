@@ -77,6 +77,18 @@ async def free_all(connection: AsyncConnection) -> None:
     await connection.execute(update(leases).values(replica=None, until=None))
 
 
+async def free(connection: AsyncConnection, holder: Holder, busy: Sequence[str]) -> tuple[Sequence[str], bool]:
+    """Free the leases of ``holder`` but those of ``busy``; return their agents, and whether none was left out."""
+    ours = (leases.c.replica == holder.replica, leases.c.agent.not_in(busy))
+    # A row that a transaction in trouble still has locked is no reason to keep the others.
+    unlocked = select(leases.c.agent).where(*ours).with_for_update(skip_locked=True)
+    agents = list(await connection.scalars(unlocked))
+    if agents:
+        freed = update(leases).where(*ours, leases.c.agent.in_(agents)).values(replica=None, until=None)
+        await connection.execute(freed)
+    return agents, not await connection.scalar(select(func.count()).select_from(leases).where(*ours))
+
+
 async def release(connection: AsyncConnection, lease: Lease) -> None:
     """Give ``lease`` back; nothing happens when it is lost already."""
     await connection.execute(

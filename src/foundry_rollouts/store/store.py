@@ -23,6 +23,9 @@ from foundry_rollouts.store import (
 from foundry_rollouts.store import leases as leasing
 from foundry_rollouts.store.engine import Database
 
+#: How long one try to hand leases over may take: a replica that stops has no time for a connection that fell silent.
+HAND_OVER_LIMIT = timedelta(seconds=1)
+
 
 class SqlStore:
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``."""
@@ -65,6 +68,14 @@ class SqlStore:
         async with self._database.writing() as connection:
             await leasing.release(connection, lease)
             await wakeups.notify(connection)
+
+    async def hand_over(self, now: datetime, busy: Sequence[str] = ()) -> bool:
+        """Free every lease of this replica but those of ``busy``; return whether none was left out."""
+        async with self._database.writing(HAND_OVER_LIMIT) as connection:
+            agents, is_all = await leasing.free(connection, self._holder, busy)
+            await rollouts.hasten(connection, agents, now)
+            await wakeups.notify(connection)
+            return is_all
 
     async def unfinished(self, agent: str) -> Sequence[Rollout]:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""

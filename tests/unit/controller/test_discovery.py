@@ -31,7 +31,7 @@ class Town:
         world = replace(ticker.world, policies=policies)
         hand = Hand(world.store, lambda: 0.0)
         await Discovery(world, Metrics("test"), hand, self.world.now, self.new_id).discover()
-        await hand.give_back()
+        await hand.give_back(self.world.time)
 
     def new_id(self, _: datetime) -> str:
         self.made += 1

@@ -22,7 +22,7 @@ async def test_a_lease_that_is_given_back_is_free_at_once(world: SmallWorld) -> 
     hand = Hand(world.open_as("one"), lambda: 0.0)
     (lease,) = await hand.take_due(world.time, 10)
     await hand.lay_down(lease, keep=True)
-    await hand.give_back()
+    await hand.give_back(world.time)
     assert len(hand) == 0
     assert await world.open_as("other").claim(lease.agent, world.time) is not None
 

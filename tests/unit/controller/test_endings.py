@@ -1,0 +1,134 @@
+"""What belongs to the end of a rollout is done once, whoever brings it about and whatever answer was lost."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.core.policy import SessionsOnRollback
+from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.errors import CloudError, Refusal, StoreError
+from foundry_rollouts.ports import Lease
+from small_world import TICK, SmallCloud, SmallWorld, a_quick_policy
+
+
+@dataclass
+class Losing:
+    """Does what is asked, and loses the answers of some calls."""
+
+    inner: Any
+    of: str
+    error: Exception
+    answers: int = 1
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self.inner, name)
+        if name != self.of:
+            return real
+
+        async def lose(*args: Any, **kwargs: Any) -> Any:
+            answer = await real(*args, **kwargs)
+            if self.answers:
+                self.answers -= 1
+                raise self.error
+            return answer
+
+        return lose
+
+
+async def harmed(world: SmallWorld) -> tuple[Ticker, Lease]:
+    """Return a replica with a canary at work that is about to fail."""
+    world.policy = a_quick_policy(sessions_on_rollback=SessionsOnRollback.STOP)
+    await world.begin()
+    store, ticker = world.ticker()
+    world.time += TICK
+    (lease,) = await store.claim_due(world.time, 10)
+    await ticker.tick(lease)
+    world.source.bad_from = 1
+    world.time += TICK
+    return ticker, lease
+
+
+def ended(ticker: Ticker) -> float:
+    """Return how many rollouts were counted as rolled back."""
+    name = 'foundry_rollouts_rollout_duration_seconds_count{outcome="rolled_back"}'
+    lines = ticker.metrics.render()[0].decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+async def all_is_done(world: SmallWorld, ticker: Ticker) -> None:
+    assert (await world.open_as("reader").rollout(world.id)).phase is Phase.ROLLED_BACK
+    assert world.cloud.routing == Routing.of({"1": 100})
+    assert set(world.cloud.stopped) == {"session-2"}
+    assert world.source.released == [world.id]
+    assert ended(ticker) == 1
+    assert ticker.watchman.wards == {}
+
+
+async def test_a_rollback_whose_answer_was_lost_is_ended_in_full_by_the_tick_that_settles_it(
+    world: SmallWorld,
+) -> None:
+    ticker, lease = await harmed(world)
+    lost = CloudError("agents.route", Refusal(None, "timeout", "no answer"))
+    cloud: Any = Losing(world.cloud, "route", lost)
+    ticker = replace(ticker, world=replace(ticker.world, cloud=cloud))
+    with pytest.raises(CloudError):
+        await ticker.tick(lease)
+    assert world.source.released == []
+    assert await ticker.tick(lease) is False
+    await all_is_done(world, ticker)
+
+
+async def test_a_rollback_that_another_process_left_behind_is_counted_and_ended_by_its_successor(
+    world: SmallWorld,
+) -> None:
+    ticker, lease = await harmed(world)
+    lost = CloudError("agents.route", Refusal(None, "timeout", "no answer"))
+    cloud: Any = Losing(world.cloud, "route", lost)
+    with pytest.raises(CloudError):
+        await replace(ticker, world=replace(ticker.world, cloud=cloud)).tick(lease)
+    world.time = lease.until
+    store, successor = world.ticker()
+    (lease,) = await store.claim_due(world.time, 10)
+    await successor.tick(lease)
+    await all_is_done(world, successor)
+
+
+async def test_an_end_whose_record_was_written_unnoticed_is_noticed_at_the_next_look(world: SmallWorld) -> None:
+    ticker, lease = await harmed(world)
+    store: Any = Losing(ticker.world.store, "record", StoreError("the answer was lost"))
+    with pytest.raises(StoreError):
+        await replace(ticker, world=replace(ticker.world, store=store)).tick(lease)
+    assert world.source.released == []
+    await ticker.tick(lease)
+    await all_is_done(world, ticker)
+    await ticker.tick(lease)
+    await all_is_done(world, ticker)
+
+
+async def test_what_is_taken_back_without_a_database_is_ended_in_full_too(world: SmallWorld) -> None:
+    ticker, lease = await harmed(world)
+    await ticker.watchman.watch_over(lease)
+    await ticker.watchman.catch_up()
+    await all_is_done(world, ticker)
+
+
+async def test_one_session_that_refuses_to_stop_keeps_neither_the_others_nor_the_record(world: SmallWorld) -> None:
+    class Stubborn(SmallCloud):
+        async def sessions(self, agent: str) -> Any:
+            for session in ("stubborn", "willing"):
+                async for found in super().sessions(agent):
+                    yield replace(found, id=f"{session}-{found.version}")
+
+        async def stop_session(self, agent: str, session: str) -> None:
+            if session.startswith("stubborn"):
+                raise CloudError("sessions.stop", Refusal(500, "server_error", "no"))
+            await super().stop_session(agent, session)
+
+    ticker, lease = await harmed(world)
+    stubborn: Any = Stubborn(world.cloud.name)
+    await replace(ticker, world=replace(ticker.world, sessions=stubborn)).tick(lease)
+    assert stubborn.stopped == ["willing-2"]
+    assert (await world.open_as("reader").rollout(world.id)).phase is Phase.ROLLED_BACK

@@ -1,0 +1,150 @@
+"""How a replica stops, and what rings while a sweep is under way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fakes import FakePolicies
+from foundry_rollouts import clock
+from foundry_rollouts.controller.discover import Discovery
+from foundry_rollouts.controller.hand import Hand
+from foundry_rollouts.controller.health import Pulse
+from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
+from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.controller.ward import Watchman
+from foundry_rollouts.errors import StoreError
+from foundry_rollouts.ports import World
+from foundry_rollouts.telemetry import Metrics
+from small_world import SmallSource, SmallWorld
+
+LONG = timedelta(hours=1)
+
+
+@dataclass
+class Watched:
+    """Hands every call on; ``before`` is awaited first where it names the call."""
+
+    inner: Any
+    before: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(name)
+            if name in self.before:
+                await self.before[name]()
+            return await getattr(self.inner, name)(*args, **kwargs)
+
+        return call
+
+
+def a_replica(world: SmallWorld, store: Any) -> Scheduler:
+    """Return a replica in a world whose time goes on by itself; nothing but the first sweep comes by itself."""
+    policies: Any = FakePolicies(())
+    parts = World(cloud=world.cloud, sessions=world.cloud, store=store, policies=policies, sources=(world.source,))  # type: ignore[arg-type]
+    metrics = Metrics("test")
+    ticker = Ticker(parts, metrics, clock.now, timedelta(seconds=30), Watchman(parts, metrics, clock.now))
+    discovery = Discovery(parts, metrics, Hand(store, clock.elapsed), clock.now, lambda _: "none")
+    rhythm = Rhythm(sweep=LONG, discovery=LONG, renewal=LONG)
+    return Scheduler(ticker, discovery, Pulse(), rhythm, clock.now)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 - nobody rings a bell here
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def begun(world: SmallWorld) -> SmallWorld:
+    """A world at the present time, with a rollout that is due."""
+    world.time = clock.now()
+    await world.begin()
+    return world
+
+
+async def test_a_replica_that_stops_leaves_its_agents_free_and_due_at_once(begun: SmallWorld) -> None:
+    store = Watched(begun.open_as("first"))
+    scheduler = a_replica(begun, store)
+    scheduler.start()
+    await until(lambda: begun.cloud.routing.weight("2") == 10 and not scheduler._tasks)
+    assert await begun.open_as("next").claim_due(clock.now(), 10) == []
+    await scheduler.stop()
+    (lease,) = await begun.open_as("next").claim_due(clock.now(), 10)
+    assert lease.agent == begun.cloud.name
+    assert store.calls.count("hand_over") == 2
+
+
+async def test_a_tick_that_hangs_is_cut_off_and_its_agent_is_free_within_a_second(begun: SmallWorld) -> None:
+    hangs = asyncio.Event()
+
+    class Hanging(SmallSource):
+        async def measure(self, *_: Any) -> Any:
+            hangs.set()
+            await asyncio.Event().wait()
+
+    begun.source = Hanging(begun.cloud)
+    scheduler = a_replica(begun, begun.open_as("first"))
+    scheduler.start()
+    await until(lambda: begun.cloud.routing.weight("2") == 10 and not scheduler._tasks)
+    scheduler.ring()
+    await asyncio.wait_for(hangs.wait(), 20)
+    began = asyncio.get_running_loop().time()
+    await scheduler.stop()
+    took = asyncio.get_running_loop().time() - began
+    assert await begun.open_as("next").claim(begun.cloud.name, clock.now()) is not None
+    assert took < 1
+    assert not scheduler._tasks
+
+
+async def test_leases_are_given_back_by_a_later_try_when_the_database_fails_the_first(begun: SmallWorld) -> None:
+    failures = [StoreError("away"), StoreError("away")]
+
+    async def fail() -> None:
+        if failures:
+            raise failures.pop()
+
+    scheduler = a_replica(begun, Watched(begun.open_as("first"), {"hand_over": fail}))
+    scheduler.start()
+    await until(lambda: begun.cloud.routing.weight("2") == 10 and not scheduler._tasks)
+    await scheduler.stop()
+    assert failures == []
+    assert await begun.open_as("next").claim(begun.cloud.name, clock.now()) is not None
+
+
+async def test_a_lease_that_is_granted_while_the_replica_stops_is_given_back_too(begun: SmallWorld) -> None:
+    asked, granted = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> None:
+        asked.set()
+        await granted.wait()
+
+    scheduler = a_replica(begun, Watched(begun.open_as("first"), {"claim_due": slowly}))
+    scheduler.start()
+    await asyncio.wait_for(asked.wait(), 20)
+    stopping = asyncio.create_task(scheduler.stop())
+    await asyncio.sleep(0)
+    granted.set()
+    await stopping
+    assert begun.cloud.sent == []
+    assert await begun.open_as("next").claim(begun.cloud.name, clock.now()) is not None
+
+
+async def test_what_rings_while_a_sweep_is_under_way_is_swept_again(begun: SmallWorld) -> None:
+    store = Watched(begun.open_as("first"))
+    scheduler = a_replica(begun, store)
+    rung: list[int] = []
+
+    async def ring() -> None:
+        if not rung:
+            rung.append(1)
+            scheduler.ring()
+
+    store.before["counts"] = ring  # the last thing a sweep does, long after it looked for what is due
+    scheduler.start()
+    await until(lambda: store.calls.count("claim_due") >= 3)  # the first, what discovery rang, and this one
+    await scheduler.stop()
