@@ -14,6 +14,7 @@ from foundry_rollouts.core.measurement import Counts, Window
 from foundry_rollouts.core.policy import Gate, GateKind
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.sources import LogsPlan, ProbePlan, Sources
+from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Definition
@@ -84,6 +85,22 @@ async def test_the_logs_of_live_sessions_tell_the_same_and_of_the_probe_apart(cl
     assert "r-1" in woken
     await source.close()
     await probe.close()
+
+
+async def test_a_session_that_crashed_before_anybody_could_follow_it_counts_as_failed(cloud: FoundryClient) -> None:
+    rollout = await a_trial(cloud, "emulator://echo?crash=true")
+    source = LogSource(cloud, clock.now)
+    await source.measure(rollout, _all(rollout))
+    with pytest.raises(CloudError, match="session_creation_failed"):
+        await cloud.open_session("support-agent", "2", "user-session-4711")
+    async with asyncio.timeout(30):
+        while True:
+            seen, _ = await source.measure(rollout, _all(rollout))
+            if seen.canary.calls:
+                break
+            await asyncio.sleep(0.05)
+    assert (seen.canary.causes, seen.stable) == ((("session failed", 1),), Counts())
+    await source.close()
 
 
 def _all(rollout: Rollout) -> Window:

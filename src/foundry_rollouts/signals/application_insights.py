@@ -61,12 +61,8 @@ class InsightsCounter:
         """Return calls and failures. Raises TroubleError."""
         if not isinstance(plan, InsightsPlan):
             raise TypeError(plan)
-        try:
-            async with asyncio.timeout(self._limit.total_seconds()):
-                await self._budget.take()
-                return _told(await asyncio.to_thread(self._query, plan.workspace, asked))
-        except TimeoutError as error:
-            raise TroubleError(f"no answer within {self._limit.total_seconds():g} s") from error
+        async with self._budget.turn(self._limit):
+            return _told(await asyncio.to_thread(self._query, plan.workspace, asked))
 
     async def aclose(self) -> None:
         if self._client is not None:

@@ -1,4 +1,4 @@
-"""Every source there is, with one budget of requests for all that ask servers."""
+"""Every source there is, with one budget of requests for all that ask the cloud, and one for all other servers."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,7 +8,7 @@ from foundry_rollouts.signals.application_insights import InsightsCounter, conne
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
 from foundry_rollouts.signals.logs import LogSource
-from foundry_rollouts.signals.manners import Budget
+from foundry_rollouts.signals.manners import Budget, cloud_budget
 from foundry_rollouts.signals.outcomes import OutcomeSource, ReportsKept
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.signals.prometheus import PrometheusCounter
@@ -20,10 +20,10 @@ def every_source(
     sessions: Sessions, reports: ReportsKept, now: Callable[[], datetime], wake: Wake
 ) -> tuple[Source, ...]:
     """Return the sources that policies may name; each watches nothing until it is asked."""
-    budget = Budget(now)
+    budget, cloud = Budget(now), cloud_budget(now)
     return (
-        ProbeSource(sessions, now, wake),
-        LogSource(sessions, now, wake),
+        ProbeSource(sessions, now, wake, cloud),
+        LogSource(sessions, now, wake, cloud),
         OutcomeSource(reports),
         PulledSource(PrometheusCounter(Fetcher(budget)), now),
         PulledSource(HttpCounter(Fetcher(budget)), now),

@@ -1,6 +1,5 @@
 """Fetching JSON from a server that is not the cloud: one request, little patience, nothing followed."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,11 +31,8 @@ class Fetcher:
         Raises TroubleError, in words that hold neither the query nor a secret.
         """
         try:
-            async with asyncio.timeout(self.limit.total_seconds()):
-                await self.budget.take()
+            async with self.budget.turn(self.limit):
                 status, body = await self._get(url, params)
-        except TimeoutError as error:
-            raise TroubleError(f"no answer within {self.limit.total_seconds():g} s") from error
         except httpx.HTTPError as error:
             raise TroubleError(f"cannot be reached ({type(error).__name__})") from error
         except httpx.InvalidURL as error:

@@ -1,11 +1,12 @@
 """What the logs of live sessions say: status codes of access lines, error levels, tracebacks.
 
-Only sessions that began after the rollout did count, on both versions, so that the two are alike. A session that
-comes and goes between two looks passes unseen, on both versions alike.
+Only sessions that began after the rollout did count, on both versions, so that the two are alike. The cloud keeps no
+log of a session that has ended: the calls of one that comes and goes between two looks pass unseen, on both versions
+alike. That it failed can be seen later, and counts.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,16 +17,24 @@ from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import Sessions, SessionSeen
 from foundry_rollouts.signals.loglines import CallReader
+from foundry_rollouts.signals.manners import Breaker, Budget, cloud_breaker, cloud_budget
+from foundry_rollouts.signals.numbers import TroubleError
 from foundry_rollouts.signals.probe import PREFIX
 from foundry_rollouts.signals.tally import Seen, Tallies
 from foundry_rollouts.signals.waking import Wake, nobody
 
 log = structlog.get_logger()
 
-#: How often new sessions are looked for; a session shorter than this may pass unseen.
+#: How often new sessions are looked for; what a session shorter than this logs may pass unseen.
 LOOK_EVERY = timedelta(seconds=1)
+#: Sessions that one request lists; where there are more, the old ones are looked at less often.
+PAGE = 100
 #: How long to wait before a stream that ended is opened again.
 REOPEN_AFTER = timedelta(seconds=2)
+#: A cloud that takes longer to list the sessions of an agent is silent.
+LIMIT = timedelta(seconds=30)
+#: A stream that was refused before and is open for so long is read again.
+SETTLED = timedelta(seconds=5)
 #: Clocks of the cloud and ours may differ by so much.
 SKEW = timedelta(seconds=2)
 #: A session in one of these states writes nothing any more.
@@ -40,6 +49,13 @@ class Followed:
     read_until: datetime  #: A stream that is opened again repeats its last lines.
     reader: CallReader = field(default_factory=CallReader)
     stream: asyncio.Task[None] | None = None
+    trouble: str | None = None  #: Of our own, at the last try.
+    opened_at: datetime | None = None
+
+    def is_troubled(self, now: datetime) -> bool:
+        """Whether the stream cannot be read; one that was opened again and lasts is merely silent."""
+        lasts = self.is_open and self.opened_at is not None and now - self.opened_at > SETTLED
+        return self.trouble is not None and not lasts
 
     @property
     def is_open(self) -> bool:
@@ -59,7 +75,18 @@ class Watch:
     tallies: Tallies
     since: datetime  #: Lines before this were counted by an earlier process, or are not ours to count.
     followed: dict[str, Followed] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)  #: Sessions of the last whole look whose failure is counted.
+    looked_at: datetime | None = None
+    skips: int = 0  #: So many looks at new sessions only come before the next one at all of them.
+    looks: Breaker = field(default_factory=cloud_breaker)
+    streams: Breaker = field(default_factory=cloud_breaker)
     task: asyncio.Task[None] | None = None
+
+    def trouble(self, now: datetime) -> str | None:
+        """Return why sessions cannot be listed, or else why a stream cannot be read."""
+        if self.looks.failures:
+            return self.looks.because
+        return next((each.trouble for each in self.followed.values() if each.is_troubled(now)), None)
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -72,10 +99,13 @@ class LogSource:
 
     name = "logs"
 
-    def __init__(self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = nobody) -> None:
+    def __init__(
+        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = nobody, budget: Budget | None = None
+    ) -> None:
         self._sessions = sessions
         self._now = now
         self._wake = wake
+        self._budget = budget or cloud_budget(now)
         self._watches: dict[str, Watch] = {}
 
     async def measure(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
@@ -87,7 +117,9 @@ class LogSource:
             watch = Watch(rollout, plan.sessions, Tallies(("logs", "logs/probe")), since=window.start)
             watch.task = asyncio.create_task(self._look(watch), name=f"logs {rollout.agent}")
             self._watches[rollout.id] = watch
-        return self._watches[rollout.id].tallies.hand_out(rollout, window)
+        watch = self._watches[rollout.id]
+        watch.tallies.trouble = watch.trouble(self._now())
+        return watch.tallies.hand_out(rollout, window)
 
     async def release(self, rollout: str) -> None:
         """Stop following."""
@@ -103,50 +135,74 @@ class LogSource:
     async def _look(self, watch: Watch) -> None:
         """Look for new sessions again and again."""
         while True:
-            try:
-                await self._look_once(watch)
-                watch.tallies.trouble = None
-            except CloudError as error:
-                watch.tallies.trouble = str(error)
-            except Exception as error:
-                # What the cloud sends may surprise us; a source that fell silent for good would be worse.
-                log.exception("source.crashed", source=self.name, agent=watch.rollout.agent)
-                watch.tallies.trouble = f"the sessions cannot be read: {type(error).__name__}"
+            if watch.looks.refuses(self._now()) is None:
+                await self._look_and_tell(watch)
             await asyncio.sleep(LOOK_EVERY.total_seconds())
+
+    async def _look_and_tell(self, watch: Watch) -> None:
+        try:
+            await self._look_once(watch)
+            watch.looks.answered()
+        except (CloudError, TroubleError) as error:
+            watch.looks.failed(str(error), self._now())
+        except Exception as error:
+            # What the cloud sends may surprise us; a source that fell silent for good would be worse.
+            log.exception("source.crashed", source=self.name, agent=watch.rollout.agent)
+            watch.looks.failed(f"the sessions cannot be read: {type(error).__name__}", self._now())
 
     async def _look_once(self, watch: Watch) -> None:
         begin = (watch.rollout.started_at or watch.since) - SKEW
-        live: set[str] = set()
-        async for session in self._sessions.sessions(watch.rollout.agent):
-            if session.created_at < begin:
-                break  # The newest come first, so that the rest is older still.
-            if session.version in {watch.rollout.stable, watch.rollout.canary} and session.status not in QUIET:
-                live.add(session.id)
+        since = max(begin, watch.looked_at - 2 * SKEW) if watch.looked_at and watch.skips else begin
+        watch.looked_at = self._now()
+        seen: dict[str, SessionSeen] = {}
+        async with self._budget.turn(LIMIT):
+            async for session in self._sessions.sessions(watch.rollout.agent):
+                if session.created_at < since:
+                    break  # The newest come first, so that the rest is older still.
+                if session.version in {watch.rollout.stable, watch.rollout.canary}:
+                    seen[session.id] = session
+        # An older session is taken to be as it was, until the next look at all of them.
+        older = [each.session for each in watch.followed.values() if each.session.created_at < since]
+        for session in (*seen.values(), *older):
+            if session.status not in QUIET:
                 self._follow_if_wanted(watch, session)
-        self._forget(watch, [id_ for id_, each in watch.followed.items() if id_ not in live and not each.is_open])
+        self._let_go(watch, seen, keep={session.id for session in older})
+        watch.skips = watch.skips - 1 if watch.skips else len(seen) // PAGE
+
+    def _let_go(self, watch: Watch, seen: Mapping[str, SessionSeen], keep: set[str]) -> None:
+        """Forget sessions that live no more; a call that one of them died on counts, and so does a failed session."""
+        live = keep | {session.id for session in seen.values() if session.status not in QUIET}
+        for gone in [each for each in watch.followed.values() if each.session.id not in live and not each.is_open]:
+            del watch.followed[gone.session.id]
+            for sample in gone.reader.end():
+                watch.failed.add(gone.session.id)
+                self._count(watch, gone, sample)
+        failed = {session.id for session in seen.values() if session.status == "failed"} - watch.followed.keys()
+        for session in failed - watch.failed:
+            # Those from before were seen by an earlier process; the cloud tells whole seconds.
+            if seen[session].created_at > watch.since - timedelta(seconds=1):
+                self._count(watch, Followed(seen[session], watch.since), Sample(cause="session failed"))
+        watch.failed = failed if not watch.skips else watch.failed | failed
 
     def _follow_if_wanted(self, watch: Watch, session: SessionSeen) -> None:
         followed = watch.followed.get(session.id)
         streams = sum(each.is_open for each in watch.followed.values() if each.session.version == session.version)
-        if (followed and followed.is_open) or streams >= watch.limit:
+        if (followed and followed.is_open) or streams >= watch.limit or watch.streams.refuses(self._now()):
             return
         followed = followed or Followed(session, read_until=watch.since - SKEW)
         watch.followed[session.id] = followed
         name = f"log of {followed.session.id}"
         followed.stream = asyncio.create_task(self._follow(watch, followed), name=name)
 
-    def _forget(self, watch: Watch, over: Iterable[str]) -> None:
-        """Let sessions go that live no more; a call that one of them died on counts."""
-        for session in over:
-            followed = watch.followed.pop(session)
-            for sample in followed.reader.end():
-                self._count(watch, followed, sample)
-
     async def _follow(self, watch: Watch, followed: Followed) -> None:
         """Read one session's stream until it ends; the next look opens it again if the session lives on."""
         session, read_until = followed.session, followed.read_until
         try:
+            await self._budget.take()
+            followed.opened_at = self._now()
             async for line in self._sessions.log_lines(watch.rollout.agent, session.version, session.id):
+                followed.trouble = None
+                watch.streams.answered()
                 if line.at is not None and line.at <= read_until:
                     continue
                 followed.read_until = max(followed.read_until, self._plausible(line.at or read_until))
@@ -154,7 +210,12 @@ class LogSource:
                     self._count(watch, followed, sample)
         except CloudError as error:
             if error.is_ours:
-                watch.tallies.trouble = str(error)
+                followed.trouble = str(error)
+                watch.streams.failed(followed.trouble, self._now())
+        except Exception as error:
+            log.exception("source.crashed", source=self.name, agent=watch.rollout.agent)
+            followed.trouble = f"a session's log cannot be read: {type(error).__name__}"
+            watch.streams.failed(followed.trouble, self._now())
         await asyncio.sleep(REOPEN_AFTER.total_seconds())
 
     def _plausible(self, at: datetime) -> datetime:

@@ -1,9 +1,15 @@
-"""How we behave towards servers that give counts: few requests, little patience, and a rest for one that fails."""
+"""How sources behave towards servers: few requests, little patience, and a rest for one that fails.
+
+Only sources take part in this. What the controller does to the routing never waits here.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from foundry_rollouts.signals.numbers import TroubleError
 
 #: Failures in a row after which a server is left alone for a while.
 FAILURES = 3
@@ -15,6 +21,8 @@ LONGEST_REST = timedelta(minutes=5)
 class Breaker:
     """Leaves a server alone that failed several times in a row, each time for twice as long; one try ends the rest."""
 
+    first_rest: timedelta = FIRST_REST
+    longest_rest: timedelta = LONGEST_REST
     failures: int = 0
     rests_until: datetime | None = None
     because: str = ""
@@ -26,15 +34,22 @@ class Breaker:
         return f"{self.because}; asked again in {round((self.rests_until - now).total_seconds())} s"
 
     def failed(self, because: str, now: datetime) -> None:
+        if self.refuses(now):
+            return  # One fault meets many requests that are under way at once.
         self.failures += 1
         self.because = because
         if self.failures >= FAILURES:
             # The exponent is bounded, for a server may be away for days.
-            rest = FIRST_REST * 2 ** min(self.failures - FAILURES, 10)
-            self.rests_until = now + min(rest, LONGEST_REST)
+            rest = self.first_rest * 2 ** min(self.failures - FAILURES, 10)
+            self.rests_until = now + min(rest, self.longest_rest)
 
     def answered(self) -> None:
         self.failures, self.rests_until = 0, None
+
+
+def cloud_breaker() -> Breaker:
+    """Return a breaker for the cloud itself, without which a rollout sees nothing: its rests are short."""
+    return Breaker(timedelta(seconds=5), timedelta(minutes=1))
 
 
 @dataclass(slots=True)
@@ -48,9 +63,27 @@ class Budget:
 
     async def take(self) -> None:
         """Wait for a request of our own."""
+        if (wait := self.spend()) > timedelta(0):
+            await asyncio.sleep(wait.total_seconds())
+
+    def spend(self) -> timedelta:
+        """Take a request and return how long to wait for it; who must not wait leaves the waiting to others."""
         now, gap = self.now(), timedelta(seconds=1 / self.per_second)
         turn = max(self._next or now, now)
         self._next = turn + gap
-        wait = turn - now - gap * self.burst
-        if wait > timedelta(0):
-            await asyncio.sleep(wait.total_seconds())
+        return turn - now - gap * self.burst
+
+    @asynccontextmanager
+    async def turn(self, limit: timedelta) -> AsyncIterator[None]:
+        """Wait for a request and give it so long. Raises TroubleError when it takes longer."""
+        await self.take()
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                yield
+        except TimeoutError as error:
+            raise TroubleError(f"no answer within {limit.total_seconds():g} s") from error
+
+
+def cloud_budget(now: Callable[[], datetime]) -> Budget:
+    """Return the budget of all that sources ask of the cloud itself: sessions, their logs, the probe's calls."""
+    return Budget(now, per_second=100.0, burst=200)

@@ -18,6 +18,8 @@ from foundry_rollouts.core.sources import ProbePlan, Prompt
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.signals.expectations import flaw
+from foundry_rollouts.signals.manners import Breaker, Budget, cloud_breaker, cloud_budget
+from foundry_rollouts.signals.numbers import TroubleError
 from foundry_rollouts.signals.tally import Seen, Tallies
 from foundry_rollouts.signals.waking import Wake, nobody
 
@@ -33,6 +35,8 @@ PATIENCE = timedelta(seconds=60)
 STARTUP_BUDGET = timedelta(minutes=2)
 #: What the network may take beyond a prompt's own limit.
 GRACE = timedelta(seconds=5)
+#: Opening a session takes longer than any call: its sandbox may be cold.
+OPENING = timedelta(minutes=5)
 #: A refused token, a missing right, throttling: our own trouble.
 OURS = {401, 403, 429}
 #: The session has no sandbox that could answer; another session may.
@@ -62,6 +66,7 @@ class Watch:
     tallies: Tallies
     arms: tuple[Arm, ...]
     nonce: str
+    breaker: Breaker = field(default_factory=cloud_breaker)
     task: asyncio.Task[None] | None = field(default=None)
 
 
@@ -70,10 +75,13 @@ class ProbeSource:
 
     name = "probe"
 
-    def __init__(self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = nobody) -> None:
+    def __init__(
+        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = nobody, budget: Budget | None = None
+    ) -> None:
         self._sessions = sessions
         self._now = now
         self._wake = wake
+        self._budget = budget or cloud_budget(now)
         self._watches: dict[str, Watch] = {}
 
     async def measure(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
@@ -117,11 +125,16 @@ class ProbeSource:
 
     async def _pair(self, watch: Watch, prompt: Prompt) -> None:
         """Count one call on each version, or neither."""
+        if rests := watch.breaker.refuses(self._now()):
+            watch.tallies.trouble = rests
+            return
         # Both calls are waited for, so that the next pair never meets a call of this one.
         said = await asyncio.gather(*(self._call(watch, arm, prompt) for arm in watch.arms), return_exceptions=True)
         if faults := [each for each in said if isinstance(each, BaseException)]:
             watch.tallies.trouble = self._trouble(watch, faults[0])
+            watch.breaker.failed(watch.tallies.trouble, self._now())
             return
+        watch.breaker.answered()
         samples = [each for each in said if isinstance(each, Sample)]
         if len(samples) == len(watch.arms):
             watch.tallies.trouble = None
@@ -131,7 +144,7 @@ class ProbeSource:
                 self._wake(watch.rollout.id)
 
     def _trouble(self, watch: Watch, fault: BaseException) -> str:
-        if isinstance(fault, CloudError):
+        if isinstance(fault, CloudError | TroubleError):
             return str(fault)
         # What the cloud sends may surprise us; a source that fell silent for good would be worse.
         log.error("source.crashed", source=self.name, agent=watch.rollout.agent, exc_info=fault)
@@ -142,6 +155,7 @@ class ProbeSource:
         timeout = prompt.expect.max_time or PATIENCE
         try:
             session = await self._session(watch, arm)
+            await self._budget.take()
             async with asyncio.timeout((timeout + GRACE).total_seconds()):
                 answer = await self._sessions.ask(watch.rollout.agent, session, prompt.input, timeout)
         except TimeoutError:
@@ -174,7 +188,8 @@ class ProbeSource:
         if arm.session is None:
             arm.opened, arm.calls = arm.opened + 1, 0
             wanted = f"{PREFIX}{watch.rollout.id}-{watch.nonce}-{arm.version}-{arm.opened}"
-            arm.session = (await self._sessions.open_session(watch.rollout.agent, arm.version, wanted)).id
+            async with self._budget.turn(OPENING):
+                arm.session = (await self._sessions.open_session(watch.rollout.agent, arm.version, wanted)).id
             arm.left.append(arm.session)
         arm.calls += 1
         return arm.session
@@ -183,5 +198,7 @@ class ProbeSource:
         """Give back the sessions of an arm; a session that cannot be given back ends by itself when idle."""
         arm.session = None
         while arm.left:
+            # A rollout that has ended waits for nobody's turn.
+            self._budget.spend()
             with suppress(CloudError):
                 await self._sessions.delete_session(watch.rollout.agent, arm.left.pop())

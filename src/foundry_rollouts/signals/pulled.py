@@ -70,7 +70,7 @@ class PulledSource:
     counter: Counter
     now: Callable[[], datetime]
     _pulls: dict[str, Pull] = field(default_factory=dict)
-    _breakers: dict[str, Breaker] = field(default_factory=dict)
+    _breakers: dict[PulledPlan, Breaker] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -115,8 +115,8 @@ class PulledSource:
         return (found,)
 
     async def _count(self, plan: PulledPlan, rollout: Rollout, span: Window) -> Measurement:
-        server = plan.workspace if isinstance(plan, InsightsPlan) else plan.url
-        breaker = self._breakers.setdefault(server, Breaker())
+        # A wrong query of one policy must not silence the same server for others.
+        breaker = self._breakers.setdefault(plan, Breaker())
         try:
             stable, canary = await self._both(plan, rollout, span, breaker)
         except TroubleError as error:

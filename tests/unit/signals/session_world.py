@@ -44,12 +44,17 @@ class HandMadeSessions:
     deleted: list[str] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
     listings: int = 0
+    told: int = 0  #: Sessions in all listings together.
+    is_silent: bool = False  #: A listing never ends.
 
     async def sessions(self, agent: str) -> AsyncIterator[SessionSeen]:
         self.listings += 1
         if self.trouble:
             raise self.trouble
+        if self.is_silent:
+            await asyncio.Event().wait()
         for session in sorted(self.live, key=lambda each: each.created_at, reverse=True):
+            self.told += 1
             yield session
 
     async def open_session(self, agent: str, version: str, session: str) -> SessionSeen:

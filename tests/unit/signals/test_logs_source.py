@@ -1,5 +1,6 @@
 """Following the logs of live sessions: which count, what is counted once, and what is our own trouble."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from foundry_rollouts.core.sources import LogsPlan
 from foundry_rollouts.ports import LogLine
 from foundry_rollouts.signals import logs
 from foundry_rollouts.signals.logs import SKEW, LogSource
+from foundry_rollouts.signals.manners import FAILURES, Budget
 from unit.signals.session_world import (
     Hand,
     HandMadeSessions,
@@ -40,7 +42,7 @@ class Following:
         self.cloud = HandMadeSessions()
         self.clock = Hand(NOON + timedelta(seconds=1))
         self.woken: list[str] = []
-        self.source = LogSource(self.cloud, self.clock.now, self.woken.append)
+        self.source = LogSource(self.cloud, self.clock.now, self.woken.append, Budget(self.clock.now, per_second=1e6))
 
     def says(self, session: str, version: str, *lines: LogLine, created_at: datetime = NOON) -> None:
         self.cloud.live.append(a_session(session, version, created_at=created_at))
@@ -152,6 +154,130 @@ async def test_a_session_that_died_on_an_error_counts_once_and_is_forgotten(foll
     await following.looked()
     assert (await counted(following))["logs"] == (0, 0, 1, 1)
     assert following.source._watches["r-1"].followed == {}
+
+
+async def test_a_session_that_failed_between_two_looks_counts_once_on_either_version(following: Following) -> None:
+    await seen_by(following.source, a_watched())
+    await following.looked()
+    for session, version in (("one", "1"), ("two", "2")):
+        following.cloud.live.append(a_session(session, version, status="failed", created_at=NOON))
+    stable, canary = await until_calls(following.source, a_watched(), "logs", 1)
+    assert stable.causes == canary.causes == (("session failed", 1),)
+    await following.looked(3)
+    assert await counted(following) == {"logs": (1, 1, 1, 1), "logs/probe": (0, 0, 0, 0)}
+    assert following.woken == ["r-1"]
+    assert following.cloud.streams == []
+
+
+async def test_a_failed_session_that_an_earlier_process_saw_does_not_count_again(following: Following) -> None:
+    following.cloud.live.append(a_session("two", "2", status="failed", created_at=NOON))
+    following.says("new", "2", line(GOOD, 30))
+    window = Window(NOON + timedelta(seconds=20), NOON + timedelta(hours=1))
+    following.clock.on(60)
+    await following.source.measure(a_watched(), window)
+    await following.looked()
+    assert (await following.source.measure(a_watched(), window))[0].canary.failures == 0
+
+
+async def test_of_very_many_sessions_the_old_ones_are_looked_at_less_often(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "PAGE", 5)
+    for number in range(20):
+        following.says(f"old-{number:02}", "2", line(GOOD), created_at=NOON + timedelta(seconds=number))
+    rollout = a_watched(logs=LogsPlan(sessions=1000))
+    following.clock.on(100)
+    await until_calls(following.source, rollout, "logs", 20)
+    following.cloud.told = 0
+    following.says("new", "2", line(GOOD), created_at=following.clock.time)
+    listings = following.cloud.listings
+    await until_calls(following.source, rollout, "logs", 21)
+    await following.looked(10)
+    assert following.cloud.told < 12 * (following.cloud.listings - listings)
+    following.cloud.live = [session for session in following.cloud.live if session.id == "new"]
+    following.cloud.breaks = {f"old-{number:02}": refused(404) for number in range(20)}
+    for task in following.source._watches["r-1"].tasks[1:]:
+        task.cancel()
+
+    async def one_left() -> bool:
+        return following.source._watches["r-1"].followed.keys() == {"new"}
+
+    await until(one_left)
+
+
+async def test_streams_that_are_refused_are_told_until_they_can_be_read_and_left_alone_meanwhile(
+    following: Following,
+) -> None:
+    following.says("two", "2")
+    following.cloud.breaks["two"] = refused(403)
+    rollout = a_watched()
+    await seen_by(following.source, rollout)
+    await following.looked(20)
+    assert (await seen_by(following.source, rollout))["logs"].trouble == str(refused(403))
+    assert len(following.cloud.streams) == FAILURES
+    del following.cloud.breaks["two"]
+    following.cloud.lines["two"] = [line(GOOD)]
+    following.clock.on(5)
+    await until_calls(following.source, rollout, "logs", 1)
+    assert (await seen_by(following.source, rollout))["logs"].trouble is None
+
+
+async def test_a_stream_that_can_be_opened_again_and_says_nothing_is_no_trouble(following: Following) -> None:
+    following.says("two", "2")
+    following.cloud.breaks["two"] = refused(None)
+    rollout = a_watched()
+    await seen_by(following.source, rollout)
+    await following.looked()
+    assert (await seen_by(following.source, rollout))["logs"].trouble is not None
+    del following.cloud.breaks["two"]
+    following.clock.on(5)
+    await following.looked(4)
+    following.clock.on(6)
+    assert (await seen_by(following.source, rollout))["logs"].trouble is None
+
+
+async def test_a_stream_that_cannot_be_understood_is_told(following: Following) -> None:
+    following.says("two", "2")
+    following.cloud.breaks["two"] = KeyError("timestamp")  # type: ignore[assignment]
+    await seen_by(following.source, a_watched())
+    await following.looked(4)
+    trouble = (await seen_by(following.source, a_watched()))["logs"].trouble
+    assert trouble == "a session's log cannot be read: KeyError"
+
+
+async def test_a_listing_that_fails_again_and_again_is_left_alone_for_a_while(following: Following) -> None:
+    following.cloud.trouble = refused(429)
+    rollout = a_watched()
+    await seen_by(following.source, rollout)
+    await following.looked(FAILURES - 1)
+    for _ in range(20):
+        await asyncio.sleep(0.002)
+    assert following.cloud.listings == FAILURES
+    assert (await seen_by(following.source, rollout))["logs"].trouble == str(refused(429))
+    following.cloud.trouble = None
+    following.clock.on(5)
+    following.says("two", "2", line(GOOD))
+    await until_calls(following.source, rollout, "logs", 1)
+    assert (await seen_by(following.source, rollout))["logs"].trouble is None
+
+
+async def test_streams_beyond_the_budget_wait_for_their_turn(following: Following) -> None:
+    budget = Budget(following.clock.now, per_second=20, burst=1)
+    following.source = LogSource(following.cloud, following.clock.now, budget=budget)
+    for number in range(4):
+        following.says(f"two-{number}", "2", line(GOOD))
+    begun = asyncio.get_running_loop().time()
+    await until_calls(following.source, a_watched(), "logs", 4)
+    # One listing and four streams: the first two requests wait for nothing, the last for three others.
+    assert asyncio.get_running_loop().time() - begun >= 0.14
+
+
+async def test_a_cloud_that_lists_too_slowly_is_silent(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "LIMIT", timedelta(milliseconds=20))
+    following.cloud.is_silent = True
+    await seen_by(following.source, a_watched())
+    await following.looked()
+    assert (await seen_by(following.source, a_watched()))["logs"].trouble == "no answer within 0.02 s"
 
 
 async def test_a_thousand_sessions_that_ended_leave_nothing_behind(following: Following) -> None:

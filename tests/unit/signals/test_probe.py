@@ -11,8 +11,9 @@ import pytest
 from builders import NOON
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sources import Expectation, Prompt
-from foundry_rollouts.ports import Answer
+from foundry_rollouts.ports import Answer, SessionSeen
 from foundry_rollouts.signals import probe
+from foundry_rollouts.signals.manners import FAILURES, Budget
 from foundry_rollouts.signals.probe import CALLS_PER_SESSION, PREFIX, STARTUP_BUDGET, ProbeSource
 from unit.signals.session_world import (
     WELL,
@@ -107,7 +108,7 @@ async def test_a_refusal_of_our_own_call_counts_on_neither_version(probing: Prob
     probing.cloud.answers["2"] = [Answer(status, "", timedelta(0), "denied")]
     rollout = a_probed()
     assert f"HTTP {status}" in await probing.trouble(rollout)
-    await probing.asked(8)
+    await probing.asked(6)
     measurement = (await seen_by(probing.source, rollout))["probe"]
     assert (measurement.stable.calls, measurement.canary.calls) == (0, 0)
 
@@ -120,6 +121,61 @@ async def test_a_lost_network_counts_on_neither_version_and_is_forgotten_when_it
     stable, canary = await until_calls(probing.source, rollout, "probe", 2)
     assert (stable.failures, canary.failures) == (0, 0)
     assert (await seen_by(probing.source, rollout))["probe"].trouble is None
+
+
+async def test_a_cloud_that_refuses_us_again_and_again_is_left_alone_for_a_while(probing: Probing) -> None:
+    probing.cloud.answers["1"] = probing.cloud.answers["2"] = [Answer(429, "", timedelta(0), "too_many_requests")]
+    rollout = a_probed()
+    await probing.trouble(rollout)
+    await probing.asked(2 * FAILURES)
+
+    async def rests() -> bool:
+        return "; asked again in 5 s" in str((await seen_by(probing.source, rollout))["probe"].trouble)
+
+    await until(rests)
+    assert len(probing.cloud.asked) == 2 * FAILURES
+    probing.cloud.answers.clear()
+    probing.clock.on(5)
+    _, canary = await until_calls(probing.source, rollout, "probe", 1)
+    assert canary.failures == 0
+
+
+async def test_a_canary_that_fails_is_asked_on_and_on(probing: Probing) -> None:
+    probing.cloud.answers["2"] = [BROKEN]
+    _, canary = await until_calls(probing.source, a_probed(), "probe", 3 * FAILURES)
+    assert canary.failures == canary.calls
+
+
+async def test_a_session_that_does_not_open_in_time_is_our_trouble(
+    probing: Probing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "OPENING", timedelta(milliseconds=20))
+
+    async def never(agent: str, version: str, session: str) -> SessionSeen:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    probing.cloud.open_session = never  # type: ignore[method-assign]
+    assert await probing.trouble(a_probed()) == "no answer within 0.02 s"
+
+
+async def test_calls_wait_for_the_budget_and_are_no_slower_for_it_and_giving_back_waits_for_nothing(
+    probing: Probing,
+) -> None:
+    budget = Budget(probing.clock.now, per_second=20, burst=2)
+    probing.source = ProbeSource(probing.cloud, probing.clock.now, probing.woken.append, budget)
+    begun = asyncio.get_running_loop().time()
+    _, canary = await until_calls(probing.source, a_probed(), "probe", 2)
+    waited = asyncio.get_running_loop().time() - begun
+    # Two sessions and four calls, of which the first two requests are free.
+    assert waited >= 0.19
+    assert (canary.failures, WELL.latency) == (0, timedelta(milliseconds=20))
+    for _ in range(1000):
+        budget.spend()
+    begun = asyncio.get_running_loop().time()
+    await probing.source.release("r-1")
+    assert asyncio.get_running_loop().time() - begun < 1
+    assert len(probing.cloud.deleted) == 2
 
 
 async def test_an_unforeseen_fault_of_ours_is_told_and_the_probe_goes_on(probing: Probing) -> None:

@@ -237,6 +237,31 @@ def test_each_rest_is_twice_as_long_and_no_rest_is_longer_than_five_minutes() ->
     assert breaker.refuses(now) is None
 
 
+def test_a_fault_that_meets_many_requests_at_once_is_one_fault() -> None:
+    breaker = Breaker()
+    for _ in range(50):
+        breaker.failed("away", NOON)
+    assert breaker.rests_until == NOON + FIRST_REST
+
+
+async def test_a_wrong_query_of_one_policy_does_not_silence_the_server_for_another(asking: Asking) -> None:
+    asking.counter.tells["1"] = TroubleError("HTTP 400")
+    await asking.until(80)
+    assert asking.source._breakers[PLAN].rests_until is not None
+    asking.counter.tells.clear()
+    other = replace(a_watched(logs=None, http=replace(PLAN, calls="/other")), id="r-2")
+    window = Window(asking.measured_until - EVERY - DELAY, asking.clock.time)
+    (found,) = await asking.source.measure(other, window)
+    assert found.trouble is None
+
+
+async def test_who_waits_for_the_budget_is_not_late_for_it() -> None:
+    budget = Budget(now=lambda: NOON, per_second=20, burst=0)
+    budget.spend()
+    async with budget.turn(timedelta(milliseconds=30)):
+        pass
+
+
 async def test_requests_beyond_the_budget_wait_for_their_turn() -> None:
     budget = Budget(now=lambda: NOON, per_second=100, burst=5)
     for _ in range(6):
