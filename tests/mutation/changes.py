@@ -1,7 +1,8 @@
 """The small changes that are made to a module, one at a time.
 
 Left out, for no test could ever notice them: annotations and names of types, docstrings, decorators (``frozen``,
-``slots``), and the ``assert_never`` behind the last case of a ``match``. Text is emptied as a whole: how a sentence is
+``slots``), the ``assert_never`` behind the last case of a ``match``, and ``zip(strict=True)``, whose sides are as long
+by construction. Text is emptied as a whole: how a sentence is
 worded is a matter for review, that it is said is not.
 """
 
@@ -61,6 +62,10 @@ def is_unreachable(case: ast.match_case) -> bool:
         case [ast.Expr(value=ast.Call(func=ast.Name(id="assert_never")))]:
             return True
     return False
+
+
+def is_of_zip(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip"
 
 
 def statement_changes(node: ast.stmt, beside: list[ast.stmt]) -> Iterator[Change]:
@@ -161,7 +166,7 @@ def _logic_changes(node: ast.BoolOp) -> Iterator[Change]:
 
 
 def _call_changes(node: ast.Call) -> Iterator[Change]:
-    for number, keyword in enumerate(node.keywords):
+    for number, keyword in enumerate([] if is_of_zip(node) else node.keywords):
         yield f"drop {keyword.arg}=", partial(node.keywords.__delitem__, number)
     if node.args:
         yield f"drop {_short(node.args[-1])} of {_short(node.func)}()", lambda: node.args.__delitem__(-1)

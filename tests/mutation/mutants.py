@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mutation.changes import expression_changes, is_unreachable, statement_changes
+from mutation.changes import expression_changes, is_of_zip, is_unreachable, statement_changes
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -132,7 +132,7 @@ class _Walk:
                 for condition in child.ifs:
                     yield from self.expression(condition, lines, at)
                 yield from self.expression(child.iter, lines, at)
-            elif isinstance(child, ast.keyword):
+            elif isinstance(child, ast.keyword) and not is_of_zip(node):
                 yield from self.expression(child.value, lines, at)
             elif isinstance(child, ast.expr):
                 yield from self.expression(child, lines, at)

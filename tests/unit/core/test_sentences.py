@@ -1,13 +1,10 @@
 """The sentences that people read, word for word."""
 
-import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.evidence import Track
 from foundry_rollouts.core.policy import Gate, GateKind, Judging
 from foundry_rollouts.core.sentences import (
     because_harm,
@@ -17,27 +14,12 @@ from foundry_rollouts.core.sentences import (
     count,
     odds,
 )
-from foundry_rollouts.core.statistics import Capital, FloorProcess, Guess, Process, Tally
+from foundry_rollouts.core.statistics import FloorProcess, Guess, Tally
+from unit.core.made_evidence import a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
 CEILING = replace(ERRORS, max=0.2)
 JUDGING = Judging()
-TALLY = Tally(1200, 14, 10_800, 3)
-
-
-def at(log10: float) -> Capital:
-    """Return capital that amounts to that power of ten."""
-    each = (log10 * math.log(10) - math.log(8),)
-    return Capital(staked=each * 7, cash=each[0])
-
-
-def proving(harm: float = 0.0, safe: float = 0.0, **but: Any) -> Process:
-    each = (safe * math.log(10) - math.log(2),)
-    return Process(harm=at(harm), safe=each * 2, **but)
-
-
-def a_track(*processes: Process, **but: Any) -> Track:
-    return Track("error-rate", "probe", 1.0, processes or (proving(),), **({"total": TALLY, "at_step": TALLY} | but))
 
 
 def test_harm_is_told_with_its_causes_the_most_frequent_first_and_two_at_most() -> None:
@@ -80,14 +62,14 @@ def test_the_line_that_was_crossed_is_named(harm: float, gate: Gate, stable_call
     track = a_track(
         proving(harm),
         strict=proving(harm=3),
-        floor=FloorProcess(at(5)),
+        floor=FloorProcess(capital_of(5)),
         at_step=Tally(10, 9, stable_calls, 0),
     )
     assert because_harm(gate, JUDGING, track).endswith(f", seen by probe: {crossed}")
 
 
 def test_without_evidence_about_the_ceiling_it_is_not_blamed() -> None:
-    for but in ({"strict": proving(3)}, {"floor": FloorProcess(at(5))}):
+    for but in ({"strict": proving(3)}, {"floor": FloorProcess(capital_of(5))}):
         told = because_harm(CEILING, JUDGING, a_track(proving(1), **but))
         assert told.endswith("worse than 1.2x stable, evidence 10 : 1")
 
@@ -100,7 +82,7 @@ def test_what_is_missing_is_told_in_calls_where_that_is_known() -> None:
 
 
 def test_a_canary_alone_is_told_beside_what_stable_was_last_seen_to_do() -> None:
-    known = a_track(proving(guess=Guess(1.5, 150.0), past=(math.log(50),) * 2))
+    known = a_track(proving(guess=Guess(1.5, 150.0), past=2))
     assert because_proved(ERRORS, JUDGING, known, is_alone=True) == (
         "canary 14 of 1 200 failed (when stable was last seen, about 1% did) at this step, seen by probe: "
         "better than 1.5x + 0.5pp stable, evidence 100 : 1"

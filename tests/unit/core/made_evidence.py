@@ -1,0 +1,27 @@
+"""Evidence made to measure: so much for harm, so much for safety, without the calls that would win it."""
+
+import math
+from typing import Any
+
+from foundry_rollouts.core.evidence import Track
+from foundry_rollouts.core.statistics import Capital, Process, Tally
+
+TALLY = Tally(1200, 14, 10_800, 3)
+
+
+def capital_of(log10: float) -> Capital:
+    """Return capital that amounts to that power of ten."""
+    each = log10 * math.log(10) - math.log(8)
+    return Capital(staked=(each,) * 7, cash=each)
+
+
+def proving(harm: float = 0.0, safe: float = 0.0, past: float = 0.0, **but: Any) -> Process:
+    """Return a process whose evidence amounts to those powers of ten."""
+    safes, pasts = ((log10 * math.log(10) - math.log(2),) * 2 for log10 in (safe, past))
+    return Process(harm=capital_of(harm), safe=safes, past=pasts, **but)
+
+
+def a_track(*processes: Process, **but: Any) -> Track:
+    """Return what the probe says about the error rate."""
+    plain = {"gate": "error-rate", "stratum": "probe", "share": 1.0, "total": TALLY, "at_step": TALLY}
+    return Track(**(plain | {"processes": processes or (proving(),)} | but))

@@ -1,0 +1,148 @@
+"""What is carried on from one window to the next, and from one weight to the next."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from builders import NOON, a_policy
+from foundry_rollouts.core.evidence import (
+    LEARNING_CALLS,
+    SLOW,
+    STALE_AFTER,
+    STRICT,
+    Evidence,
+    Track,
+    at_new_weight,
+    fresh,
+    gathered,
+    strata,
+)
+from foundry_rollouts.core.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy
+from foundry_rollouts.core.sources import Sources
+from foundry_rollouts.core.statistics import Bets, Tally, begin, begin_floor, observed, observed_floor, reweighted
+
+ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
+CEILING = replace(ERRORS, max=0.2)
+LATENCY = Gate(GateKind.LATENCY, ("probe",))
+END = NOON + timedelta(seconds=7)
+
+
+def seen(canary: Counts = Counts(), stable: Counts = Counts(), source: str = "probe", **but: Any) -> Measurement:  # noqa: B008 - frozen
+    return Measurement(source, Window(NOON, END), stable, canary, **but)
+
+
+def watching(*gates: Gate) -> Policy:
+    return a_policy(gates=gates)
+
+
+def tracks_after(policy: Policy, *measurements: Measurement) -> tuple[Track, ...]:
+    return gathered(fresh(policy), policy, measurements).tracks
+
+
+def test_each_gate_begins_with_one_process_for_each_stratum_and_three_for_latency() -> None:
+    both = Gate(GateKind.ERROR_RATE, ("probe", "logs"))
+    tracks = fresh(watching(both, LATENCY)).tracks
+    assert [(track.gate, track.stratum, track.share, len(track.processes)) for track in tracks] == [
+        ("error-rate", "probe", 0.5, 1),
+        ("error-rate", "logs", 0.25, 1),
+        ("error-rate", "logs/probe", 0.25, 1),
+        ("latency", "probe", 1.0, 3),
+    ]
+    assert {(track.strict, track.floor) for track in tracks} == {(None, None)}
+
+
+def test_logs_are_one_stratum_where_no_probe_writes_any() -> None:
+    gate = Gate(GateKind.ERROR_RATE, ("logs",))
+    assert strata(a_policy(gates=(gate,), sources=Sources(probe=None)), gate) == (("logs", 1.0),)
+
+
+def test_a_measurement_is_bet_on_and_counted_with_its_causes_and_its_end() -> None:
+    policy = watching(ERRORS)
+    canary = Counts(9, 2, causes=(("HTTP 500", 2),))
+    (track,) = tracks_after(policy, seen(canary, Counts(20, 1)))
+    tally, bets = Tally(9, 2, 20, 1), Bets(policy.judge.tolerate, policy.judge.bad)
+    assert track == Track(
+        "error-rate",
+        "probe",
+        1.0,
+        (observed(begin(), bets, tally, 7.0),),
+        total=tally,
+        at_step=tally,
+        causes=(("HTTP 500", 2),),
+        seen_at=END,
+    )
+
+
+def test_a_ceiling_is_bet_on_without_tolerance_and_by_the_canary_alone() -> None:
+    policy = watching(CEILING)
+    (track,) = tracks_after(policy, seen(Counts(9, 2), Counts(20, 1)))
+    assert track.strict == observed(begin(), Bets(Margin(1.0), policy.judge.bad), Tally(9, 2, 20, 1), 7.0)
+    assert track.floor == observed_floor(begin_floor(), 0.2, 9, 2, 7.0)
+
+
+def test_error_lines_are_counted_in_place_of_failures() -> None:
+    policy = watching(Gate(GateKind.LOG_ERRORS, ("logs",)))
+    users, probes = tracks_after(policy, seen(Counts(9, 4, 2), Counts(20, 5, 1), "logs"))
+    assert (users.total, probes.total) == (Tally(9, 2, 20, 1), Tally())
+
+
+def test_windows_add_up_and_only_a_window_with_canary_calls_is_news_of_it() -> None:
+    policy = watching(ERRORS)
+    first = seen(Counts(9, 2, causes=(("HTTP 500", 2),)), Counts(20, 1))
+    later = Measurement("probe", Window(END, END + timedelta(seconds=7)), Counts(5, 1), Counts())
+    (track,) = tracks_after(policy, first, later, replace(first, source="logs"))
+    assert (track.total, track.at_step, track.seen_at) == (Tally(9, 2, 25, 2), Tally(9, 2, 25, 2), END)
+    (track,) = tracks_after(policy, first, first)
+    assert track.causes == (("HTTP 500", 4),)
+
+
+def test_trouble_of_a_source_is_kept_until_its_next_word() -> None:
+    policy = watching(ERRORS)
+    assert tracks_after(policy, seen(trouble="HTTP 503"))[0].trouble == "HTTP 503"
+    assert tracks_after(policy, seen(trouble="HTTP 503"), seen())[0].trouble is None
+
+
+def test_what_is_slow_is_learnt_from_fifty_calls_of_stable_that_are_never_bet_on() -> None:
+    policy = watching(LATENCY)
+    teaching = Counts(latencies=((1, 25), (4, 20), (6, 4)))
+    (learning,) = tracks_after(policy, seen(Counts(latencies=((9, 99),)), teaching))
+    assert (learning.edges, learning.learnt, learning.total) == ((), teaching.latencies, Tally())
+    enough = seen(Counts(latencies=((9, 99),)), Counts(latencies=((9, 1),)))
+    (learnt,) = tracks_after(policy, seen(stable=teaching), enough)
+    assert (learnt.edges, learnt.learnt, learnt.total) == ((1, 4, 9), (), Tally())
+    assert learnt.processes == (begin(),) * 3
+
+
+def test_slower_than_an_edge_is_what_lies_above_its_bucket() -> None:
+    policy = watching(LATENCY)
+    bets = Bets(policy.judge.tolerate, policy.judge.bad)
+    teaching = seen(stable=Counts(latencies=((1, 25), (4, 20), (9, 5))))
+    canary, stable = Counts(latencies=((1, 1), (4, 2), (9, 3), (12, 4))), Counts(latencies=((1, 7), (4, 2), (10, 1)))
+    (track,) = tracks_after(policy, teaching, seen(canary, stable))
+    tallies = Tally(10, 9, 10, 3), Tally(10, 7, 10, 1), Tally(10, 4, 10, 1)
+    assert track.edges == (1, 4, 9)
+    assert track.processes == tuple(observed(begin(), bets, tally, 7.0) for tally in tallies)
+    assert track.total == tallies[0]
+
+
+def test_a_new_weight_forgets_the_step_and_keeps_the_trial() -> None:
+    policy = watching(CEILING, LATENCY)
+    taught = seen(stable=Counts(latencies=((1, 50),)))
+    counts = seen(Counts(9, 2, 0, (("HTTP 500", 2),), ((3, 9),)), Counts(20, 1, 0, (), ((1, 20),)))
+    before = gathered(fresh(policy), policy, [taught, counts])
+    for old, new in zip(before.tracks, at_new_weight(before).tracks, strict=True):
+        assert old.seen_at is not None
+        assert new == replace(
+            old,
+            processes=tuple(map(reweighted, old.processes)),
+            strict=reweighted(old.strict) if old.strict else None,
+            at_step=Tally(),
+            seen_at=None,
+        )
+    assert before.of(LATENCY) == before.tracks[1:]
+
+
+def test_gates_are_judged_by_these_numbers() -> None:
+    assert ((0.5, 0.9, 0.99), 50, timedelta(minutes=2), Margin(1.0, 0.0)) == (SLOW, LEARNING_CALLS, STALE_AFTER, STRICT)
+    assert Evidence() == Evidence((), ())

@@ -1,0 +1,316 @@
+"""From evidence to a verdict: which line it has to cross, and who speaks for whom."""
+
+import math
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, Track
+from foundry_rollouts.core.judge import CRITICAL, judge, log10_sum, part_of
+from foundry_rollouts.core.policy import Gate, GateKind, OnFailure, Policy
+from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.statistics import Bets, FloorProcess, Guess, Tally, calls_needed
+from unit.core.made_evidence import a_track, capital_of, proving
+
+ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
+LINES = Gate(GateKind.LOG_ERRORS, ("logs",))
+LATENCY = Gate(GateKind.LATENCY, ("probe",))
+CEILING = replace(ERRORS, max=0.2)
+SECOND = timedelta(seconds=1)
+PROVED, HARMED = proving(-1, 3), proving(3, -1)
+
+
+def analysed(policy: Policy, *tracks: Track, step: int = 1, now: datetime = NOON) -> Analysis:
+    rollout = a_rollout(phase=Phase.PROGRESSING, step=step, started_at=NOON, step_started_at=NOON, policy=policy)
+    return judge(rollout, Evidence(tracks), (), now)
+
+
+def read(policy: Policy, *tracks: Track, **but: Any) -> GateReading:
+    return analysed(policy, *tracks, **but).gates[0]
+
+
+def seen_by_two(gate: Gate) -> Policy:
+    return a_policy(gates=(replace(gate, sources=("probe", "outcomes")),), sources=Sources(outcomes=OutcomesPlan()))
+
+
+def of_errors(*processes: Any, **but: Any) -> Track:
+    return a_track(*processes, **({"seen_at": NOON} | but))
+
+
+def of_lines(*processes: Any, **but: Any) -> Track:
+    return a_track(*processes, **({"gate": "log-errors", "stratum": "logs", "seen_at": NOON} | but))
+
+
+@pytest.mark.parametrize(
+    ("harm", "safe", "verdict"),
+    [
+        (2.01, 3, Verdict.FAIL),
+        (1.99, 3, Verdict.INSUFFICIENT),
+        (0.01, 3, Verdict.INSUFFICIENT),
+        (0, 3, Verdict.PASS),
+        (-1, 1.31, Verdict.PASS),
+        (-1, 1.3, Verdict.INSUFFICIENT),
+    ],
+)
+def test_harm_is_answered_at_a_hundred_to_one_and_safety_is_proved_at_twenty(
+    harm: float, safe: float, verdict: Verdict
+) -> None:
+    assert read(a_policy(), of_errors(proving(harm, safe))).verdict is verdict
+
+
+def test_the_odds_that_decide_are_the_policys() -> None:
+    surer = a_policy(judge=replace(a_policy().judge, false_rollback=0.001, missed_bad=0.01))
+    assert read(surer, of_errors(proving(2.9, 0))).verdict is Verdict.INSUFFICIENT
+    assert read(surer, of_errors(proving(3.1, 0))).verdict is Verdict.FAIL
+    assert read(surer, of_errors(proving(-1, 1.9))).verdict is Verdict.INSUFFICIENT
+    assert read(surer, of_errors(proving(-1, 2.1))).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("age", "verdict"), [(STALE_AFTER, Verdict.PASS), (STALE_AFTER + SECOND, Verdict.STALE)])
+def test_proof_is_fresh_for_two_minutes(age: timedelta, verdict: Verdict) -> None:
+    assert read(a_policy(), of_errors(PROVED), now=NOON + age).verdict is verdict
+
+
+def test_a_source_that_is_late_by_its_nature_is_given_that_time() -> None:
+    late = PrometheusPlan("http://p", "calls", "failures", every=3 * SECOND, delay=4 * SECOND)
+    gate = replace(ERRORS, sources=("prometheus",))
+    policy = a_policy(gates=(gate,), sources=Sources(prometheus=late))
+    track = of_errors(PROVED, stratum="prometheus")
+    assert read(policy, track, now=NOON + STALE_AFTER + 7 * SECOND).verdict is Verdict.PASS
+    assert read(policy, track, now=NOON + STALE_AFTER + 8 * SECOND).verdict is Verdict.STALE
+
+
+def test_the_stratum_seen_last_keeps_the_gate_fresh() -> None:
+    policy = seen_by_two(ERRORS)
+    later = NOON + 60 * SECOND
+    tracks = of_errors(PROVED, share=0.5), of_errors(PROVED, share=0.5, stratum="outcomes", seen_at=later)
+    assert read(policy, *tracks, now=later + STALE_AFTER).verdict is Verdict.PASS
+    assert read(policy, tracks[0], replace(tracks[1], seen_at=None), now=later + STALE_AFTER).verdict is Verdict.STALE
+
+
+@pytest.mark.parametrize("trouble", [None, "HTTP 503"])
+def test_trouble_of_a_source_matters_once_nothing_fresh_is_known(trouble: str | None) -> None:
+    track = of_errors(PROVED, trouble=trouble)
+    assert read(a_policy(), track).verdict is Verdict.PASS
+    later = read(a_policy(), track, now=NOON + STALE_AFTER + SECOND).verdict
+    assert later is (Verdict.SOURCE_ERROR if trouble else Verdict.STALE)
+    never = read(a_policy(), replace(track, seen_at=None)).verdict
+    assert never is (Verdict.SOURCE_ERROR if trouble else Verdict.NO_DATA)
+
+
+ONE = {
+    Verdict.FAIL: of_lines(proving(5)),
+    Verdict.SOURCE_ERROR: of_lines(seen_at=None, trouble="HTTP 503"),
+    Verdict.NO_DATA: of_lines(seen_at=None),
+    Verdict.STALE: of_lines(seen_at=NOON - STALE_AFTER - SECOND),
+    Verdict.INSUFFICIENT: of_lines(),
+    Verdict.PASS: of_lines(PROVED),
+}
+
+
+@pytest.mark.parametrize("one", ONE)
+@pytest.mark.parametrize("other", ONE)
+def test_the_worst_gate_speaks_for_the_rollout(one: Verdict, other: Verdict) -> None:
+    if one is other:
+        return
+    errors = replace(ONE[one], gate="error-rate", stratum="probe")
+    analysis = analysed(a_policy(gates=(ERRORS, LINES)), errors, ONE[other])
+    worst = next(verdict for verdict in ONE if verdict in {one, other})
+    speaker = analysis.gates[0 if one is worst else 1]
+    assert (analysis.verdict, analysis.because) == (worst, speaker.because)
+
+
+def test_what_is_waited_for_is_all_that_is_not_proved_and_nothing_once_it_failed() -> None:
+    policy = a_policy(gates=(ERRORS, LINES))
+    both = analysed(policy, of_errors(), of_lines())
+    assert both.waiting_for == f"{both.gates[0].because}; {both.gates[1].because}"
+    one = analysed(policy, of_errors(PROVED), of_lines())
+    assert one.waiting_for == one.gates[1].because
+    assert analysed(policy, of_errors(PROVED), of_lines(PROVED)).waiting_for is None
+    assert analysed(policy, of_errors(HARMED), of_lines()).waiting_for is None
+
+
+def test_only_the_gate_that_failed_names_the_answer() -> None:
+    pausing = replace(ERRORS, on_failure=OnFailure.PAUSE)
+    assert read(a_policy(gates=(pausing,)), of_errors()).on_failure is OnFailure.PAUSE
+    assert analysed(a_policy(gates=(pausing,)), of_errors()).on_failure is None
+    assert analysed(a_policy(gates=(pausing,)), of_errors(HARMED)).on_failure is OnFailure.PAUSE
+
+
+def test_gates_share_the_evidence_of_harm_by_fixed_parts() -> None:
+    gates = (ERRORS, LATENCY, LINES)
+    policy = a_policy(gates=gates)
+    assert [part_of(policy, gate) for gate in gates] == pytest.approx([0.6, 0.25, 0.15])
+    critical = a_policy(gates=(replace(ERRORS, is_critical=True), LATENCY, LINES))
+    assert CRITICAL == 4
+    assert part_of(critical, critical.gates[0]) == pytest.approx(2.4 / 2.8)
+
+
+@pytest.mark.parametrize(("harm", "verdict"), [(2.85, Verdict.FAIL), (2.65, Verdict.INSUFFICIENT)])
+def test_a_gate_that_counts_for_a_fifth_needs_five_times_the_evidence(harm: float, verdict: Verdict) -> None:
+    analysis = analysed(a_policy(gates=(ERRORS, LINES)), of_errors(proving(-9)), of_lines(proving(harm)))
+    assert (analysis.gates[0].verdict, analysis.gates[1].verdict) == (Verdict.INSUFFICIENT, verdict)
+
+
+def test_a_stratum_counts_by_its_share() -> None:
+    policy = seen_by_two(ERRORS)
+    silent = of_errors(proving(-9, -9), share=0.9, stratum="outcomes")
+    for harm, verdict in ((2.9, Verdict.INSUFFICIENT), (3.1, Verdict.FAIL)):
+        assert read(policy, of_errors(proving(harm), share=0.1), silent).verdict is verdict
+    for safe, verdict in ((2.2, Verdict.INSUFFICIENT), (2.4, Verdict.PASS)):
+        assert read(policy, of_errors(proving(-1, safe), share=0.1), silent).verdict is verdict
+
+
+def test_the_three_questions_about_latency_are_averaged() -> None:
+    policy = a_policy(gates=(LATENCY,))
+    reading = read(policy, of_errors(proving(2, 1), proving(2, 1), proving(-9, -9), gate="latency", edges=(1, 2, 3)))
+    assert reading.harm_log10 == pytest.approx(2 + math.log10(2 / 3))
+    assert reading.safe_log10 == pytest.approx(1 + math.log10(2 / 3))
+
+
+@pytest.mark.parametrize(
+    ("floor", "strict", "step", "stable_calls", "verdict"),
+    [
+        (3, 3, 1, 50, Verdict.FAIL),
+        (3, 1, 1, 50, Verdict.INSUFFICIENT),
+        (1, 3, 1, 50, Verdict.INSUFFICIENT),
+        (3, 1, 3, 50, Verdict.INSUFFICIENT),
+        (3, 1, 3, 2, Verdict.FAIL),
+        (3, 1, 3, 3, Verdict.INSUFFICIENT),
+        (3, 1, 1, 0, Verdict.INSUFFICIENT),
+    ],
+)
+def test_a_ceiling_decides_beside_stable_and_alone_only_at_100_without_stable_calls(
+    floor: float, strict: float, step: int, stable_calls: int, verdict: Verdict
+) -> None:
+    track = of_errors(
+        proving(1),
+        floor=FloorProcess(capital_of(floor)),
+        strict=proving(strict),
+        at_step=Tally(100, 9, stable_calls, 0),
+    )
+    assert read(a_policy(gates=(CEILING,)), track, step=step).verdict is verdict
+
+
+def test_the_stratum_that_accuses_most_tells_of_harm() -> None:
+    policy = seen_by_two(CEILING)
+    mild = of_errors(proving(4), share=0.5)
+    much = of_errors(proving(3), share=0.5, stratum="outcomes")
+    assert ", seen by probe: " in read(policy, mild, much).because
+    strict = replace(much, strict=proving(5), floor=FloorProcess(capital_of(5)))
+    assert ", seen by outcomes: " in read(policy, mild, strict).because
+    heavy = replace(much, share=0.95)
+    assert ", seen by outcomes: " in read(policy, replace(mild, share=0.05), heavy).because
+
+
+def test_the_stratum_with_the_best_proof_speaks_unless_it_saw_no_canary() -> None:
+    policy = seen_by_two(ERRORS)
+    good, better = of_errors(proving(-1, 2), share=0.5), of_errors(proving(-1, 3), share=0.5, stratum="outcomes")
+    assert ", seen by outcomes: " in read(policy, good, better).because
+    blind = replace(better, at_step=Tally(0, 0, 9, 0))
+    assert ", seen by probe: " in read(policy, good, blind).because
+    assert ", seen by probe: " in read(policy, replace(good, share=0.95), replace(better, share=0.05)).because
+
+
+@pytest.mark.parametrize(
+    ("gate", "step", "threshold"),
+    [
+        (ERRORS, Tally(9, 0, 100, 10), 0.12),
+        (CEILING, Tally(9, 0, 100, 10), 0.12),
+        (CEILING, Tally(9, 0, 100, 50), 0.2),
+        (CEILING, Tally(9, 0, 0, 0), 0.2),
+        (ERRORS, Tally(9, 0, 0, 0), None),
+    ],
+)
+def test_the_line_not_to_cross_is_the_lower_one(gate: Gate, step: Tally, threshold: float | None) -> None:
+    reading = read(a_policy(gates=(gate,)), of_errors(at_step=step))
+    assert reading.threshold == (None if threshold is None else pytest.approx(threshold))
+
+
+def test_a_version_without_calls_has_no_rate() -> None:
+    reading = read(a_policy(), of_errors(at_step=Tally(8, 2, 0, 0)))
+    assert (reading.canary_value, reading.stable_value) == (0.25, None)
+
+
+def bounded(*rungs: float) -> tuple[float, ...]:
+    """Return a ladder whose first rungs are proved: so many powers of ten each."""
+    return tuple(rung * math.log(10) for rung in (*rungs, *[-9.0] * (8 - len(rungs))))
+
+
+@pytest.mark.parametrize(
+    ("ladder", "harm", "at_most_worse", "is_not_gross"),
+    [
+        (bounded(2, 2), 0, 0.32, False),
+        (bounded(2, 2, 2), 0, 0.16, True),
+        (bounded(2, 2, 2), 0.01, 0.16, False),
+        (bounded(2, 2, 2, 2), 0, 0.08, True),
+        (bounded(), 0, None, False),
+    ],
+)
+def test_less_than_sixteen_points_worse_is_not_gross_while_nothing_speaks_for_harm(
+    ladder: tuple[float, ...], harm: float, at_most_worse: float | None, is_not_gross: bool
+) -> None:
+    analysis = analysed(a_policy(), of_errors(proving(harm, ladder=ladder)))
+    assert (analysis.gates[0].at_most_worse, analysis.is_not_gross) == (at_most_worse, is_not_gross)
+
+
+def test_the_smallest_margin_of_any_stratum_counts_at_its_share_of_the_allowed_error() -> None:
+    policy = seen_by_two(ERRORS)
+    one = of_errors(proving(ladder=bounded(1.4, 1.4)), share=0.5)
+    other = of_errors(proving(ladder=bounded(1.4, 1.4, 1.7)), share=0.5, stratum="outcomes")
+    assert read(policy, one, other).at_most_worse == 0.16
+    assert read(policy, one).at_most_worse is None
+
+
+def test_every_gate_has_to_be_not_gross() -> None:
+    policy, well = a_policy(gates=(ERRORS, LINES)), proving(ladder=bounded(2, 2, 2))
+    assert analysed(policy, of_errors(well), of_lines(well)).is_not_gross
+    assert not analysed(policy, of_errors(well), of_lines()).is_not_gross
+
+
+def needed(track: Track, share: float) -> int:
+    judging = a_policy().judge
+    bets = Bets(judging.tolerate, judging.bad)
+    return calls_needed(track.processes[0], bets, judging.missed_bad * track.share, share)
+
+
+def test_the_calls_that_are_missing_go_by_the_share_that_the_canary_really_has() -> None:
+    seen = of_errors(at_step=Tally(30, 0, 90, 0))
+    assert read(a_policy(), seen).missing_calls == needed(seen, 0.25)
+    unseen = of_errors(at_step=Tally())
+    assert read(a_policy(), unseen, step=2).missing_calls == needed(unseen, 0.5)
+    half = replace(seen, share=0.5)
+    assert read(a_policy(), half).missing_calls == needed(half, 0.25) > needed(seen, 0.25)
+    assert read(a_policy(), of_errors(PROVED)).missing_calls is None
+
+
+def test_at_100_the_calls_that_are_missing_are_the_canarys_alone() -> None:
+    alone = of_errors(proving(guess=Guess(1.0, 100.0)), at_step=Tally(100, 0, 2, 0))
+    assert read(a_policy(), alone, step=3).missing_calls == needed(alone, 1.0)
+    assert "(when stable was last seen, about 1% did)" in read(a_policy(), alone, step=3).because
+
+
+def test_what_is_slow_has_to_be_learnt_before_calls_can_be_missing() -> None:
+    learning = of_errors(proving(), proving(), proving(), gate="latency")
+    policy = a_policy(gates=(LATENCY,))
+    assert read(policy, learning).missing_calls is None
+    assert read(policy, replace(learning, edges=(1, 2, 3))).missing_calls is not None
+
+
+def test_a_dry_run_is_judged_as_if_it_stood_alone_and_says_so() -> None:
+    dry = replace(LINES, is_dry_run=True)
+    analysis = analysed(a_policy(gates=(ERRORS, dry)), of_errors(PROVED), of_lines(proving(2.1)))
+    assert (analysis.verdict, analysis.gates[1].verdict) == (Verdict.PASS, Verdict.FAIL)
+    assert analysis.gates[1].because.startswith("dry run: canary 14 of 1 200 wrote an error line")
+    assert not analysis.gates[0].because.startswith("dry run")
+
+
+def test_log10_of_a_sum_of_nothings_is_nothing() -> None:
+    assert log10_sum([-math.inf, -math.inf]) == -math.inf
+    assert log10_sum([-math.inf, 2.0]) == 2.0
+    assert log10_sum([3.0, 2.0]) == pytest.approx(math.log10(1100))
