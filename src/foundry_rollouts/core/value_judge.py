@@ -15,13 +15,13 @@ def value_reading(
 ) -> GateReading:
     """Return what the gate says; it proves nothing, so a pass is no evidence for others."""
     verdict = _verdict(policy, bounds, tracks, now)
-    last = max(tracks, key=lambda track: track.outside)
+    speaker = _speaker(verdict, tracks)
     return GateReading(
         gate=gate.name,
         verdict=verdict,
-        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, gate, bounds, last),
-        canary_value=last.canary,
-        stable_value=last.stable,
+        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, gate, bounds, speaker),
+        canary_value=speaker.canary,
+        stable_value=speaker.stable,
         threshold=bounds.max if bounds.max is not None else bounds.min,
         at_most_worse=0.0 if verdict is Verdict.PASS else None,
         on_failure=gate.on_failure,
@@ -44,6 +44,19 @@ def _lag(policy: Policy, track: ValueTrack) -> timedelta:
     return policy.sources.lag(track.source)
 
 
+def _speaker(verdict: Verdict, tracks: Sequence[ValueTrack]) -> ValueTrack:
+    """Return the source that the verdict is owed to: the one that holds up the others."""
+    match verdict:
+        case Verdict.FAIL:
+            return max(tracks, key=lambda track: track.outside)
+        case Verdict.SOURCE_ERROR:
+            return next(track for track in tracks if track.trouble)
+        case Verdict.STALE | Verdict.NO_DATA:
+            return min(tracks, key=lambda track: track.seen_at.timestamp() if track.seen_at else 0.0)
+        case _:
+            return min(tracks, key=lambda track: track.inside)
+
+
 def _because(verdict: Verdict, gate: Gate, bounds: Bounds, track: ValueTrack) -> str:
     match verdict:
         case Verdict.FAIL:
@@ -54,7 +67,7 @@ def _because(verdict: Verdict, gate: Gate, bounds: Bounds, track: ValueTrack) ->
             much = f"{track.inside} of {bounds.windows} windows in a row lie within its bounds"
             return f"{gate.name}: {much}" + (f"; the last, {track.flaw}" if track.flaw else "")
         case Verdict.SOURCE_ERROR:
-            return f"{gate.name}: {track.source} cannot be read: {track.trouble or 'it is silent'}"
+            return f"{gate.name}: {track.source} cannot be read: {track.trouble}"
         case Verdict.STALE:
             return f"{gate.name}: no number for a while ({track.source}); what was seen is too old to decide on"
         case _:

@@ -1,5 +1,6 @@
 """Numbers that must lie within bounds: so many windows in a row decide, and silence never passes."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.policy import Gate, GateKind, OnFailure
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import HttpPlan, Sources
+from foundry_rollouts.core.sources import HttpPlan, PrometheusPlan, Sources
 from foundry_rollouts.errors import UsageError
 
 PLAN = HttpPlan("http://h/{version}", "/calls", "/failures", values=(("cost", "/cost"),))
@@ -128,6 +129,71 @@ def test_a_dry_run_only_shows() -> None:
     assert analysis.verdict is Verdict.NO_DATA
     assert analysis.gates[1].verdict is Verdict.FAIL
     assert analysis.gates[1].because.startswith("dry run: value:cost: 9 is above 5")
+
+
+def test_an_absolute_bound_needs_no_number_of_stable() -> None:
+    analysis = judged(a_watching(a_value(max=5)), *[(9.0, None)] * 3)
+    assert (analysis.verdict, analysis.gates[0].stable_value) == (Verdict.FAIL, None)
+
+
+def test_a_pass_says_that_nothing_gross_is_wrong_and_all_else_leaves_it_open() -> None:
+    rollout = a_watching(a_value(max=5))
+    assert judged(rollout, 1, 1, 1).gates[0].at_most_worse == 0.0
+    assert judged(rollout, 1, 1, 1).is_not_gross
+    assert judged(rollout, 1, 1).gates[0].at_most_worse is None
+    assert not judged(rollout, 1, 1).is_not_gross
+
+
+TWO = Sources(
+    probe=None, logs=None, http=PLAN, prometheus=PrometheusPlan("http://p", "c", "f", values=(("cost", "q"),))
+)
+BY_TWO = Gate(GateKind.VALUE, ("http", "prometheus"), bounds=Bounds("cost", max=5))
+
+
+def judged_by_two(http: Any, prometheus: Any, late: timedelta = SECOND) -> Analysis:
+    """Judge numbers of two sources, the longer list to its end; None is a silent window, a text says why."""
+    policy = a_policy(sources=TWO, gates=(BY_TWO,))
+    rollout = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON, policy=policy)
+    seen = [
+        replace(told(second, None if isinstance(number, str) else number), source=source, trouble=trouble)
+        for source, numbers in (("http", http), ("prometheus", prometheus))
+        for second, number in enumerate(numbers)
+        for trouble in [number if isinstance(number, str) else None]
+    ]
+    return judge(rollout, fresh(policy), seen, NOON + max(len(http), len(prometheus)) * SECOND + late)
+
+
+def test_each_source_has_to_see_it_well_and_any_may_see_harm() -> None:
+    well, harm = (1.0, 1.0, 1.0), (9.0, 9.0, 9.0)
+    assert judged_by_two(well, well).verdict is Verdict.PASS
+    for one, other in ((well, (1.0, 1.0)), ((1.0, 1.0), well)):
+        assert judged_by_two(one, other).because == "value:cost: 2 of 3 windows in a row lie within its bounds"
+    for one, other, who in ((harm, well, "http"), (well, harm, "prometheus")):
+        because = judged_by_two(one, other).because
+        assert because == f"value:cost: 9 is above 5, 3 windows in a row, seen by {who}"
+
+
+def test_the_source_that_keeps_the_others_waiting_is_named() -> None:
+    well = (1.0, 1.0, 1.0)
+    for one, other, who in ((well, (), "prometheus"), ((), well, "http")):
+        analysis = judged_by_two(one, other)
+        assert (analysis.verdict, analysis.because) == (
+            Verdict.STALE,
+            f"value:cost: no number for a while ({who}); what was seen is too old to decide on",
+        )
+    broken = ("HTTP 503",)
+    for because, who in (
+        (judged_by_two(well, broken).because, "prometheus"),
+        (judged_by_two(broken, well).because, "http"),
+    ):
+        assert because == f"value:cost: {who} cannot be read: HTTP 503"
+    assert judged_by_two((), ()).because == "value:cost: no number seen at this step yet (http)"
+
+
+def test_all_sources_that_fell_silent_are_too_old_to_decide_on() -> None:
+    analysis = judged_by_two((1.0, 1.0, 1.0), (1.0, 1.0), late=10 * STALE_AFTER)
+    assert (analysis.verdict, analysis.gates[0].canary_value) == (Verdict.STALE, 1.0)
+    assert "(prometheus)" in analysis.because
 
 
 @pytest.mark.parametrize(
