@@ -254,8 +254,6 @@ def samples_to_prove(stable_rate: float, weight: int, bets: Bets, missed_bad: fl
 
 def _safe_gains(rate: float, share: float, bad: Margin) -> tuple[float, ...]:
     """Return what each bet on safety gains by one call on either version, when both fail at ``rate``."""
-    if share <= 0:
-        return (0.0,) * len(SAFE_POSITIONS)
     if share >= 1:
         return tuple(bet.gain(1, rate, 0, 0) for bet in past_bets(bad, rate))
     calls = share, share * rate, 1 - share, (1 - share) * rate

@@ -23,5 +23,5 @@ def proving(harm: float = 0.0, safe: float = 0.0, past: float = 0.0, **but: Any)
 
 def a_track(*processes: Process, **but: Any) -> Track:
     """Return what the probe says about the error rate."""
-    plain = {"gate": "error-rate", "stratum": "probe", "share": 1.0, "total": TALLY, "at_step": TALLY}
+    plain: dict[str, Any] = {"gate": "error-rate", "stratum": "probe", "share": 1.0, "total": TALLY, "at_step": TALLY}
     return Track(**(plain | {"processes": processes or (proving(),)} | but))
