@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 from dirty_equals import IsPartialDict
 
-from builders import NOON, a_rollout
-from fakes import FakeHealth, FakePolicies, stand
-from foundry_rollouts.core.rollout import Phase
+from fakes import FakeHealth, FakePolicies
 from foundry_rollouts.errors import LeaseLostError
 from foundry_rollouts.ports import Condition
 from foundry_rollouts.web.services import Services
@@ -129,48 +127,3 @@ async def test_an_error_that_nobody_foresaw_says_nothing_of_our_insides(
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "treasure" not in answer.text
-
-
-async def test_the_first_page_shows_agents_and_rollouts_with_their_reasons(web: Web) -> None:
-    await stand(web.store, a_rollout(phase=Phase.ROLLED_BACK, because="canary 14 of 120 failed"))
-
-    answer = await web.client.get("/")
-
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    for shown in ("support-agent", "rolled back", "version 1 at 100%", "canary 14 of 120 failed"):
-        assert shown in answer.text
-    assert "href='/rollouts/r-1'" in answer.text
-
-
-async def test_an_empty_first_page_says_so(web: Web) -> None:
-    assert "none yet" in (await web.client.get("/")).text
-
-
-async def test_the_page_of_a_rollout_tells_its_history(web: Web) -> None:
-    await stand(
-        web.store,
-        a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, because="well so far", waiting_for="12 more calls"),
-    )
-
-    answer = await web.client.get("/rollouts/r-1")
-
-    for shown in ("well so far", "12 more calls", "rollout.progressing", "version 2 at 10%", "step 1 of 3"):
-        assert shown in answer.text
-
-
-async def test_the_page_of_an_unknown_rollout_is_not_found(web: Web) -> None:
-    assert (await web.client.get("/rollouts/nothing")).status_code == 404
-
-
-@pytest.mark.parametrize("page", ["/", "/rollouts/r-1"])
-async def test_pages_escape_what_they_show_and_load_nothing(web: Web, page: str) -> None:
-    await stand(web.store, a_rollout(because="<script>alert('x')</script>", waiting_for="<b>"))
-
-    answer = await web.client.get(page)
-
-    assert "<script" not in answer.text
-    assert "&lt;script&gt;" in answer.text
-    policy = answer.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'")
-    assert "unsafe" not in policy
-    assert " style=" not in answer.text
