@@ -79,7 +79,7 @@ def ladder_bets(guess: float, canary_calls: float, stable_calls: float) -> tuple
 
 def floor_bets(limit: float) -> tuple[Bet, ...]:
     """Return the bets that the canary fails above ``limit``, whatever stable does."""
-    fair = min(max(limit, _EDGE), 1 - _EDGE)
+    fair = max(limit, _EDGE)
     return tuple(_alone(claim, fair) if claim > fair else SITTING_OUT for claim in _claims_above(fair))
 
 
