@@ -197,6 +197,12 @@ def test_a_ceiling_decides_beside_stable_and_alone_only_at_100_without_stable_ca
     assert read(a_policy(gates=(CEILING,)), track, step=step).verdict is verdict
 
 
+def test_a_gate_without_a_ceiling_has_nothing_to_say_about_the_ceiling_of_another() -> None:
+    broken = of_errors(proving(1), floor=FloorProcess(capital_of(4)), strict=proving(4))
+    policy = a_policy(gates=(CEILING, LINES))
+    assert [each.verdict for each in analysed(policy, broken, of_lines()).gates] == [Verdict.FAIL, Verdict.INSUFFICIENT]
+
+
 def test_the_stratum_that_accuses_most_tells_of_harm() -> None:
     policy = seen_by_two(CEILING)
     mild = of_errors(proving(4), share=0.5)
