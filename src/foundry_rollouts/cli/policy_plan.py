@@ -10,8 +10,9 @@ import typer
 from foundry_rollouts.cli.bounds import bounds_words
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
 from foundry_rollouts.cli.picture import staircase
-from foundry_rollouts.core.doubts import doubts, span_words
-from foundry_rollouts.core.plan import Plan, Traffic, regressions
+from foundry_rollouts.core.doubts import Doubt, doubts, span_words
+from foundry_rollouts.core.outlook import Traffic
+from foundry_rollouts.core.plan import Plan, regressions
 from foundry_rollouts.core.plan import plan as planned
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.value_plan import ValuePlan, value_plans
@@ -68,14 +69,20 @@ def plan(
 
 def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[str]:
     """Yield what speaks against the policies of ``paths``, which are in order, as FILE:LINE:COLUMN: FIELD: WHAT."""
-    from foundry_rollouts.policies.documents import Location, Problem
+    from foundry_rollouts.policies.documents import Problem
     from foundry_rollouts.policies.load import read
 
     for path in paths:
         for written in (written for file in read(path) for written in file.written):
             for doubt in doubts(planned(written.policy, traffic)):
-                where: Location = ("deadline",) if doubt.step is None else ("steps", doubt.step - 1)
+                where = _where(written.policy, doubt)
                 yield written.line(Problem(where, f"warning: {doubt.sentence}"))
+
+
+def _where(policy: Policy, doubt: Doubt) -> tuple[str | int, ...]:
+    if doubt.step is None:
+        return ("deadline",)
+    return ("steps", "auto") if policy.automatic else ("steps", doubt.step - 1)
 
 
 def _policies(file: Path, agent: str | None) -> list[Policy]:

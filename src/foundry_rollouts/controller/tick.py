@@ -80,7 +80,7 @@ class Ticker:
         rollout = await self._with_present_stable(rollout)
         sight = await look(self.world, rollout, queue)
         analysis, measurements = await self._judged(rollout, now)
-        decision = decide(rollout, situation(rollout, sight, analysis, now))
+        decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
         then = _noted(after(rollout, decision, now), analysis, now)
         event = event_of(rollout, then, decision, now) if _is_told(rollout, decision, analysis) else None
         then = replace(then, events=rollout.events + (event is not None))
@@ -148,7 +148,7 @@ def _due_after(decision: Decision, now: datetime, period: timedelta) -> datetime
     return now if isinstance(decision, Start) else now + period
 
 
-def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: datetime) -> Situation:
+def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: datetime, look: timedelta) -> Situation:
     """Put together what a decision may rest on."""
     return Situation(
         now=now,
@@ -161,6 +161,7 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         blind=sight.blind,
         drift=drift_of(rollout, sight.routing),
         is_closed=sight.routing is not None and not sight.routing.is_open,
+        look=look,
     )
 
 

@@ -6,6 +6,9 @@ from enum import StrEnum
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.policy import OnFailure
 
+#: Evidence starts at 1 : 1, whose log10 is 0; above that, something speaks against the canary.
+EVEN = 1e-9
+
 
 class Verdict(StrEnum):
     """What the evidence says; each kind of silence is its own verdict."""

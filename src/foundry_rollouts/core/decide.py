@@ -5,7 +5,7 @@ Everything they may know arrives as an argument.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from foundry_rollouts.core.analysis import Analysis, Verdict
@@ -26,6 +26,7 @@ from foundry_rollouts.core.decision import (
 )
 from foundry_rollouts.core.policy import OnDrift, OnFailure, OnNoEvidence
 from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.schedule import has_proved, rise
 
 ENDS = {
     Promote: Phase.PROMOTED,
@@ -51,6 +52,7 @@ class Situation:
     blind: str | None = None  #: Why the cloud cannot be read.
     drift: str | None = None  #: How the routing differs from the plan.
     is_closed: bool = False  #: Somebody disabled the endpoint.
+    look: timedelta = timedelta(seconds=10)  #: The time until the next look, at most.
 
 
 def decide(rollout: Rollout, seen: Situation) -> Decision:
@@ -174,7 +176,9 @@ def progress(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
         return Hold(analysis.because, "the harm to end, or a person")
     if rollout.waits_for_approval:
         return Hold(f"waiting for approval at {rollout.weight}%; {analysis.because}", "a person: approve or abort")
-    if analysis.verdict is not Verdict.PASS:
+    if higher := rise(rollout, analysis, seen.look):
+        return Advance(higher.because, step=higher.step)
+    if not has_proved(rollout, analysis):
         if rollout.is_step_overdue(now):
             return without_proof(rollout, analysis)
         return Hold(analysis.because, analysis.waiting_for)
@@ -215,7 +219,7 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
         case Start():
             return replace(_stepped(said, now), phase=Phase.PROGRESSING, started_at=now, measured_until=now)
         case Advance():
-            return replace(_stepped(_resumed(said, now), now), phase=Phase.PROGRESSING)
+            return replace(_stepped(_resumed(said, now), now, decision.step), phase=Phase.PROGRESSING)
         case Pause():
             # A command raised the generation when it was accepted; a pause of our own accord raises it here.
             grown = said.generation + (decision.author is None)
@@ -231,8 +235,8 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
             assert_never(other)
 
 
-def _stepped(rollout: Rollout, now: datetime) -> Rollout:
-    return replace(rollout, step=rollout.step + 1, step_started_at=now, generation=rollout.generation + 1)
+def _stepped(rollout: Rollout, now: datetime, step: int | None = None) -> Rollout:
+    return replace(rollout, step=step or rollout.step + 1, step_started_at=now, generation=rollout.generation + 1)
 
 
 def _resumed(rollout: Rollout, now: datetime) -> Rollout:

@@ -21,10 +21,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Take the next step."""
+    """Take the next step, or the higher one that is named."""
 
     because: str
     author: str | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

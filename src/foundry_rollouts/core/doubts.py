@@ -30,12 +30,15 @@ class Doubt:
 
 def doubts(plan: Plan) -> tuple[Doubt, ...]:
     """Return what speaks against the policy at that traffic."""
-    of_steps = (doubt for step in plan.steps for doubt in _of_step(plan, step))
+    of_steps = [doubt for step in plan.steps for doubt in _of_step(plan, step)]
     return (*of_steps, *_of_deadline(plan))
 
 
 def _of_step(plan: Plan, step: StepPlan) -> Iterator[Doubt]:
     traffic = f"at {plan.traffic.rps:g} rps"
+    if plan.policy.automatic and step.lasts is not None:
+        # The evidence leads on from there; it does not wait to see anything smaller.
+        return
     if step.proof is None:
         how = _instead(plan) or "add the probe to the sources of each gate"
         yield Doubt(step.number, f"nothing ever proves the step of {step.weight}% {traffic}: {how}")

@@ -50,6 +50,7 @@ class Track:
     edges: tuple[int, ...] = ()  #: Latency buckets above which a sample counts as slow.
     seen_at: datetime | None = None  #: When a canary sample was last seen at this step.
     trouble: str | None = None  #: Why the source could not count, as of its last word.
+    watched: float = 0.0  #: Seconds of this step in which the source could count.
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Evidence:
 
     tracks: tuple[Track, ...] = ()
     values: tuple[ValueTrack, ...] = ()
+    is_proved: bool = False  #: Every gate was proved at once, at this weight or at one before.
 
     def of(self, gate: Gate) -> tuple[Track, ...]:
         return tuple(track for track in self.tracks if track.gate == gate.name)
@@ -108,10 +110,12 @@ def at_new_weight(evidence: Evidence) -> Evidence:
                 strict=reweighted(track.strict) if track.strict else None,
                 at_step=Tally(),
                 seen_at=None,
+                watched=0.0,
             )
             for track in evidence.tracks
         ),
         at_new_step(evidence.values),
+        evidence.is_proved,
     )
 
 
@@ -125,11 +129,12 @@ def gathered(evidence: Evidence, policy: Policy, measurements: Sequence[Measurem
             for track in tracks
         )
         values = valued(values, policy, measurement)
-    return Evidence(tracks, values)
+    return Evidence(tracks, values, evidence.is_proved)
 
 
 def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Track:
-    track = replace(track, trouble=seen.trouble)
+    could_count = 0.0 if seen.trouble else seen.window.seconds
+    track = replace(track, trouble=seen.trouble, watched=track.watched + could_count)
     if gate.kind is GateKind.LATENCY and not track.edges:
         return _learnt(track, seen)
     tallies = tuple(_tallies(track, gate, seen))

@@ -6,9 +6,10 @@ Harm is looked for over all gates together, progress is asked of each gate by it
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
 from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, Track, gathered
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.policy import Gate, GateKind, Policy
@@ -23,8 +24,6 @@ PARTS = {GateKind.ERROR_RATE: 0.6, GateKind.LATENCY: 0.25, GateKind.LOG_ERRORS: 
 CRITICAL = 4.0
 #: Less than this much worse is "not gross".
 GROSS = 0.16
-#: Evidence starts at 1 : 1; above that, something speaks against the canary.
-EVEN = 1e-9
 
 #: At 100, one stable call among more canary calls than this is a straggler.
 FEW = 50
@@ -52,7 +51,7 @@ def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measureme
     return Analysis(
         verdict=worst.verdict,
         because=worst.because,
-        evidence=evidence,
+        evidence=replace(evidence, is_proved=evidence.is_proved or worst.verdict is Verdict.PASS),
         gates=all_readings,
         waiting_for="; ".join(unproved) if worst.verdict is not Verdict.FAIL and unproved else None,
         is_not_gross=all(_is_not_gross(reading) for reading in readings),

@@ -15,6 +15,8 @@ from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.errors import UsageError
 
 MINUTE = timedelta(minutes=1)
+#: The weights of automatic steps on the way to 50, where the canary is compared best.
+CLIMB, SOAK = (1, 2, 5, 10, 20), 50
 
 
 class Trigger(StrEnum):
@@ -127,6 +129,28 @@ Step = WeightStep | ApprovalStep
 
 
 @dataclass(frozen=True, slots=True)
+class Automatic:
+    """Weights that rise as the evidence grows (``core/schedule.py``) instead of a list of steps."""
+
+    blast_radius: float = 20.0  #: Failures that one look may miss.
+    soak: timedelta = 5 * MINUTE  #: At least so long at 50, after which all traffic comes.
+    bake: timedelta = timedelta(0)  #: At least so long at 100.
+    max: timedelta | None = None  #: The time by which each weight below 100 must be proved.
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.blast_radius <= 1_000_000:
+            raise UsageError(f"a blast radius of {self.blast_radius:g} failures: write at least 1, at most 1000000")
+        if self.max is not None and self.max < self.soak:
+            raise UsageError("max is shorter than soak: a weight must have time to bake")
+
+    @property
+    def steps(self) -> tuple[WeightStep, ...]:
+        """The steps among which the evidence chooses: it may skip some, and never takes one twice."""
+        soaking = WeightStep(SOAK, self.soak, self.max)
+        return (*(WeightStep(weight, max=self.max) for weight in CLIMB), soaking, WeightStep(100, self.bake))
+
+
+@dataclass(frozen=True, slots=True)
 class Judging:
     """How sure the judge must be, and of what."""
 
@@ -187,8 +211,11 @@ class Policy:
     on_drift: OnDrift = OnDrift.PAUSE
     on_new_version: OnNewVersion = OnNewVersion.QUEUE
     sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
+    automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:
+        if self.automatic and self.steps != self.automatic.steps:
+            raise UsageError("automatic steps are made from their settings: leave the list out")
         _refuse_bad_steps(self.steps)
         _refuse_bad_gates(self.gates, self.sources)
         if not self.agents:

@@ -55,7 +55,7 @@ def replayed(policy: Policy, intervals: Iterable[Interval]) -> Iterator[Judged]:
             evidence = evidence if weight is None else at_new_weight(evidence)
             rollout = standing_at(rollout, interval.weight, began)
         analysis = judge(rollout, evidence, (_measured(interval.tally, Window(began, now)),), now)
-        decision = decide(rollout, Situation(now, analysis))
+        decision = decide(rollout, Situation(now, analysis, look=now - began))
         evidence, began, weight = analysis.evidence, now, interval.weight
         (process, *_) = evidence.tracks[0].processes
         yield Judged(

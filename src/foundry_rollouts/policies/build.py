@@ -6,7 +6,17 @@ The core refuses nonsense too; here each refusal knows the line it stands on.
 from collections.abc import Iterator
 from typing import Any
 
-from foundry_rollouts.core.policy import TELLERS, ApprovalStep, Gate, GateKind, Judging, Policy, Step, WeightStep
+from foundry_rollouts.core.policy import (
+    TELLERS,
+    ApprovalStep,
+    Automatic,
+    Gate,
+    GateKind,
+    Judging,
+    Policy,
+    Step,
+    WeightStep,
+)
 from foundry_rollouts.core.sources import (
     SOURCES,
     HttpPlan,
@@ -21,6 +31,7 @@ from foundry_rollouts.core.sources import (
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.policies.documents import Location, Problem
 from foundry_rollouts.policies.schema import (
+    AutoEntry,
     GateEntry,
     JudgeEntry,
     PolicyEntry,
@@ -37,7 +48,7 @@ def problems_of(entry: PolicyEntry) -> list[Problem]:
     """Return what makes no sense in ``entry``, in the order of the file format."""
     return [
         *_agents(entry),
-        *_steps(entry.steps),
+        *(_steps(entry.steps) if isinstance(entry.steps, list) else _auto(entry.steps.auto)),
         *_judge(entry.judge),
         *_sources(entry.sources),
         *_gates(entry),
@@ -47,10 +58,12 @@ def problems_of(entry: PolicyEntry) -> list[Problem]:
 def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
     """Return the core's policy; ``prompts`` is None when the policy names no file. Raises UsageError."""
     judge = entry.judge
+    automatic = None if isinstance(entry.steps, list) else _automatic(entry.steps.auto)
+    steps = tuple(_step(step) for step in entry.steps) if isinstance(entry.steps, list) else ()
     return Policy(
         name=entry.name,
         agents=tuple(entry.agents),
-        steps=tuple(_step(step) for step in entry.steps),
+        steps=automatic.steps if automatic else steps,
         trigger=entry.trigger,
         deadline=entry.deadline,
         judge=Judging(judge.false_rollback, judge.missed_bad, judge.tolerate, judge.bad),
@@ -61,6 +74,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         on_drift=entry.on_drift,
         on_new_version=entry.on_new_version,
         sessions_on_rollback=entry.sessions_on_rollback,
+        automatic=automatic,
     )
 
 
@@ -96,6 +110,11 @@ def _steps(steps: list[StepEntry]) -> Iterator[Problem]:
 
 
 _AFTER_THE_LAST = "the step before reached 100 already: leave this one out"
+
+
+def _auto(auto: AutoEntry) -> Iterator[Problem]:
+    if auto.max is not None and auto.max < auto.soak:
+        yield Problem(("steps", "auto", "max"), "max is shorter than soak: give the weight of 50 time to bake")
 
 
 def _judge(judge: JudgeEntry) -> Iterator[Problem]:
@@ -165,6 +184,10 @@ def _gate_sources(
 
 def _step(entry: StepEntry) -> Step:
     return WeightStep(entry.weight, entry.min, entry.max) if isinstance(entry, WeightEntry) else ApprovalStep()
+
+
+def _automatic(entry: AutoEntry) -> Automatic:
+    return Automatic(entry.blast_radius, entry.soak, entry.bake, entry.max)
 
 
 def _plans(sources: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> Sources:

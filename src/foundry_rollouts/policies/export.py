@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.policy import Gate, Policy, Step, WeightStep
+from foundry_rollouts.core.policy import Automatic, Gate, Policy, Step, WeightStep
 from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.policies.prompts import PromptList
 from foundry_rollouts.policies.schema import PolicyEntry
@@ -54,7 +54,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "name": policy.name,
         "agents": list(policy.agents),
         "trigger": policy.trigger.value,
-        "steps": [_step(step) for step in policy.steps],
+        "steps": _auto(policy.automatic) if policy.automatic else [_step(step) for step in policy.steps],
         "deadline": span_text(policy.deadline),
         "judge": {
             "false-rollback": _percent(judge.false_rollback),
@@ -70,6 +70,12 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "on-new-version": policy.on_new_version.value,
         "sessions-on-rollback": policy.sessions_on_rollback.value,
     }
+
+
+def _auto(automatic: Automatic) -> dict[str, Any]:
+    limit = {"max": span_text(automatic.max)} if automatic.max is not None else {}
+    spans = {"soak": span_text(automatic.soak), "bake": span_text(automatic.bake)}
+    return {"auto": {"blast-radius": automatic.blast_radius, **spans, **limit}}
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -32,7 +31,7 @@ from foundry_rollouts.core.policy import (
 )
 from foundry_rollouts.policies.presets import PresetName, expanded
 from foundry_rollouts.policies.source_entries import STRICT, SourceName, SourcesEntry, ValueName
-from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, Times, wrong
+from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, Times
 
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+$"
@@ -81,10 +80,40 @@ StepEntry = Annotated[
 ]
 
 
-def _refuse_auto(steps: Any) -> Any:
-    if isinstance(steps, dict) and "auto" in steps:
-        raise wrong("automatic steps are not known in this release: list the weights, as [{weight: 10}, ...]")
-    return steps
+class AutoEntry(BaseModel):
+    """Weights from 1 to 50 that rise as the evidence grows, then 100."""
+
+    model_config = STRICT
+
+    blast_radius: float = Field(
+        default=20, ge=1, le=1_000_000, description="Failures that one look may miss: it bounds each weight."
+    )
+    soak: Duration = Field(
+        default=timedelta(minutes=5),
+        description="At least so long at 50, before all traffic.",
+        json_schema_extra={"default": "5m"},
+    )
+    bake: Duration = Field(
+        default=timedelta(0), description="At least so long at 100.", json_schema_extra={"default": "0s"}
+    )
+    max: PositiveDuration | None = Field(
+        default=None,
+        description="Without proof by then at a weight below 100, on-no-evidence decides. Left out: no limit.",
+    )
+
+
+class AutoStepsEntry(BaseModel):
+    """Steps that the evidence chooses."""
+
+    model_config = STRICT
+
+    auto: AutoEntry = Field(description="Write {} for the defaults.")
+
+
+StepsEntry = Annotated[
+    Annotated[list[StepEntry], Field(min_length=1), Tag("<list>")] | Annotated[AutoStepsEntry, Tag("<auto>")],
+    Discriminator(lambda steps: "<auto>" if isinstance(steps, dict | AutoStepsEntry) else "<list>"),
+]
 
 
 class JudgeEntry(BaseModel):
@@ -196,10 +225,9 @@ class PolicyEntry(BaseModel):
         description="Steps, gates and limits by one word; what stands here itself outweighs it. "
         "`policy show` writes it out.",
     )
-    steps: Annotated[list[StepEntry], BeforeValidator(_refuse_auto)] = Field(
-        min_length=1,
-        description="Weights that rise to 100, with approvals between them where a person is to decide.",
-        examples=[[{"weight": 10}, {"approval": {}}, {"weight": 100}]],
+    steps: StepsEntry = Field(
+        description="Weights that rise to 100, with approvals between them where a person is to decide; or `auto`.",
+        examples=[[{"weight": 10}, {"approval": {}}, {"weight": 100}], {"auto": {"blast-radius": 20}}],
     )
     trigger: Trigger = Field(default=Trigger.NEW_VERSION, description="What starts a rollout.")
     deadline: PositiveDuration = Field(

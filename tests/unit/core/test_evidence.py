@@ -71,7 +71,14 @@ def test_a_measurement_is_bet_on_and_counted_with_its_causes_and_its_end() -> No
         at_step=tally,
         causes=(("HTTP 500", 2),),
         seen_at=END,
+        watched=7.0,
     )
+
+
+def test_time_in_trouble_is_not_watched_at_the_step() -> None:
+    policy = watching(ERRORS)
+    (track,) = tracks_after(policy, seen(Counts(9), Counts(20)), replace(seen(), trouble="HTTP 503"))
+    assert track.watched == 7.0
 
 
 def test_a_ceiling_is_bet_on_without_tolerance_and_by_the_canary_alone() -> None:
@@ -139,6 +146,7 @@ def test_a_new_weight_forgets_the_step_and_keeps_the_trial() -> None:
             strict=reweighted(old.strict) if old.strict else None,
             at_step=Tally(),
             seen_at=None,
+            watched=0.0,
         )
     assert before.of(LATENCY) == before.tracks[1:]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from builders import a_policy
 from foundry_rollouts.core.doubts import doubts, span_words
-from foundry_rollouts.core.plan import Plan, StepPlan, Traffic, plan
+from foundry_rollouts.core.outlook import Traffic
+from foundry_rollouts.core.plan import Plan, StepPlan, plan
 from foundry_rollouts.core.policy import (
     ApprovalStep,
     Gate,

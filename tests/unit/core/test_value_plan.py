@@ -9,7 +9,8 @@ import pytest
 from builders import a_policy
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.doubts import doubts
-from foundry_rollouts.core.plan import Traffic, plan
+from foundry_rollouts.core.outlook import Traffic
+from foundry_rollouts.core.plan import plan
 from foundry_rollouts.core.policy import Gate, GateKind, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.sources import ProbePlan, PrometheusPlan, Sources
 

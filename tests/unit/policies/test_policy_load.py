@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from foundry_rollouts.core.policy import (
     ApprovalStep,
+    Automatic,
     Gate,
     GateKind,
     Judging,
@@ -182,3 +183,11 @@ def test_a_policy_is_written_out_with_every_default_as_a_file_would_say_it(tmp_p
     del written["sources"]["probe"]["prompts"]  # names of prompts, where a file has a path
     (tmp_path / "p.yaml").write_text(json.dumps(written))
     assert policies_in(tmp_path) == (policy,)
+
+
+def test_automatic_steps_are_read_and_written_out(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("name: a\nagents: [a]\nsteps: {auto: {soak: 10m, max: 1h}}\n")
+    (policy,) = policies_in(tmp_path / "p.yaml")
+    assert policy.automatic == Automatic(20, 10 * MINUTE, timedelta(0), 60 * MINUTE)
+    assert policy.steps == policy.automatic.steps
+    assert as_written(policy)["steps"] == {"auto": {"blast-radius": 20, "soak": "10m", "bake": "0s", "max": "1h"}}
