@@ -60,15 +60,19 @@ class FakeWake:
 _BLANK: list[bytes] = []
 
 
+def nobody() -> None:
+    """Ring at nobody."""
+
+
 @asynccontextmanager
 async def a_store(folder: Path) -> AsyncIterator[SqlStore]:
-    """Open the real store in ``folder``; it knows ``support-agent``, whose stable version is 1."""
+    """Open the real store in ``folder``, with a receiver; it knows ``support-agent``, whose stable version is 1."""
     database = folder / "history.db"
     if not _BLANK:
         await upgrade(f"sqlite:///{database}")
         _BLANK.append(database.read_bytes())
     database.write_bytes(_BLANK[0])
-    store = SqlStore(f"sqlite:///{database}", replica="here", lease=timedelta(seconds=30))
+    store = SqlStore(f"sqlite:///{database}", replica="here", lease=timedelta(seconds=30), on_message=nobody)
     try:
         routing = Routing.of({"1": 100})
         seen = AgentKnown("support-agent", latest="2", latest_status="active", routing=routing, policy="support")

@@ -159,9 +159,9 @@ class Mortal:
             return real
 
         async def touch(*args: Any, **kwargs: Any) -> Any:
-            self.deaths.pass_by(is_before=True)
+            touch = self.deaths.begin()
             answer = await real(*args, **kwargs)
-            self.deaths.pass_by(is_before=False)
+            self.deaths.end(touch)
             return answer
 
         return touch
@@ -169,16 +169,26 @@ class Mortal:
 
 @dataclass
 class Deaths:
-    """Counts touches and kills at one of them; None: nobody dies."""
+    """Counts touches and kills at one of them; None: nobody dies. The dead touch nothing until they are born again."""
 
     at: int | None = None
     is_before: bool = True
     touches: int = 0
+    is_dead: bool = False
 
-    def pass_by(self, *, is_before: bool) -> None:
-        self.touches += is_before
-        if self.touches == self.at and is_before == self.is_before:
-            self.at = None
+    def begin(self) -> int:
+        """Return the number of the touch that begins."""
+        self.touches += 1
+        self._pass_by(self.touches, is_before=True)
+        return self.touches
+
+    def end(self, touch: int) -> None:
+        self._pass_by(touch, is_before=False)
+
+    def _pass_by(self, touch: int, *, is_before: bool) -> None:
+        if touch == self.at and is_before == self.is_before:
+            self.at, self.is_dead = None, True
+        if self.is_dead:
             raise KilledError
 
 
@@ -213,6 +223,7 @@ class SmallWorld:
     def ticker(self) -> tuple[Store, Ticker]:
         """Return a new replica, as after a restart."""
         self.replicas += 1
+        self.deaths.is_dead = False
         store: Any = Mortal(self.open_as(f"replica-{self.replicas}"), self.deaths)
         cloud: Any = Mortal(self.cloud, self.deaths)
         world = World(cloud=cloud, sessions=cloud, store=store, policies=None, sources=(self.source,))  # type: ignore[arg-type]

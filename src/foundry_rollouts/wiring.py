@@ -1,6 +1,7 @@
 """Builds the real world out of settings and runs it: the only place that knows every room."""
 
 import asyncio
+import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,6 +23,8 @@ from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.errors import RolloutsError, SchemaError, StoreError
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
+from foundry_rollouts.notify.courier import Courier
+from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import Source, World
@@ -80,44 +83,78 @@ async def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event) -> AsyncIterator[Daemon]:
     """Build every part out of ``settings`` and take them down again."""
-    metrics = Metrics()
+    metrics, bells, pulse = Metrics(), Bells(), Pulse()
+    period = timedelta(seconds=settings.tick_seconds)
+    rhythm = _rhythm(settings, period)
+    async with _world(settings, policies, metrics, bells) as world:
+        scheduler = bells.scheduler = Scheduler(
+            Ticker(world, metrics, clock.now, period, Watchman(world, metrics, clock.now)),
+            Discovery(world, metrics, Hand(world.store, clock.elapsed), clock.now, new_id),
+            pulse,
+            rhythm,
+            clock.now,
+        )
+        patience = max(timedelta(seconds=30), 3 * rhythm.sweep)
+        services = Services(
+            store=world.store,
+            policies=policies,
+            health=Readiness(world.store, policies, pulse, patience),
+            metrics=metrics,
+            wake=scheduler,
+            now=clock.now,
+            stop=stop,
+            hosts=frozenset({settings.host}),
+        )
+        yield Daemon(scheduler, services, policies, world, settings.database_url)
+
+
+@dataclass(slots=True)
+class Bells:
+    """What is rung at the scheduler; before there is one, for nobody."""
+
+    scheduler: Scheduler | None = None
+
+    def sweep(self) -> None:
+        """Something became due before its time."""
+        if self.scheduler is not None:
+            self.scheduler.ring()
+
+    def outbox(self) -> None:
+        """A message was left to be sent."""
+        if self.scheduler is not None:
+            self.scheduler.ring_outbox()
+
+
+@asynccontextmanager
+async def _world(settings: Settings, policies: PolicyFolder, metrics: Metrics, bells: Bells) -> AsyncIterator[World]:
+    """Open all that the controller leans on, and close it again."""
     credential = credential_for(settings.credential, settings.project_endpoint, clock.now)
     cloud = FoundryClient(settings.project_endpoint, credential, on_request=metrics.requested)
-    lease = timedelta(seconds=settings.lease_seconds)
-    store = SqlStore(settings.database_url, replica=settings.replica, lease=lease)
-    alarm = Alarm(store, clock.now)
+    store = SqlStore(
+        settings.database_url,
+        replica=settings.replica,
+        lease=timedelta(seconds=settings.lease_seconds),
+        on_message=bells.outbox if settings.webhook.url else None,
+    )
+    alarm = Alarm(store, clock.now, bells.sweep)
     sources = every_source(cloud, store, clock.now, alarm)
-    world = World(cloud=cloud, sessions=cloud, store=store, policies=policies, sources=sources)
-    period = timedelta(seconds=settings.tick_seconds)
-    rhythm = _rhythm(settings, period, lease)
-    pulse = Pulse()
-    scheduler = Scheduler(
-        Ticker(world, metrics, clock.now, period, Watchman(world, metrics, clock.now)),
-        Discovery(world, metrics, Hand(store, clock.elapsed), clock.now, new_id),
-        pulse,
-        rhythm,
-        clock.now,
-    )
-    alarm.ring = scheduler.ring
-    patience = max(timedelta(seconds=30), 3 * rhythm.sweep)
-    services = Services(
-        store=store,
-        policies=policies,
-        health=Readiness(store, policies, pulse, patience),
-        metrics=metrics,
-        wake=scheduler,
-        now=clock.now,
-        stop=stop,
-        hosts=frozenset({settings.host}),
-    )
+    courier = _courier(settings, store, metrics)
     try:
         if settings.database_url.startswith("sqlite:"):
             await store.take_over()
-        yield Daemon(scheduler, services, policies, world, settings.database_url)
+        yield World(cloud, cloud, store, policies, sources, courier)
     finally:
         await _let_go(sources, alarm)
+        await courier.aclose()
         await cloud.aclose()
         await store.close()
+
+
+def _courier(settings: Settings, store: SqlStore, metrics: Metrics) -> Courier:
+    webhook, receiver = settings.webhook, None
+    if webhook.url is not None:
+        receiver = Webhook(webhook.url, settings.project_endpoint, webhook.key, webhook.timeout, clock.now)
+    return Courier(store, receiver, metrics, clock.now, webhook.patience, random.SystemRandom().random)
 
 
 async def _let_go(sources: Sequence[Source], alarm: Alarm) -> None:
@@ -127,11 +164,11 @@ async def _let_go(sources: Sequence[Source], alarm: Alarm) -> None:
     await alarm.close()
 
 
-def _rhythm(settings: Settings, period: timedelta, lease: timedelta) -> Rhythm:
+def _rhythm(settings: Settings, period: timedelta) -> Rhythm:
     return Rhythm(
         sweep=min(SWEEP, period / 2),
         discovery=timedelta(seconds=settings.discovery_seconds),
-        renewal=lease / 3,
+        renewal=timedelta(seconds=settings.lease_seconds) / 3,
         neglect=3 * period + NEGLECT,
         memory=timedelta(days=settings.retention_days),
     )

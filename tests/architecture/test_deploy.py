@@ -11,7 +11,7 @@ from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.settings import reference
-from foundry_rollouts.telemetry import Metrics
+from foundry_rollouts.telemetry import Delivery, Metrics
 from tools.repository import ROOT, program, said
 from tools.system_packages import found
 
@@ -77,8 +77,11 @@ def test_alerts_name_metrics_and_values_that_exist() -> None:
     families = Metrics("any").registry.collect()
     known = {f"{family.name}{part}" for family in families for part in PARTS[family.type]}
     assert set(re.findall(r"\bfoundry_rollouts_\w+", alerts)) - known == set()
-    phases = set(re.findall(r'(?:phase|outcome)="(\w+)"', alerts))
+    phases = set(re.findall(r'(?:phase|_seconds_count\{outcome)="(\w+)"', alerts))
     assert phases - {phase.value for phase in Phase} == set()
+    outcomes = set(re.findall(r'deliveries_total\{outcome="(\w+)"', alerts))
+    assert outcomes - {outcome.value for outcome in Delivery} == set()
+    assert len(re.findall(r'(?:phase|outcome)="', alerts)) == len(phases) + len(outcomes)
     verdicts = {word for words in re.findall(r'verdict=~"([^"]+)"', alerts) for word in words.split("|")}
     assert verdicts - {verdict.value for verdict in Verdict} == set()
 

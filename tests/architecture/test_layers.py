@@ -19,6 +19,8 @@ OFFENCES = [
     ("Web pages ask operations; they never reach past them", "web/api.py", "from foundry_rollouts.store import store"),
     ("SQL lives in the store", "wiring.py", "import sqlalchemy"),
     ("One module speaks HTTP to the cloud", "signals/probe.py", "import httpx"),
+    ("One module speaks HTTP to the cloud", "notify/courier.py", "import httpx"),
+    ("Only the wiring knows who is told", "cli/serve.py", "from foundry_rollouts.notify import courier"),
     ("The emulator shares no code with the controller", "emulator/state.py", "from foundry_rollouts import errors"),
     ("Only the command line starts the emulator", "wiring.py", "from foundry_rollouts.emulator import state"),
     (

@@ -24,7 +24,7 @@ async def test_a_process_killed_at_any_touch_leaves_the_history_of_a_calm_run(
     await calm.begin()
     assert (await calm.run()).phase is ending
     told, sent = await calm.history(), calm.cloud.sent
-    cases = 0
+    cases, events = 0, len(told)
     for touch in range(1, calm.deaths.touches + 1):
         for is_before in (True, False):
             world = SmallWorld(
@@ -35,6 +35,8 @@ async def test_a_process_killed_at_any_touch_leaves_the_history_of_a_calm_run(
             assert await world.history() == told, (touch, is_before)
             assert world.cloud.routing == calm.cloud.routing
             assert len(world.cloud.sent) <= len(sent) + 1
+            events += len(told)
+            assert (await open_once("reader").backlog()).pending == events, "an event and its message go together"
             cases += 1
     print(f"{story}: {cases} crashes, each with the history of a calm run")  # noqa: T201 - the figure is asked for
 

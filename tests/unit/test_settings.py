@@ -10,6 +10,7 @@ from foundry_rollouts.errors import UsageError
 from foundry_rollouts.settings import (
     PREFIX,
     Settings,
+    WebhookSettings,
     is_loopback,
     load,
     load_database_url,
@@ -55,6 +56,7 @@ def test_a_project_endpoint_alone_is_enough() -> None:
         "replica": IsStr(regex=rf".+-{os.getpid()}"),
         "lease_seconds": 30.0,
         "log_format": "json",
+        "webhook": {"url": None, "secret": None, "timeout_seconds": 10.0, "give_up_hours": 24.0},
     }
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
 
@@ -149,6 +151,72 @@ def test_the_fixed_token_goes_nowhere_but_to_this_machine() -> None:
     ]
 
 
+#: Of the length that is asked for; what it decodes to is nobody's.
+SECRET = "whsec_" + "QUJD" * 8
+
+
+def test_whom_to_tell_is_a_group_of_settings_from_every_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "foundry_rollouts_webhook__secret").write_text(SECRET + "\n")
+    (tmp_path / "foundry-rollouts.toml").write_text(
+        '[webhook]\nurl = "https://toml.example"\ntimeout_seconds = 3\ngive_up_hours = 3\n'
+    )
+    set_variables(monkeypatch, secrets_dir=str(secrets), webhook__timeout_seconds="5")
+    webhook = load(project_endpoint=ENDPOINT).webhook
+    assert (webhook.url, webhook.key) == ("https://toml.example", b"ABC" * 8)
+    assert (webhook.timeout.total_seconds(), webhook.patience.total_seconds()) == (5, 3 * 3600)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("url", "http://10.0.0.1/s3cret", "would send messages in the clear: write https"),
+        ("url", "https://me:s3cret@example.com/", "holds a login or '#', which are not sent: write https://HOST/PATH"),
+        ("url", "example.com/s3cret", "is no address to post to: write https://HOST/PATH"),
+        ("secret", "s3cret", "is not whsec_ and at least 24 bytes in base64"),
+        ("secret", "whsec_s3cret==", "is not whsec_ and at least 24 bytes in base64"),
+        ("timeout_seconds", "61", "'61' is not possible: write at most 60"),
+        ("give_up_hours", "0", "'0' is not possible: write at least 0.01"),
+    ],
+)
+def test_a_wrong_value_for_the_receiver_is_one_line_that_holds_no_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
+) -> None:
+    set_variables(monkeypatch, **{"webhook__url": "https://example.com", f"webhook__{name}": value})
+    (problem,) = problems(project_endpoint=ENDPOINT)
+    assert problem.startswith(f"{PREFIX}WEBHOOK__{name.upper()}: ")
+    assert line in problem
+    assert "s3cret" not in problem
+
+
+def test_a_secret_needs_an_address_and_neither_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, webhook__secret=SECRET)
+    assert problems(project_endpoint=ENDPOINT) == [
+        "FOUNDRY_ROLLOUTS_WEBHOOK: has a secret and no address to post to: write its URL too"
+    ]
+    set_variables(monkeypatch, webhook__url="https://example.com/s3cret")
+    settings = load(project_endpoint=ENDPOINT)
+    shown = f"{settings!r} {settings.webhook!r} {settings.webhook!s}"
+    assert "s3cret" not in shown
+    assert SECRET not in shown
+
+
+def test_a_group_is_written_setting_by_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "foundry-rollouts.toml").write_text(f'project_endpoint = "{ENDPOINT}"\nwebhook = "https://s3cret"\n')
+    assert problems() == [
+        "FOUNDRY_ROLLOUTS_WEBHOOK: what is there is not possible: "
+        "write its settings one by one, as lines under [webhook]"
+    ]
+    (tmp_path / "foundry-rollouts.toml").write_text(f'project_endpoint = "{ENDPOINT}"\n[webhook]\nulr = "s3cret"\n')
+    assert problems() == ["foundry-rollouts.toml: webhook.ulr: no setting is called so: did you mean webhook.url?"]
+    (tmp_path / "foundry-rollouts.toml").unlink()
+    set_variables(monkeypatch, webhook__ulr="s3cret")
+    assert problems(project_endpoint=ENDPOINT) == [
+        "FOUNDRY_ROLLOUTS_WEBHOOK__ULR: no setting is called so: did you mean FOUNDRY_ROLLOUTS_WEBHOOK__URL?"
+    ]
+
+
 def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     set_variables(monkeypatch, lisen="x", tick_seconds="x", log_format="x")
     assert [line.split(":")[0] for line in problems()] == [
@@ -212,7 +280,9 @@ def test_the_database_alone_can_be_known_without_an_endpoint(monkeypatch: pytest
 
 def test_the_reference_lists_every_setting_with_its_meaning_the_required_one_first() -> None:
     lines = reference()
-    assert {line.variable for line in lines} == {PREFIX + name.upper() for name in Settings.model_fields}
+    single = {PREFIX + name.upper() for name in Settings.model_fields if name != "webhook"}
+    grouped = {f"{PREFIX}WEBHOOK__{name.upper()}" for name in WebhookSettings.model_fields}
+    assert {line.variable for line in lines} == single | grouped
     assert [line.variable for line in lines if line.default is None] == [lines[0].variable]
     assert all(line.meaning.endswith(".") for line in lines)
 

@@ -13,7 +13,7 @@ from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.core.routing import Routing
-from foundry_rollouts.telemetry import Metrics
+from foundry_rollouts.telemetry import Delivery, Metrics
 
 PROMISED = {
     "rollouts": {"phase"},
@@ -33,6 +33,8 @@ PROMISED = {
     "source_errors_total": {"source", "kind"},
     "leases_held": set(),
     "outbox_pending": set(),
+    "outbox_oldest_seconds": set(),
+    "deliveries_total": {"outcome"},
     "build_info": {"version"},
 }
 
@@ -75,7 +77,8 @@ def used() -> Metrics:
     metrics.requested("agents.list", 200, 0.1)
     metrics.source_error("probe", "timeout")
     metrics.leases(1)
-    metrics.outbox(0)
+    metrics.outbox(0, timedelta(0))
+    metrics.delivery(Delivery.DELIVERED)
     return metrics
 
 

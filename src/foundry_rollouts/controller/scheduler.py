@@ -49,10 +49,11 @@ class Rhythm:
     renewal: timedelta
     neglect: timedelta = timedelta(minutes=1)  #: Who was not looked at for so long is looked at anyway.
     memory: timedelta = timedelta(days=90)  #: How long measurements are kept.
+    outbox: timedelta = timedelta(seconds=2)  #: What was just recorded rings; this is for what is tried again.
 
 
 class Scheduler:
-    """Runs the sweep, discovery and lease renewal until it is stopped; ``ring`` makes the sweep run at once."""
+    """Runs the sweep, discovery, lease renewal and the outbox until it is stopped; some may be rung to run at once."""
 
     def __init__(
         self, ticker: Ticker, discovery: Discovery, pulse: Pulse, rhythm: Rhythm, now: Callable[[], datetime]
@@ -64,7 +65,7 @@ class Scheduler:
         self._rhythm = rhythm
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_rung = False
+        self._rung: set[str] = set()
         self._jobs = AsyncIOScheduler(timezone="UTC")
         # A sweep that is still at it when the next is due needs no line in the log: the next one does its work.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
@@ -83,6 +84,7 @@ class Scheduler:
             (self._discover, self._rhythm.discovery),
             (self._sweep, self._rhythm.sweep),
             (self._renew, self._rhythm.renewal),
+            (self._outbox, self._rhythm.outbox),
             (self._forget, FORGET_EVERY),
         ):
             self._jobs.add_job(
@@ -98,9 +100,16 @@ class Scheduler:
 
     def ring(self) -> None:
         """Make the sweep run now: something became due before its time."""
+        self._hasten("_sweep")
+
+    def ring_outbox(self) -> None:
+        """Make the outbox be drained now: a message was left in it."""
+        self._hasten("_outbox")
+
+    def _hasten(self, job: str) -> None:
         if self._jobs.running:
-            self._is_rung = True
-            self._jobs.modify_job("_sweep", next_run_time=self._now())
+            self._rung.add(job)
+            self._jobs.modify_job(job, next_run_time=self._now())
 
     async def stop(self) -> None:
         """Give back at once what nobody is at work on, then the rest; work that hangs is cut off.
@@ -130,11 +139,14 @@ class Scheduler:
             await self._ticker.watchman.catch_up()
 
     async def _sweep(self) -> None:
-        """Look for what is due, and once more when it rang meanwhile: whoever rang may have come too late."""
-        self._is_rung = True
-        while self._is_rung:
-            self._is_rung = False
-            await self._sweep_once()
+        await self._once_more("_sweep", self._sweep_once)
+
+    async def _once_more(self, job: str, work: Job) -> None:
+        """Do a job, and once more when it rang meanwhile: whoever rang may have come too late."""
+        self._rung.add(job)
+        while job in self._rung:
+            self._rung.discard(job)
+            await work()
 
     async def _sweep_once(self) -> None:
         """Tick the agents that are due, so many at once; watch over those in hand while the database is away."""
@@ -208,6 +220,11 @@ class Scheduler:
             log.info("cloud.found", because="the agents could be listed again")
         self._pulse.trouble, self._pulse.discovered_at = None, self._now()
         self.ring()
+
+    async def _outbox(self) -> None:
+        """Tell who asked to be told; nothing else waits for it."""
+        if self._ticker.world.notifier is not None:
+            await self._once_more("_outbox", self._ticker.world.notifier.drain)
 
     async def _forget(self) -> None:
         gone = await self._store.forget_measurements(self._now() - self._rhythm.memory)

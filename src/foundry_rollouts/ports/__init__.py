@@ -13,6 +13,7 @@ from foundry_rollouts.ports.cloud import (
     VersionSeen,
     VersionStatus,
 )
+from foundry_rollouts.ports.outbox import Backlog, Message, Notifier, Outbox
 from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Outcome, Record, Reports, RolloutFilter
 from foundry_rollouts.ports.store import Store
 from foundry_rollouts.ports.world import Condition, Health, Policies, Source, Wake, World
@@ -21,6 +22,7 @@ __all__ = [
     "AgentKnown",
     "AgentSeen",
     "Answer",
+    "Backlog",
     "Cloud",
     "Condition",
     "Event",
@@ -28,6 +30,9 @@ __all__ = [
     "Intent",
     "Lease",
     "LogLine",
+    "Message",
+    "Notifier",
+    "Outbox",
     "Outcome",
     "Policies",
     "Record",

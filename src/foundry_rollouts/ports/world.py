@@ -9,6 +9,7 @@ from foundry_rollouts.core.measurement import Measurement, Window
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.ports.cloud import Cloud, Sessions
+from foundry_rollouts.ports.outbox import Notifier
 from foundry_rollouts.ports.store import Store
 
 
@@ -73,3 +74,4 @@ class World:
     store: Store
     policies: Policies
     sources: Sequence[Source] = field(default=())
+    notifier: Notifier | None = None  #: None: what is recorded waits.

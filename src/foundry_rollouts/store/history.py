@@ -1,20 +1,24 @@
-"""The history: events, append only; the database itself refuses to change or delete one."""
+"""The history: events, append only; the database itself refuses to change or delete one.
+
+Whoever adds an event says whether there is a receiver to be told, and the message is written with it: neither is ever
+there without the other.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.ports import Event
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.tables import events
+from foundry_rollouts.store.tables import events, outbox
 
 
-async def append(connection: AsyncConnection, event: Event) -> None:
-    """Add ``event``; the same fact is not told twice."""
-    await connection.execute(
+async def append(connection: AsyncConnection, event: Event, *, has_receiver: bool) -> None:
+    """Add ``event``, and its message where there is a receiver; the same fact is not told twice."""
+    seq = await connection.scalar(
         insert_into(connection, events)
         .values(
             id=event.id,
@@ -28,7 +32,11 @@ async def append(connection: AsyncConnection, event: Event) -> None:
             author=event.author,
         )
         .on_conflict_do_nothing(index_elements=[events.c.id])
+        .returning(events.c.seq)
     )
+    if has_receiver and seq is not None:
+        lane = event.rollout or event.agent
+        await connection.execute(insert(outbox).values(event=seq, lane=lane, attempts=0))
 
 
 async def of_rollout(connection: AsyncConnection, rollout: str, after: str | None) -> Sequence[Event]:
@@ -39,10 +47,11 @@ async def of_rollout(connection: AsyncConnection, rollout: str, after: str | Non
         if seq is None:
             raise NotFoundError(f"rollout {rollout} has no event {after}: ask for its history from the start")
         query = query.where(events.c.seq > seq)
-    return [_event(row) for row in await connection.execute(query)]
+    return [event_of(row) for row in await connection.execute(query)]
 
 
-def _event(row: Row[Any]) -> Event:
+def event_of(row: Row[Any]) -> Event:
+    """Return the event that a row of the history holds."""
     return Event(
         id=row.id,
         at=row.at,

@@ -9,7 +9,9 @@ from foundry_rollouts.ports import Intent, Lease, Record
 from foundry_rollouts.store import agents, commands, history, journal, leases, measurements, rollouts
 
 
-async def write(connection: AsyncConnection, lease: Lease, made: Record, closes: Intent | None) -> None:
+async def write(
+    connection: AsyncConnection, lease: Lease, made: Record, closes: Intent | None, *, has_receiver: bool
+) -> None:
     """Write ``made`` down under ``lease`` and close the intent that it completes; written twice, it counts once."""
     _refuse_strangers(lease, made, closes)
     await leases.require(connection, lease)
@@ -20,7 +22,7 @@ async def write(connection: AsyncConnection, lease: Lease, made: Record, closes:
         await rollouts.begin(connection, made.created)
     await agents.settle(connection, lease.agent, made.stable, made.newest)
     if made.event is not None:
-        await history.append(connection, made.event)
+        await history.append(connection, made.event, has_receiver=has_receiver)
     if closes is not None:
         await journal.close(connection, closes)
 

@@ -1,19 +1,31 @@
-"""The store: every promise of ``ports.Store``, each kept in one transaction."""
+"""The store: every promise of ``ports.Store`` and of ``ports.Outbox``, each kept in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.ports import AgentKnown, Event, Intent, Lease, Outcome, Record, Reports, RolloutFilter
+from foundry_rollouts.ports import (
+    AgentKnown,
+    Backlog,
+    Event,
+    Intent,
+    Lease,
+    Message,
+    Outcome,
+    Record,
+    Reports,
+    RolloutFilter,
+)
 from foundry_rollouts.store import (
     agents,
     commands,
     history,
     journal,
     measurements,
+    outbox,
     outcomes,
     recording,
     rollouts,
@@ -28,20 +40,28 @@ HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
 class SqlStore:
-    """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``."""
+    """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
-    def __init__(self, url: str, *, replica: str, lease: timedelta) -> None:
+    Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no
+    message is left, for nobody would ever take it away; one that is named later is told what happens from then on.
+    """
+
+    def __init__(
+        self, url: str, *, replica: str, lease: timedelta, on_message: Callable[[], None] | None = None
+    ) -> None:
         self._database = Database(url)
         self._holder = leasing.Holder(replica, lease)
+        self._on_message = on_message
 
     async def close(self) -> None:
         """Close every connection."""
         await self._database.close()
 
     async def take_over(self) -> None:
-        """Free the leases of a replica that was here before; for the only replica of an embedded database."""
+        """Free what a replica that was here before had in hand; for the only replica of an embedded database."""
         async with self._database.writing() as connection:
             await leasing.free_all(connection)
+            await outbox.free_all(connection)
 
     async def check(self) -> None:
         """Raise StoreError unless the database answers and its schema is ours."""
@@ -112,7 +132,9 @@ class SqlStore:
     async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None:
         """Write down what a tick did, and close the intent that it completes."""
         async with self._database.writing() as connection:
-            await recording.write(connection, lease, record, closes)
+            await recording.write(connection, lease, record, closes, has_receiver=self._has_receiver)
+        if record.event is not None:
+            self._ring()
 
     async def agent(self, name: str) -> AgentKnown | None:
         """Return what is remembered of one agent; None when it was never seen."""
@@ -141,9 +163,10 @@ class SqlStore:
             await leasing.register(connection, rollout.agent)
             made = await rollouts.add(connection, rollout, idempotency_key)
             if made is rollout:
-                await history.append(connection, event)
+                await history.append(connection, event, has_receiver=self._has_receiver)
                 await wakeups.notify(connection)
-            return made
+        self._ring()
+        return made
 
     async def accept(self, command: Command) -> Rollout:
         """Add a command, raise the generation and make the rollout due; the same request again changes nothing."""
@@ -191,3 +214,41 @@ class SqlStore:
         """Take away what ended rollouts measured before that time; return how many."""
         async with self._database.writing() as connection:
             return await measurements.forget(connection, before)
+
+    async def backlog(self) -> Backlog:
+        """Return how many messages wait, and since when."""
+        async with self._database.reading() as connection:
+            return await outbox.backlog(connection)
+
+    async def take_messages(self, now: datetime, limit: int, until: datetime) -> Sequence[Message]:
+        """Take due messages in hand until ``until``, the oldest of each rollout."""
+        async with self._database.writing() as connection:
+            return await outbox.take(connection, now, limit, until)
+
+    async def told(self, message: Message) -> None:
+        """Forget a message: the receiver has it."""
+        async with self._database.writing() as connection:
+            await outbox.forget(connection, message)
+
+    async def postpone(self, message: Message, due_at: datetime, because: str) -> None:
+        """Put a message back, to be tried again, unless others have it in hand."""
+        async with self._database.writing() as connection:
+            await outbox.postpone(connection, message, due_at, because)
+
+    async def give_up(self, message: Message, now: datetime, because: str) -> None:
+        """Keep a message as one that nobody was told, and try no more."""
+        async with self._database.writing() as connection:
+            await outbox.give_up(connection, message, now, because)
+
+    async def retire(self, before: datetime, now: datetime, because: str) -> int:
+        """Give up every message that waits whose event happened before that time; return how many."""
+        async with self._database.writing() as connection:
+            return await outbox.retire(connection, before, now, because)
+
+    @property
+    def _has_receiver(self) -> bool:
+        return self._on_message is not None
+
+    def _ring(self) -> None:
+        if self._on_message is not None:
+            self._on_message()

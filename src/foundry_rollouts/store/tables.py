@@ -194,6 +194,18 @@ events = Table(
     Index(None, "rollout", "seq"),
 )
 
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("event", _Number, ForeignKey("events.seq"), primary_key=True, autoincrement=False),
+    Column("lane", PlainText, nullable=False),  # what is told in turn: the rollout, else the agent
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UTCDateTime),  # NULL: at once
+    Column("trouble", PlainText),  # why the last attempt came to nothing
+    Column("given_up_at", UTCDateTime),  # NULL: it is still to be told
+    Index(None, "lane", "event"),
+)
+
 outcomes = Table(
     "outcomes",
     metadata,

@@ -5,6 +5,7 @@ No session, request or rollout id is ever a label, and series of what is over go
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
@@ -24,6 +25,14 @@ LAGS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 Labels = tuple[str, ...]
+
+
+class Delivery(StrEnum):
+    """What came of an attempt to send a message."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  #: It is tried again.
+    GIVEN_UP = "given_up"
 
 
 class _Series:
@@ -130,9 +139,14 @@ class Metrics:
         """Show how many leases this replica holds."""
         self._leases.set(held)
 
-    def outbox(self, pending: int) -> None:
-        """Show how many messages are recorded and not yet sent."""
+    def outbox(self, pending: int, waits: timedelta) -> None:
+        """Show how many messages are recorded and not yet sent, and how long the oldest has been waiting."""
         self._outbox.set(pending)
+        self._outbox_oldest.set(max(waits.total_seconds(), 0.0))
+
+    def delivery(self, outcome: Delivery, count: int = 1) -> None:
+        """Count what came of attempts to send a message."""
+        self._deliveries.labels(outcome.value).inc(count)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics and their content type, as OpenMetrics where ``accept`` asks for it."""
@@ -209,6 +223,10 @@ class Metrics:
         self._source_errors = self._counter("source_errors", "Times a source could not measure.", "source", "kind")
         self._leases = self._gauge("leases_held", "Leases that this replica holds.")
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
+        self._outbox_oldest = self._gauge("outbox_oldest_seconds", "How long the oldest of them has been waiting.")
+        self._deliveries = self._counter("deliveries", "Attempts to send a message, by what came of it.", "outcome")
+        for outcome in Delivery:
+            self._deliveries.labels(outcome.value)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, namespace="foundry_rollouts", registry=self.registry)

@@ -1,0 +1,133 @@
+"""The courier: takes due messages in hand, tells the receiver, tries again later, and gives up in the end.
+
+At least once: a message is forgotten when the receiver has confirmed it, not before. What the process leaves in hand
+when it dies comes to others when its time runs out.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from foundry_rollouts.errors import UnavailableError
+from foundry_rollouts.ports import Message, Outbox
+from foundry_rollouts.telemetry import Delivery, Metrics
+
+log = structlog.get_logger()
+
+#: How many messages are on their way at once.
+AT_ONCE = 8
+#: The first pause after an attempt that came to nothing; each is twice the one before, up to the longest.
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(minutes=5)
+#: How much longer than an attempt may take a message stays in hand: clocks of replicas differ by seconds.
+MARGIN = timedelta(seconds=15)
+
+
+class UndeliveredError(UnavailableError):
+    """The receiver does not confirm; the text names neither its address nor anything that it said."""
+
+    def __init__(self, because: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(because)
+        self.retry_after = retry_after
+
+
+class Receiver(Protocol):
+    """Somebody who asked to be told."""
+
+    @property
+    def limit(self) -> timedelta:
+        """How long one attempt may take."""
+
+    async def tell(self, message: Message) -> None:
+        """Return when the receiver has confirmed ``message``; raise UndeliveredError when it has not."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Courier:
+    """Implements ``ports.Notifier``; without a receiver it only puts away what an earlier one was to be told."""
+
+    outbox: Outbox
+    receiver: Receiver | None
+    metrics: Metrics
+    now: Callable[[], datetime]
+    patience: timedelta  #: How long after an event its message is tried again.
+    chance: Callable[[], float]  #: A number from 0 to 1, another one each time: receivers are not met in step.
+    _is_lost: bool = field(default=False, init=False)
+
+    async def drain(self) -> None:
+        """Send every message that is due."""
+        while await self._send_some():
+            pass
+
+    async def aclose(self) -> None:
+        """Let go of the receiver; what is still in hand comes to others."""
+        if self.receiver is not None:
+            await self.receiver.aclose()
+
+    async def _send_some(self) -> bool:
+        """Send the messages that are due, so many at once; return whether there were any."""
+        now = self.now()
+        backlog = await self.outbox.backlog()
+        self.metrics.outbox(backlog.pending, now - (backlog.oldest or now))
+        if backlog.oldest is None:
+            return False
+        if self.receiver is None:
+            await self._retire(backlog.oldest, now)
+            return False
+        until = now + self.receiver.limit + MARGIN
+        messages = await self.outbox.take_messages(now, AT_ONCE, until)
+        sending = (self._send(message, self.receiver, until) for message in messages)
+        for end in await asyncio.gather(*sending, return_exceptions=True):
+            if end is not None:
+                raise end
+        return bool(messages)
+
+    async def _send(self, message: Message, receiver: Receiver, until: datetime) -> None:
+        if self.now() + receiver.limit > until:
+            return  # The process stood still; others may have the message in hand before the attempt would end.
+        try:
+            await receiver.tell(message)
+        except UndeliveredError as error:
+            await self._try_later(message, error)
+            return
+        await self.outbox.told(message)
+        self.metrics.delivery(Delivery.DELIVERED)
+        if self._is_lost:
+            log.info("receiver.found", because="it confirms messages again")
+        self._is_lost = False
+
+    async def _try_later(self, message: Message, error: UndeliveredError) -> None:
+        if not self._is_lost:
+            log.warning("receiver.lost", because=str(error))
+        self._is_lost = True
+        now, because = self.now(), str(error)
+        if now - message.event.at >= self.patience:
+            await self.outbox.give_up(message, now, because)
+            self._tell_given_up(1, f"event {message.event.id} after {message.attempts} attempts: {because}")
+            return
+        await self.outbox.postpone(message, now + self._pause(message, error), because)
+        self.metrics.delivery(Delivery.FAILED)
+
+    def _pause(self, message: Message, error: UndeliveredError) -> timedelta:
+        """Return how long to wait: longer each time, never in step, and as long as the receiver asks within reason."""
+        doublings = min(message.attempts - 1, 10)
+        pause = min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE) * (0.5 + self.chance() / 2)
+        return max(pause, min(error.retry_after or pause, LONGEST_PAUSE))
+
+    async def _retire(self, oldest: datetime, now: datetime) -> None:
+        if now - oldest < self.patience:
+            return  # Another replica may know a receiver, while settings are rolled out.
+        because = "no receiver is configured"
+        retired = await self.outbox.retire(now - self.patience, now, because)
+        if retired:
+            self._tell_given_up(retired, because)
+
+    def _tell_given_up(self, count: int, because: str) -> None:
+        self.metrics.delivery(Delivery.GIVEN_UP, count)
+        log.warning("messages.given_up", count=count, because=because)

@@ -1,0 +1,60 @@
+"""What a receiver is told: the event, in an envelope that says what it is, and a signature.
+
+The body is a CloudEvent in JSON (CloudEvents 1.0, structured mode) and depends on the event alone, so that a message
+that is sent twice is the same bytes under the same id. The signature is that of Standard Webhooks.
+"""
+
+import hmac
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from pydantic import TypeAdapter
+
+from foundry_rollouts.ports import Event, Message
+
+CONTENT_TYPE = "application/cloudevents+json"
+#: Before the kind of the event, so that it is known among the events of others.
+TYPE_PREFIX = "foundry-rollouts."
+
+_EVENT = TypeAdapter(Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message as it is sent; its receiver drops what comes under the same id again."""
+
+    id: str
+    body: bytes
+
+
+def letter_of(message: Message, source: str) -> Letter:
+    """Return what is sent for ``message`` by the service that looks after the project ``source``."""
+    event = message.event
+    # Ids of events are as long as sentences and as free; a header takes neither.
+    id = "msg_" + sha256(f"{source}\n{event.id}".encode()).hexdigest()[:32]  # noqa: A001 - the word of the standard
+    data = _EVENT.dump_python(event, mode="json")
+    envelope = {
+        "specversion": "1.0",
+        "id": id,
+        "source": source,
+        "type": TYPE_PREFIX + event.kind,
+        "subject": event.agent,
+        "time": data["at"],
+        "datacontenttype": "application/json",
+        "sequence": f"{message.number:020}",
+        "data": data,
+    }
+    return Letter(id, json.dumps(envelope, separators=(",", ":")).encode())
+
+
+def headers_of(letter: Letter, sent_at: datetime, key: bytes | None) -> dict[str, str]:
+    """Return the headers that go with ``letter``; without a key it is not signed."""
+    seconds = str(int(sent_at.timestamp()))
+    headers = {"Content-Type": CONTENT_TYPE, "webhook-id": letter.id, "webhook-timestamp": seconds}
+    if key is not None:
+        signed = b".".join((letter.id.encode(), seconds.encode(), letter.body))
+        headers["webhook-signature"] = "v1," + b64encode(hmac.digest(key, signed, "sha256")).decode()
+    return headers

@@ -1,0 +1,32 @@
+"""Addresses: which of them are this machine and nothing else."""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from foundry_rollouts.errors import UsageError
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine and nothing else."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def loopback_address(listen: str, because: str = "") -> tuple[str, int]:
+    """Return host and port of an address on this machine alone; ``because`` says why no other will do."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"{listen!r} is not an address to listen on: write HOST:PORT, for example 127.0.0.1:8080")
+    if not is_loopback(host.strip("[]")):
+        raise UsageError(f"{listen!r} can be reached from other machines and {because}: write 127.0.0.1:{port}")
+    return host.strip("[]"), int(port)
+
+
+def host_of(url: str) -> str:
+    """Return the host that ``url`` names; empty when it names none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
