@@ -47,6 +47,7 @@ class Town:
 
     folder: Path
     stage: Stage = field(init=False)
+    settings: dict[str, str] = field(default_factory=dict)  #: What the controller is told beside what the stage tells.
     http: httpx.AsyncClient = field(init=False)
     _cloud: FoundryClient | None = None
 
@@ -60,7 +61,7 @@ class Town:
         """Start the controller, or start it again, and wait until it is ready, or at least alive."""
         path = self.folder / "policy.yaml"
         path.write_text(policy, "utf-8")
-        await self.stage.start_controller(path, "readyz" if ready else "healthz")
+        await self.stage.start_controller(path, "readyz" if ready else "healthz", **self.settings)
 
     async def kill_controller(self) -> None:
         """End the controller without a word, as the kernel would."""

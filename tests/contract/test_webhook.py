@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from dirty_equals import IsStr
 
-from answering import serving
+from answering import a_server
 from builders import NOON, an_event
 from foundry_rollouts.cli.demo.stage import free_port
 from foundry_rollouts.notify.courier import UndeliveredError
@@ -68,7 +68,7 @@ async def receiver() -> Receiver:
 
 @pytest.fixture
 async def webhook(receiver: Receiver) -> AsyncIterator[Webhook]:
-    async with serving(receiver.serve) as address:
+    async with a_server(receiver.serve) as address:
         webhook = a_webhook(f"{address}/hook?code=s3cret")
         yield webhook
         await webhook.aclose()
@@ -134,7 +134,7 @@ async def test_the_signature_covers_id_time_and_body(webhook: Webhook, receiver:
 
 
 async def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:
-    async with serving(receiver.serve) as address:
+    async with a_server(receiver.serve) as address:
         webhook = a_webhook(address, key=None)
         await webhook.tell(MESSAGE)
         await webhook.aclose()

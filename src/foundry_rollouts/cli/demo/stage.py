@@ -41,8 +41,11 @@ class Stage:
         await self._start("emulator", "emulator", "--listen", listen)
         await self._wait_for(f"{self.emulator}/_emulator/health", "emulator")
 
-    async def start_controller(self, policy: Path, until: str = "readyz") -> None:
-        """Start the controller on its embedded database and wait until the page ``until`` says that it is well."""
+    async def start_controller(self, policy: Path, until: str = "readyz", **more: str) -> None:
+        """Start the controller on its embedded database and wait until the page ``until`` says that it is well.
+
+        ``more`` are settings beside those of the demonstration, by their names without the prefix.
+        """
         self.server = f"http://127.0.0.1:{free_port(self.usual_port)}"
         await self._start(
             "controller",
@@ -56,6 +59,7 @@ class Stage:
                 "FOUNDRY_ROLLOUTS_TICK_SECONDS": "0.5",
                 "FOUNDRY_ROLLOUTS_DISCOVERY_SECONDS": "1",
                 "FOUNDRY_ROLLOUTS_LOG_FORMAT": "json",
+                **{f"FOUNDRY_ROLLOUTS_{name}": value for name, value in more.items()},
             },
         )
         await self._wait_for(f"{self.server}/{until}", "controller")
