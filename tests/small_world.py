@@ -169,11 +169,12 @@ class Mortal:
 
 @dataclass
 class Deaths:
-    """Counts touches and kills at one of them; None: nobody dies. The dead touch nothing until they are born again."""
+    """Counts touches and kills at one of them; None: nobody dies."""
 
     at: int | None = None
     is_before: bool = True
     touches: int = 0
+    is_final: bool = False  #: Whatever else was under way touches nothing any more, either.
     is_dead: bool = False
 
     def begin(self) -> int:
@@ -187,7 +188,8 @@ class Deaths:
 
     def _pass_by(self, touch: int, *, is_before: bool) -> None:
         if touch == self.at and is_before == self.is_before:
-            self.at, self.is_dead = None, True
+            self.at, self.is_dead = None, self.is_final
+            raise KilledError
         if self.is_dead:
             raise KilledError
 
@@ -223,7 +225,6 @@ class SmallWorld:
     def ticker(self) -> tuple[Store, Ticker]:
         """Return a new replica, as after a restart."""
         self.replicas += 1
-        self.deaths.is_dead = False
         store: Any = Mortal(self.open_as(f"replica-{self.replicas}"), self.deaths)
         cloud: Any = Mortal(self.cloud, self.deaths)
         world = World(cloud=cloud, sessions=cloud, store=store, policies=None, sources=(self.source,))  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ async def test_a_courier_killed_at_any_touch_loses_nothing_and_repeats_only_what
     while not is_over:
         touch += 1
         for is_before in (True, False):
-            deaths = Deaths(touch, is_before=is_before)
+            deaths = Deaths(touch, is_before=is_before, is_final=True)
             events = {rollout: await happened(store, f"{touch}-{is_before}-{rollout}", 2) for rollout in "ab"}
             told = await told_in_spite_of(deaths, store)
             for of_rollout in events.values():
