@@ -8,7 +8,8 @@ import pytest
 
 from builders import a_policy
 from foundry_rollouts.core.doubts import Doubt, doubts, span_words
-from foundry_rollouts.core.plan import Plan, Traffic, plan
+from foundry_rollouts.core.outlook import Traffic
+from foundry_rollouts.core.plan import Plan, plan
 from foundry_rollouts.core.policy import Judging, Margin, OnNoEvidence, WeightStep
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
