@@ -1,8 +1,8 @@
 """The small changes that are made to a module, one at a time.
 
 Left out, for no test could ever notice them: annotations and names of types, docstrings, decorators (``frozen``,
-``slots``), the ``assert_never`` behind the last case of a ``match``, and ``zip(strict=True)``, whose sides are as long
-by construction. Text is emptied as a whole: how a sentence is
+``slots``), the ``assert_never`` behind the last case of a ``match``, ``zip(strict=True)``, whose sides are as long
+by construction, and ``timedelta()`` in place of ``timedelta(0)``. Text is emptied as a whole: how a sentence is
 worded is a matter for review, that it is said is not.
 """
 
@@ -168,12 +168,16 @@ def _logic_changes(node: ast.BoolOp) -> Iterator[Change]:
 def _call_changes(node: ast.Call) -> Iterator[Change]:
     for number, keyword in enumerate([] if is_of_zip(node) else node.keywords):
         yield f"drop {keyword.arg}=", partial(node.keywords.__delitem__, number)
-    if node.args:
+    if node.args and not _is_no_time(node):
         yield f"drop {_short(node.args[-1])} of {_short(node.func)}()", lambda: node.args.__delitem__(-1)
     match node.func:
         case ast.Name(id=name) | ast.Attribute(attr=name) if name in TWINS:
             field = "id" if isinstance(node.func, ast.Name) else "attr"
             yield f"{name} becomes {TWINS[name]}", lambda: setattr(node.func, field, TWINS[name])
+
+
+def _is_no_time(node: ast.Call) -> bool:
+    return ast.unparse(node) == "timedelta(0)"
 
 
 def _condition_changes(node: ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp) -> Iterator[Change]:

@@ -66,9 +66,9 @@ def odds(log10: float) -> str:
     return f"{count(round(10.0**log10))} : 1" if log10 < 6 else "more than 1 000 000 : 1"
 
 
-def count(number: int | None) -> str:
+def count(number: int) -> str:
     """Return a whole number with thin groups of three: ``1 080``."""
-    return f"{number or 0:,}".replace(",", " ")
+    return f"{number:,}".replace(",", " ")
 
 
 def _seen(gate: Gate, track: Track, *, is_alone: bool) -> str:

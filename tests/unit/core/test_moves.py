@@ -62,6 +62,10 @@ def test_a_pending_rollout_that_nobody_paused_starts_whatever_else_is_asked(verb
     assert isinstance(decide(a_rollout(), seen(None, command=asked(verb))), Start)
 
 
+def test_nothing_that_is_measured_matters_before_the_start() -> None:
+    assert isinstance(decide(a_rollout(), seen(Verdict.FAIL)), Start)
+
+
 @pytest.mark.parametrize("verb", [Verb.PAUSE, Verb.APPROVE])
 def test_a_pause_before_the_start_is_ended_by_nothing_else(verb: Verb) -> None:
     rollout = a_rollout(phase=Phase.PAUSED, because="kim")

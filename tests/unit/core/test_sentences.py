@@ -123,4 +123,4 @@ def test_evidence_is_told_as_odds(log10: float, words: str) -> None:
 
 
 def test_numbers_are_told_in_groups_of_three() -> None:
-    assert [count(number) for number in (None, 0, 999, 1080, 1_234_567)] == ["0", "0", "999", "1 080", "1 234 567"]
+    assert [count(number) for number in (0, 999, 1080, 1_234_567)] == ["0", "999", "1 080", "1 234 567"]

@@ -10,7 +10,7 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, Track
-from foundry_rollouts.core.judge import CRITICAL, judge, log10_sum, part_of
+from foundry_rollouts.core.judge import CRITICAL, EVEN, judge, log10_sum, part_of
 from foundry_rollouts.core.policy import Gate, GateKind, OnFailure, Policy
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
@@ -71,6 +71,27 @@ def test_the_odds_that_decide_are_the_policys() -> None:
     assert read(surer, of_errors(proving(-1, 2.1))).verdict is Verdict.PASS
 
 
+def just(log10: float) -> float:
+    """Return the logarithm that makes exactly that power of ten."""
+    found = log10 * math.log(10)
+    assert found / math.log(10) == log10
+    return found
+
+
+def test_just_enough_is_enough() -> None:
+    policy = a_policy(judge=replace(a_policy().judge, false_rollback=0.01, missed_bad=0.01))
+    nothing = (-math.inf,) * 7
+    harmed = proving(0).harm
+    proved = replace(proving(-1, ladder=bounded(2, 2, 2)), safe=(just(2.0), -math.inf))
+    assert read(policy, of_errors(proved)).verdict is Verdict.PASS
+    assert read(policy, of_errors(replace(proved, harm=replace(harmed, staked=nothing, cash=just(2.0))))).verdict is (
+        Verdict.FAIL
+    )
+    even = replace(proved, harm=replace(harmed, staked=nothing, cash=just(EVEN)))
+    assert read(policy, of_errors(even)).verdict is Verdict.PASS
+    assert analysed(policy, of_errors(even)).is_not_gross
+
+
 @pytest.mark.parametrize(("age", "verdict"), [(STALE_AFTER, Verdict.PASS), (STALE_AFTER + SECOND, Verdict.STALE)])
 def test_proof_is_fresh_for_two_minutes(age: timedelta, verdict: Verdict) -> None:
     assert read(a_policy(), of_errors(PROVED), now=NOON + age).verdict is verdict
@@ -99,6 +120,10 @@ def test_trouble_of_a_source_matters_once_nothing_fresh_is_known(trouble: str | 
     assert read(a_policy(), track).verdict is Verdict.PASS
     later = read(a_policy(), track, now=NOON + STALE_AFTER + SECOND).verdict
     assert later is (Verdict.SOURCE_ERROR if trouble else Verdict.STALE)
+    beside = of_errors(PROVED, share=0.5, stratum="outcomes", seen_at=None)
+    assert read(seen_by_two(ERRORS), replace(track, seen_at=None), beside).verdict is (
+        Verdict.SOURCE_ERROR if trouble else Verdict.NO_DATA
+    )
     never = read(a_policy(), replace(track, seen_at=None)).verdict
     assert never is (Verdict.SOURCE_ERROR if trouble else Verdict.NO_DATA)
 
@@ -220,6 +245,7 @@ def test_the_stratum_with_the_best_proof_speaks_unless_it_saw_no_canary() -> Non
     assert ", seen by outcomes: " in read(policy, good, better).because
     blind = replace(better, at_step=Tally(0, 0, 9, 0))
     assert ", seen by probe: " in read(policy, good, blind).because
+    assert ", seen by probe: " in read(policy, replace(good, at_step=Tally(1, 0, 9, 0)), blind).because
     assert ", seen by probe: " in read(policy, replace(good, share=0.95), replace(better, share=0.05)).because
 
 
@@ -270,6 +296,7 @@ def test_the_smallest_margin_of_any_stratum_counts_at_its_share_of_the_allowed_e
     one = of_errors(proving(ladder=bounded(1.4, 1.4)), share=0.5)
     other = of_errors(proving(ladder=bounded(1.4, 1.4, 1.7)), share=0.5, stratum="outcomes")
     assert read(policy, one, other).at_most_worse == 0.16
+    assert read(policy, replace(one, processes=(proving(ladder=bounded(1.7)),)), other).at_most_worse == 0.16
     assert read(policy, one).at_most_worse is None
 
 
