@@ -249,4 +249,4 @@ def _resumed(rollout: Rollout, now: datetime) -> Rollout:
 
 
 def _ended(rollout: Rollout, phase: Phase, now: datetime) -> Rollout:
-    return replace(rollout, phase=phase, ended_at=now, waiting_for=None, generation=rollout.generation + 1)
+    return replace(rollout, phase=phase, ended_at=now, generation=rollout.generation + 1)

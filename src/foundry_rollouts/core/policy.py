@@ -271,6 +271,8 @@ def _refuse_bad_gates(gates: tuple[Gate, ...], sources: Sources) -> None:
 def _refuse_bad_value(gate: Gate, sources: Sources) -> None:
     if (gate.bounds is None) is (gate.kind is GateKind.VALUE):
         raise UsageError(f"gate {gate.name}: a value has bounds, and nothing else has")
-    for source in gate.sources if gate.bounds else ():
-        if gate.bounds and gate.bounds.name not in sources.values_of(source):
-            raise UsageError(f"gate {gate.name}: {source} tells no value {gate.bounds.name}; add it to its values")
+    if (bounds := gate.bounds) is None:
+        return
+    for source in gate.sources:
+        if bounds.name not in sources.values_of(source):
+            raise UsageError(f"gate {gate.name}: {source} tells no value {bounds.name}; add it to its values")

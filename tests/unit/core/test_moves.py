@@ -62,6 +62,10 @@ def test_a_pending_rollout_that_nobody_paused_starts_whatever_else_is_asked(verb
     assert isinstance(decide(a_rollout(), seen(None, command=asked(verb))), Start)
 
 
+def test_a_pause_waits_for_a_person_and_says_what_they_can_do() -> None:
+    assert after(on_step(), Pause("why"), SOON).waiting_for == "a person: resume, promote or abort"
+
+
 def test_nothing_that_is_measured_matters_before_the_start() -> None:
     assert isinstance(decide(a_rollout(), seen(Verdict.FAIL)), Start)
 

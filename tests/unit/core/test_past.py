@@ -167,3 +167,36 @@ def test_the_canary_is_counted_once_whoever_saw_it() -> None:
     assert canary_tally(seen) == Tally(canary_calls=10 + 13, canary_failures=0 + 3)
     assert canary_tally(seen[1:2]) == Tally(canary_calls=11, canary_failures=1)
     assert canary_tally([]) == Tally()
+
+
+def test_what_was_measured_before_the_first_weight_is_passed_over() -> None:
+    begun_late = a_past(*WELL, moves=(Move(at(1), 10, 1), Move(at(2), 50, 2)))
+    assert [(look.now, look.weight) for look in looks(begun_late)] == [(at(2), 10), (at(3), 50), (at(4), 50)]
+
+
+def test_a_step_at_the_same_weight_goes_on_with_the_proof_it_has() -> None:
+    steps = (TEN, ApprovalStep(), ALL)
+    moves = (Move(at(0), 10, 1), Move(at(2), 10, 2))
+    past = a_past(*WELL, moves=moves, rollout=a_rollout(policy=coarse(*steps), started_at=NOON))
+    counted = [look.analysis.evidence.tracks[0].at_step.canary_calls for look in looks(past)]
+    assert counted == [30, 60, 90, 120]
+
+
+def test_a_record_that_ends_without_proof_ends_in_waiting() -> None:
+    told = in_hindsight(a_past(*WELL[:2]), a_policy())
+    assert told == Hindsight(Ending.WAITING, at(2), 10, 60, 0, told.because)
+
+
+def test_the_deadline_counts_from_the_start_of_the_rollout() -> None:
+    late = a_policy(steps=(TEN, ALL), deadline=timedelta(minutes=2))
+    told = in_hindsight(a_past(*WELL), late)
+    assert (told.would, told.at) == (Ending.PAUSED, at(2))
+    earlier = replace(a_past(*WELL), rollout=a_rollout(started_at=at(-1)))
+    assert in_hindsight(earlier, late).at == at(1)
+
+
+def test_a_pause_of_the_past_is_told_as_one() -> None:
+    moves = (Move(at(0), 10, 1), Move(at(1), 10, 1, is_paused=True), Move(at(3), 10, 1))
+    seen = list(looks(a_past(*WELL, moves=moves), a_policy()))
+    assert [look.rollout.because for look in seen] == ["created", "paused", "paused", "resumed"]
+    assert [look.decision.because == "paused" for look in seen] == [False, True, True, False]

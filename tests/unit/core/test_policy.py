@@ -10,6 +10,7 @@ from builders import a_policy
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.policy import (
     ApprovalStep,
+    Automatic,
     Gate,
     GateKind,
     Judging,
@@ -102,6 +103,36 @@ def test_what_a_policy_leaves_open_is_as_documented() -> None:
     )
     assert policy.sessions_on_rollback is SessionsOnRollback.KEEP
     assert (ERRORS.is_critical, ERRORS.is_dry_run, ApprovalStep().approval) == (False, False, True)
+
+
+def test_automatic_steps_climb_to_half_soak_there_and_bake_at_the_end() -> None:
+    steps = Automatic(soak=7 * MINUTE, bake=3 * MINUTE, max=9 * MINUTE).steps
+    climbing = tuple(WeightStep(weight, max=9 * MINUTE) for weight in (1, 2, 5, 10, 20))
+    assert steps == (*climbing, WeightStep(50, 7 * MINUTE, 9 * MINUTE), WeightStep(100, 3 * MINUTE))
+    assert Automatic() == Automatic(20.0, 5 * MINUTE, timedelta(0), None)
+
+
+@pytest.mark.parametrize("blast_radius", [1, 1_000_000])
+def test_a_blast_radius_may_be_one_failure_or_a_million(blast_radius: float) -> None:
+    assert Automatic(blast_radius).blast_radius == blast_radius
+
+
+@pytest.mark.parametrize("blast_radius", [0.99, 1_000_001])
+def test_a_blast_radius_beyond_that_is_refused(blast_radius: float) -> None:
+    with pytest.raises(UsageError, match="failures: write at least 1, at most 1000000"):
+        Automatic(blast_radius)
+
+
+def test_automatic_steps_have_just_the_time_to_soak_and_no_less() -> None:
+    assert Automatic(soak=MINUTE, max=MINUTE).max == MINUTE
+    with pytest.raises(UsageError, match="max is shorter than soak"):
+        Automatic(soak=2 * MINUTE, max=MINUTE)
+
+
+def test_automatic_steps_leave_no_room_for_a_list() -> None:
+    assert a_policy(automatic=Automatic(), steps=Automatic().steps).weight_at(1) == 1
+    with pytest.raises(UsageError, match="automatic steps are made from their settings"):
+        a_policy(automatic=Automatic())
 
 
 def test_the_weight_of_a_step_is_the_last_one_named() -> None:

@@ -13,6 +13,7 @@ from foundry_rollouts.core.outlook import Traffic
 from foundry_rollouts.core.plan import plan
 from foundry_rollouts.core.policy import Gate, GateKind, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.sources import ProbePlan, PrometheusPlan, Sources
+from foundry_rollouts.core.value_plan import seconds_within
 
 MINUTE = timedelta(minutes=1)
 LATE = timedelta(seconds=15)
@@ -75,3 +76,15 @@ def test_a_number_whose_counterpart_nobody_knows_is_told() -> None:
         "nothing ever proves the step of 100% at 2 rps: nobody knows stable's number at 100%, "
         "write min or max for the value, or begin at a lower weight",
     )
+
+
+def test_a_policy_without_numbers_waits_for_none() -> None:
+    assert seconds_within(a_policy()) == 0.0
+
+
+@pytest.mark.parametrize("but", [{"is_dry_run": True}, {"bounds": Bounds("cost", max=5, windows=1)}])
+def test_a_number_that_is_not_what_takes_so_long_is_not_blamed(but: dict[str, Any]) -> None:
+    policy = a_valued(WeightStep(10, max=MINUTE), WeightStep(100), max=5)
+    slow = Gate(GateKind.ERROR_RATE, ("prometheus",))
+    gates = (slow, replace(policy.gates[0], **({"bounds": Bounds("cost", max=5, windows=10_000)} | but)))
+    assert "ask more of the probe, or name a coarser bad than" in told(replace(policy, gates=gates))[0][1]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
 from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, Track
-from foundry_rollouts.core.judge import CRITICAL, EVEN, judge, log10_sum, part_of
+from foundry_rollouts.core.judge import CRITICAL, judge, log10_sum, part_of
 from foundry_rollouts.core.policy import Gate, GateKind, OnFailure, Policy
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
