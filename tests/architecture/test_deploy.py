@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from foundry_rollouts.cli.policy_plan import warnings_in
 from foundry_rollouts.core.analysis import Verdict
+from foundry_rollouts.core.plan import Traffic
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.settings import reference
@@ -64,6 +66,14 @@ def test_the_examples_of_policies_are_in_order() -> None:
         "on-request",
         "support-agent",
     }
+
+
+def test_the_examples_of_policies_raise_no_doubt_at_the_traffic_that_they_name() -> None:
+    traffic = re.compile(r"^# Fits agents of (\d+) calls a second, of which (\d+)% fail", re.MULTILINE)
+    for path in sorted((DEPLOY / "policies").glob("*.yaml")):
+        told = traffic.search(path.read_text("utf-8"))
+        assert told, f"{path.name} names no traffic"
+        assert list(warnings_in([path], Traffic(float(told[1]), int(told[2]) / 100))) == []
 
 
 def test_only_settings_that_exist_are_set() -> None:
