@@ -29,6 +29,7 @@ from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import Source, World
 from foundry_rollouts.settings import Settings
+from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.every import every_source
 from foundry_rollouts.signals.waking import Alarm
 from foundry_rollouts.store import schema
@@ -63,13 +64,14 @@ class Daemon:
 async def serve(settings: Settings) -> None:
     """Run the controller, the ops API and /metrics until SIGTERM or SIGINT; then others take over.
 
-    Raises UsageError for wrong policies, StoreError for a database that cannot be used, RolloutsError for an
-    address that is taken; nothing was started then.
+    Raises UsageError for wrong policies or credentials, StoreError for a database that cannot be used, RolloutsError
+    for an address that is taken; nothing was started then.
     """
     configure_logging(settings.log_format)
     # Its own line would tell addresses with their query; what is tried again is counted by status in the metrics.
     stamina.instrumentation.set_on_retry_hooks([])
     policies = PolicyFolder(settings.policies)
+    Credentials(settings.source_credentials).check()
     with listening(settings.host, settings.port) as sockets, alone_on(settings.database_url):
         if settings.database_url.startswith("sqlite:"):
             await _until_usable(settings.database_url)
@@ -137,7 +139,7 @@ async def _world(settings: Settings, policies: PolicyFolder, metrics: Metrics, b
         on_message=bells.outbox if settings.webhook.url else None,
     )
     alarm = Alarm(store, clock.now, bells.sweep)
-    sources = every_source(cloud, store, clock.now, alarm)
+    sources = every_source(cloud, store, clock.now, alarm, Credentials(settings.source_credentials))
     courier = _courier(settings, store, metrics)
     try:
         if settings.database_url.startswith("sqlite:"):

@@ -125,7 +125,7 @@ async def test_a_lying_server_is_told_and_counts_on_neither_version(server: Serv
 
 @pytest.mark.parametrize(
     ("status", "trouble"),
-    [("503 Service Unavailable", "HTTP 503"), ("401 Unauthorized", "HTTP 401"), ("302 Found", "HTTP 302")],
+    [("503 Service Unavailable", "HTTP 503"), ("403 Forbidden", "HTTP 403"), ("302 Found", "HTTP 302")],
 )
 async def test_a_server_that_refuses_is_told_and_nothing_is_followed(server: Server, status: str, trouble: str) -> None:
     server.status = status

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class PrometheusPlan:
     every: timedelta = timedelta(seconds=30)
     delay: timedelta = timedelta(seconds=15)
     values: tuple[tuple[str, str], ...] = ()  #: Further numbers, by name: queries.
+    credentials: str | None = None  #: What the operator calls the login there; the secret itself is never here.
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class HttpPlan:
     every: timedelta = timedelta(seconds=30)
     delay: timedelta = timedelta(seconds=5)
     values: tuple[tuple[str, str], ...] = ()  #: Further numbers, by name: JSON pointers.
+    credentials: str | None = None  #: What the operator calls the login there; the secret itself is never here.
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,16 @@ class Sources:
         """Return how old the newest count of ``stratum`` may be when all is well."""
         plan = self.plan(stratum.partition("/")[0])
         return plan.every + plan.delay if isinstance(plan, PrometheusPlan | HttpPlan | InsightsPlan) else timedelta(0)
+
+
+def is_in_the_clear(url: str) -> bool:
+    """Whether what is sent to ``url`` can be read on the way: plain http, unless it never leaves this machine."""
+    try:
+        parts = urlsplit(url)
+        is_here = parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return not url.startswith("https://")
+    return parts.scheme != "https" and not (parts.scheme == "http" and is_here)
 
 
 #: Every source, by the name that policies and measurements give it.

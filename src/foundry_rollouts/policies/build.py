@@ -27,6 +27,7 @@ from foundry_rollouts.core.sources import (
     PrometheusPlan,
     Prompt,
     Sources,
+    is_in_the_clear,
 )
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.policies.documents import Location, Problem
@@ -51,6 +52,7 @@ def problems_of(entry: PolicyEntry) -> list[Problem]:
         *(_steps(entry.steps) if isinstance(entry.steps, list) else _auto(entry.steps.auto)),
         *_judge(entry.judge),
         *_sources(entry.sources),
+        *_in_the_clear(entry.sources),
         *_gates(entry),
     ]
 
@@ -130,6 +132,13 @@ def _judge(judge: JudgeEntry) -> Iterator[Problem]:
 def _sources(sources: SourcesEntry | None) -> Iterator[Problem]:
     if sources is not None and not sources.model_fields_set:
         yield Problem(("sources",), "no source is named, nothing could be seen: name at least one, as probe: {}")
+
+
+def _in_the_clear(sources: SourcesEntry | None) -> Iterator[Problem]:
+    for name in ("prometheus", "http"):
+        its = getattr(sources, name, None)
+        if its is not None and its.credentials and is_in_the_clear(its.url):
+            yield Problem(("sources", name, "url"), "credentials would be sent in the clear: write https")
 
 
 def _gates(entry: PolicyEntry) -> Iterator[Problem]:

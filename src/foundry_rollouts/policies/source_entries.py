@@ -56,11 +56,27 @@ def _value_name(text: str) -> str:
     return text
 
 
+def _credentials_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", text):
+        # The text is not repeated: it may be the secret itself.
+        raise wrong("this names no credentials: write the section of the file of credentials that holds the secret")
+    return text
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Pointer = Annotated[str, AfterValidator(_pointer)]
 Query = Annotated[str, AfterValidator(_asks_of_one_version)]
+CredentialsName = Annotated[str, AfterValidator(_credentials_name)]
 ValueName = Annotated[str, AfterValidator(_value_name)]
 Guid = Annotated[str, AfterValidator(_guid)]
+
+
+def _credentials() -> Any:
+    return Field(
+        default=None,
+        description="How to log in there: a section of the file that FOUNDRY_ROLLOUTS_SOURCE_CREDENTIALS names.",
+        examples=["metrics"],
+    )
 
 
 def _every(default: str, span: timedelta) -> Any:
@@ -119,6 +135,7 @@ class PrometheusEntry(BaseModel):
     values: dict[ValueName, Query] = Field(
         default_factory=dict, description="Further numbers for value gates: queries."
     )
+    credentials: CredentialsName | None = _credentials()
 
 
 class HttpEntry(BaseModel):
@@ -137,6 +154,7 @@ class HttpEntry(BaseModel):
     values: dict[ValueName, Pointer] = Field(
         default_factory=dict, description="Further numbers for value gates: JSON pointers."
     )
+    credentials: CredentialsName | None = _credentials()
 
 
 class InsightsEntry(BaseModel):

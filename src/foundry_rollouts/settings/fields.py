@@ -97,6 +97,12 @@ class Settings(DatabaseSettings):
         description="A file or folder of policies, read again when it changes; a broken file never replaces "
         "a good one.",
     )
+    source_credentials: Path | None = Field(
+        default=None,
+        description="A TOML file with a section for each login that the sources of a policy name; read for each "
+        "request.",
+        json_schema_extra={"shown": "no source logs in"},
+    )
     listen: str = Field(
         default="127.0.0.1:8080",
         description="Where the ops API, the dashboard and /metrics are served: HOST:PORT, loopback only while "

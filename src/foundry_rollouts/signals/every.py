@@ -5,6 +5,7 @@ from datetime import datetime
 
 from foundry_rollouts.ports import Sessions, Source
 from foundry_rollouts.signals.application_insights import InsightsCounter, connect
+from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
 from foundry_rollouts.signals.logs import LogSource
@@ -17,7 +18,7 @@ from foundry_rollouts.signals.waking import Wake
 
 
 def every_source(
-    sessions: Sessions, reports: ReportsKept, now: Callable[[], datetime], wake: Wake
+    sessions: Sessions, reports: ReportsKept, now: Callable[[], datetime], wake: Wake, credentials: Credentials
 ) -> tuple[Source, ...]:
     """Return the sources that policies may name; each watches nothing until it is asked."""
     budget, cloud = Budget(now), cloud_budget(now)
@@ -25,7 +26,7 @@ def every_source(
         ProbeSource(sessions, now, wake, cloud),
         LogSource(sessions, now, wake, cloud),
         OutcomeSource(reports),
-        PulledSource(PrometheusCounter(Fetcher(budget)), now),
-        PulledSource(HttpCounter(Fetcher(budget)), now),
+        PulledSource(PrometheusCounter(Fetcher(budget, credentials=credentials)), now),
+        PulledSource(HttpCounter(Fetcher(budget, credentials=credentials)), now),
         PulledSource(InsightsCounter(budget, connect), now),
     )

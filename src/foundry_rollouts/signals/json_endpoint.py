@@ -21,7 +21,7 @@ class HttpCounter:
         """Return what the pointers point at. Raises TroubleError."""
         if not isinstance(plan, HttpPlan):
             raise TypeError(plan)
-        answer = await self._fetcher.json(url_of(plan.url, asked), {})
+        answer = await self._fetcher.json(url_of(plan.url, asked), {}, plan.credentials)
         values = tuple((name, found_at(pointer, answer)) for name, pointer in plan.values)
         return Told(found_at(plan.calls, answer), found_at(plan.failures, answer), values=values)
 

@@ -22,26 +22,26 @@ class PrometheusCounter:
         """Return calls and failures; a query that finds no series counts nothing. Raises TroubleError."""
         if not isinstance(plan, PrometheusPlan):
             raise TypeError(plan)
-        calls, at = await self._value(plan.url, query_of(plan.calls, asked), asked)
-        failures, _ = await self._value(plan.url, query_of(plan.failures, asked), asked)
-        values = [(name, await self._number(plan.url, query_of(query, asked), asked)) for name, query in plan.values]
+        calls, at = await self._value(plan, query_of(plan.calls, asked), asked)
+        failures, _ = await self._value(plan, query_of(plan.failures, asked), asked)
+        values = [(name, await self._number(plan, query_of(query, asked), asked)) for name, query in plan.values]
         return Told(calls, failures, at, is_estimate=True, values=tuple(values))
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
 
-    async def _number(self, url: str, query: str, asked: Asked) -> float | None:
+    async def _number(self, plan: PrometheusPlan, query: str, asked: Asked) -> float | None:
         """Return a number that is no count; None where there is no series, and for what is divided by nothing."""
-        found = await self._sampled(url, query, asked)
+        found = await self._sampled(plan, query, asked)
         return None if found is None or math.isnan(found[0]) else found[0]
 
-    async def _value(self, url: str, query: str, asked: Asked) -> tuple[float, datetime]:
-        found = await self._sampled(url, query, asked)
+    async def _value(self, plan: PrometheusPlan, query: str, asked: Asked) -> tuple[float, datetime]:
+        found = await self._sampled(plan, query, asked)
         return (0.0, asked.window.end) if found is None else found
 
-    async def _sampled(self, url: str, query: str, asked: Asked) -> tuple[float, datetime] | None:
+    async def _sampled(self, plan: PrometheusPlan, query: str, asked: Asked) -> tuple[float, datetime] | None:
         params = {"query": query, "time": f"{asked.window.end.timestamp():.0f}"}
-        answer = await self._fetcher.json(f"{url.rstrip('/')}/api/v1/query", params)
+        answer = await self._fetcher.json(f"{plan.url.rstrip('/')}/api/v1/query", params, plan.credentials)
         sample = _sample(answer)
         if sample is None:
             return None

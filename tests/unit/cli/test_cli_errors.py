@@ -75,6 +75,18 @@ async def test_serve_tells_every_problem_of_the_policies_and_starts_nothing(tmp_
     assert not (tmp_path / "foundry-rollouts.db").exists()
 
 
+async def test_serve_tells_what_is_wrong_with_its_credentials_and_not_the_secret(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(POLICY)
+    (tmp_path / "logins.toml").write_text('[metrics]\nurl = "http://p.example"\ntoken = "s3cret"\n')
+    (tmp_path / "foundry-rollouts.toml").write_text('source_credentials = "logins.toml"\n')
+    done = await run("serve", "--project-endpoint", LOCAL, "--policies", "p.yaml", folder=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert done.errors == [
+        "error: credentials metrics would go anywhere, or in the clear: write url with an https address"
+    ]
+    assert not (tmp_path / "foundry-rollouts.db").exists()
+
+
 async def test_serve_tells_that_its_port_is_taken(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(POLICY)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -111,6 +111,31 @@ def test_values_are_gates_with_bounds_and_are_written_back(tmp_path: Path) -> No
     assert shown["sources"]["http"]["values"] == {"cost": "/cost", "depth": "/q/0"}
 
 
+def test_credentials_are_a_name_and_are_written_back(tmp_path: Path) -> None:
+    policy = read(
+        tmp_path,
+        VALUES.replace("calls:", "credentials: counts-eu, calls:").replace("http://", "https://")
+        + "gates: [{error-rate: {}}]\n",
+    )
+    assert policy.sources.http is not None
+    assert policy.sources.http.credentials == "counts-eu"
+    assert as_written(policy)["sources"]["http"]["credentials"] == "counts-eu"
+
+
+@pytest.mark.parametrize("secret", ["S3cretToken", "a.b.c", "x" * 41, "two words"])
+def test_a_secret_that_stands_where_a_name_belongs_is_refused_and_not_repeated(tmp_path: Path, secret: str) -> None:
+    (problem,) = problems_of(tmp_path, VALUES.replace("calls:", f"credentials: '{secret}', calls:"))
+    assert "sources.http.credentials: this names no credentials" in problem
+    assert secret not in problem
+
+
+def test_credentials_do_not_go_in_the_clear(tmp_path: Path) -> None:
+    text = VALUES.replace("calls:", "credentials: counts, calls:")
+    (problem,) = problems_of(tmp_path, text)
+    assert "sources.http.url: credentials would be sent in the clear: write https" in problem
+    assert read(tmp_path, text.replace("http://h", "http://127.0.0.1:9")).sources.http is not None
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
