@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from foundry_rollouts.cli.policy_plan import warnings_in
 from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.plan import Traffic
+from foundry_rollouts.core.outlook import Traffic
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.settings import reference
