@@ -70,7 +70,7 @@ class SmallCloud:
         status = VersionStatus.ACTIVE if version in self.active else self.status
         return VersionSeen(version, status, error="the wheel is missing")
 
-    async def route(self, agent: str, routing: Routing) -> None:
+    async def route(self, agent: str, routing: Routing) -> bool:
         self._fail()
         if self.deleted and routing.weight(self.deleted):
             raise CloudError(
@@ -78,6 +78,7 @@ class SmallCloud:
             )
         self.sent.append(routing)
         self.routing = replace(routing, is_open=self.routing.is_open)
+        return True
 
     async def enable(self, agent: str) -> None:
         self.routing = replace(self.routing, is_open=True)

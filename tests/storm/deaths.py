@@ -1,11 +1,13 @@
 """Replicas that die, one after the other, and how long it takes until others have their agents."""
 
 import asyncio
+import contextlib
 import random
 import signal
 import time
 from dataclasses import dataclass, field
 
+import httpx
 import psycopg
 
 from fault_proxy import FaultProxy
@@ -55,19 +57,32 @@ class Deaths:
             if len(alive) >= self.scene.plan.replicas:
                 deaths = sum(self.count.values()) + 1
                 how = signal.SIGTERM if deaths % POLITE == 0 else signal.SIGKILL
-                self._kill(self.scene.dice.choice(alive), how)
+                await self._kill(self.scene.dice.choice(alive), how)
             await asyncio.sleep(GONE_FOR)
             while sum(replica.is_alive for replica in self.scene.replicas) < self.scene.plan.replicas:
                 await self.scene.a_replica()
 
-    def _kill(self, replica: Running, how: signal.Signals) -> None:
+    async def _kill(self, replica: Running, how: signal.Signals) -> None:
         self.count[how] += 1
+        has_heir = await self._has_heir(replica)
         now = time.monotonic()
         for agent, holder in self.held.items():
-            if holder == replica.name:
+            # Where all others are still starting, their start would be measured.
+            if holder == replica.name and has_heir:
                 self.orphans[agent] = Orphan(replica.name, how, now)
         task = asyncio.create_task(replica.end(how))
         self._ending.add(task)
+
+    async def _has_heir(self, victim: Running) -> bool:
+        """Whether another replica is at work, by its own look at itself."""
+        async with httpx.AsyncClient(timeout=1, trust_env=False) as client:
+            for other in self.scene.replicas:
+                if other is not victim and other.is_alive:
+                    with contextlib.suppress(httpx.TransportError):
+                        sweep = (await client.get(f"{other.address}/readyz")).json()["conditions"][1]
+                        if sweep["name"] == "sweep" and sweep["is_well"]:
+                            return True
+        return False
 
     async def watch(self) -> None:
         """Note when orphans are taken, until cancelled; an orphan whose rollout has ended needs nobody."""

@@ -32,7 +32,7 @@ from small_world import TICK, KilledError, SmallCloud, SmallSource
 #: How much sooner a wait is over, and up to how many seconds of it.
 HASTE, LONGEST_HASTE = 40, 2.0
 #: What arrives later than this is drift to us, by the promise that docs/reliability.md makes.
-FORGOTTEN_AFTER = timedelta(minutes=5)
+FORGOTTEN_AFTER = {"late": timedelta(minutes=50), "twice": timedelta(minutes=5)}
 AWAY = "the database is away"
 #: Where a replica may be stopped, killed or refused.
 TOUCHES = {
@@ -64,24 +64,25 @@ class StormyCloud(SmallCloud):
     """A small cloud in which each PATCH has a fate; what is ``late`` is applied when the storm says so."""
 
     fates: list[Fate] = field(default_factory=list)
-    late: list[tuple[datetime, Routing]] = field(default_factory=list)
+    late: list[tuple[datetime, Routing, Fate]] = field(default_factory=list)
     now: Callable[[], datetime] = lambda: NOON
 
-    async def route(self, agent: str, routing: Routing) -> None:
+    async def route(self, agent: str, routing: Routing) -> bool:
         fate = self.fates.pop(0) if self.fates else Fate.FINE
         if fate is Fate.REFUSED:
             raise CloudError("agents.patch", Refusal(503, "unavailable", "not now"))
         if fate in {Fate.LATE, Fate.TWICE}:
-            self.late.append((self.now(), routing))
+            self.late.append((self.now(), routing, fate))
         if fate is not Fate.LATE:
             await super().route(agent, routing)
         if fate in {Fate.LOST, Fate.LATE}:
             raise CloudError("agents.patch", Refusal(None, "timeout", "no answer"))
+        return True
 
     def arrive(self) -> None:
         """Apply the oldest change that is late, unless it is so late that the cloud has forgotten it."""
-        sent_at, routing = self.late.pop(0)
-        if self.now() - sent_at < FORGOTTEN_AFTER:
+        sent_at, routing, fate = self.late.pop(0)
+        if self.now() - sent_at < FORGOTTEN_AFTER[fate]:
             self.apply(routing)
 
     def apply(self, routing: Routing) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.core.rollout import Unanswered
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import DriftError, LeaseLostError, StoreError
 from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
@@ -29,8 +30,16 @@ class Change:
     is_retreat: bool
 
 
-async def act(world: World, lease: Lease, change: Change, record: Record, now: Callable[[], datetime]) -> bool:
-    """Bring the cloud to ``change.target`` and write ``record``; return whether it could be written.
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What there is to be remembered of a change, and whether the database has it."""
+
+    record: Record
+    is_written: bool = True
+
+
+async def act(world: World, lease: Lease, change: Change, record: Record, now: Callable[[], datetime]) -> Acted:
+    """Bring the cloud to ``change.target`` and write ``record``.
 
     Raises CloudError when the cloud refuses, DriftError when it does not confirm and LeaseLostError when the lease
     runs out before the change is sent; the intent stays open then, and the next tick settles it. A retreat does not
@@ -39,7 +48,7 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
     if change.target == change.before:
         await end_sessions(world.sessions, record.rollout)
         await world.store.record(lease, record)
-        return True
+        return Acted(record)
     intent = Intent(
         id=record.event.id if record.event else f"{lease.agent}:{lease.fence}",
         agent=lease.agent,
@@ -51,12 +60,21 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
     )
     is_written = await _open(world, lease, intent)
     async with while_ours(lease, now):
-        await bring_about(world.cloud, lease.agent, change.before, change.target)
+        is_answered = await bring_about(world.cloud, lease.agent, change.before, change.target)
+    if not is_answered:
+        record = with_unanswered(record, intent)
     await confirm(world.cloud, lease.agent, change.target)
     await end_sessions(world.sessions, record.rollout)
     if is_written:
         await world.store.record(lease, record, closes=intent)
-    return is_written
+    return Acted(record, is_written)
+
+
+def with_unanswered(record: Record, intent: Intent) -> Record:
+    """Return ``record`` with the memory that the change of ``intent`` may arrive once more."""
+    if record.rollout is None:
+        return record
+    return replace(record, rollout=record.rollout.with_unanswered(Unanswered(intent.target.weights, intent.opened_at)))
 
 
 @asynccontextmanager
@@ -81,12 +99,16 @@ async def _open(world: World, lease: Lease, intent: Intent) -> bool:
     return True
 
 
-async def bring_about(cloud: Cloud, agent: str, before: Routing, target: Routing) -> None:
-    """Send what differs. An endpoint is closed before its weights change, and never opened: a person does that."""
+async def bring_about(cloud: Cloud, agent: str, before: Routing, target: Routing) -> bool:
+    """Send what differs; return whether every try to change the weights was answered.
+
+    An endpoint is closed before its weights change, and never opened: a person does that.
+    """
     if before.is_open and not target.is_open:
         await cloud.disable(agent)
     if before.weights != target.weights:
-        await cloud.route(agent, target)
+        return await cloud.route(agent, target)
+    return True
 
 
 async def confirm(cloud: Cloud, agent: str, target: Routing) -> None:

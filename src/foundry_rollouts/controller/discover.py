@@ -6,23 +6,22 @@ that away before anything else: at first sight the version that serves becomes t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
 from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.hand import Hand
+from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
 from foundry_rollouts.core.policy import OnDrift, Policy, Trigger
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, routings_of
+from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, Phase, Rollout
+from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, routings_of
 from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError, UsageError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
-#: How long after a rollout's end the cloud may still apply a change that the rollout had sent.
-LATE_CHANGES = timedelta(minutes=10)
 #: How far back to look for the version that serves while the latest is not active.
 OLDER_VERSIONS = 20
 
@@ -116,11 +115,19 @@ class Discovery:
         return known
 
     async def _is_late_change_of_ours(self, agent: AgentSeen) -> bool:
-        """Whether the routing is one that the last rollout sent, and that the cloud may have applied after its end."""
-        for last in await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=1)):
-            is_recent = last.ended_at is not None and self.now() - last.ended_at < LATE_CHANGES
-            return is_recent and agent.routing.weights in {routing.weights for routing in routings_of(last)}
-        return False
+        """Whether the routing is one that a rollout sent, and that the cloud may have applied after its end.
+
+        What went without an answer is known for an hour; what was answered, and applied twice, for some minutes.
+        A person who goes back from a version that was just promoted is not taken for the cloud.
+        """
+        recent = await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=RECENT))
+        if arrived_late(recent, agent.routing, self.now() - MAY_ARRIVE_WITHIN):
+            return True
+        last = next((rollout for rollout in recent if rollout.ended_at is not None), None)
+        if last is None or last.ended_at is None or self.now() - last.ended_at >= LATE_CHANGES:
+            return False
+        is_sent = agent.routing.weights in {routing.weights for routing in routings_of(last)}
+        return is_sent and not (last.phase is Phase.PROMOTED and agent.routing.weight(last.canary) == 0)
 
     async def _tell(self, agent: AgentSeen, kind: str, because: str, lease: Lease, stable: str | None = None) -> None:
         """Write a fact about an agent down, once for each routing."""

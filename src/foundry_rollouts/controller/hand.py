@@ -6,13 +6,14 @@ nothing left to do, and all of them go back when the replica stops.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Lease, Store
 
-#: How often to try to give leases back, and the pause between; in the end they run out by themselves.
-TRIES, PAUSE = 8, timedelta(milliseconds=50)
+#: How long to try to give leases back, and the pause between two tries; in the end they run out by themselves.
+TRY_FOR, PAUSE = timedelta(seconds=5), timedelta(milliseconds=50)
 
 
 class Hand:
@@ -110,15 +111,19 @@ class Hand:
         await self._free(now, set())
 
     async def _free(self, now: datetime, busy: set[str]) -> None:
-        for _ in range(TRIES):
-            try:
-                is_done = await self._store.hand_over(now, sorted(busy))
-            except StoreError:
-                is_done = False
-            if is_done:
-                break
-            await asyncio.sleep(PAUSE.total_seconds())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TRY_FOR.total_seconds()):
+                while True:
+                    if await self._is_freed(now, busy):
+                        break
+                    await asyncio.sleep(PAUSE.total_seconds())
         self._held = {agent: lease for agent, lease in self._held.items() if agent in busy}
+
+    async def _is_freed(self, now: datetime, busy: set[str]) -> bool:
+        try:
+            return await self._store.hand_over(now, sorted(busy))
+        except StoreError:
+            return False
 
     def _used(self, lease: Lease) -> Lease:
         self._held[lease.agent] = lease

@@ -11,15 +11,19 @@ from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.measurement import Measurement, Window
 from foundry_rollouts.core.policy import OnNewVersion
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, routing_of
+from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, routing_of
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import AgentSeen, Source, VersionSeen, VersionStatus, World
+from foundry_rollouts.ports import AgentSeen, RolloutFilter, Source, VersionSeen, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
 #: A source that does not answer within this time is silent for this tick.
 SOURCE_PATIENCE = timedelta(seconds=10)
+#: How long after it was sent a change without an answer may pull a rollout back to an earlier weight and be known.
+LATE_CHANGES = timedelta(minutes=10)
+#: How many rollouts of an agent are looked through for a change that is still on its way.
+RECENT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Sight:
 
     routing: Routing | None  #: None: the cloud could not be read; ``blind`` says why.
     blind: str | None = None
+    late: str | None = None  #: Which change of ours made the routing differ from the plan, arriving late.
     waits_for: str | None = None
     failure: str | None = None
     is_gone: bool = False  #: The cloud shows the agent no more.
@@ -43,7 +48,7 @@ class Sight:
     commands: tuple[Command, ...] = ()
 
 
-async def look(world: World, rollout: Rollout, queue: Queue) -> Sight:
+async def look(world: World, rollout: Rollout, queue: Queue, now: datetime) -> Sight:
     """Return what stands in the cloud and what people ask; a cloud that cannot be read is told in ``blind``."""
     commands = tuple(await world.store.commands(rollout.id))
     try:
@@ -60,6 +65,7 @@ async def look(world: World, rollout: Rollout, queue: Queue) -> Sight:
         )
     return Sight(
         routing=agent.routing,
+        late=await _late(world, rollout, agent.routing, now),
         waits_for=_waits_for(rollout, version, agent, queue.is_first),
         failure=_failure(rollout, version),
         newer=newer,
@@ -116,6 +122,24 @@ def drift_of(rollout: Rollout, seen: Routing | None) -> str | None:
     if foreign:
         return f"somebody routed to version {', '.join(foreign)}: {seen}, the plan is {planned}"
     return f"somebody changed the routing to {seen}, the plan is {planned}"
+
+
+async def _late(world: World, rollout: Rollout, seen: Routing, now: datetime) -> str | None:
+    """Say which change of ours made the routing differ from the plan; None when it does not, or another hand did.
+
+    Where every change was answered, nothing of ours is on its way. To lower the canary's weight is a person's good
+    right, and what was answered is never taken for a reason to raise it again.
+    """
+    if drift_of(rollout, seen) is None or not seen.is_open:
+        return None
+    recent = await world.store.rollouts(RolloutFilter(agent=rollout.agent, limit=RECENT))
+    change = arrived_late(recent, seen, now - LATE_CHANGES)
+    if change is None:
+        return None
+    return (
+        f"a change of ours arrived late, sent at {change.sent_at:%H:%M:%S} and not answered: {seen}."
+        f" Back to the plan, {routing_of(rollout)}"
+    )
 
 
 async def measure(world: World, rollout: Rollout, now: datetime, metrics: Metrics) -> Sequence[Measurement]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.act import bring_about, confirm, while_ours
+from foundry_rollouts.controller.act import bring_about, confirm, while_ours, with_unanswered
 from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import CloudError, LeaseLostError
@@ -41,16 +41,27 @@ async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Re
         return await _complete(world, lease, intent)
     if intent.is_retreat or (seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN):
         return await _send_again(world, kept[0], intent, seen, now)
-    await world.store.drop_intent(lease, intent)
+    await _drop(world, lease, intent, now())
     log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
     return None
 
 
+async def _drop(world: World, lease: Lease, intent: Intent, now: datetime) -> None:
+    """Forget what was wanted, but not that it may have been sent."""
+    planned = intent.record.rollout
+    if planned is None:
+        await world.store.drop_intent(lease, intent)
+        return
+    stands = Record(rollout=await world.store.rollout(planned.id), due_at=now)
+    await world.store.record(lease, with_unanswered(stands, intent), closes=intent)
+
+
 async def _complete(world: World, lease: Lease, intent: Intent) -> Record:
-    await end_sessions(world.sessions, intent.record.rollout)
-    await world.store.record(lease, intent.record, closes=intent)
+    record = with_unanswered(intent.record, intent)
+    await end_sessions(world.sessions, record.rollout)
+    await world.store.record(lease, record, closes=intent)
     log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(intent.target))
-    return intent.record
+    return record
 
 
 async def _send_again(

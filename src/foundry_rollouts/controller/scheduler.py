@@ -34,6 +34,8 @@ TICK_LIMIT = timedelta(seconds=90)
 FINISH_WITHIN = timedelta(seconds=0.3)
 #: How long what is cut off may take to end.
 LET_GO_WITHIN = timedelta(seconds=0.1)
+#: How long to wait for a database that is away when there is something to record that nobody else knows.
+LAST_WORDS_WITHIN = timedelta(seconds=5)
 #: How often measurements that have grown old are taken away.
 FORGET_EVERY = timedelta(hours=1)
 #: How many agents are ticked at once.
@@ -120,23 +122,30 @@ class Scheduler:
             return
         self._jobs.pause()
         self._hand.close()
-        self._start(self._last_words(), "last words")
-        await self._hand.give_back_idle(self._now(), tuple(self._ticker.watchman.spool))
+        idle = self._hand.give_back_idle(self._now(), tuple(self._ticker.watchman.spool))
+        await asyncio.gather(idle, self._cut_off())
+        await self._say_last_words()
+        await self._hand.give_back(self._now())
+        self._jobs.shutdown(wait=False)
+
+    async def _cut_off(self) -> None:
         await self._finish(FINISH_WITHIN)
         for task in self._tasks:
             task.cancel()
         await self._finish(LET_GO_WITHIN)
-        await self._hand.give_back(self._now())
-        self._jobs.shutdown(wait=False)
 
     async def _finish(self, within: timedelta) -> None:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=within.total_seconds())
 
-    async def _last_words(self) -> None:
-        """Record what was done while the database was away, if that can be."""
-        with suppress(StoreError):
-            await self._ticker.watchman.catch_up()
+    async def _say_last_words(self) -> None:
+        """Record what was done while the database was away: nobody else knows of it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_WITHIN.total_seconds()):
+                while self._ticker.watchman.spool:
+                    with suppress(StoreError):
+                        await self._ticker.watchman.catch_up()
+                    await asyncio.sleep(LET_GO_WITHIN.total_seconds())
 
     async def _sweep(self) -> None:
         await self._once_more("_sweep", self._sweep_once)

@@ -78,7 +78,7 @@ class Ticker:
         """Observe, judge, decide, act, record; return whether the rollout has ended."""
         now = self.now()
         rollout = await self._with_present_stable(rollout)
-        sight = await look(self.world, rollout, queue)
+        sight = await look(self.world, rollout, queue, now)
         analysis, measurements = await self._judged(rollout, now)
         decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
         then = _noted(after(rollout, decision, now), analysis, now)
@@ -94,10 +94,11 @@ class Ticker:
             stable=_stable_after(then, decision, sight),
         )
         change = _change(rollout, then, decision, sight)
-        if not await act(self.world, lease, change, record, self.now):
-            self.watchman.spool[lease.agent] = (lease, record)
+        acted = await act(self.world, lease, change, record, self.now)
+        if not acted.is_written:
+            self.watchman.spool[lease.agent] = (lease, acted.record)
         self._show_routing(then, change.target)
-        await self._take_note(record, then, type(decision), analysis)
+        await self._take_note(acted.record, acted.record.rollout or then, type(decision), analysis)
         return then.phase.is_final
 
     async def _take_note(
@@ -160,6 +161,7 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         is_gone=sight.is_gone,
         blind=sight.blind,
         drift=drift_of(rollout, sight.routing),
+        late=sight.late,
         is_closed=sight.routing is not None and not sight.routing.is_open,
         look=look,
     )

@@ -51,6 +51,7 @@ class Situation:
     newer: str | None = None  #: The version that is to take this one's place.
     blind: str | None = None  #: Why the cloud cannot be read.
     drift: str | None = None  #: How the routing differs from the plan.
+    late: str | None = None  #: Which change of ours made it differ, arriving late; None: it was another hand.
     is_closed: bool = False  #: Somebody disabled the endpoint.
     look: timedelta = timedelta(seconds=10)  #: The time until the next look, at most.
 
@@ -152,7 +153,12 @@ def make_way(newer: str) -> Supersede:
 
 
 def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision | None:
-    """Do what the policy says when somebody else changed the routing; an endpoint closed by hand stays closed."""
+    """Do what the policy says when somebody else changed the routing; an endpoint closed by hand stays closed.
+
+    What is our own is no drift: a change that arrived late is followed by the plan's.
+    """
+    if seen.late:
+        return Restore(seen.late)
     on_drift = OnDrift.PAUSE if seen.is_closed else rollout.policy.on_drift
     match on_drift:
         case OnDrift.PAUSE:

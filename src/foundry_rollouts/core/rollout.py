@@ -1,6 +1,6 @@
 """The record of one rollout: one canary on trial on one agent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -22,6 +22,18 @@ class Phase(StrEnum):
     @property
     def is_final(self) -> bool:
         return self not in {Phase.PENDING, Phase.PROGRESSING, Phase.PAUSED}
+
+
+#: How long the cloud may take to apply a change that it did not answer.
+MAY_ARRIVE_WITHIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A change of ours whose answer was lost: the cloud may apply it late, or once more."""
+
+    weights: tuple[tuple[str, int], ...]  #: As in the routing that was sent.
+    sent_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class Rollout:
     resumed_at: datetime | None = None  #: The deadline counts from here once a person resumed.
     ended_at: datetime | None = None
     measured_until: datetime | None = None  #: Where the next window begins.
+    unanswered: tuple[Unanswered, ...] = ()  #: What may still arrive, by what is known of it.
     events: int = 0  #: How many events the history holds; the next one's number is one more.
 
     @property
@@ -66,6 +79,11 @@ class Rollout:
     @property
     def is_on_last_step(self) -> bool:
         return self.step == len(self.policy.steps)
+
+    def with_unanswered(self, change: Unanswered) -> "Rollout":
+        """Return the rollout with ``change`` remembered, and those forgotten that arrive no more."""
+        recent = tuple(each for each in self.unanswered if change.sent_at - each.sent_at < MAY_ARRIVE_WITHIN)
+        return replace(self, unanswered=(*recent, change))
 
     def step_age(self, now: datetime) -> timedelta:
         """How long the present step lasts by now, pauses left out."""

@@ -3,10 +3,11 @@
 Acting, confirming, recovering after a crash and noticing drift are all comparisons with what stands here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.rollout import Phase, Rollout, Unanswered
 
 LATEST = "@latest"  #: The cloud's word for "whatever was created last".
 
@@ -57,3 +58,9 @@ def routings_of(rollout: Rollout) -> tuple[Routing, ...]:
         return (Routing.of({rollout.canary: 100}),)
     weights = {rollout.policy.weight_at(step) for step in range(len(rollout.policy.steps) + 1)}
     return tuple(Routing.of({rollout.stable: 100 - weight, rollout.canary: weight}) for weight in sorted(weights))
+
+
+def arrived_late(rollouts: Iterable[Rollout], seen: Routing, since: datetime) -> Unanswered | None:
+    """Return the change of ours, unanswered since ``since``, that made the weights as ``seen``; None: another hand."""
+    changes = (change for rollout in rollouts for change in rollout.unanswered)
+    return next((change for change in changes if change.sent_at >= since and change.weights == seen.weights), None)

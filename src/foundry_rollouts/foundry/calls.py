@@ -56,6 +56,7 @@ class Reply:
     headers: Mapping[str, str]
     content: bytes
     latency: timedelta
+    is_certain: bool = True  #: No earlier try went without an answer, so none can be carried out later.
 
     @property
     def json(self) -> dict[str, Any]:

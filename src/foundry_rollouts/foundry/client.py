@@ -108,9 +108,12 @@ class FoundryClient:
     async def version(self, agent: str, version: str) -> VersionSeen:
         return (await self.api.versions.one(agent, version)).seen
 
-    async def route(self, agent: str, routing: Routing) -> None:
-        """Send the weights of ``routing`` and nothing else; read them back to see whether they hold."""
-        await self.api.endpoint.route(agent, routing)
+    async def route(self, agent: str, routing: Routing) -> bool:
+        """Send the weights of ``routing`` and nothing else; read them back to see whether they hold.
+
+        Returns whether every try was answered: one that was not may still be applied later.
+        """
+        return await self.api.endpoint.route(agent, routing)
 
     async def enable(self, agent: str) -> None:
         await self.api.endpoint.enable(agent)

@@ -17,11 +17,15 @@ class Endpoint:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def route(self, agent: str, routing: Routing) -> None:
-        """Replace the weights and nothing else; the endpoint may serve the old ones for some seconds."""
+    async def route(self, agent: str, routing: Routing) -> bool:
+        """Replace the weights and nothing else; the endpoint may serve the old ones for some seconds.
+
+        Returns whether every try was answered: one that was not may still be applied later.
+        """
         body = json_body(routing_patch(routing), _MERGE_PATCH)
         path = path_of("agents", agent)
-        await self._transport.request(Call("agents.route", "PATCH", path, headers=_OPT_IN, body=body))
+        call = Call("agents.route", "PATCH", path, headers=_OPT_IN, body=body)
+        return (await self._transport.request(call)).is_certain
 
     async def answer(self, agent: str, protocols: Collection[str]) -> None:
         """Answer ``protocols`` too; those that are answered already stay as they are configured."""

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from foundry_rollouts.foundry.retry import (
     TIMEOUT,
     RefusedError,
     RetryBudget,
+    may_be_done_later,
     retry_after,
     retrying,
 )
@@ -110,7 +111,18 @@ class Transport:
 
     async def request(self, call: Call, budget: RetryBudget | None = None) -> Reply:
         """Send ``call``, again as its ``repeat`` allows, and return the whole answer. Raises CloudError."""
-        return await retrying(lambda: self._once(call), call.repeat, budget or self._manners.retries)
+        is_certain = True
+
+        async def attempt() -> Reply:
+            nonlocal is_certain
+            try:
+                return await self._once(call)
+            except CloudError as error:
+                is_certain = is_certain and not may_be_done_later(error.refusal)
+                raise
+
+        reply = await retrying(attempt, call.repeat, budget or self._manners.retries)
+        return replace(reply, is_certain=is_certain)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[OpenStream]:

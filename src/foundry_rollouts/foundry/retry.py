@@ -104,6 +104,13 @@ def _reaction_to_invocation(refusal: Refusal) -> Reaction:
             return Reaction.GIVE_UP
 
 
+def may_be_done_later(refusal: Refusal) -> bool:
+    """Whether what was refused so may have been done all the same, or be done later."""
+    if refusal.status is None:
+        return refusal.code not in {CONNECTION, NO_CREDENTIAL}
+    return refusal.status == 408 or refusal.status >= 500
+
+
 async def retrying(attempt: Callable[[], Awaitable[T]], repeat: Repeat, budget: RetryBudget) -> T:
     """Await ``attempt()`` until it succeeds, is refused for good, or ``budget`` is spent (CloudError)."""
     patience = _Patience(repeat, budget, asyncio.get_running_loop().time())

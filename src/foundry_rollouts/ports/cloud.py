@@ -49,8 +49,11 @@ class Cloud(Protocol):
 
     async def version(self, agent: str, version: str) -> VersionSeen: ...
 
-    async def route(self, agent: str, routing: Routing) -> None:
-        """Send the weights of ``routing``; does not open or close the endpoint, does not read back."""
+    async def route(self, agent: str, routing: Routing) -> bool:
+        """Send the weights of ``routing``; does not open or close the endpoint, does not read back.
+
+        Returns whether every try was answered: one that was not may still be applied later.
+        """
 
     async def enable(self, agent: str) -> None: ...
 

@@ -16,6 +16,7 @@ from foundry_rollouts.controller.health import Pulse
 from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.ward import Watchman
+from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import World
 from foundry_rollouts.telemetry import Metrics
@@ -148,3 +149,25 @@ async def test_what_rings_while_a_sweep_is_under_way_is_swept_again(begun: Small
     scheduler.start()
     await until(lambda: store.calls.count("claim_due") >= 3)  # the first, what discovery rang, and this one
     await scheduler.stop()
+
+
+async def test_what_was_done_without_a_database_is_recorded_before_a_replica_goes(begun: SmallWorld) -> None:
+    is_away = [True] * 3
+
+    async def fail() -> None:
+        if is_away:
+            is_away.pop()
+            raise StoreError("away")
+
+    store = Watched(begun.open_as("first"))
+    scheduler = a_replica(begun, store)
+    scheduler.start()
+    await until(lambda: begun.cloud.routing.weight("2") == 10 and not scheduler._tasks)
+    begun.source.bad_from = 1
+    store.before = {"record": fail, "hand_over": fail}
+    (lease,) = scheduler._hand.valid(clock.now())
+    await scheduler._ticker.watchman.watch_over(lease)
+    assert scheduler._ticker.watchman.spool
+    await scheduler.stop()
+    assert (await begun.open_as("reader").rollout(begun.id)).phase is Phase.ROLLED_BACK
+    assert await begun.open_as("next").claim(begun.cloud.name, clock.now()) is not None

@@ -111,3 +111,22 @@ async def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
     with pytest.raises(CloudError) as told:
         await client.ask("a", "session-1", "hi", timedelta(milliseconds=20))
     assert told.value.refusal.code == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("first", "is_certain"),
+    [
+        (refused(429), True),
+        (httpx.ConnectError("x"), True),
+        (refused(504), False),
+        (refused(503), False),
+        (httpx.ReadTimeout("x"), False),
+        (httpx.RemoteProtocolError("x"), False),
+    ],
+)
+async def test_a_change_tells_whether_an_earlier_try_may_still_be_applied(
+    first: httpx.Response | Exception, is_certain: bool
+) -> None:
+    client, _, _ = listening(first, ok(an_agent()), ok(an_agent()))
+    assert await client.route("a", Routing.of({"1": 100})) is is_certain
+    assert await client.route("a", Routing.of({"1": 100})) is True
