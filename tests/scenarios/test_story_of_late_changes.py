@@ -9,13 +9,18 @@ LONG = POLICY.replace("{weight: 50, min: 1s}", "{weight: 50, min: 60s}")
 LATE = {"operation": "agents.patch", "status": 504, "code": "timeout", "message": "late", "times": 1}
 
 
+async def begin(town: Town) -> None:
+    await town.image("emulator://echo")
+    await town.control(LONG)
+    await town.until_pinned("1")
+
+
 async def is_at(town: Town, weights: dict[str, int]) -> bool:
     return await town.weights() == weights
 
 
 async def test_a_change_of_an_earlier_step_that_arrives_late_is_no_drift_and_the_plan_stands_again(town: Town) -> None:
-    await town.a_stable_version()
-    await town.control(LONG)
+    await begin(town)
     await town.emulate("POST", "/faults", LATE | {"apply_after": 6})
     await town.image("emulator://echo?latency_ms=1")
     await town.until_step(2)
@@ -33,8 +38,7 @@ async def test_a_change_of_an_earlier_step_that_arrives_late_is_no_drift_and_the
 
 
 async def test_a_change_that_arrives_after_the_rollback_is_taken_back(town: Town) -> None:
-    await town.a_stable_version()
-    await town.control(LONG)
+    await begin(town)
     await town.image("emulator://echo?latency_ms=1")
     await town.until_step(1)
     await town.emulate("POST", "/faults", LATE | {"apply_after": 6})

@@ -57,10 +57,20 @@ class Deaths:
             if len(alive) >= self.scene.plan.replicas:
                 deaths = sum(self.count.values()) + 1
                 how = signal.SIGTERM if deaths % POLITE == 0 else signal.SIGKILL
-                await self._kill(self.scene.dice.choice(alive), how)
+                await self._kill(await self._victim(alive, how), how)
             await asyncio.sleep(GONE_FOR)
             while sum(replica.is_alive for replica in self.scene.replicas) < self.scene.plan.replicas:
                 await self.scene.a_replica()
+
+    async def _victim(self, alive: list[Running], how: signal.Signals) -> Running:
+        """Choose one that has something to lose; a polite end waits until there is another one to hand it to."""
+        owners = [replica for replica in alive if replica.name in self.held.values()]
+        victim = self.scene.dice.choice(owners or alive)
+        for _ in range(20):
+            if how is signal.SIGKILL or await self._has_heir(victim):
+                break
+            await asyncio.sleep(1)
+        return victim
 
     async def _kill(self, replica: Running, how: signal.Signals) -> None:
         self.count[how] += 1

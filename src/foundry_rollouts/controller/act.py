@@ -15,6 +15,7 @@ from foundry_rollouts.core.rollout import Unanswered
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import DriftError, LeaseLostError, StoreError
 from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
+from foundry_rollouts.ports.urgency import Urgency, urgently
 
 #: The endpoint may serve the old routing for some seconds; ask again before calling it drift.
 CONFIRM_WITHIN = timedelta(seconds=20)
@@ -59,11 +60,12 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
         record=record,
     )
     is_written = await _open(world, lease, intent)
-    async with while_ours(lease, now):
-        is_answered = await bring_about(world.cloud, lease.agent, change.before, change.target)
+    with urgently(Urgency.FIRST if change.is_retreat else Urgency.USUAL):
+        async with while_ours(lease, now):
+            is_answered = await bring_about(world.cloud, lease.agent, change.before, change.target)
+        await confirm(world.cloud, lease.agent, change.target)
     if not is_answered:
         record = with_unanswered(record, intent)
-    await confirm(world.cloud, lease.agent, change.target)
     await end_sessions(world.sessions, record.rollout)
     if is_written:
         await world.store.record(lease, record, closes=intent)

@@ -18,6 +18,7 @@ from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, routings_of
 from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError, UsageError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
+from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -45,7 +46,7 @@ class Discovery:
             noted = _noted(known.get(agent.name, AgentKnown(agent.name)), agent, policy)
             seen.append(noted)
             if policy is not None and is_notable(agent, noted):
-                await self._attend(agent.name, policy)
+                await self._attend(agent, noted, policy)
         await self.world.store.see_agents(seen, self.now())
 
     def _policy_for(self, agent: str) -> Policy | None:
@@ -55,8 +56,14 @@ class Discovery:
             log.warning("agent.ungoverned", agent=agent, because=str(error))
             return None
 
-    async def _attend(self, name: str, policy: Policy) -> None:
-        """Deal with one agent, unless a tick has it in hand or it has an open intent."""
+    async def _attend(self, listed: AgentSeen, known: AgentKnown, policy: Policy) -> None:
+        """Deal with one agent, unless a tick has it in hand or it has an open intent.
+
+        While a rollout is under way only a new version is of interest: its ticks do the rest, and never wait for us.
+        """
+        name = listed.name
+        if known.stable and not _is_new(listed, known) and _under_way(await self.world.store.unfinished(name)):
+            return
         lease = await self.hand.take(name, self.now())
         if lease is None:
             return
@@ -67,7 +74,9 @@ class Discovery:
             if await self.world.store.intent(name) is None:
                 # The listing may be older than the last tick; what is acted on is read under the lease.
                 known = await self.world.store.agent(name) or AgentKnown(name)
-                await self._deal_with(await self.world.cloud.agent(name), known, policy, lease, unfinished)
+                with urgently(Urgency.BRIEF):
+                    agent = await self.world.cloud.agent(name)
+                await self._deal_with(agent, known, policy, lease, unfinished)
         except (CloudError, DriftError, LeaseLostError) as error:
             log.warning("agent.unattended", agent=name, because=str(error))
         finally:
@@ -76,7 +85,7 @@ class Discovery:
     async def _deal_with(
         self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease, unfinished: Sequence[Rollout]
     ) -> None:
-        started = next((rollout for rollout in unfinished if rollout.step), None)
+        started = _under_way(unfinished)
         if known.stable is None:
             known = await self._adopt(agent, known, lease)
         elif started is None:
@@ -237,7 +246,15 @@ def is_notable(agent: AgentSeen, known: AgentKnown) -> bool:
     """Whether a listing shows anything that is not as recorded; most agents are quiet most of the time."""
     if known.stable is None or agent.routing.weights != Routing.of({known.stable: 100}).weights:
         return True
+    return _is_new(agent, known)
+
+
+def _is_new(agent: AgentSeen, known: AgentKnown) -> bool:
     return agent.latest is not None and agent.latest.version not in {known.newest, known.stable}
+
+
+def _under_way(unfinished: Sequence[Rollout]) -> Rollout | None:
+    return next((rollout for rollout in unfinished if rollout.step), None)
 
 
 def _noted(known: AgentKnown, agent: AgentSeen, policy: Policy | None) -> AgentKnown:

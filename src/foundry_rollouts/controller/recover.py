@@ -16,6 +16,7 @@ from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import CloudError, LeaseLostError
 from foundry_rollouts.ports import Event, Intent, Lease, Record, VersionStatus, World
+from foundry_rollouts.ports.urgency import Urgency, urgently
 
 log = structlog.get_logger()
 
@@ -36,7 +37,8 @@ async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Re
     kept = await world.store.renew([lease], now())
     if not kept:
         raise LeaseLostError(f"the lease of agent {lease.agent} was lost before its intent could be settled")
-    seen = (await world.cloud.agent(lease.agent)).routing
+    with urgently(urgency_of(intent)):
+        seen = (await world.cloud.agent(lease.agent)).routing
     if seen == intent.target:
         return await _complete(world, lease, intent)
     if intent.is_retreat or (seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN):
@@ -44,6 +46,10 @@ async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Re
     await _drop(world, lease, intent, now())
     log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
     return None
+
+
+def urgency_of(intent: Intent) -> Urgency:
+    return Urgency.FIRST if intent.is_retreat else Urgency.USUAL
 
 
 async def _drop(world: World, lease: Lease, intent: Intent, now: datetime) -> None:
@@ -68,9 +74,10 @@ async def _send_again(
     world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
 ) -> Record | None:
     try:
-        async with while_ours(lease, now):
-            await bring_about(world.cloud, lease.agent, seen, intent.target)
-        await confirm(world.cloud, lease.agent, intent.target)
+        with urgently(urgency_of(intent)):
+            async with while_ours(lease, now):
+                await bring_about(world.cloud, lease.agent, seen, intent.target)
+            await confirm(world.cloud, lease.agent, intent.target)
     except CloudError as error:
         if error.refusal.status in {400, 404} and await _is_stable_gone(world, intent):
             return await _go_on_without_stable(world, lease, intent, now())

@@ -33,6 +33,7 @@ from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
 from foundry_rollouts.ports import Lease, Record, World
+from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -78,7 +79,8 @@ class Ticker:
         """Observe, judge, decide, act, record; return whether the rollout has ended."""
         now = self.now()
         rollout = await self._with_present_stable(rollout)
-        sight = await look(self.world, rollout, queue, now)
+        with urgently(Urgency.BRIEF):
+            sight = await look(self.world, rollout, queue, now)
         analysis, measurements = await self._judged(rollout, now)
         decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
         then = _noted(after(rollout, decision, now), analysis, now)

@@ -24,6 +24,7 @@ from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import routing_of
 from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
 from foundry_rollouts.ports import Lease, Record, World
+from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -97,9 +98,10 @@ class Watchman:
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
 
     async def _take_back(self, lease: Lease, then: Rollout) -> None:
-        seen = (await self.world.cloud.agent(then.agent)).routing
-        target = closed_as(routing_of(then), seen)
-        async with while_ours(lease, self.now):
-            await bring_about(self.world.cloud, then.agent, seen, target)
-        await confirm(self.world.cloud, then.agent, target)
+        with urgently(Urgency.FIRST):
+            seen = (await self.world.cloud.agent(then.agent)).routing
+            target = closed_as(routing_of(then), seen)
+            async with while_ours(lease, self.now):
+                await bring_about(self.world.cloud, then.agent, seen, target)
+            await confirm(self.world.cloud, then.agent, target)
         await end_sessions(self.world.sessions, then)

@@ -17,6 +17,7 @@ import httpx_sse
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.auth import FOUNDRY, FixedToken, TokenSource, is_loopback
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent
+from foundry_rollouts.foundry.precedence import BRIEF, Precedence, budget_of
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import (
     CONNECTION,
@@ -29,6 +30,7 @@ from foundry_rollouts.foundry.retry import (
     retry_after,
     retrying,
 )
+from foundry_rollouts.ports.urgency import Urgency, present_urgency
 
 API_VERSION = "v1"
 CONNECT = timedelta(seconds=10)
@@ -88,6 +90,7 @@ class Transport:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._base = endpoint.rstrip("/")
         self._manners = manners
+        self._precedence = Precedence()
         self._auth = _Bearer(tokens, manners.audience)
         # One for both pools: reading the certificates of the machine takes its time.
         trust = httpx.create_ssl_context() if manners.wire is None else True
@@ -111,23 +114,33 @@ class Transport:
 
     async def request(self, call: Call, budget: RetryBudget | None = None) -> Reply:
         """Send ``call``, again as its ``repeat`` allows, and return the whole answer. Raises CloudError."""
-        is_certain = True
+        urgency, is_certain = present_urgency(), True
+        if urgency is Urgency.BRIEF:
+            call = replace(call, limit=min(call.limit, BRIEF))
 
         async def attempt() -> Reply:
             nonlocal is_certain
+            await place.turn()
             try:
                 return await self._once(call)
             except CloudError as error:
                 is_certain = is_certain and not may_be_done_later(error.refusal)
+                place.refused(error)
                 raise
 
-        reply = await retrying(attempt, call.repeat, budget or self._manners.retries)
+        with self._precedence.of(urgency) as place:
+            reply = await retrying(attempt, call.repeat, budget_of(urgency, budget or self._manners.retries))
         return replace(reply, is_certain=is_certain)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[OpenStream]:
         """Open an answer that comes bit by bit; tries again only until it begins. Raises CloudError."""
-        response = await retrying(lambda: self._open(call), call.repeat, self._manners.retries)
+
+        async def attempt() -> httpx.Response:
+            await self._precedence.give_way()
+            return await self._open(call)
+
+        response = await retrying(attempt, call.repeat, self._manners.retries)
         try:
             yield OpenStream(call.operation, response)
         finally:

@@ -59,6 +59,7 @@ class RetryBudget:
     most: timedelta = timedelta(seconds=8)
     jitter: timedelta = timedelta(seconds=0.5)
     slow: timedelta = timedelta(seconds=10)
+    obeys: timedelta | None = None  #: How long a pause the cloud may ask for; None: whatever fits into ``total``.
 
 
 DEFAULT = RetryBudget()
@@ -146,6 +147,8 @@ class _Patience:
         if todo is Reaction.GIVE_UP or (todo is Reaction.ONCE_MORE and self._failures > 1):
             return False
         pause = getattr(error, "retry_after", None)
+        if pause is not None and self._budget.obeys is not None:
+            pause = min(pause, self._budget.obeys)
         if pause is None and todo is Reaction.SLOWLY:
             pause = self._budget.slow * min(self._failures, 3)
         if pause is None:

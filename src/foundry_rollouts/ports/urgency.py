@@ -1,0 +1,34 @@
+"""How urgent the calls are that are made to the cloud just now; whoever carries them goes by it.
+
+It holds for everything that is awaited within, so that no port has to name it in every method.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+
+
+class Urgency(StrEnum):
+    """What a call may be made to wait for."""
+
+    USUAL = "usual"  #: Whatever is good manners.
+    BRIEF = "brief"  #: A decision waits for it: rather no answer than a late one.
+    FIRST = "first"  #: It takes a canary back: it waits for nobody, and others give way.
+
+
+_PRESENT = ContextVar("urgency", default=Urgency.USUAL)
+
+
+def present_urgency() -> Urgency:
+    return _PRESENT.get()
+
+
+@contextmanager
+def urgently(urgency: Urgency) -> Iterator[None]:
+    """Make every call within as urgent as that."""
+    before = _PRESENT.set(urgency)
+    try:
+        yield
+    finally:
+        _PRESENT.reset(before)

@@ -1,0 +1,161 @@
+"""A rollback goes first: the budget is used up, the cloud throttles everything, and it goes through at once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.foundry import precedence
+from foundry_rollouts.foundry.auth import FixedToken
+from foundry_rollouts.foundry.client import FoundryClient
+from foundry_rollouts.foundry.precedence import Precedence, budget_of
+from foundry_rollouts.foundry.retry import DEFAULT
+from foundry_rollouts.ports.urgency import Urgency, urgently
+from unit.foundry.scripted import ENDPOINT, a_session, an_agent, ok, refused, scripted
+
+STABLE = Routing.of({"1": 100})
+
+
+@dataclass
+class Throttling:
+    """A cloud that answers so many calls in each tenth of a second, and asks all others to come back in a minute."""
+
+    per_span: int = 2
+    seen: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _spans: Counter[int] = field(default_factory=Counter)
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        span = int(asyncio.get_running_loop().time() * 10)
+        self._spans[span] += 1
+        answer = refused(429, "rate_limit_exceeded", retry_after="60")
+        if self._spans[span] <= self.per_span:
+            answer = ok({"data": [a_session()]} if request.url.path.endswith("sessions") else an_agent())
+        self.seen[request.method, answer.status_code] += 1
+        return answer
+
+    async def until_refused(self, times: int) -> None:
+        while self.seen["GET", 429] < times:  # noqa: ASYNC110 - nobody rings a bell here
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def a_busy_client(cloud: Throttling) -> AsyncIterator[FoundryClient]:
+    """Yield a client whose sources and discovery ask without end, more than the cloud allows."""
+    client = FoundryClient(ENDPOINT, FixedToken(), wire=httpx.MockTransport(cloud))
+
+    async def ask(calls: int) -> None:
+        while True:
+            with suppress(CloudError):
+                if calls % 2:
+                    await client.agent("a")
+                else:
+                    _ = [session async for session in client.sessions("a")]
+            await asyncio.sleep(0.002)
+
+    asking = [asyncio.create_task(ask(number)) for number in range(20)]
+    try:
+        await cloud.until_refused(100)
+        yield client
+    finally:
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await client.aclose()
+
+
+async def test_a_rollback_goes_through_at_once_where_every_budget_is_used_up() -> None:
+    cloud = Throttling()
+    async with a_busy_client(cloud) as client:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with urgently(Urgency.FIRST):
+            await client.route("a", STABLE)
+            await client.agent("a")
+            await client.disable("a")
+        assert loop.time() - began < 3
+        await cloud.until_refused(cloud.seen["GET", 429] + 20)  # the others wait no more
+
+
+async def test_what_is_not_urgent_is_refused_at_once_where_the_cloud_asks_for_more_than_the_budget() -> None:
+    client, cloud = scripted(refused(429, retry_after="60"), retries=DEFAULT)
+    with pytest.raises(CloudError):
+        await client.route("a", STABLE)
+    assert cloud.is_over
+
+
+async def test_an_urgent_call_is_tried_again_soon_whatever_the_cloud_asks() -> None:
+    client, cloud = scripted(refused(429, retry_after="60"), refused(429), ok(an_agent()), retries=DEFAULT)
+    began = asyncio.get_running_loop().time()
+    with urgently(Urgency.FIRST):
+        await client.route("a", STABLE)
+    assert cloud.is_over
+    assert asyncio.get_running_loop().time() - began < 2
+
+
+async def test_a_brief_look_does_not_wait_for_a_pause_that_the_cloud_asks_for() -> None:
+    client, cloud = scripted(refused(429, retry_after="6"), retries=DEFAULT)
+    with urgently(Urgency.BRIEF), pytest.raises(CloudError):
+        await client.agent("a")
+    assert cloud.is_over
+
+
+async def test_a_brief_look_into_a_black_hole_is_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foundry_rollouts.foundry.http.BRIEF", timedelta(milliseconds=30))
+    monkeypatch.setattr(precedence, "BRIEF", timedelta(milliseconds=30))
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = FoundryClient(ENDPOINT, FixedToken(), wire=httpx.MockTransport(never))
+    async with asyncio.timeout(5):
+        with urgently(Urgency.BRIEF), pytest.raises(CloudError) as told:
+            await client.agent("a")
+    assert told.value.refusal.code == "timeout"
+
+
+async def test_others_give_way_only_while_an_urgent_call_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    throttled = CloudError("agents.route", (await anything_refused(429)).refusal)
+    others = Precedence()
+    with others.of(Urgency.FIRST) as first:
+        await asyncio.wait_for(others.give_way(), 1)
+        first.refused(CloudError("agents.route", (await anything_refused(503)).refusal))
+        await asyncio.wait_for(others.give_way(), 1)
+        first.refused(throttled)
+        first.refused(throttled)
+        waiting = asyncio.create_task(others.give_way())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await asyncio.wait_for(first.turn(), 1)
+    await asyncio.wait_for(waiting, 1)
+    with others.of(Urgency.USUAL) as usual:
+        usual.refused(throttled)
+        await asyncio.wait_for(others.give_way(), 1)
+    monkeypatch.setattr(precedence, "GIVE_WAY", timedelta(milliseconds=10))
+    with others.of(Urgency.FIRST) as stuck:
+        stuck.refused(throttled)
+        await asyncio.wait_for(others.give_way(), 1)  # an urgent call that is stuck stops nobody for good
+
+
+async def anything_refused(status: int) -> CloudError:
+    client, _ = scripted(*[refused(status)] * 4)
+    with pytest.raises(CloudError) as told:
+        await client.agent("a")
+    return told.value
+
+
+def test_what_is_usual_is_as_patient_as_before() -> None:
+    assert budget_of(Urgency.USUAL, DEFAULT) == DEFAULT
+
+
+def test_urgency_ends_with_its_block() -> None:
+    with urgently(Urgency.FIRST), urgently(Urgency.BRIEF):
+        pass
+    assert budget_of(Urgency.USUAL, DEFAULT).obeys is None
