@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundry_rollouts.errors import CloudError
+from foundry_rollouts.foundry.auth import FixedToken
+from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.ports import LogLine
-from unit.foundry.scripted import refused, scripted
+from unit.foundry.scripted import ENDPOINT, refused, scripted
 
 FRAMES = (
     'data: {"timestamp":"2026-03-10T09:33:17Z","session_id":"s","session_state":"Running","agent":"a"}\n\n'
@@ -89,3 +91,50 @@ async def test_what_is_no_stream_of_events_is_refused() -> None:
     with pytest.raises(CloudError) as told:
         [line async for line in client.log_lines("a", "1", "session-1")]
     assert told.value.refusal.code == "not_events"
+
+
+async def test_a_stream_that_stalls_gives_its_lines_and_is_told_as_silent() -> None:
+    client, _ = scripted(streamed([FRAMES[:250]], httpx.ReadTimeout("x")))
+    seen: list[LogLine] = []
+
+    async def read() -> None:
+        async for line in client.log_lines("a", "1", "session-1"):
+            seen.append(line)  # noqa: PERF401 - the lines before the error are the point
+
+    with pytest.raises(CloudError) as told:
+        await read()
+    assert seen == LINES[:2]
+    assert told.value.refusal.code == "timeout"
+
+
+async def test_a_stream_is_given_up_after_a_silence_longer_than_the_clouds_own_limit() -> None:
+    patience: list[float | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        patience.append(request.extensions["timeout"]["read"])
+        return streamed([])
+
+    client = FoundryClient(ENDPOINT, FixedToken(), wire=httpx.MockTransport(answer))
+    assert [line async for line in client.log_lines("a", "1", "session-1")] == []
+    assert patience == [150.0]  # the cloud ends a silent stream after 120
+
+
+RUBBISH = (
+    b"\xff\xfe\x00\x00\n\n",
+    b"data: \xff\xfe broken letters\n\n",
+    b"event: log\ndata: [1, 2, 3]\n\n",
+    b'event: log\ndata: {"timestamp": "yesterday", "stream": 7, "message": {"deep": null}}\n\n',
+    b'event: log\ndata: {"timestamp": 1e300, "stream": "stdout", "message": null}\n\n',
+    b"id: 7\nretry: soon\n\n",
+    b"data: " + b"x" * 300_000 + b"\n\n",
+    b"<html><body>Bad Gateway</body></html>\n\n",
+)
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH, ids=range(len(RUBBISH)))
+async def test_rubbish_in_a_stream_hides_none_of_the_lines_behind_it(rubbish: bytes) -> None:
+    good = b'event: log\ndata: {"stream":"stdout","message":"still here"}\n\n'
+    client, _ = scripted(streamed([rubbish, good]))
+    lines = [line async for line in client.log_lines("a", "1", "session-1")]
+    assert lines[-1] == LogLine(None, "stdout", "still here")
+    assert len(lines) <= 2
