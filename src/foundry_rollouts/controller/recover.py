@@ -37,7 +37,7 @@ async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Re
     kept = await world.store.renew([lease], now())
     if not kept:
         raise LeaseLostError(f"the lease of agent {lease.agent} was lost before its intent could be settled")
-    with urgently(urgency_of(intent)):
+    with urgently(Urgency.FIRST if intent.is_retreat else Urgency.BRIEF):
         seen = (await world.cloud.agent(lease.agent)).routing
     if seen == intent.target:
         return await _complete(world, lease, intent)
@@ -46,10 +46,6 @@ async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Re
     await _drop(world, lease, intent, now())
     log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
     return None
-
-
-def urgency_of(intent: Intent) -> Urgency:
-    return Urgency.FIRST if intent.is_retreat else Urgency.USUAL
 
 
 async def _drop(world: World, lease: Lease, intent: Intent, now: datetime) -> None:
@@ -74,7 +70,7 @@ async def _send_again(
     world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
 ) -> Record | None:
     try:
-        with urgently(urgency_of(intent)):
+        with urgently(Urgency.FIRST if intent.is_retreat else Urgency.USUAL):
             async with while_ours(lease, now):
                 await bring_about(world.cloud, lease.agent, seen, intent.target)
             await confirm(world.cloud, lease.agent, intent.target)
