@@ -63,11 +63,13 @@ class Deaths:
                 await self.scene.a_replica()
 
     async def _victim(self, alive: list[Running], how: signal.Signals) -> Running:
-        """Choose one that has something to lose; a polite end waits until there is another one to hand it to."""
+        """Choose any for a hard end; for a polite one that has agents, once there is another one to hand them to."""
+        if how is signal.SIGKILL:
+            return self.scene.dice.choice(alive)
         owners = [replica for replica in alive if replica.name in self.held.values()]
         victim = self.scene.dice.choice(owners or alive)
         for _ in range(20):
-            if how is signal.SIGKILL or await self._has_heir(victim):
+            if await self._has_heir(victim):
                 break
             await asyncio.sleep(1)
         return victim
