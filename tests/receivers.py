@@ -18,6 +18,7 @@ class Listener:
     told: list[str] = field(default_factory=list)
     trouble: UndeliveredError | None = None
     refuses: set[str] = field(default_factory=set)
+    hangs: set[str] = field(default_factory=set)  #: Events that it neither confirms nor refuses.
     asked: int = 0
     at_once: int = 0  #: The most messages that were ever on their way at the same time.
     collisions: list[str] = field(default_factory=list)  #: What came while another of its rollout was on its way.
@@ -31,6 +32,8 @@ class Listener:
         self._under_way[rollout] += 1
         self.at_once = max(self.at_once, self._under_way.total())
         await asyncio.sleep(self.takes)
+        if message.event.id in self.hangs:
+            await asyncio.Event().wait()
         self._under_way[rollout] -= 1
         if self.trouble is not None:
             raise self.trouble

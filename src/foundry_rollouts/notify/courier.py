@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 #: How many messages are on their way at once.
 AT_ONCE = 8
+#: How soon to look for what is due while others are on their way.
+LOOK_AGAIN = timedelta(seconds=1)
 #: The first pause after an attempt that came to nothing; each is twice the one before, up to the longest.
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
@@ -61,32 +63,41 @@ class Courier:
     _is_lost: bool = field(default=False, init=False)
 
     async def drain(self) -> None:
-        """Send every message that is due."""
-        while await self._send_some():
-            pass
+        """Send every message that is due, and what becomes due meanwhile; one that hangs holds up no other."""
+        sending: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                sending |= await self._begin(AT_ONCE - len(sending))
+                if not sending:
+                    return
+                seconds = LOOK_AGAIN.total_seconds()
+                done, _ = await asyncio.wait(sending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                sending -= done
+                for task in done:
+                    task.result()
+        finally:
+            for task in sending:
+                task.cancel()
+            await asyncio.gather(*sending, return_exceptions=True)
 
     async def aclose(self) -> None:
         """Let go of the receiver; what is still in hand comes to others."""
         if self.receiver is not None:
             await self.receiver.aclose()
 
-    async def _send_some(self) -> bool:
-        """Send the messages that are due, so many at once; return whether there were any."""
+    async def _begin(self, room: int) -> set[asyncio.Task[None]]:
+        """Take in hand what is due and begin to send it, so many at most."""
         now = self.now()
         backlog = await self.outbox.backlog()
         self.metrics.outbox(backlog.pending, now - (backlog.oldest or now))
-        if backlog.oldest is None:
-            return False
+        if backlog.oldest is None or room == 0:
+            return set()
         if self.receiver is None:
             await self._retire(backlog.oldest, now)
-            return False
+            return set()
         until = now + self.receiver.limit + MARGIN
-        messages = await self.outbox.take_messages(now, AT_ONCE, until)
-        sending = (self._send(message, self.receiver, until) for message in messages)
-        for end in await asyncio.gather(*sending, return_exceptions=True):
-            if end is not None:
-                raise end
-        return bool(messages)
+        messages = await self.outbox.take_messages(now, room, until)
+        return {asyncio.create_task(self._send(message, self.receiver, until)) for message in messages}
 
     async def _send(self, message: Message, receiver: Receiver, until: datetime) -> None:
         if self.now() + receiver.limit > until:

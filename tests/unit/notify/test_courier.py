@@ -1,5 +1,6 @@
 """The courier: who is told when, what is tried again and how long, and what is given up."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from builders import NOON, a_rollout, an_event
 from fakes import a_store
+from foundry_rollouts.notify import courier
 from foundry_rollouts.notify.courier import AT_ONCE, LONGEST_PAUSE, Courier, UndeliveredError
 from foundry_rollouts.ports import Backlog, Record
 from foundry_rollouts.store.store import SqlStore
@@ -51,6 +53,11 @@ class Office:
         self.time += timedelta(**span)
         await self.courier.drain()
         return self.listener.told
+
+    async def until_pending(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while (await self.store.backlog()).pending != count:
+                pass
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"foundry_rollouts_{name}", labels)
@@ -121,6 +128,22 @@ async def test_a_message_that_is_never_confirmed_holds_up_its_own_rollout_only(o
     await office.happened("a", 1, 2)
     await office.happened("b", 1, 2)
     assert await office.after() == ["b:1", "b:2"]
+
+
+async def test_a_message_that_hangs_holds_up_neither_others_nor_what_happens_meanwhile(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "LOOK_AGAIN", timedelta(milliseconds=5))
+    office.listener.hangs = {"a:1"}
+    await office.happened("a", 1, 2)
+    await office.happened("b", 1, 2)
+    draining = asyncio.create_task(office.courier.drain())
+    await office.until_pending(2)
+    await office.happened("c", 1)
+    await office.until_pending(2)
+    assert office.listener.told == ["b:1", "b:2", "c:1"]
+    draining.cancel()
+    await asyncio.wait([draining])
 
 
 async def test_a_message_is_given_up_a_day_after_its_event_and_that_is_told(office: Office) -> None:
