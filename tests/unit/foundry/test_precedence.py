@@ -79,7 +79,7 @@ async def test_a_rollback_goes_through_at_once_where_every_budget_is_used_up() -
             await client.route("a", STABLE)
             await client.agent("a")
             await client.disable("a")
-        assert loop.time() - began < 3
+        assert loop.time() - began < 10  # on a busy machine; the cloud asked for a minute
         await cloud.until_refused(cloud.seen["GET", 429] + 20)  # the others wait no more
 
 
