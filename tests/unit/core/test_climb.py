@@ -1,0 +1,213 @@
+"""Which weight the evidence allows, number by number."""
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
+from foundry_rollouts.core.bets import LADDER
+from foundry_rollouts.core.climb import climb
+from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.outlook import Traffic, ladder_gains, proof_seconds
+from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Policy, WeightStep
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.schedule import Rise, at_most, has_proved, is_quiet, level, rise
+from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.statistics import Tally
+from unit.core.made_evidence import a_track
+
+LOOK = timedelta(seconds=10)
+USERS = Sources(probe=None, outcomes=OutcomesPlan(), prometheus=PrometheusPlan("http://p", "c", "f"))
+SETTINGS = Automatic(20)
+
+
+def a_climbing(step: int = 1, **but: Any) -> Rollout:
+    gates = (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
+    plain = {"steps": SETTINGS.steps, "automatic": SETTINGS, "sources": USERS, "gates": gates}
+    return a_rollout(phase=Phase.PROGRESSING, step=step, started_at=NOON, policy=a_policy(**(plain | but)))
+
+
+def users(calls: int, seconds: float = 10.0, stratum: str = "outcomes", **but: Any) -> Any:
+    """Return what one stratum saw of users at this step, one call in ten on the canary."""
+    tally = Tally(calls // 10, 0, calls - calls // 10, 0)
+    return a_track(stratum=stratum, at_step=tally, watched=seconds, **but)
+
+
+def analysed(*tracks: Any, worse: float | None = None, verdict: Verdict = Verdict.INSUFFICIENT, **but: Any) -> Analysis:
+    reading = GateReading("error-rate", verdict, "so", at_most_worse=worse)
+    return Analysis(verdict, "it is so", Evidence(tracks), (reading,), **but)
+
+
+@pytest.mark.parametrize(
+    ("calls", "worse", "weight"),
+    [
+        (10, None, 20),
+        (99, None, 20),
+        (100, None, 20),
+        (101, None, 10),
+        (400, None, 5),
+        (2000, None, 1),
+        (1e9, None, 1),
+        (40, 1.0, 50),
+        (41, 1.0, 20),
+        (1000, 0.16, 10),
+        (10, 0.64, 50),
+    ],
+)
+def test_the_highest_weight_is_where_one_look_misses_just_the_blast_radius(
+    calls: float, worse: float | None, weight: int
+) -> None:
+    assert level(20, calls, worse) == weight
+
+
+def test_rather_too_many_calls_are_expected_than_too_few() -> None:
+    assert [at_most(calls) for calls in (0, 4, 100)] == [3, 11, 123]
+
+
+def test_the_sentence_counts_the_failures_that_a_look_can_miss() -> None:
+    known = rise(a_climbing(), analysed(users(400), worse=0.32), LOOK)
+    assert known == Rise(4, "less than 32 points worse is proved: at 10% one look misses at most about 15 failures")
+    unknown = rise(a_climbing(), analysed(users(100)), LOOK)
+    assert unknown == Rise(4, "nothing proved yet: at 10% one look misses at most about 13 failures")
+    proved = rise(a_climbing(), analysed(users(400), verdict=Verdict.PASS), LOOK)
+    assert proved == Rise(6, "it is so")
+
+
+def test_a_weight_that_is_reached_already_is_no_rise() -> None:
+    assert rise(a_climbing(4), analysed(users(100)), LOOK) is None
+    assert rise(a_climbing(3), analysed(users(100)), LOOK) is not None
+    assert rise(a_climbing(6), analysed(users(100), verdict=Verdict.PASS), LOOK) is None
+
+
+def found(*tracks: Any, look: timedelta = LOOK) -> str:
+    """Return what one look misses at most at the weight that comes next."""
+    risen = rise(a_climbing(), analysed(*tracks), look)
+    return risen.because.split("nothing proved yet: ")[1] if risen else "nothing"
+
+
+@pytest.mark.parametrize(
+    ("tracks", "told"),
+    [
+        ((users(8),), "at 20% one look misses at most about 4 failures"),
+        ((users(7),), "nothing"),
+        ((users(80, 0.0),), "nothing"),
+        ((users(400, 40.0),), "at 10% one look misses at most about 12 failures"),
+        ((users(80), users(100, stratum="logs")), "at 10% one look misses at most about 13 failures"),
+        ((users(100), users(80, stratum="logs")), "at 10% one look misses at most about 13 failures"),
+        ((users(100, stratum="probe"),), "nothing"),
+        ((users(100, stratum="logs/probe"),), "nothing"),
+        ((users(100, trouble="HTTP 503"),), "nothing"),
+        ((users(20, stratum="prometheus"),), "at 10% one look misses at most about 18 failures"),
+    ],
+)
+def test_the_traffic_of_users_is_what_one_look_sees_of_it(tracks: Any, told: str) -> None:
+    assert found(*tracks) == told
+
+
+def test_a_longer_look_sees_more() -> None:
+    assert found(users(50), look=2 * LOOK) == "at 10% one look misses at most about 14 failures"
+
+
+@pytest.mark.parametrize(
+    ("step", "verdict", "is_proved", "proved"),
+    [
+        (6, Verdict.INSUFFICIENT, True, True),
+        (6, Verdict.INSUFFICIENT, False, False),
+        (6, Verdict.STALE, True, False),
+        (5, Verdict.INSUFFICIENT, True, False),
+        (7, Verdict.INSUFFICIENT, True, False),
+        (5, Verdict.PASS, False, True),
+    ],
+)
+def test_a_soak_goes_by_the_proof_that_led_to_it(step: int, verdict: Verdict, is_proved: bool, proved: bool) -> None:
+    analysis = replace(analysed(verdict=verdict), evidence=Evidence((), (), is_proved))
+    assert has_proved(a_climbing(step), analysis) is proved
+
+
+def test_a_listed_step_of_half_the_traffic_earns_its_own_proof() -> None:
+    listed = a_climbing(1, automatic=None, steps=(WeightStep(50), WeightStep(100)))
+    assert not has_proved(listed, replace(analysed(), evidence=Evidence((), (), is_proved=True)))
+
+
+def test_evidence_of_harm_ends_the_quiet() -> None:
+    analysis = analysed()
+    for harm, quiet in ((EVEN, True), (1e-6, False)):
+        assert is_quiet(replace(analysis, gates=(replace(analysis.gates[0], harm_log10=harm),))) is quiet
+
+
+def planned(rps: float, **but: Any) -> list[tuple[int, float]]:
+    policy: Policy = a_climbing(**but).policy
+    return [(weight, round(seconds, 1)) for weight, seconds in climb(policy, SETTINGS, Traffic(rps, 0.01))]
+
+
+def test_harm_is_no_quiet_on_whichever_gate_and_of_whatever_kind() -> None:
+    assert not is_quiet(analysed(verdict=Verdict.FAIL))
+    calm, harmed = analysed().gates[0], replace(analysed().gates[0], harm_log10=1.0)
+    for gates in ((calm, harmed), (harmed, calm)):
+        assert not is_quiet(replace(analysed(), gates=gates))
+
+
+def test_the_first_weight_lasts_until_its_traffic_is_known() -> None:
+    assert planned(0.1)[0] == (1, 80.0)
+    assert planned(0.7)[0] == (1, 11.4)
+    assert planned(2)[0] == (1, 10.0)
+
+
+def test_without_traffic_only_proof_could_lead_on() -> None:
+    assert planned(0) == [(1, math.inf)]
+    probing: dict[str, Any] = {"sources": Sources(), "gates": (Gate(GateKind.ERROR_RATE, ("probe",)),)}
+    policy = a_climbing(**probing).policy
+    proof = proof_seconds(policy, policy.gates[0], 1, Traffic(5, 0.01))
+    assert planned(5, **probing) == [(1, round(proof, 1)), (50, 0.0)]
+
+
+def of_one_gate(rps: float, lag: float = 0.0, source: str = "outcomes") -> list[tuple[int, float]]:
+    """Climb as the formulas say where one source tells one gate."""
+    gate = Gate(GateKind.ERROR_RATE, (source,))
+    policy, traffic, told = a_climbing(gates=(gate,)).policy, Traffic(rps, 0.01), []
+    calls = at_most(10 * rps) * (1 + lag / 10)
+    won = [0.0] * len(LADDER)
+    weight = level(20, calls, None)
+    if weight > 1:
+        told.append((1, max(8 / rps, 10.0)))
+    while weight < 50:
+        ((goal, gains),) = ladder_gains(policy, gate, weight, traffic)
+        known = [(goal - had) / gain if gain > 1e-12 else math.inf for had, gain in zip(won, gains, strict=True)]
+        proof = proof_seconds(policy, gate, weight, traffic)
+        rises = [at for at, margin in zip(known, LADDER, strict=True) if level(20, calls, margin) > weight]
+        lasts = max(min([proof, *rises]), 10.0)
+        told.append((weight, lasts))
+        if proof <= lasts:
+            return [*told, (50, 0.0)]
+        won = [had + gain * lasts for had, gain in zip(won, gains, strict=True)]
+        weight = max(level(20, calls, margin) for at, margin in zip(known, LADDER, strict=True) if at <= lasts)
+    return [*told, (50, proof_seconds(policy, gate, 50, traffic))]
+
+
+@pytest.mark.parametrize("rps", [0.1, 2, 20, 200, 2000, 20_000])
+def test_the_plan_climbs_as_the_formulas_say(rps: float) -> None:
+    assert planned(rps) == [(weight, round(seconds, 1)) for weight, seconds in of_one_gate(rps)]
+
+
+@pytest.mark.parametrize("rps", [2, 200])
+def test_a_source_that_is_late_looks_longer(rps: float) -> None:
+    late: dict[str, Any] = {"gates": (Gate(GateKind.ERROR_RATE, ("prometheus",)),)}
+    expected = of_one_gate(rps, 45.0, "prometheus")
+    assert planned(rps, **late) == [(weight, round(seconds, 1)) for weight, seconds in expected]
+    assert planned(rps, **late) != planned(rps)
+
+
+def test_the_gate_that_knows_least_sets_the_pace_and_gates_that_count_no_failures_do_not() -> None:
+    errors, lines = Gate(GateKind.ERROR_RATE, ("prometheus",)), Gate(GateKind.LOG_ERRORS, ("outcomes", "logs"))
+    split, alone = planned(200, gates=(errors, lines)), planned(200, gates=(lines,))
+    assert [weight for weight, _ in split] == [1, 2, 5, 10, 50]
+    assert [weight for weight, _ in alone] == [1, 2, 5, 20, 50]
+    latency = Gate(GateKind.LATENCY, ("outcomes",))
+    outcomes = Gate(GateKind.ERROR_RATE, ("outcomes",))
+    both, bare = planned(200, gates=(outcomes, latency)), planned(200, gates=(outcomes,))
+    assert both[:-1] == bare[:-1]
+    assert planned(200, gates=(outcomes, replace(lines, is_dry_run=True))) == bare

@@ -1,0 +1,178 @@
+"""How long the bets take, term by term."""
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from builders import a_policy
+from foundry_rollouts.core.bets import LADDER, Bet, floor_bets, harm_bets, ladder_bets
+from foundry_rollouts.core.bounds import Bounds
+from foundry_rollouts.core.outlook import (
+    BATCH,
+    STAKED,
+    Stream,
+    Traffic,
+    deciding,
+    gross_seconds,
+    harm_seconds,
+    ladder_gains,
+    proof_seconds,
+    streams,
+)
+from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy, WeightStep
+from foundry_rollouts.core.sources import OutcomesPlan, ProbePlan, PrometheusPlan, Sources
+from foundry_rollouts.core.statistics import Bets, samples_to_prove
+
+ERRORS = Gate(GateKind.ERROR_RATE, ("prometheus",))
+LATENCY = Gate(GateKind.LATENCY, ("outcomes",))
+LATE = PrometheusPlan("http://p", "c", "f", timedelta(seconds=30), timedelta(seconds=15), (("cost", "q"),))
+SOURCES = Sources(probe=None, logs=None, outcomes=OutcomesPlan(), prometheus=LATE)
+TRAFFIC = Traffic(4.0, 0.02)
+JUDGING = a_policy().judge
+LINES = Bets(JUDGING.tolerate, JUDGING.bad)
+
+
+def a_watching(*gates: Gate, sources: Sources = SOURCES) -> Policy:
+    return a_policy(gates=gates, sources=sources)
+
+
+def test_calls_on_both_versions_are_needed_to_compare() -> None:
+    assert (BATCH, STAKED) == (8, 0.5 / 7)
+    assert Stream(2e-9, 0.5, 1.0, 0.0).is_two_sided
+    for rate, canary in ((1e-9, 0.5), (0.0, 0.5), (1.0, 0.0), (1.0, 1.0)):
+        assert not Stream(rate, canary, 1.0, 0.0).is_two_sided
+    assert Stream(1.0, 1.0, 1.0, 0.0).has_calls
+
+
+@pytest.mark.parametrize(
+    ("rate", "canary", "seconds"),
+    [(4.0, 0.5, 2.0), (2.0, 0.1, 5.0), (2.0, 0.95, 10.0), (2.0, 1.0, 0.0), (0.0, 0.5, 0.0)],
+)
+def test_a_batch_takes_eight_calls_with_one_on_each_version(rate: float, canary: float, seconds: float) -> None:
+    assert Stream(rate, canary, 1.0, 0.0).batch_seconds == pytest.approx(seconds)
+
+
+def test_what_is_slow_is_learnt_from_stable_alone() -> None:
+    assert Stream(4.0, 0.75, 1.0, 0.0).learning_seconds(50) == 50.0
+    assert Stream(4.0, 1.0, 1.0, 0.0).learning_seconds(50) == 0.0
+
+
+def test_a_second_gains_what_its_calls_gain_on_average() -> None:
+    bet = Bet(1.0, 10.0, 100.0, 1000.0)
+    gained = Stream(4.0, 0.25, 1.0, 0.0).gain(bet, 0.5, 0.1)
+    assert gained == pytest.approx(4 * (0.25 * (0.5 * 1 + 0.5 * 10) + 0.75 * (0.1 * 100 + 0.9 * 1000)))
+
+
+def test_what_decides_is_neither_a_dry_run_nor_a_number() -> None:
+    dry, value = replace(LATENCY, is_dry_run=True), Gate(GateKind.VALUE, ("prometheus",), bounds=Bounds("cost", max=1))
+    assert deciding(a_watching(ERRORS, dry, value)) == (ERRORS,)
+
+
+def test_the_probe_divides_its_calls_evenly_and_users_are_divided_by_weight() -> None:
+    gate = Gate(GateKind.ERROR_RATE, ("probe", "logs", "prometheus"), weights=(2.0, 1.0, 1.0))
+    probe = ProbePlan(every=timedelta(seconds=4), pairs=3)
+    policy = a_watching(gate, sources=replace(SOURCES, probe=probe, logs=Sources().logs))
+    assert list(streams(policy, gate, 10, TRAFFIC)) == [
+        Stream(1.5, 0.5, 0.5, 0.0),
+        Stream(4.0, 0.1, 0.125, 0.0),
+        Stream(1.5, 0.5, 0.125, 0.0),
+        Stream(4.0, 0.1, 0.25, 45.0),
+    ]
+
+
+def test_proof_takes_its_samples_and_the_delay_of_its_source() -> None:
+    both = replace(ERRORS, sources=("prometheus", "outcomes"), weights=(3.0, 1.0))
+    samples = [samples_to_prove(0.02, 10, LINES, 0.05 * share) / 4.0 for share in (0.75, 0.25)]
+    assert proof_seconds(a_watching(both), both, 10, TRAFFIC) == pytest.approx(min(samples[0] + 45, samples[1]))
+    assert proof_seconds(a_watching(ERRORS), ERRORS, 10, TRAFFIC) == pytest.approx(
+        samples_to_prove(0.02, 10, LINES, 0.05) / 4.0 + 45
+    )
+
+
+def test_proof_takes_no_less_than_a_batch() -> None:
+    coarse = replace(a_watching(ERRORS), judge=replace(JUDGING, missed_bad=0.49, bad=Margin(1000.0, 0.9)))
+    assert samples_to_prove(0.02, 10, Bets(JUDGING.tolerate, coarse.judge.bad), 0.49) < 10
+    assert proof_seconds(coarse, ERRORS, 10, TRAFFIC) == pytest.approx(10 / 4.0 + 45)
+
+
+def test_latency_is_proved_by_the_quickest_of_its_three_questions_once_they_are_learnt() -> None:
+    samples = min(samples_to_prove(rate, 25, LINES, 0.05 / 3) for rate in (0.5, 0.1, 0.01))
+    expected = samples / 4.0 + 50 / (4.0 * 0.75)
+    assert proof_seconds(a_watching(LATENCY), LATENCY, 25, TRAFFIC) == pytest.approx(expected)
+
+
+def test_at_100_users_prove_it_where_stable_was_seen_at_a_step_before() -> None:
+    begun = replace(a_watching(ERRORS), steps=(WeightStep(99), WeightStep(100)))
+    expected = samples_to_prove(0.02, 100, LINES, 0.05) / 4.0 + 45
+    assert proof_seconds(begun, ERRORS, 100, TRAFFIC) == pytest.approx(expected)
+    assert proof_seconds(replace(begun, steps=(WeightStep(100),)), ERRORS, 100, TRAFFIC) == math.inf
+    assert proof_seconds(begun, ERRORS, 100, Traffic(0.0, 0.02)) == math.inf
+
+
+def test_what_is_not_gross_is_known_by_the_first_margin_of_sixteen_points_or_less() -> None:
+    goal, gains = (
+        -math.log(0.05),
+        [Stream(4.0, 0.1, 1.0, 0.0).gain(bet, 0.02, 0.02) for bet in ladder_bets(0.02, 0.1, 0.9)],
+    )
+    ((to_win, won_a_second),) = ladder_gains(a_watching(ERRORS), ERRORS, 10, TRAFFIC)
+    assert to_win == pytest.approx(goal)
+    assert won_a_second == pytest.approx(gains)
+    best = max(gain for margin, gain in zip(LADDER, gains, strict=True) if margin <= 0.16)
+    assert best == gains[2] < gains[1]
+    assert gross_seconds(a_watching(ERRORS), ERRORS, 10, TRAFFIC) == pytest.approx(goal / best + 45)
+    slow = gross_seconds(a_watching(LATENCY), LATENCY, 10, TRAFFIC)
+    half = max(Stream(4.0, 0.1, 1.0, 0.0).gain(bet, 0.5, 0.5) for bet in ladder_bets(0.5, 0.1, 0.9)[2:])
+    assert slow == pytest.approx(goal / half + 50 / (4.0 * 0.9))
+    two = replace(ERRORS, sources=("prometheus", "outcomes"))
+    assert gross_seconds(a_watching(two), two, 10, TRAFFIC) == pytest.approx(-math.log(0.025) / best)
+    assert gross_seconds(a_watching(ERRORS), ERRORS, 100, TRAFFIC) == math.inf
+
+
+def harm_goal(part: float = 1.0) -> float:
+    return -math.log(0.01 * part * 0.5 / 7)
+
+
+def by_comparison(line: Margin, canary_rate: float, stable_rate: float = 0.02, weight: float = 0.1) -> float:
+    """Return what the best claim gains a second."""
+    stream = Stream(4.0, weight, 1.0, 0.0)
+    placed = harm_bets(line, stable_rate, weight, 1 - weight)
+    return max(stream.gain(bet, canary_rate, stable_rate) for bet in placed)
+
+
+def test_harm_takes_what_the_best_claim_has_to_win() -> None:
+    expected = harm_goal() / by_comparison(JUDGING.tolerate, 0.1)
+    assert harm_seconds(a_watching(ERRORS), 10, TRAFFIC, 0.1) == pytest.approx(expected + 45)
+    lines = Gate(GateKind.LOG_ERRORS, ("outcomes",))
+    together = harm_seconds(a_watching(ERRORS, lines), 10, TRAFFIC, 0.1)
+    of_each = [harm_goal(part) / by_comparison(JUDGING.tolerate, 0.1) + lag for part, lag in ((0.8, 45), (0.2, 0))]
+    assert together == pytest.approx(min(of_each))
+
+
+def test_harm_takes_no_less_than_a_batch_and_latency_sees_none() -> None:
+    assert harm_seconds(a_watching(ERRORS), 10, Traffic(4.0, 1e-5), 1.0) == pytest.approx(
+        max(harm_goal() / by_comparison(JUDGING.tolerate, 1.0, 2e-5), 2.5) + 45, rel=1e-3
+    )
+    loose = replace(a_watching(ERRORS), judge=replace(JUDGING, false_rollback=0.49))
+    assert harm_seconds(loose, 1, TRAFFIC, 1.0) == pytest.approx(25 + 45)
+    assert harm_seconds(a_watching(LATENCY), 10, TRAFFIC, 1.0) == math.inf
+    assert harm_seconds(a_watching(ERRORS), 10, TRAFFIC, 0.02) == math.inf
+
+
+def test_a_ceiling_is_broken_once_it_and_stable_are_left_behind() -> None:
+    for ceiling, canary_rate in ((0.05, 0.09), (0.01, 0.09)):
+        gate = replace(ERRORS, max=ceiling)
+        tolerant = replace(a_watching(gate), judge=replace(JUDGING, tolerate=Margin(20), bad=Margin(30)))
+        stream = Stream(4.0, 0.1, 1.0, 0.0)
+        above = harm_goal() / max(stream.gain(bet, canary_rate, 0.02) for bet in floor_bets(ceiling))
+        beside = harm_goal() / by_comparison(Margin(1.0), canary_rate)
+        assert harm_seconds(tolerant, 10, TRAFFIC, canary_rate) == pytest.approx(max(above, beside) + 45)
+
+
+def test_at_100_only_a_ceiling_sees_harm() -> None:
+    gate = replace(ERRORS, max=0.05)
+    above = harm_goal() / max(Stream(4.0, 1.0, 1.0, 0.0).gain(bet, 0.2, 0.02) for bet in floor_bets(0.05))
+    assert harm_seconds(a_watching(gate), 100, TRAFFIC, 0.2) == pytest.approx(above + 45)
+    assert harm_seconds(a_watching(ERRORS), 100, TRAFFIC, 0.2) == math.inf
+    assert harm_seconds(a_watching(gate), 100, Traffic(0.0, 0.02), 0.2) == math.inf
