@@ -28,11 +28,20 @@ async def a_server(answer: Answer) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
-        server.close()
+        await shut(server)
         for writer in answering.values():
             writer.transport.abort()
         await asyncio.gather(*answering, return_exceptions=True)  # what a cut answer raises is no news
         await server.wait_closed()
+
+
+async def shut(server: asyncio.Server) -> None:
+    """Close ``server``, but not between letting somebody in and hearing them: that line would stay open for good."""
+    for door in server.sockets:
+        asyncio.get_running_loop().remove_reader(door.fileno())
+    for _ in range(3):  # turns of the loop until everybody who was let in is a connection
+        await asyncio.sleep(0)
+    server.close()
 
 
 def say(writer: asyncio.StreamWriter, body: bytes, status: str = "200 OK", **headers: str) -> None:

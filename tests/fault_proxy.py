@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from answering import shut
+
 #: Closing with this option sends a reset instead of an orderly end.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -72,7 +74,7 @@ class FaultProxy:
 
     async def close(self) -> None:
         if self._server:
-            self._server.close()
+            await shut(self._server)
         await self.cut()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

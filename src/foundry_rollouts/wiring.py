@@ -48,6 +48,8 @@ NEGLECT = timedelta(seconds=5)
 LOOK_AGAIN = timedelta(seconds=2)
 #: The sweep looks for due rollouts this often at most; what is urgent rings.
 SWEEP = timedelta(seconds=1)
+#: How long calls that are under way at the end may take; a caller that is silent must not keep the process.
+GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,13 @@ def _rhythm(settings: Settings, period: timedelta) -> Rhythm:
 
 async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event) -> None:
     """Run everything until ``stop`` is set, then let go in order: no new ticks, no new requests, the end."""
-    config = uvicorn.Config(create_app(parts.services), log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        create_app(parts.services),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
     server = EmbeddedServer(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=sockets))
@@ -203,12 +211,23 @@ async def _work(parts: Daemon) -> None:
 
 
 class EmbeddedServer(uvicorn.Server):
-    """A server that leaves the signals to the daemon around it."""
+    """A server that leaves the signals to the daemon around it, and no connection open behind it."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Catch nothing."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop as usual, but not between letting somebody in and hearing them: their line would stay open for good."""
+        for door in sockets or []:
+            asyncio.get_running_loop().remove_reader(door)
+        for _ in range(3):  # turns of the loop until everybody who was let in is a connection
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+        await asyncio.sleep(0)  # until the loop has let go of them
 
 
 @contextmanager

@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import uvicorn
 
 from emulated import a_project, children_of, deploy, handles, is_running, make, name_of
+from foundry_rollouts.emulator.app import create_app
 from foundry_rollouts.emulator.background import running
 from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_rollouts.emulator.serve import ClosingServer
+from late_caller import is_left_waiting
 
 CONFIG = EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=1)
 
@@ -83,3 +87,8 @@ async def test_a_session_deleted_while_it_starts_leaves_no_process() -> None:
             assert (await starting)[0] == 500
             assert await endpoint.processes() == []
     assert found[0]["pid"] is None or not is_running(int(found[0]["pid"]))
+
+
+async def test_a_caller_that_comes_as_the_emulator_stops_is_not_left_on_an_open_line() -> None:
+    config = uvicorn.Config(create_app(CONFIG), log_config=None, timeout_graceful_shutdown=1)
+    assert not await is_left_waiting(ClosingServer(config))

@@ -31,7 +31,7 @@ async def serve(config: EmulatorConfig, *, on_ready: Callable[[str], None], stop
         app = create_app(config)
         world: World = app.state.world
         world.factory.base_url = base_url
-        server = uvicorn.Server(_server_config(config, cutting(app)))
+        server = ClosingServer(_server_config(config, cutting(app)))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await _started(server, serving)
@@ -42,6 +42,21 @@ async def serve(config: EmulatorConfig, *, on_ready: Callable[[str], None], stop
             await world.compute.forget_all()
             server.should_exit = True
             await serving
+
+
+class ClosingServer(uvicorn.Server):
+    """A server that leaves no connection open behind it."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop as usual, but not between letting somebody in and hearing them: their line would stay open for good."""
+        for door in sockets or []:
+            asyncio.get_running_loop().remove_reader(door)
+        for _ in range(3):  # turns of the loop until everybody who was let in is a connection
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+        await asyncio.sleep(0)  # until the loop has let go of them
 
 
 def cutting(app: ASGIApp) -> ASGIApp:

@@ -13,6 +13,7 @@ from fakes import FakeWake
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.app import create_app
 from foundry_rollouts.web.services import Services
+from foundry_rollouts.wiring import GRACE_SECONDS, EmbeddedServer
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ def client_of(services: Services) -> httpx.AsyncClient:
 @asynccontextmanager
 async def serving(services: Services, port: int = 0) -> AsyncIterator[tuple[str, uvicorn.Server]]:
     """Serve the app on a port of the loopback address until the end of the block; yield where, and the server."""
-    config = uvicorn.Config(create_app(services), log_config=None, lifespan="off", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    config = uvicorn.Config(
+        create_app(services), log_config=None, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
+    )
+    server = EmbeddedServer(config)
     with socket.create_server(("127.0.0.1", port)) as listening:
         task = asyncio.create_task(server.serve([listening]))
         try:
