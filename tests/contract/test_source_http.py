@@ -51,9 +51,14 @@ class Server:
             say(writer, body, self.status, Location="/elsewhere")
 
 
-@pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for every answer, whoever gives it or not: here a first look is all there is."""
     monkeypatch.setattr(pulled, "PATIENCE", PATIENCE)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
     server = Server()
     async with a_server(server.answer) as server.url:
         yield server
