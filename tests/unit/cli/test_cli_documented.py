@@ -1,0 +1,44 @@
+"""What the page on the tools for policies shows is what they say: the outputs that depend on no clock, word by word."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tools.repository import ROOT
+from unit.cli.conftest import Inside
+
+PAGE = (ROOT / "docs/tools-for-policies.md").read_text("utf-8")
+#: A command, and what stands below it until the block ends or the next command begins.
+SHOWN = re.findall(r"^\$ foundry-rollouts (.+)\n((?:(?!```|\$ ).*\n)*)", PAGE, re.MULTILINE)
+REPEATABLE = [
+    (command, output)
+    for command, output in SHOWN
+    if command.startswith(("policy plan", "policy lint", "policy backtest --policy support.yaml"))
+]
+
+
+def block(language: str) -> str:
+    """Return the first block of the page in that language."""
+    found = re.search(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_page_shows_every_tool() -> None:
+    tools = {" ".join(command.split()[:2]) for command, _ in SHOWN}
+    assert tools == {"policy plan", "policy lint", "policy backtest", "rollout explain"}
+    assert len(REPEATABLE) == 3
+
+
+@pytest.mark.parametrize(("command", "output"), REPEATABLE, ids=[command for command, _ in REPEATABLE])
+def test_what_the_page_shows_is_what_is_said(tmp_path: Path, inside: Inside, command: str, output: str) -> None:
+    shutil.copytree(ROOT / "deploy/policies", tmp_path / "deploy/policies")
+    (tmp_path / "support.yaml").write_text(block("yaml"))
+    (tmp_path / "counts.csv").write_text(block("csv"))
+    done = inside(*shlex.split(command))
+    assert done.code == 0
+    # A terminal shows both streams; warnings come before what lint says at the end, and after a plan.
+    assert output in {done.out + done.err, done.err + done.out}
