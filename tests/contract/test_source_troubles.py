@@ -63,7 +63,10 @@ class Stranger:
         return NUMBERS.get(self.trouble, (10, 0))
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = urlsplit((await reader.readuntil(b"\r\n\r\n")).decode().split()[1])
+        try:
+            asked = urlsplit((await reader.readuntil(b"\r\n\r\n")).decode().split()[1])
+        except asyncio.IncompleteReadError:
+            return  # Whoever asked is gone.
         if self.trouble == "silent":
             await reader.read()
         await asyncio.sleep(SLOWLY if self.trouble == "slow" else 0)
