@@ -1,9 +1,13 @@
 """Many sessions at once, and nothing left of them afterwards: no process, port, handle or task."""
 
 import asyncio
+import contextlib
 import os
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import uvicorn
@@ -92,3 +96,18 @@ async def test_a_session_deleted_while_it_starts_leaves_no_process() -> None:
 async def test_a_caller_that_comes_as_the_emulator_stops_is_not_left_on_an_open_line() -> None:
     config = uvicorn.Config(create_app(CONFIG), log_config=None, timeout_graceful_shutdown=1)
     assert not await is_left_waiting(ClosingServer(config))
+
+
+def test_a_caller_over_tls_who_does_not_answer_the_farewell_is_cut_off(tmp_path: Path) -> None:
+    config = EmulatorConfig(port=0, tls=True, state_dir=tmp_path)
+    with running(config) as url:
+        trust = ssl.create_default_context(cafile=str(config.ca_path))
+        line = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10)
+        caller = trust.wrap_socket(line, server_hostname="127.0.0.1")
+        caller.sendall(b"GET /_emulator/health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert caller.recv(12) == b"HTTP/1.1 200"
+    with socket.socket(fileno=caller.detach()) as bare:
+        bare.settimeout(2)
+        with contextlib.suppress(ConnectionError):
+            while bare.recv(4096):
+                pass
