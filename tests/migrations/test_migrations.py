@@ -1,46 +1,16 @@
 """Migrations: they lead to the tables of the code, on both databases, also when several start at once."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from databases import a_postgresql_database, a_postgresql_server
+from databases import writing
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.store import schema
-from foundry_rollouts.store.engine import Database
-
-
-@pytest.fixture(scope="session")
-def server(testrun_uid: str) -> Iterator[str]:
-    with a_postgresql_server(testrun_uid) as address:
-        yield address
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a database without any table."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/history.db"
-        return
-    with a_postgresql_database(request.getfixturevalue("server")) as url:
-        yield url
-
-
-@contextlib.asynccontextmanager
-async def writing(url: str) -> AsyncIterator[AsyncConnection]:
-    database = Database(url)
-    try:
-        async with database.writing() as connection:
-            yield connection
-    finally:
-        await database.close()
 
 
 async def test_migrations_lead_to_the_tables_of_the_code(empty_url: str) -> None:
@@ -59,40 +29,9 @@ async def test_replicas_that_upgrade_at_once_all_succeed(empty_url: str) -> None
     await schema.check(empty_url)
 
 
-async def test_an_empty_database_is_refused_with_what_to_do(empty_url: str) -> None:
-    with pytest.raises(StoreError, match="no schema yet; run: foundry-rollouts db upgrade"):
-        await schema.check(empty_url)
-
-
-async def test_an_older_schema_is_refused_with_what_to_do(empty_url: str) -> None:
-    await schema.upgrade(empty_url)
-    async with writing(empty_url) as connection:
-        await connection.execute(text("DELETE FROM alembic_version"))
-    with pytest.raises(StoreError, match="no schema yet; run: foundry-rollouts db upgrade"):
-        await schema.check(empty_url)
-
-
-async def test_a_newer_schema_is_refused_in_one_line_and_left_alone(empty_url: str) -> None:
-    await schema.upgrade(empty_url)
-    async with writing(empty_url) as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    for use in (schema.upgrade, schema.check):
-        with pytest.raises(StoreError, match=r"^the database is at schema 9999, newer than .*$"):
-            await use(empty_url)
-    assert await schema.current(empty_url) == "9999"
-
-
-async def test_tables_that_somebody_changed_by_hand_are_told(empty_url: str) -> None:
-    await schema.upgrade(empty_url)
-    async with writing(empty_url) as connection:
-        await connection.execute(text("ALTER TABLE agents ADD COLUMN scribble TEXT"))
-    with pytest.raises(StoreError, match=r"not as the migrations left them.*remove_column.*scribble"):
-        await schema.check(empty_url)
-
-
 async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(empty_url: str) -> None:
     async with writing(empty_url) as connection:
-        await connection.execute(text("CREATE TABLE events (mine TEXT)"))
+        await connection.execute(text("CREATE VIEW events AS SELECT 1 AS mine"))
     with pytest.raises(StoreError, match="already exists"):
         await schema.upgrade(empty_url)
     assert await schema.current(empty_url) is None

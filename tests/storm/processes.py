@@ -55,12 +55,15 @@ class Launcher:
         return running
 
     async def replica(
-        self, name: str, port: int, settings: dict[str, str], program: tuple[str, ...] = SERVE
+        self, name: str, port: int, settings: dict[str, str], program: tuple[str, ...] = SERVE, paths: str = PATHS
     ) -> Running:
-        """Start ``serve`` under a name of its own; it may take a while until it is alive."""
+        """Start ``serve`` under a name of its own; it may take a while until it is alive.
+
+        ``paths`` are where its modules are looked for: another release lies elsewhere.
+        """
         env = {f"FOUNDRY_ROLLOUTS_{key}": value for key, value in settings.items()}
         env |= {"FOUNDRY_ROLLOUTS_REPLICA": name, "FOUNDRY_ROLLOUTS_LISTEN": f"127.0.0.1:{port}"}
-        return await self._start(name, f"http://127.0.0.1:{port}", env, *program)
+        return await self._start(name, f"http://127.0.0.1:{port}", {"PYTHONPATH": paths} | env, *program)
 
     async def _start(self, name: str, address: str, env: dict[str, str], *words: str) -> Running:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("FOUNDRY_")}

@@ -18,7 +18,7 @@ from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Definition
 from foundry_rollouts.store.store import SqlStore
-from storm.processes import Launcher, Running, until_answers
+from storm.processes import PATHS, Launcher, Running, until_answers
 
 PROTOCOLS = {"responses": "2.0.0"}
 
@@ -95,10 +95,10 @@ class Scene:
             "LOG_FORMAT": "json",
         }
 
-    async def a_replica(self, *, ready: bool = False) -> Running:
+    async def a_replica(self, *, ready: bool = False, paths: str = PATHS) -> Running:
         """Start a replica under a name that no earlier one had, as a new pod would be."""
         self.born += 1
-        replica = await self.launcher.replica(f"replica-{self.born}", free_port(), self.settings)
+        replica = await self.launcher.replica(f"replica-{self.born}", free_port(), self.settings, paths=paths)
         self.replicas.append(replica)
         if ready:
             await until_answers(f"{replica.address}/readyz", replica, self.folder)
@@ -142,23 +142,30 @@ class Scene:
 async def a_scene(plan: Plan, folder: Path, run: str) -> AsyncIterator[Scene]:
     """Build the scene with every agent's first version, and take it down again."""
     with a_database(run) as url:
-        (folder / "policy.yaml").write_text(POLICY, "utf-8")
-        dice, launcher = random.Random(plan.seed), Launcher(folder)
-        emulator = await launcher.emulator(free_port())
-        network = FaultProxy(int(emulator.address.rpartition(":")[2]))
-        network.seen = {b"PATCH /": 0}
-        database = FaultProxy(target_of(url))
-        await asyncio.gather(network.start(), database.start())
-        scene = Scene(plan, folder, url, database, network, emulator.address, launcher, dice)
-        try:
-            async with scene.cloud() as cloud:
-                for agent in plan.endings:
-                    await cloud.api.versions.create(agent, Definition(image="emulator://echo", protocols=PROTOCOLS))
+        async with a_scene_on(url, plan, folder) as scene:
             yield scene
-        finally:
-            await launcher.stop()
-            await network.close()
-            await database.close()
+
+
+@asynccontextmanager
+async def a_scene_on(url: str, plan: Plan, folder: Path) -> AsyncIterator[Scene]:
+    """Build the scene on a database that is there already, of whatever schema."""
+    (folder / "policy.yaml").write_text(POLICY, "utf-8")
+    dice, launcher = random.Random(plan.seed), Launcher(folder)
+    emulator = await launcher.emulator(free_port())
+    network = FaultProxy(int(emulator.address.rpartition(":")[2]))
+    network.seen = {b"PATCH /": 0}
+    database = FaultProxy(target_of(url))
+    await asyncio.gather(network.start(), database.start())
+    scene = Scene(plan, folder, url, database, network, emulator.address, launcher, dice)
+    try:
+        async with scene.cloud() as cloud:
+            for agent in plan.endings:
+                await cloud.api.versions.create(agent, Definition(image="emulator://echo", protocols=PROTOCOLS))
+        yield scene
+    finally:
+        await launcher.stop()
+        await network.close()
+        await database.close()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ async def upgrade(database_url: DatabaseOption = None) -> None:
     from foundry_rollouts.settings import load_database_url
     from foundry_rollouts.store import schema
 
-    revision = await schema.upgrade(load_database_url(database_url))
+    revision = await schema.upgrade(load_database_url(database_url), lambda line: typer.echo(line, err=True))
     typer.echo(f"the database is at schema {revision}")
 
 

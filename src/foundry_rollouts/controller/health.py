@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
+
 from foundry_rollouts.errors import RolloutsError
 from foundry_rollouts.ports import Condition, Policies, Store
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -15,6 +19,7 @@ class Pulse:
     swept_at: datetime | None = None
     discovered_at: datetime | None = None
     trouble: str | None = None  #: Why the cloud could not be listed at the last try.
+    upgraded: str | None = None  #: What is to be said of a database that a newer release upgraded.
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,10 @@ class Readiness:
 
     async def _database(self) -> Condition:
         try:
-            await self.store.check()
+            upgraded = await look_at_schema(self.store, self.pulse)
         except RolloutsError as error:
             return Condition("database", False, str(error))
-        return Condition("database", True, "reachable, migrations current")
+        return Condition("database", True, upgraded or "reachable, migrations current")
 
     def _sweep(self, now: datetime) -> Condition:
         at = self.pulse.swept_at
@@ -56,3 +61,12 @@ class Readiness:
         if problems := self.policies.problems:
             return Condition("policies", True, f"an older policy stays in force: {problems[0]}")
         return Condition("policies", True, f"{len(self.policies.all())} in force")
+
+
+async def look_at_schema(store: Store, pulse: Pulse) -> str | None:
+    """Return what is to be said of a database that a newer release upgraded, and log it the first time."""
+    upgraded = await store.check()
+    if upgraded is not None and upgraded != pulse.upgraded:
+        log.warning("database.upgraded", because=upgraded)
+    pulse.upgraded = upgraded
+    return upgraded

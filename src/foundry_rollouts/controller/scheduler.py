@@ -18,7 +18,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.farewell import let_go
-from foundry_rollouts.controller.health import Pulse
+from foundry_rollouts.controller.health import Pulse, look_at_schema
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.errors import DriftError, LeaseLostError, RolloutsError, StoreError, UnavailableError
 from foundry_rollouts.ports import Lease, Store
@@ -38,6 +38,8 @@ LET_GO_WITHIN = timedelta(seconds=0.1)
 LAST_WORDS_WITHIN = timedelta(seconds=5)
 #: How often measurements that have grown old are taken away.
 FORGET_EVERY = timedelta(hours=1)
+#: How often the schema is looked at: the next release may upgrade it while this one runs.
+SCHEMA_EVERY = timedelta(seconds=10)
 #: How many agents are ticked at once.
 AT_ONCE = 32
 
@@ -88,6 +90,7 @@ class Scheduler:
             (self._renew, self._rhythm.renewal),
             (self._outbox, self._rhythm.outbox),
             (self._forget, FORGET_EVERY),
+            (self._look_at_schema, SCHEMA_EVERY),
         ):
             self._jobs.add_job(
                 self._surviving(job),
@@ -239,6 +242,9 @@ class Scheduler:
         gone = await self._store.forget_measurements(self._now() - self._rhythm.memory)
         if gone:
             log.info("measurements.forgotten", count=gone)
+
+    async def _look_at_schema(self) -> None:
+        await look_at_schema(self._store, self._pulse)
 
     async def _renew(self) -> None:
         for agent in await self._hand.renew(self._now()):

@@ -17,8 +17,11 @@ class Store(Protocol):
     Every write that takes a lease raises LeaseLostError when its fence is not the newest, and writes nothing.
     """
 
-    async def check(self) -> None:
-        """Raise StoreError unless the database answers and its schema is ours."""
+    async def check(self) -> str | None:
+        """Raise StoreError unless the database answers with a schema that carries us.
+
+        Return None when that is ours, or a sentence about one that a newer release brought.
+        """
 
     # leases
     async def claim_due(self, now: datetime, limit: int, busy: Sequence[str] = ()) -> Sequence[Lease]:

@@ -6,11 +6,13 @@ Nothing of SQLAlchemy leaks out of a transaction: what the database refuses is a
 import asyncio
 import importlib.util
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Table, event, make_url
@@ -89,6 +91,12 @@ async def _watched(connection: AsyncConnection, limit: timedelta | None = TRANSA
 def _cut(connection: Any) -> None:
     with suppress(OSError, DBAPIError, ValueError), socket.socket(fileno=os.dup(connection.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)
+
+
+def is_missing(url: str) -> bool:
+    """Whether ``url`` names a file that is not there; to open it would make one."""
+    address = _with_driver(url)
+    return address.get_backend_name() == "sqlite" and not Path(address.database or "").exists()
 
 
 def insert_into(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -170,6 +178,8 @@ def _first_line(error: BaseException | None) -> str:
 
 def _advice(error: DBAPIError) -> str:
     text = str(error.orig)
-    if "no such table" in text or "does not exist" in text:
+    if re.search(r'database ".*" does not exist', text):
+        return "create it, then run: foundry-rollouts db upgrade"
+    if re.search(r"no such (table|column)|(relation|column) .* does not exist", text):
         return "is its schema there? run: foundry-rollouts db upgrade"
     return "check that it is there, can be reached and may be written"

@@ -1,49 +1,73 @@
 """The schema's age: upgrade it, tell it, and refuse one that is not ours.
 
+A release starts on its own schema only. While it runs, the next release may upgrade the database: a replica goes on
+with a newer schema that still has all that it needs.
+
 Migrations are found in the wheel, or in the repository when the package is installed from there.
 """
 
+import asyncio
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from alembic import command
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import SchemaError, StoreError
-from foundry_rollouts.store.engine import Database
+from foundry_rollouts.store.differences import differences, told
+from foundry_rollouts.store.engine import Database, is_missing
 from foundry_rollouts.store.tables import metadata
 
 #: The advisory lock that upgrades of one PostgreSQL database take in turn; any number that is ours alone.
 UPGRADE_LOCK = 7_305_117_221
+#: How often a migration is tried while its tables are in use, and the seconds between two tries. A try waits for half a
+#: second at most, since whoever comes later has to wait behind it.
+TRIES = 60
+PAUSE_SECONDS = 0.5
 
 _UPGRADE = "run: foundry-rollouts db upgrade"
+#: What PostgreSQL says of a lock that did not come in time, and of two that waited for each other.
+_LOCKED_OUT = {"55P03", "40P01"}
 
 
-async def upgrade(url: str) -> str:
-    """Bring the database at ``url`` to our schema, in one transaction, and return its revision.
+async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None) -> str:
+    """Bring the database at ``url`` to our schema, each migration in a transaction of its own; return its revision.
 
-    Raises StoreError when the database is away, or when its schema is newer than ours.
+    A migration whose tables are in use lets the others pass and is tried again; ``tell`` is told of the first time.
+    Raises StoreError when the database is away or in use for too long, or when its schema is newer than ours.
     """
     database = Database(url)
     try:
-        async with database.writing(limit=None) as connection:
-            if connection.dialect.name == "postgresql":
-                await connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
-            await connection.run_sync(_refuse_newer)
-            await connection.run_sync(_upgrade)
-            return newest()
+        tries = 0
+        while True:
+            try:
+                revision = await _step(database)
+            except StoreError as error:
+                if not _is_locked_out(error):
+                    raise
+                tries += 1
+                if tries == TRIES:
+                    raise StoreError(_in_use(url)) from error
+                if tries == 1:
+                    tell("the tables are in use: waiting for a moment in which they are not")
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                if revision == newest():
+                    return revision
     finally:
         await database.close()
 
 
 async def current(url: str) -> str | None:
     """Return the revision of the database at ``url``; None when it has no schema yet."""
+    if is_missing(url):
+        return None
     database = Database(url)
     try:
         async with database.reading() as connection:
@@ -54,23 +78,30 @@ async def current(url: str) -> str | None:
 
 async def check(url: str) -> None:
     """Raise StoreError unless the database at ``url`` has our schema and its tables are as migrations left them."""
+    if is_missing(url):
+        raise SchemaError(f"there is no database at {url} yet; {_UPGRADE}")
     database = Database(url)
     try:
         async with database.reading() as connection:
-            await require_ours(connection)
-            await connection.run_sync(_refuse_differences)
+            await connection.run_sync(_require_ours)
     finally:
         await database.close()
 
 
-async def require_ours(connection: AsyncConnection) -> None:
-    """Raise StoreError unless the schema is at our revision."""
-    await connection.run_sync(_refuse_newer)
-    revision = await connection.run_sync(_revision)
-    if revision is None:
-        raise SchemaError(f"the database has no schema yet; {_UPGRADE}")
-    if revision != newest():
-        raise SchemaError(f"the database is at schema {revision}, this release needs {newest()}; {_UPGRADE}")
+async def require_carrying(connection: AsyncConnection, trusted: str | None = None) -> str | None:
+    """Return None when the schema is ours, or the revision of a newer one that carries this release all the same.
+
+    A newer schema is looked at closely, unless it is ``trusted`` already. Raises SchemaError for any other.
+    """
+    return await connection.run_sync(_newer_carrying, trusted)
+
+
+def newer(revision: str) -> str:
+    """Return the sentence about a newer schema that carries this release."""
+    return (
+        f"the database was upgraded to schema {revision}; this release, of schema {newest()}, goes on with it until a"
+        " replica of the new release takes its place"
+    )
 
 
 def migrations_folder() -> Path:
@@ -79,24 +110,54 @@ def migrations_folder() -> Path:
     return shipped if shipped.is_dir() else Path(__file__).parents[3] / "migrations"
 
 
-@cache
 def newest() -> str:
     """Return the revision that this release needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
-        raise StoreError(f"no migrations in {migrations_folder()}: is the installation whole?")
-    return revision
+    return _line()[-1].revision
 
 
 @cache
-def _known() -> frozenset[str]:
-    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+def _line() -> tuple[Script, ...]:
+    """Return our migrations, the oldest first."""
+    found = tuple(ScriptDirectory.from_config(_config()).walk_revisions())[::-1]
+    if not found:
+        raise StoreError(f"no migrations in {migrations_folder()}: is the installation whole?")
+    return found
 
 
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     return config
+
+
+def _after(revision: str | None) -> tuple[Script, ...] | None:
+    """Return the migrations that a schema lacks, the oldest first; None for one that is newer than ours."""
+    if revision is None:
+        return _line()
+    places = [place for place, script in enumerate(_line()) if script.revision == revision]
+    return _line()[places[0] + 1 :] if places else None
+
+
+async def _step(database: Database) -> str:
+    """Run the next migration, if there is one, and return the revision that the database is at then."""
+    async with database.writing(limit=None) as connection:
+        if connection.dialect.name == "postgresql":
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
+        revision = await connection.run_sync(_revision)
+        lacking = _after(revision)
+        if lacking is None:
+            raise SchemaError(_too_new(revision))
+        if revision is None:
+            await connection.run_sync(_refuse_strangers)
+        if lacking:
+            await connection.run_sync(_run, lacking[0].revision)
+        return lacking[0].revision if lacking else newest()
+
+
+def _run(connection: Connection, revision: str) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -106,30 +167,57 @@ def _revision(connection: Connection) -> str | None:
     return revision
 
 
-def _refuse_newer(connection: Connection) -> None:
+def _require_ours(connection: Connection) -> None:
+    """Raise SchemaError unless schema and tables are those of this release."""
+    if _newer_carrying(connection, trusted=None) is not None:
+        raise SchemaError(_too_new(_revision(connection)))
+    if found := differences(connection):
+        raise SchemaError(
+            f"the tables are not as the migrations left them: {told(found)}; restore the database, or mend it by hand"
+        )
+
+
+def _newer_carrying(connection: Connection, trusted: str | None) -> str | None:
     revision = _revision(connection)
-    if revision is not None and revision not in _known():
+    if revision is None:
+        _refuse_strangers(connection)
+        raise SchemaError(f"the database has no schema yet; {_UPGRADE}")
+    lacking = _after(revision)
+    if lacking is None:
+        if revision != trusted and (harm := [each for each in differences(connection) if not each.is_harmless]):
+            raise SchemaError(f"{_too_new(revision)}: this one cannot go on with it, since {told(harm)}")
+        return revision
+    if lacking:
+        missing = ", ".join(f"{script.revision} ({script.doc.rstrip('.')})" for script in lacking)
         raise SchemaError(
-            f"the database is at schema {revision}, newer than the {newest()} of this release;"
-            " use the release that upgraded it"
+            f"the database is at schema {revision}, this release needs {newest()}; missing: {missing}; {_UPGRADE}"
+        )
+    return None
+
+
+def _refuse_strangers(connection: Connection) -> None:
+    """Raise SchemaError when there is no revision, and yet tables of our names."""
+    if there := sorted(set(inspect(connection).get_table_names()) & set(metadata.tables)):
+        raise SchemaError(
+            f"the database tells no schema, yet it has tables of our names ({', '.join(there)}); restore it, or choose"
+            " an empty one"
         )
 
 
-def _upgrade(connection: Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _too_new(revision: str | None) -> str:
+    return (
+        f"the database is at schema {revision}, newer than the {newest()} of this release;"
+        " use the release that upgraded it"
+    )
 
 
-def _refuse_differences(connection: Connection) -> None:
-    differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    if differences:
-        raise SchemaError(
-            f"the tables are not as the migrations left them ({len(differences)} differences, the first:"
-            f" {_told(differences[0])}); restore the database, or mend it by hand"
-        )
+def _is_locked_out(error: StoreError) -> bool:
+    cause = error.__cause__
+    if not isinstance(cause, DBAPIError):
+        return False
+    return getattr(cause.orig, "sqlstate", None) in _LOCKED_OUT or "database is locked" in str(cause.orig)
 
 
-def _told(difference: object) -> str:
-    first = difference[0] if isinstance(difference, list) else difference
-    return " ".join(str(part) for part in first if part is not None) if isinstance(first, tuple) else str(first)
+def _in_use(url: str) -> str:
+    where = " (pg_stat_activity tells)" if url.startswith("postgres") else ""
+    return f"the upgrade found its tables in use at each of {TRIES} tries: end what holds them{where}; then {_UPGRADE}"

@@ -52,6 +52,7 @@ class SqlStore:
         self._database = Database(url)
         self._holder = leasing.Holder(replica, lease)
         self._on_message = on_message
+        self._newer: str | None = None  # A newer schema that was found to carry us.
 
     async def close(self) -> None:
         """Close every connection."""
@@ -63,10 +64,11 @@ class SqlStore:
             await leasing.free_all(connection)
             await outbox.free_all(connection)
 
-    async def check(self) -> None:
-        """Raise StoreError unless the database answers and its schema is ours."""
+    async def check(self) -> str | None:
+        """Return None when the schema is ours, or a sentence about a newer one that carries us all the same."""
         async with self._database.reading() as connection:
-            await schema.require_ours(connection)
+            self._newer = await schema.require_carrying(connection, self._newer)
+        return schema.newer(self._newer) if self._newer else None
 
     async def claim_due(self, now: datetime, limit: int, busy: Sequence[str] = ()) -> Sequence[Lease]:
         """Take the leases of agents that are due, at most ``limit``, those that wait longest first."""

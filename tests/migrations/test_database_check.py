@@ -1,0 +1,177 @@
+"""``db check`` and a starting daemon: whatever is wrong with a database is one line that names it, and exit code 1."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from databases import address_of, aside, writing
+from foundry_rollouts.cli.app import main
+from foundry_rollouts.store import schema
+from schemas import bring_to, revisions
+from unit.cli.command_line import Outcome, begin, outcome_of
+
+Check = Callable[..., Outcome]
+
+
+@pytest.fixture
+def db(capsys: pytest.CaptureFixture[str], empty_url: str) -> Check:
+    """Return a way to run ``foundry-rollouts db VERB`` on the database, or on another one."""
+
+    def run(verb: str, url: str = empty_url) -> Outcome:
+        code = main(["db", verb, "--database-url", url])
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    return run
+
+
+def change(url: str, *statements: str) -> None:
+    """Change a database by hand."""
+
+    async def execute() -> None:
+        async with writing(url) as connection:
+            for statement in statements:
+                await connection.execute(text(statement))
+
+    aside(execute)
+
+
+def refusal(outcome: Outcome) -> str:
+    """Return the one line that a command ended with."""
+    assert (outcome.code, outcome.out) == (1, "")
+    (line,) = outcome.errors
+    return line.removeprefix("error: ")
+
+
+def test_a_database_that_was_upgraded_is_well(db: Check) -> None:
+    assert db("upgrade") == Outcome(0, f"the database is at schema {schema.newest()}\n", "")
+    assert db("check") == Outcome(0, "the database has the schema of this release\n", "")
+    assert db("current") == Outcome(0, f"{schema.newest()}\n", "")
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+def test_a_file_that_is_not_there_is_told_and_not_made(db: Check, tmp_path: Path) -> None:
+    assert refusal(db("check")) == (
+        f"there is no database at sqlite:///{tmp_path}/history.db yet; run: foundry-rollouts db upgrade"
+    )
+    assert db("current") == Outcome(0, "none\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("verb", ["check", "current", "upgrade"])
+def test_a_database_that_a_server_does_not_have_is_told_by_name(db: Check, empty_url: str, verb: str) -> None:
+    said = refusal(db(verb, address_of(empty_url, "nobodys")))
+    assert 'database "nobodys" does not exist; create it, then run: foundry-rollouts db upgrade' in said
+
+
+def test_an_empty_database_is_told_as_such(db: Check, empty_url: str) -> None:
+    change(empty_url, "SELECT 1")
+    assert refusal(db("check")) == "the database has no schema yet; run: foundry-rollouts db upgrade"
+    assert db("current").out == "none\n"
+
+
+def test_tables_of_our_names_without_a_schema_are_left_alone(db: Check, empty_url: str) -> None:
+    change(empty_url, "CREATE TABLE events (mine TEXT)", "CREATE TABLE agents (mine TEXT)")
+    for verb in ("check", "upgrade"):
+        assert refusal(db(verb)) == (
+            "the database tells no schema, yet it has tables of our names (agents, events); restore it, or choose an"
+            " empty one"
+        )
+
+
+@pytest.mark.parametrize("revision", revisions()[:-1])
+def test_an_older_schema_is_told_with_each_migration_that_is_missing(db: Check, empty_url: str, revision: str) -> None:
+    aside(lambda: bring_to(empty_url, revision))
+    said = refusal(db("check"))
+    assert said.startswith(f"the database is at schema {revision}, this release needs {schema.newest()}; missing: ")
+    assert said.endswith("; run: foundry-rollouts db upgrade")
+    names = [part.split(" (")[0] for part in said.split("missing: ")[1].removesuffix(")").split("), ")]
+    assert names == [each for each in revisions() if each > revision]
+    if revision == "0001":
+        assert "missing: 0002 (Outcomes that callers report)" in said
+
+
+def test_a_newer_schema_is_told_and_left_alone(db: Check, empty_url: str) -> None:
+    db("upgrade")
+    change(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    for verb in ("check", "upgrade"):
+        assert refusal(db(verb)) == (
+            f"the database is at schema 9999, newer than the {schema.newest()} of this release; use the release that"
+            " upgraded it"
+        )
+    assert db("current").out == "9999\n"
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "told"),
+    [
+        ("DROP TABLE outcomes", "table outcomes is missing"),
+        ("ALTER TABLE agents DROP COLUMN policy", "column agents.policy is missing"),
+        (
+            "ALTER TABLE agents RENAME COLUMN policy TO rules",
+            "column agents.policy is missing, column agents.rules",
+        ),
+        ("DROP INDEX ix_rollouts_due_at", "index ix_rollouts_due_at is missing"),
+        ("DROP INDEX uq_rollouts_unfinished", "index uq_rollouts_unfinished is missing"),
+        ("ALTER TABLE agents ADD COLUMN scribble TEXT", "column agents.scribble is not ours"),
+        ("CREATE TABLE scribbles (mine TEXT)", "table scribbles is not ours"),
+    ],
+)
+def test_what_somebody_changed_by_hand_is_named(db: Check, empty_url: str, by_hand: str, told: str) -> None:
+    db("upgrade")
+    change(empty_url, by_hand)
+    said = refusal(db("check"))
+    assert said.startswith(f"the tables are not as the migrations left them: {told}")
+    assert said.endswith("; restore the database, or mend it by hand")
+
+
+@pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("by_hand", "told"),
+    [
+        ("DROP TRIGGER events_refuse_change ON events", "trigger events_refuse_change, which keeps the history"),
+        ("ALTER TABLE events DISABLE TRIGGER ALL", "trigger events_refuse_change, which keeps the history"),
+        ("ALTER TABLE leases DROP CONSTRAINT pk_leases", "primary key pk_leases is missing"),
+        ("ALTER TABLE events DROP CONSTRAINT uq_events_id", "unique constraint uq_events_id is missing"),
+        (
+            "ALTER TABLE evidence DROP CONSTRAINT fk_evidence_rollout_rollouts",
+            "foreign key fk_evidence_rollout",
+        ),
+        ("ALTER TABLE rollouts ALTER COLUMN step TYPE TEXT", "column rollouts.step is TEXT instead of INTEGER"),
+        ("ALTER TABLE rollouts ALTER COLUMN step DROP NOT NULL", "column rollouts.step may be NULL"),
+        ("ALTER TABLE agents ALTER COLUMN policy SET NOT NULL", "column agents.policy may not be NULL"),
+    ],
+)
+def test_what_only_a_server_lets_one_change_is_named_too(db: Check, empty_url: str, by_hand: str, told: str) -> None:
+    db("upgrade")
+    change(empty_url, by_hand)
+    assert refusal(db("check")).startswith(f"the tables are not as the migrations left them: {told}")
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+def test_a_history_that_may_be_rewritten_is_told_on_an_embedded_database_too(db: Check, empty_url: str) -> None:
+    db("upgrade")
+    change(empty_url, "DROP TRIGGER events_refuse_delete")
+    assert "trigger events_refuse_delete, which keeps the history append only, is missing" in refusal(db("check"))
+
+
+def test_of_many_differences_the_first_are_named_and_the_rest_counted(db: Check, empty_url: str) -> None:
+    db("upgrade")
+    change(empty_url, *(f"ALTER TABLE agents ADD COLUMN scribble_{number} TEXT" for number in range(7)))
+    assert "column agents.scribble_4 is not ours, and 2 more; restore" in refusal(db("check"))
+
+
+async def test_a_daemon_that_starts_refuses_a_newer_schema_in_one_line(empty_url: str, tmp_path: Path) -> None:
+    await schema.upgrade(empty_url)
+    async with writing(empty_url) as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    (tmp_path / "policy.yaml").write_text("{name: all, agents: ['*'], steps: [{weight: 100}]}", "utf-8")
+    words = ("serve", "--project-endpoint", "http://127.0.0.1:9/api/projects/local", "--credential", "emulator")
+    more = ("--policies", "policy.yaml", "--listen", "127.0.0.1:0", "--database-url", empty_url, "--log-format", "json")
+    ended = await outcome_of(await begin(*words, *more, folder=tmp_path))
+    assert ended.code == 1
+    (line,) = (line for line in ended.errors if not line.startswith("{"))
+    assert line.startswith("error: the database is at schema 9999, newer than the ")

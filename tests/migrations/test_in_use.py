@@ -1,0 +1,62 @@
+"""An upgrade of a database that is in use: nobody waits behind it, and it does not wait for ever."""
+
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from databases import writing
+from foundry_rollouts.errors import StoreError
+from foundry_rollouts.store import schema
+from releases import NEXT, following
+from schemas import bring_to, revisions
+from unit.cli.command_line import Outcome, outcome_of
+
+#: An upgrade asks for a lock for half a second; the rest is what a busy machine adds.
+LONGEST_WAIT = 2.0
+
+
+@pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)
+async def test_writers_pass_by_an_upgrade_that_waits_for_a_table(empty_url: str, tmp_path: Path) -> None:
+    await schema.upgrade(empty_url)
+    waits, began = [], 0.0
+    async with writing(empty_url) as somebody:
+        await somebody.execute(text("UPDATE rollouts SET step = step"))
+        upgrading = await following(tmp_path).upgrade(empty_url, tmp_path)
+        assert upgrading.stderr is not None
+        assert await upgrading.stderr.readline() == (
+            b"the tables are in use: waiting for a moment in which they are not\n"
+        )
+        end = time.monotonic() + 4
+        while (began := time.monotonic()) < end:
+            async with writing(empty_url) as other:
+                await other.execute(text("UPDATE rollouts SET step = step"))
+            waits.append(time.monotonic() - began)
+        assert upgrading.returncode is None
+    ended = await outcome_of(upgrading)
+    assert ended == Outcome(0, f"the database is at schema {NEXT}\n", "")
+    assert max(waits) < LONGEST_WAIT
+    assert max(waits) > 0.1, "no writer came behind the upgrade: this showed nothing"
+
+
+async def test_an_upgrade_that_finds_no_moment_says_so_and_leaves_everything_as_it_was(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "TRIES", 1)
+    await bring_to(empty_url, revisions()[0])
+    async with writing(empty_url) as somebody:
+        await somebody.execute(text("UPDATE alembic_version SET version_num = version_num"))
+        with pytest.raises(StoreError, match=r"^the upgrade found its tables in use at each of 1 tries: end what .*$"):
+            await schema.upgrade(empty_url)
+    assert await schema.current(empty_url) == revisions()[0]
+    assert await schema.upgrade(empty_url) == schema.newest()
+
+
+async def test_an_upgrade_that_is_stopped_half_way_is_finished_by_the_next(empty_url: str) -> None:
+    """Each migration is a transaction of its own, so that what one has locked is free before the next begins."""
+    for revision in revisions():
+        await bring_to(empty_url, revision)
+        assert await schema.current(empty_url) == revision
+    assert await schema.upgrade(empty_url) == schema.newest()
+    await schema.check(empty_url)

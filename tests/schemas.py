@@ -1,0 +1,108 @@
+"""Schemas of earlier releases, and what a database looks like from outside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from databases import writing
+from foundry_rollouts.store import schema
+
+
+def revisions() -> list[str]:
+    """Return every revision there is, the oldest first."""
+    return [script.revision for script in ScriptDirectory(schema.migrations_folder()).walk_revisions()][::-1]
+
+
+async def bring_to(url: str, revision: str) -> None:
+    """Upgrade a database to an earlier schema."""
+    async with writing(url) as connection:
+        await connection.run_sync(run_migrations, revision)
+
+
+def run_migrations(connection: Connection, revision: str, folder: Path | None = None) -> None:
+    """Run the migrations of ``folder``, or ours, up to ``revision`` in the transaction of ``connection``."""
+    config = Config()
+    config.set_main_option("script_location", str(folder or schema.migrations_folder()))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a release relies on: each thing in the database by name, with all that is said of it."""
+
+    tables: frozenset[str]
+    things: Mapping[str, str]
+
+    def in_tables(self, tables: frozenset[str]) -> dict[str, str]:
+        """Return the things that belong to ``tables``."""
+        return {name: said for name, said in self.things.items() if name.split()[1].split(".")[0] in tables}
+
+
+def shape_of(connection: Connection) -> Shape:
+    """Return what the database has; alembic's own table is left out."""
+    inspector = inspect(connection)
+    tables = frozenset(inspector.get_table_names()) - {"alembic_version"}
+    things: dict[str, str] = {}
+    for table in tables:
+        things[f"table {table}"] = "there"
+        for column in inspector.get_columns(table):
+            things[f"column {table}.{column['name']}"] = plain({**column, "comment": None})
+        things[f"key {table}"] = plain(inspector.get_pk_constraint(table))
+        for kind, found in (
+            ("foreign-key", inspector.get_foreign_keys(table)),
+            ("unique", inspector.get_unique_constraints(table)),
+            ("check", inspector.get_check_constraints(table)),
+            ("index", inspector.get_indexes(table)),
+        ):
+            things |= {f"{kind} {table}.{each['name']}": plain(each) for each in found}
+    for table, trigger, said in connection.execute(text(_TRIGGERS[connection.dialect.name])):
+        things[f"trigger {table}.{trigger}"] = str(said)
+    return Shape(tables, things)
+
+
+def plain(said: Any) -> str:
+    """Return everything that is said of a thing, in one order."""
+    if isinstance(said, Mapping):
+        return "{" + ", ".join(f"{key}: {plain(value)}" for key, value in sorted(said.items())) + "}"
+    return str(said)
+
+
+_TRIGGERS = {
+    "sqlite": "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal",
+}
+
+
+def broken_promises(before: Shape, after: Shape) -> list[str]:
+    """Return what a release that knows ``before`` could stumble over in ``after``."""
+    old, now = before.in_tables(before.tables), after.in_tables(before.tables)
+    broken = [f"{name} is gone" for name in old.keys() - now.keys()]
+    broken += [f"{name} is changed" for name in old.keys() & now.keys() if old[name] != now[name]]
+    for name in now.keys() - old.keys():
+        match name.split()[0]:
+            case "column":
+                if "nullable: False" in now[name] and "default: None" in now[name]:
+                    broken.append(f"{name} is demanded of those who do not know it")
+            case "index":
+                if "unique: True" in now[name] or "unique: 1" in now[name]:
+                    broken.append(f"{name} may refuse what was allowed")
+            case _:
+                broken.append(f"{name} may refuse what was allowed")
+    return sorted(broken)
+
+
+#: What a server has locked for a transaction of its own in tables of ours, and the files that the tables lie in.
+LOCKS = (
+    "SELECT relation::regclass::text, mode FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
+    " WHERE pid = pg_backend_pid() AND relkind = 'r' AND relnamespace = 'public'::regnamespace"
+)
+FILES = "SELECT relname, relfilenode FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+#: Held while an index is built or rows are written: as long as the table is large.
+LONG_LOCKS = {"ShareLock", "RowExclusiveLock"}
