@@ -30,7 +30,7 @@ def differences(connection: Connection) -> list[Difference]:
     """Return every difference; what is missing comes first, then what is changed, then what is not ours."""
     compared = compare_metadata(MigrationContext.configure(connection), metadata)
     found = [*(_read(each, connection) for each in _flat(compared)), *_keys(connection), *_guards(connection)]
-    return sorted(found, key=lambda each: ("is missing" not in each.told, "is not ours" in each.told))
+    return sorted(found, key=lambda each: ("is missing" not in each.told, "is not ours" in each.told, each.told))
 
 
 def told(found: list[Difference], most: int = 5) -> str:
