@@ -39,6 +39,10 @@ async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Re
         raise LeaseLostError(f"the lease of agent {lease.agent} was lost before its intent could be settled")
     with urgently(Urgency.FIRST if intent.is_retreat else Urgency.BRIEF):
         seen = (await world.cloud.agent(lease.agent)).routing
+    if await _is_overtaken(world, intent):
+        await _drop(world, lease, intent, now())
+        log.info("intent.overtaken", agent=lease.agent, intent=intent.id, routing=str(seen))
+        return None
     if seen == intent.target:
         return await _complete(world, lease, intent)
     if intent.is_retreat or (seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN):
@@ -46,6 +50,14 @@ async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Re
     await _drop(world, lease, intent, now())
     log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
     return None
+
+
+async def _is_overtaken(world: World, intent: Intent) -> bool:
+    """Whether the rollout ended while its step forward was open: a canary was taken back without a database."""
+    planned = intent.record.rollout
+    if intent.is_retreat or planned is None:
+        return False
+    return (await world.store.rollout(planned.id)).phase.is_final
 
 
 async def _drop(world: World, lease: Lease, intent: Intent, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """A change of ours that the cloud applies late is told from another hand by what was answered."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Record
 from foundry_rollouts.telemetry import Metrics
-from small_world import LEASE, SmallCloud, SmallWorld, a_quick_policy
+from small_world import LEASE, TICK, SmallCloud, SmallWorld, a_quick_policy
 
 TEN, FIFTY = Routing.of({"1": 90, "2": 10}), Routing.of({"1": 50, "2": 50})
 
@@ -217,3 +218,30 @@ def test_what_can_arrive_no_more_is_forgotten() -> None:
     old, new = Unanswered(TEN.weights, NOON), Unanswered(FIFTY.weights, NOON + MAY_ARRIVE_WITHIN)
     assert a_rollout().with_unanswered(old).with_unanswered(new).unanswered == (new,)
     assert a_rollout().with_unanswered(old).with_unanswered(replace(new, sent_at=NOON)).unanswered[0] == old
+
+
+async def test_a_step_forward_that_arrives_after_a_rollback_without_a_database_is_not_recorded_over_it(
+    vague: SmallWorld,
+) -> None:
+    await vague.begin()
+    store, ticker = vague.ticker()
+    vague.time += TICK
+    (lease,) = await store.claim_due(vague.time, 10)
+    await ticker.tick(lease)
+    leaving_unanswered(vague, FIFTY)
+    for _ in range(2):
+        vague.time += TICK / 2
+        with suppress(CloudError):
+            await ticker.tick(lease)
+    assert await store.intent(vague.cloud.name) is not None
+    vague.source.bad_from = 1
+    await ticker.watchman.watch_over(lease)
+    await ticker.watchman.catch_up()
+    assert (await stored(vague)).phase is Phase.ROLLED_BACK
+    vague.cloud.routing, vague.source.bad_from = FIFTY, 101
+    await ticker.tick(lease)
+    rollout = await stored(vague)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert FIFTY.weights in [change.weights for change in rollout.unanswered]
+    assert await store.intent(vague.cloud.name) is None
+    assert [kind for kind, *_ in await vague.history()][-2:] == ["rollout.started", "rollout.rolled_back"]
