@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints, no_counts
+from foundry_rollouts.bench.streams import KNOWN_CALLS
 from foundry_rollouts.core.bets import HARM_POSITIONS, LADDER, SAFE_POSITIONS
 from foundry_rollouts.core.policy import Margin
 from foundry_rollouts.core.statistics import Bets, Process, Tally, begin, observed, reweighted
@@ -30,9 +31,12 @@ class Processes(Protocol):
 
 
 class VectorProcesses:
-    """All runs in one array; ``ladder`` may be cut down to the margins that somebody asks for."""
+    """All runs in one array; ``ladder`` may be cut down to the margins that somebody asks for.
 
-    def __init__(self, runs: int, bets: Bets, ladder: tuple[float, ...] = LADDER) -> None:
+    ``known`` tells how many of the calls failed that are known of stable from before the trial, for each run.
+    """
+
+    def __init__(self, runs: int, bets: Bets, ladder: tuple[float, ...] = LADDER, known: Floats | None = None) -> None:
         self._bets, self._margins = bets, ladder
         self._staked = np.full((runs, len(HARM_POSITIONS)), math.log(_AT_START / len(HARM_POSITIONS)))
         self._cash = np.full(runs, math.log(1 - _AT_START))
@@ -40,6 +44,8 @@ class VectorProcesses:
         self._safe = np.full((runs, len(SAFE_POSITIONS)), -math.log(len(SAFE_POSITIONS)))
         self._ladder = np.zeros((runs, len(ladder)))
         self._failures, self._calls = np.zeros(runs), np.zeros(runs)
+        self._old_failures = np.full(runs, 0.5) if known is None else known + 0.5
+        self._old_calls = 50.0 if known is None else KNOWN_CALLS + 50.0
         self._buffer = no_counts(runs)
 
     def reweigh(self, at: Ints) -> None:
@@ -75,7 +81,8 @@ class VectorProcesses:
         return smallest
 
     def _settle(self, at: Ints, batch: Counts) -> None:
-        guess = np.clip((self._failures[at] + 0.5) / (self._calls[at] + 50.0), 2e-5, 0.95)[:, None]
+        guess = (self._failures[at] + self._old_failures[at]) / (self._calls[at] + self._old_calls)
+        guess = np.clip(guess, 2e-5, 0.95)[:, None]
         line, claims = self._bets.tolerate, harm_claims(self._bets.tolerate, guess)
         # A claim within tolerance sits out.
         is_beyond = claims > line.ratio * guess + line.points
@@ -102,9 +109,10 @@ class VectorProcesses:
 class ScalarProcesses:
     """The product's own core, run after run."""
 
-    def __init__(self, runs: int, bets: Bets) -> None:
+    def __init__(self, runs: int, bets: Bets, known: Floats | None = None) -> None:
         self._bets = bets
-        self._runs: list[Process] = [begin() for _ in range(runs)]
+        histories = [None] * runs if known is None else [_history(int(failures)) for failures in known]
+        self._runs: list[Process] = [begin(history) for history in histories]
 
     def reweigh(self, at: Ints) -> None:
         for run in at:
@@ -124,6 +132,10 @@ class ScalarProcesses:
     def at_most_worse(self, at: Ints, missed_bad: float) -> Floats:
         margins = [self._runs[run].at_most_worse(missed_bad) for run in at]
         return np.array([math.inf if margin is None else margin for margin in margins])
+
+
+def _history(failures: int) -> Tally:
+    return Tally(stable_calls=KNOWN_CALLS, stable_failures=failures)
 
 
 def harm_claims(line: Margin, guess: Floats) -> Floats:

@@ -19,13 +19,14 @@ class Recording:
     look: float
     counts: Counts
     harm: Floats  #: Failures that the canary caused so far.
+    known: Floats  #: How many of the calls failed that are known of stable from before; one number for each run.
 
     def __getitem__(self, part: slice) -> "Recording":
         seen = self.counts
         cut = Counts(
             seen.canary_calls[part], seen.canary_failures[part], seen.stable_calls[part], seen.stable_failures[part]
         )
-        return Recording(self.look, cut, self.harm[part])
+        return Recording(self.look, cut, self.harm[part], self.known[part])
 
     def at_look(self, number: int) -> Counts:
         """Return what all runs counted in look number ``number``."""
@@ -64,7 +65,7 @@ def record(streams: Streams, weights: Weights, seconds: float, look: float) -> R
         weight = np.full(len(streams), weights(now))
         seen, harm[:, number] = streams.draw(everyone, now, look, weight)
         columns[:, :, number] = (seen.canary_calls, seen.canary_failures, seen.stable_calls, seen.stable_failures)
-    return Recording(look, Counts(*columns), harm.cumsum(axis=1))
+    return Recording(look, Counts(*columns), harm.cumsum(axis=1), streams.known)
 
 
 def first_look(is_over: Bools) -> Ints:

@@ -23,6 +23,7 @@ BAD_LINE = "on the bad line"  #: 1.5 times stable and half a point.
 EQUAL = "equal"
 
 HOUR = 3600.0
+KNOWN_CALLS = 500  #: What ours knows of stable from before the trial, as the service does from an earlier rollout.
 _OUTAGE_RATE, _OUTAGE_SECONDS = 0.3, 180.0
 _BURST_SECONDS, _BURST_SHAPE = 30.0, 0.5
 _DRIFT_SECONDS, _LAG_SECONDS, _SWING_SECONDS = 1800.0, 300.0, 240.0
@@ -74,6 +75,11 @@ def worse(effect: str, rates: Floats) -> Floats:
             return np.minimum(rates * float(effect.removesuffix("x")), 1.0)
 
 
+def known_failures(dice: np.random.Generator, rates: Floats) -> Floats:
+    """Return how many of the calls failed that are known of stable from before the trial."""
+    return np.asarray(dice.binomial(KNOWN_CALLS, rates), dtype=np.float64)
+
+
 @dataclass(slots=True)
 class Streams:
     """The traffic of ``runs`` runs of each cell; the runs of one cell stand side by side."""
@@ -88,10 +94,13 @@ class Streams:
     _share: Floats = field(init=False)
     _burst: Floats = field(init=False)
     _burst_until: float = 0.0
+    known: Floats = field(init=False)  #: How many of the ``KNOWN_CALLS`` before the trial failed on stable.
 
     def __post_init__(self) -> None:
         self.traffic = self._each([cell.traffic for cell in self.cells])
         self._stable = self._each([cell.stable_rate for cell in self.cells])
+        # Dice of their own: what ours knows changes nothing of what anybody sees.
+        self.known = known_failures(self.dice.spawn(1)[0], self._stable)
         self._breaks_at = self._each([cell.breaks_at for cell in self.cells])
         fixed = self._each([math.nan if cell.outage_at is None else cell.outage_at for cell in self.cells])
         # Any rule is still at work then: none takes less than the six minutes of the quickest.

@@ -27,12 +27,12 @@ from foundry_rollouts.core.decision import (
     Start,
     Supersede,
 )
-from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh, history_of
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.rollout import Known, Phase, Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
-from foundry_rollouts.ports import Lease, Record, World
+from foundry_rollouts.ports import Lease, Record, RolloutFilter, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
@@ -130,7 +130,17 @@ class Ticker:
     async def _with_present_stable(self, rollout: Rollout) -> Rollout:
         """Before its start, a rollout goes by the version that is stable now: another one may have been promoted."""
         known = None if rollout.step else await self.world.store.agent(rollout.agent)
-        return replace(rollout, stable=known.stable) if known and known.stable else rollout
+        if known is None or known.stable is None:
+            return rollout
+        return replace(rollout, stable=known.stable, history=await self._history(rollout.agent, known.stable))
+
+    async def _history(self, agent: str, stable: str) -> tuple[Known, ...]:
+        """Return what the trial of the stable version told of it, when that was the last one that ended well."""
+        promoted = RolloutFilter(agent=agent, phase=Phase.PROMOTED, limit=1)
+        trials = await self.world.store.rollouts(promoted)
+        if not trials or trials[0].canary != stable:
+            return ()
+        return history_of(await self.world.store.evidence(trials[0].id))
 
     async def _judged(self, rollout: Rollout, now: datetime) -> tuple[Analysis | None, tuple[Measurement, ...]]:
         if not rollout.step:
@@ -185,7 +195,7 @@ def _noted(then: Rollout, analysis: Analysis | None, now: datetime) -> Rollout:
 def _carried(rollout: Rollout, then: Rollout, analysis: Analysis | None) -> Evidence | None:
     """Return the evidence to keep: each weight earns its own proof."""
     if analysis is None:
-        return fresh(rollout.policy) if then.step and not rollout.step else None
+        return fresh(rollout.policy, rollout.history) if then.step and not rollout.step else None
     return at_new_weight(analysis.evidence) if then.weight != rollout.weight else analysis.evidence
 
 

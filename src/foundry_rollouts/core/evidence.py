@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from foundry_rollouts.core.measurement import Counts, Histogram, Measurement, Tallied, quantile
 from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy
+from foundry_rollouts.core.rollout import Known
 from foundry_rollouts.core.statistics import (
     Bets,
     FloorProcess,
@@ -65,16 +66,26 @@ class Evidence:
         return tuple(track for track in self.tracks if track.gate == gate.name)
 
 
-def fresh(policy: Policy) -> Evidence:
-    """Return the evidence of a rollout that has seen nothing yet."""
+def history_of(evidence: Evidence) -> tuple[Known, ...]:
+    """Return what a trial tells of its canary, for the time when that is the stable version."""
+    return tuple(
+        Known(track.gate, track.stratum, track.total.canary_calls, track.total.canary_failures)
+        for track in evidence.tracks
+        if track.gate != GateKind.LATENCY and track.total.canary_calls
+    )
+
+
+def fresh(policy: Policy, history: Sequence[Known] = ()) -> Evidence:
+    """Return the evidence of a rollout that has seen nothing yet, and knows ``history`` of its stable version."""
+    known = {(old.gate, old.source): Tally(stable_calls=old.calls, stable_failures=old.failures) for old in history}
     return Evidence(
         tuple(
             Track(
                 gate=gate.name,
                 stratum=stratum,
                 share=share,
-                processes=tuple(begin() for _ in (SLOW if gate.kind is GateKind.LATENCY else (None,))),
-                strict=begin() if gate.max is not None else None,
+                processes=_processes(gate, known.get((gate.name, stratum))),
+                strict=begin(known.get((gate.name, stratum))) if gate.max is not None else None,
                 floor=begin_floor() if gate.max is not None else None,
             )
             for gate in policy.gates
@@ -82,6 +93,10 @@ def fresh(policy: Policy) -> Evidence:
         ),
         tracked(policy),
     )
+
+
+def _processes(gate: Gate, known: Tally | None) -> tuple[Process, ...]:
+    return tuple(begin() for _ in SLOW) if gate.kind is GateKind.LATENCY else (begin(known),)
 
 
 def strata(policy: Policy, gate: Gate) -> tuple[tuple[str, float], ...]:

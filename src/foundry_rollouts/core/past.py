@@ -86,7 +86,7 @@ class Hindsight:
 def looks(past: Past, policy: Policy | None = None) -> Iterator[Look]:
     """Judge the past again, look by look, under ``policy`` or, without one, under the rollout's own."""
     rollout = _at_its_start(past.rollout, policy or past.rollout.policy)
-    evidence, weight, moves = fresh(rollout.policy), 0, list(past.moves)
+    evidence, weight, moves = fresh(rollout.policy, rollout.history), 0, list(past.moves)
     for now, measurements in _ticks(past.measurements):
         # What was decided at the end of a window was decided on that window: it changes the next one.
         while moves and moves[0].at < now:
@@ -172,6 +172,7 @@ def _at_its_start(rollout: Rollout, policy: Policy) -> Rollout:
         created_at=rollout.created_at,
         phase=Phase.PROGRESSING,
         started_at=rollout.started_at,
+        history=rollout.history,
     )
 
 

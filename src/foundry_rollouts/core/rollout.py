@@ -37,6 +37,16 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What one source told of the stable version, at one gate, while that was on trial itself."""
+
+    gate: str
+    source: str
+    calls: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """One trial of one canary on one agent, from start to end."""
 
@@ -60,6 +70,7 @@ class Rollout:
     ended_at: datetime | None = None
     measured_until: datetime | None = None  #: Where the next window begins.
     unanswered: tuple[Unanswered, ...] = ()  #: What may still arrive, by what is known of it.
+    history: tuple[Known, ...] = ()  #: What is known of the stable version from before the trial.
     events: int = 0  #: How many events the history holds; the next one's number is one more.
 
     @property

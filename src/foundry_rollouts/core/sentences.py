@@ -75,7 +75,11 @@ def _seen(gate: Gate, track: Track, *, is_alone: bool) -> str:
     if not is_alone:
         return _compared(gate, track.at_step)
     step, guess = track.at_step, track.processes[0].guess
-    past = f"when stable was last seen, about {100 * guess.rate:.2g}% did" if guess.calls else "stable was never seen"
+    past = (
+        f"when stable was last seen, about {100 * guess.rate:.2g}% did"
+        if guess.knows_stable
+        else "stable was never seen"
+    )
     return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({past})"
 
 

@@ -28,6 +28,7 @@ NEVER = 1_000_000_000  #: More calls than any rollout sees.
 
 _BATCH = 8  #: Calls that make a batch, with at least one on each version.
 _HALF_LIFE = 300.0  #: Seconds after which a stable call counts half in the guess.
+_OLD_CALLS = 500.0  #: What was known before the trial counts as so many calls on stable, at most.
 _MINUTE = 60.0
 _AT_START, _EACH_MINUTE, _EACH_WEIGHT = 0.5, 0.05, 0.20  #: Shares of the cash that are staked.
 
@@ -104,15 +105,23 @@ class Guess:
 
     failures: float = 0.0
     calls: float = 0.0
+    old_failures: float = 0.0  #: Of before the trial; these do not fade.
+    old_calls: float = 0.0
 
     @property
     def rate(self) -> float:
-        return _plausible((self.failures + 0.5) / (self.calls + 50.0))
+        return _plausible((self.failures + self.old_failures + 0.5) / (self.calls + self.old_calls + 50.0))
+
+    @property
+    def knows_stable(self) -> bool:
+        """Whether stable was ever seen."""
+        return self.calls + self.old_calls > 0
 
     def after(self, batch: Tally, seconds: float) -> "Guess":
         """Return the guess once ``batch``, closed by an interval of ``seconds``, is known too."""
         kept = 0.5 ** (seconds / _HALF_LIFE)
-        return Guess(self.failures * kept + batch.stable_failures, self.calls * kept + batch.stable_calls)
+        failures, calls = self.failures * kept + batch.stable_failures, self.calls * kept + batch.stable_calls
+        return replace(self, failures=failures, calls=calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,7 @@ class Process:
         It goes by what stable was last seen to fail at, for when stable has no calls left; where stable was never
         seen, nothing is proved.
         """
-        return _log_sum(self.past) / math.log(10) if self.guess.calls else 0.0
+        return _log_sum(self.past) / math.log(10) if self.guess.knows_stable else 0.0
 
     def at_most_worse(self, missed_bad: float) -> float | None:
         """Return how much worse than stable the canary is at most, a fraction; None when none is proved."""
@@ -151,9 +160,15 @@ class Process:
         return min(proved, default=None)
 
 
-def begin() -> Process:
-    """Return the evidence before the first interval: none."""
-    return Process()
+def begin(history: Tally | None = None) -> Process:
+    """Return the evidence before the first interval: none.
+
+    ``history`` is what stable is known for from before the trial; it counts as 500 calls at most.
+    """
+    if history is None or not history.stable_calls:
+        return Process()
+    part = min(1.0, _OLD_CALLS / history.stable_calls)
+    return Process(guess=Guess(old_failures=part * history.stable_failures, old_calls=part * history.stable_calls))
 
 
 def reweighted(process: Process) -> Process:
@@ -233,7 +248,7 @@ def calls_needed(process: Process, bets: Bets, missed_bad: float, canary_share: 
     """
     goal, is_alone = -math.log(missed_bad), canary_share >= 1
     capital = process.past if is_alone else process.safe
-    if is_alone and not process.guess.calls:
+    if is_alone and not process.guess.knows_stable:
         return NEVER
     if _log_sum(capital) >= goal:
         return 0

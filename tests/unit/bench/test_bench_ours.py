@@ -8,39 +8,53 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.bench.arrays import no_counts
-from foundry_rollouts.bench.rules.ours import MINUTE, Ours, by_steps
+from foundry_rollouts.bench.rules.automatic import Automatic, AutomaticPilot
+from foundry_rollouts.bench.rules.ours import MINUTE, Ours, OursPilot, by_steps
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import Cell, Streams
+from foundry_rollouts.core import policy as core_policy
 from foundry_rollouts.core.decide import Situation, after, decide
 from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Judging, Margin, OnNoEvidence
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, OnNoEvidence
+from foundry_rollouts.core.rollout import Known, Phase, Rollout
+from foundry_rollouts.core.sources import OutcomesPlan, Sources
 
 RULE = Ours("ours", by_steps(2 * MINUTE), Judging())
 RUNS = 3
 
 
 class Product:
-    """One rollout, led by the product's own judge and its own decisions."""
+    """One rollout, led by the product's own judge and its own decisions; ``known`` of 500 calls failed before."""
 
-    def __init__(self, rule: Ours) -> None:
-        policy = a_policy(steps=rule.steps, judge=rule.judge, on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS)
+    def __init__(self, rule: Ours | Automatic, known: float) -> None:
+        self.look_seconds = rule.look
+        settings = core_policy.Automatic(soak=MINUTE, max=10 * MINUTE)
+        policy = a_policy(
+            steps=rule.steps if isinstance(rule, Ours) else settings.steps,
+            automatic=None if isinstance(rule, Ours) else settings,
+            judge=rule.judge,
+            on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS,
+            sources=Sources(probe=None, logs=None, outcomes=OutcomesPlan()),
+            gates=(Gate(GateKind.ERROR_RATE, ("outcomes",)),),
+        )
         began = a_rollout(policy=policy, phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
+        history = (Known("error-rate", "outcomes", 500, int(known)),)
         self.rollout: Rollout = began
-        self.evidence: Evidence = fresh(policy)
+        self.evidence: Evidence = fresh(policy, history)
 
     def look(self, now: float, counts: tuple[int, int, int, int]) -> None:
         end = NOON + timedelta(seconds=now)
         seen = Measurement(
-            "probe",
-            Window(end - timedelta(seconds=RULE.look), end),
+            "outcomes",
+            Window(end - timedelta(seconds=self.look_seconds), end),
             canary=Counts(calls=counts[0], failures=counts[1]),
             stable=Counts(calls=counts[2], failures=counts[3]),
         )
         analysis = judge(self.rollout, self.evidence, [seen], end)
-        then = after(self.rollout, decide(self.rollout, Situation(end, analysis)), end)
+        situation = Situation(end, analysis, look=timedelta(seconds=self.look_seconds))
+        then = after(self.rollout, decide(self.rollout, situation), end)
         has_moved = then.weight != self.rollout.weight
         self.evidence = at_new_weight(analysis.evidence) if has_moved else analysis.evidence
         self.rollout = then
@@ -64,14 +78,15 @@ class Product:
     ],
     ids=str,
 )
-def test_it_moves_as_the_product_does(cell: Cell, ends: set[int]) -> None:
+@pytest.mark.parametrize("rule", [RULE, Automatic("automatic")], ids=["steps", "automatic"])
+def test_it_moves_as_the_product_does(rule: Ours | Automatic, cell: Cell, ends: set[int]) -> None:
     streams = Streams([cell], RUNS, np.random.default_rng(7))
-    pilot = RULE.pilot(streams)
-    products = [Product(RULE) for _ in range(RUNS)]
+    pilot: OursPilot | AutomaticPilot = rule.pilot(streams)
+    products = [Product(rule, known) for known in streams.known]
     now = 0.0
     while now < 1260 and (at := np.flatnonzero(pilot.ended == RUNNING)).size:
-        counts, _ = streams.draw(at, now, RULE.look, pilot.weight[at])
-        now += RULE.look
+        counts, _ = streams.draw(at, now, rule.look, pilot.weight[at])
+        now += rule.look
         pilot.look(at, now, counts)
         rows = zip(
             counts.canary_calls, counts.canary_failures, counts.stable_calls, counts.stable_failures, strict=True
@@ -80,8 +95,8 @@ def test_it_moves_as_the_product_does(cell: Cell, ends: set[int]) -> None:
             products[run].look(now, (int(row[0]), int(row[1]), int(row[2]), int(row[3])))
             ours = int(pilot.ended[run]), int(pilot.weight[run])
             assert (now, products[run].stands[0]) == (now, ours[0])
-            assert products[run].stands[1] == ours[1] or ours[0] == ROLLED_BACK
-    assert set(pilot.ended.tolist()) <= ends
+            assert products[run].stands[1] == ours[1] or ours[0] != RUNNING
+    assert set(pilot.ended.tolist()) <= (ends if rule is RULE else ends | {ALL_TRAFFIC})
 
 
 @pytest.mark.parametrize(("silence_until", "weight"), [(65.0, 50.0), (175.0, 10.0), (900.0, 10.0)])

@@ -26,9 +26,11 @@ def drawn(dice: np.random.Generator, places: int) -> Counts:
 
 @pytest.mark.parametrize("bets", LINES)
 @pytest.mark.parametrize("seconds", [5.0, 45.0, 130.0])
-def test_it_equals_the_core_on_any_counts(bets: Bets, seconds: float) -> None:
+@pytest.mark.parametrize("is_known", [False, True])
+def test_it_equals_the_core_on_any_counts(bets: Bets, seconds: float, is_known: bool) -> None:
     dice = np.random.default_rng([int(seconds), LINES.index(bets)])
-    ours, core = VectorProcesses(RUNS, bets), ScalarProcesses(RUNS, bets)
+    known = dice.binomial(500, dice.choice([0.0, 0.02, 0.3], size=RUNS)).astype(np.float64) if is_known else None
+    ours, core = VectorProcesses(RUNS, bets, known=known), ScalarProcesses(RUNS, bets, known)
     everyone = np.arange(RUNS)
     for interval in range(INTERVALS):
         at = np.flatnonzero(dice.random(RUNS) < 0.8)

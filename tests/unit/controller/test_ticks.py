@@ -84,6 +84,12 @@ async def test_a_second_rollout_waits_and_goes_by_the_version_that_was_promoted(
     started = await reader.rollout("second")
     assert (started.stable, started.phase) == ("2", Phase.PROGRESSING)
     assert world.cloud.routing.weight("1") == 0
+    # What the trial of version 2 told of it is known in the next one.
+    (known,) = started.history
+    assert (known.gate, known.source, known.failures) == ("error-rate", "probe", 0)
+    assert known.calls == (await reader.evidence(world.id)).tracks[0].total.canary_calls
+    guess = (await reader.evidence("second")).tracks[0].processes[0].guess
+    assert (guess.old_calls, guess.old_failures) == (known.calls, 0)
 
 
 async def test_drift_pauses_and_what_another_hand_set_stays(world: SmallWorld) -> None:

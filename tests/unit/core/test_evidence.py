@@ -15,12 +15,23 @@ from foundry_rollouts.core.evidence import (
     at_new_weight,
     fresh,
     gathered,
+    history_of,
     strata,
 )
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy
+from foundry_rollouts.core.rollout import Known
 from foundry_rollouts.core.sources import Sources
-from foundry_rollouts.core.statistics import Bets, Tally, begin, begin_floor, observed, observed_floor, reweighted
+from foundry_rollouts.core.statistics import (
+    Bets,
+    Guess,
+    Tally,
+    begin,
+    begin_floor,
+    observed,
+    observed_floor,
+    reweighted,
+)
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
 CEILING = replace(ERRORS, max=0.2)
@@ -149,6 +160,20 @@ def test_a_new_weight_forgets_the_step_and_keeps_the_trial() -> None:
             watched=0.0,
         )
     assert before.of(LATENCY) == before.tracks[1:]
+
+
+def test_what_a_trial_tells_of_its_canary_is_known_of_the_stable_version_in_the_next() -> None:
+    policy = watching(CEILING, LATENCY)
+    told = history_of(gathered(fresh(policy), policy, [seen(Counts(400, 8), Counts(20, 1))]))
+    assert told == (Known("error-rate", "probe", 400, 8),)
+    errors, slow = fresh(policy, told).tracks
+    assert errors.strict is not None
+    assert {process.guess for process in (*errors.processes, errors.strict)} == {
+        Guess(old_failures=8.0, old_calls=400.0)
+    }
+    assert slow == fresh(policy).tracks[1]
+    assert history_of(fresh(policy)) == ()
+    assert fresh(policy, [replace(told[0], gate="log-errors"), replace(told[0], source="logs")]) == fresh(policy)
 
 
 def test_gates_are_judged_by_these_numbers() -> None:

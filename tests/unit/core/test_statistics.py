@@ -104,6 +104,22 @@ def test_a_canary_alone_is_proved_against_what_stable_failed_at_before(failures:
     assert (process.past_log10 > math.log10(20)) is is_proved
 
 
+def test_what_is_known_from_before_weighs_as_500_calls_at_most_and_never_fades() -> None:
+    few, many = (begin(Tally(stable_calls=calls, stable_failures=calls // 10)).guess for calls in (100, 100_000))
+    assert few.rate == pytest.approx(10.5 / 150)
+    assert many.rate == pytest.approx(50.5 / 550)
+    later = observed(begin(Tally(stable_calls=500, stable_failures=50)), DEFAULT, Tally(4, 0, 4, 4), 3000).guess
+    assert later.rate == pytest.approx((50 + 4 + 0.5) / (500 + 4 + 50))
+    assert later.after(Tally(4, 0, 4, 0), 300).rate == pytest.approx((50 + 2 + 0.5) / (500 + 6 + 50))
+    assert begin(Tally(canary_calls=9)) == begin()
+
+
+def test_what_is_known_from_before_is_enough_to_prove_a_canary_alone() -> None:
+    known = begin(Tally(stable_calls=500, stable_failures=5))
+    proved = observed(known, DEFAULT, Tally(canary_calls=2000, canary_failures=10), 10)
+    assert proved.past_log10 > math.log10(20)
+
+
 def test_evidence_against_the_past_is_the_ratio_of_the_claims_to_the_bad_line() -> None:
     process = seen_before(20)
     guess = process.guess.rate

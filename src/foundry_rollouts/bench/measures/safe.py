@@ -25,7 +25,7 @@ def measure(wish: Wish) -> Report:
     ]
     streams = Streams(cells, wish.runs, wish.dice(NAME))
     seen = record(streams, lambda _now: WEIGHT, SECONDS, LOOK)
-    processes, everyone = VectorProcesses(len(streams), TOLERATING_NOTHING, ladder=()), np.arange(len(streams))
+    processes, everyone = VectorProcesses(len(streams), TOLERATING_NOTHING, (), seen.known), np.arange(len(streams))
     is_called = np.zeros(len(streams), dtype=np.bool_)
     for look in range(seen.looks):
         processes.observe(everyone, seen.at_look(look), LOOK)

@@ -1,7 +1,8 @@
 """Fixed thresholds, tuned as well as anybody could: on the very streams on which they are then measured.
 
 Four ways: anew for each effect, once for a service, once for a service that may also have a shared outage, and once for
-all services. Each with checks once a window, as tools do it, and with windows that slide with every look.
+all services. Each with checks once a window, as tools do it, and with windows that slide with every look
+(``rules/fixed.py``).
 """
 
 from collections.abc import Iterable, Mapping

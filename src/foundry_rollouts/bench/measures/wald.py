@@ -15,7 +15,7 @@ from foundry_rollouts.bench.bounds import calls_bound
 from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, number
 from foundry_rollouts.bench.rules.sequential import TOLERATING_NOTHING
-from foundry_rollouts.bench.streams import EFFECTS, STABLE_RATES, worse
+from foundry_rollouts.bench.streams import EFFECTS, STABLE_RATES, known_failures, worse
 from foundry_rollouts.core.policy import Margin
 
 NAME = "wald"
@@ -60,7 +60,8 @@ def _looks_needed(wish: Wish, cells: list[_Cell]) -> Floats:
     dice, runs = wish.dice(NAME), len(cells) * wish.runs
     calls, weight = _each([c.calls for c in cells], wish), _each([c.weight / 100 for c in cells], wish)
     canary, stable = _each([c.canary for c in cells], wish), _each([c.stable for c in cells], wish)
-    processes, looks = VectorProcesses(runs, TOLERATING_NOTHING, ladder=()), np.full((len(ALPHAS), runs), np.nan)
+    processes = VectorProcesses(runs, TOLERATING_NOTHING, (), known_failures(dice.spawn(1)[0], stable))
+    looks = np.full((len(ALPHAS), runs), np.nan)
     for look in range(1, _AT_MOST_LOOKS + 1):
         at = np.flatnonzero(np.isnan(looks[-1]))
         if not at.size:

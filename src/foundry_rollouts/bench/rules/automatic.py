@@ -1,9 +1,6 @@
-"""Weights chosen as the evidence grows: never so much that one look could miss more failures than the blast radius.
+"""Automatic steps as ``core/schedule.py`` chooses them, for many rollouts at once.
 
-Between two looks at most ``calls x weight x worse`` failures slip through, where ``worse`` is what the ladder has not
-excluded yet; while it excludes nothing, the first weight stays. The weight is the greatest level that keeps this below
-the blast radius; a proof of safety at any level
-leads to 50, and after the soak to all traffic. A plan of this kind is not among the steps of a policy in this release.
+One source that counts at once, one gate; as with the other rules of ours, ``advance-if-not-gross`` after ten minutes.
 """
 
 import math
@@ -17,11 +14,12 @@ from foundry_rollouts.bench.rules.ours import QUIET, STRICT
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
 from foundry_rollouts.core.judge import GROSS
-from foundry_rollouts.core.policy import Judging
+from foundry_rollouts.core.policy import CLIMB, SOAK, Judging
+from foundry_rollouts.core.schedule import FIRST_AT_MOST, TELLING_CALLS
 from foundry_rollouts.core.statistics import Bets
 
-LEVELS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-_FIRST_AT_MOST, _LAST, _LET_GO = 20.0, 50.0, 600.0
+LEVELS = (*CLIMB, SOAK)
+_LET_GO = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Automatic:
     patience: float = HOUR
 
     def pilot(self, streams: Streams) -> "AutomaticPilot":
-        return AutomaticPilot(len(streams), self, streams.traffic)
+        return AutomaticPilot(len(streams), self, streams.known)
 
 
 @dataclass(slots=True)
@@ -45,22 +43,28 @@ class AutomaticPilot:
 
     runs: int
     rule: Automatic
-    traffic: Floats
+    known: Floats
     weight: Floats = field(init=False)
     ended: Ints = field(init=False)
     _evidence: VectorProcesses = field(init=False)
     _is_proved: Bools = field(init=False)
     _began: Floats = field(init=False)
+    _calls: Floats = field(init=False)  #: At this weight, on both versions.
+    _is_seen: Bools = field(init=False)  #: The canary, at this weight.
 
     def __post_init__(self) -> None:
-        self._evidence = VectorProcesses(self.runs, Bets(self.rule.judge.tolerate, self.rule.judge.bad))
+        bets = Bets(self.rule.judge.tolerate, self.rule.judge.bad)
+        self._evidence = VectorProcesses(self.runs, bets, known=self.known)
         self.ended = np.full(self.runs, RUNNING)
-        self._is_proved, self._began = np.zeros(self.runs, dtype=np.bool_), np.zeros(self.runs)
-        self.weight = np.minimum(self._level(np.arange(self.runs), np.ones(self.runs)), _FIRST_AT_MOST)
+        self._is_proved, self._is_seen = np.zeros((2, self.runs), dtype=np.bool_)
+        self._began, self._calls = np.zeros((2, self.runs))
+        self.weight = np.full(self.runs, float(LEVELS[0]))
 
     def look(self, at: Ints, now: float, counts: Counts) -> None:
         judge = self.rule.judge
         self._evidence.observe(at, counts, self.rule.look)
+        self._calls[at] += counts.calls
+        self._is_seen[at] |= counts.canary_calls > 0
         harm = self._evidence.harm(at)
         self.ended[at[harm >= -math.log(judge.false_rollback)]] = ROLLED_BACK
         quiet = at[harm <= QUIET]
@@ -70,21 +74,26 @@ class AutomaticPilot:
         self._raise(quiet, worse, now)
 
     def _finish(self, at: Ints, worse: Floats, now: float) -> None:
-        age, is_last = now - self._began[at], self.weight[at] == _LAST
+        age, is_last = now - self._began[at], (self.weight[at] == SOAK) & self._is_seen[at]
         is_let_go = (age >= _LET_GO) & (worse <= GROSS)
         has_soaked = self._is_proved[at] & (age >= self.rule.soak)
         self.ended[at[is_last & (is_let_go | has_soaked)]] = ALL_TRAFFIC
 
     def _raise(self, at: Ints, worse: Floats, now: float) -> None:
-        wanted = np.where(self._is_proved[at], _LAST, self._level(at, worse))
+        wanted = np.where(self._is_proved[at], float(SOAK), self._level(at, worse, now))
         rises = (wanted > self.weight[at]) & (self.ended[at] == RUNNING)
-        if rises.any():
-            self.weight[at[rises]] = wanted[rises]
-            self._began[at[rises]] = now
-            self._evidence.reweigh(at[rises])
+        moved = at[rises]
+        self.weight[moved] = wanted[rises]
+        self._began[moved], self._calls[moved], self._is_seen[moved] = now, 0.0, False
+        self._evidence.reweigh(moved)
 
-    def _level(self, at: Ints, worse: Floats) -> Floats:
-        """Return the greatest level at which one look misses no more failures than the blast radius."""
-        most = 100 * self.rule.blast_radius / (self.traffic[at] * self.rule.look * worse)
-        places = np.searchsorted(np.array(LEVELS), most, side="right") - 1
-        return np.array(LEVELS)[np.maximum(places, 0)]
+    def _level(self, at: Ints, worse: Floats, now: float) -> Floats:
+        """Return the highest weight at which one look misses no more failures than the blast radius."""
+        calls, seconds = self._calls[at], now - self._began[at]
+        calls_a_look = (calls + 2 * np.sqrt(calls) + 3) / np.maximum(seconds, self.rule.look) * self.rule.look
+        is_unknown = np.isinf(worse)
+        most = 100 * self.rule.blast_radius / (calls_a_look * np.where(is_unknown, 1.0, worse))
+        most = np.minimum(most, np.where(is_unknown, FIRST_AT_MOST, SOAK))
+        level = np.array(LEVELS, dtype=np.float64)[np.maximum(np.searchsorted(LEVELS, most, side="right") - 1, 0)]
+        may_rise = (calls >= TELLING_CALLS) & (is_unknown | self._is_seen[at])
+        return np.where(may_rise, level, 0.0)

@@ -1,6 +1,7 @@
-"""Fixed thresholds as people write them: an error rate over a window, some checks in a row, a least number of calls.
+"""Fixed thresholds as people write them: an error rate over a window, some failed checks, a least number of calls.
 
-Tools check once a window; who writes queries may look back over a window at every look. The threshold of each form is
+Tools check once a window and count the checks that failed, none of which is forgotten. Who writes alerting rules may
+look back over a window at every look, and asks for some failed checks in a row. The threshold of each form is
 set on the very streams of equal versions on which false rollbacks are counted, to exactly the share that is allowed:
 nobody could tune better.
 """
@@ -46,13 +47,24 @@ def levels(seen: Recording) -> Iterator[tuple[Form, Floats]]:
         for least_calls, is_relative in product(LEAST_CALLS, (False, True)):
             value = np.where(calls >= least_calls, rate - stable_rate * is_relative, -np.inf)
             for checks in CHECKS:
-                yield Form(is_sliding, window, least_calls, is_relative, checks), _least_of_last(value, checks)
+                level = _least_of_last(value, checks) if is_sliding else _so_many_so_far(value, checks)
+                yield Form(is_sliding, window, least_calls, is_relative, checks), level
 
 
 def threshold(level: Floats, allowed: float = 0.01) -> float:
     """Return the threshold that at most the ``allowed`` part of the runs ever exceeds; never below none at all."""
     highest = np.sort(level.max(axis=1))[::-1]
     return max(0.0, float(highest[int(allowed * len(highest))]))
+
+
+def _so_many_so_far(value: Floats, checks: int) -> Floats:
+    """Return for each check the value that so many checks have reached by then."""
+    greatest = np.full((value.shape[0], checks), -np.inf)
+    level = np.empty_like(value)
+    for number in range(value.shape[1]):
+        greatest = np.sort(np.column_stack([greatest, value[:, number]]), axis=1)[:, 1:]
+        level[:, number] = greatest[:, 0]
+    return level
 
 
 def _least_of_last(value: Floats, checks: int) -> Floats:

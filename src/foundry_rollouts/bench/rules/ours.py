@@ -22,15 +22,15 @@ _LADDER = (GROSS,)
 #: Nothing speaks for harm; a hair above 1 is rounding.
 QUIET = math.log(10) * EVEN + 1e-9
 
-Proofs = Callable[[int, Bets], Processes]
+Proofs = Callable[[int, Bets, Floats], Processes]
 
 STRICT = Judging(tolerate=Margin(1.0))
 MINUTE = timedelta(minutes=1)
 
 
-def vector_proofs(runs: int, bets: Bets) -> Processes:
-    """Return the evidence of ``runs`` runs, worked out together."""
-    return VectorProcesses(runs, bets, _LADDER)
+def vector_proofs(runs: int, bets: Bets, known: Floats) -> Processes:
+    """Return the evidence of ``runs`` runs, worked out together; ``known`` failures of stable were seen before."""
+    return VectorProcesses(runs, bets, _LADDER, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Ours:
     proofs: Proofs = vector_proofs
 
     def pilot(self, streams: Streams) -> "OursPilot":
-        return OursPilot(len(streams), self)
+        return OursPilot(len(streams), self, streams.known)
 
 
 @dataclass(slots=True)
@@ -54,6 +54,7 @@ class OursPilot:
 
     runs: int
     rule: Ours
+    known: Floats
     weight: Floats = field(init=False)
     ended: Ints = field(init=False)
     _evidence: Processes = field(init=False)
@@ -62,7 +63,7 @@ class OursPilot:
     _seen: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        self._evidence = self.rule.proofs(self.runs, Bets(self.rule.judge.tolerate, self.rule.judge.bad))
+        self._evidence = self.rule.proofs(self.runs, Bets(self.rule.judge.tolerate, self.rule.judge.bad), self.known)
         self._step, self._began = np.zeros(self.runs, dtype=np.int64), np.zeros(self.runs)
         self._seen = np.full(self.runs, -math.inf)
         self.weight = np.full(self.runs, float(self.rule.steps[0].weight))

@@ -17,7 +17,7 @@ TOLERATING_NOTHING = Bets(tolerate=Margin(1.0), bad=Margin(1.5, 0.005))
 def ours(seen: Recording, new_weight_at: int | None = None) -> Floats:
     """Return the evidence of our judge, which is told when look ``new_weight_at`` begins another weight."""
     runs = seen.harm.shape[0]
-    processes, everyone = VectorProcesses(runs, TOLERATING_NOTHING, ladder=()), np.arange(runs)
+    processes, everyone = VectorProcesses(runs, TOLERATING_NOTHING, (), seen.known), np.arange(runs)
     evidence = np.empty(seen.harm.shape)
     for number in range(seen.looks):
         if number == new_weight_at:
