@@ -136,9 +136,8 @@ def _nearest(line: Margin, canary: float, stable: float, share: float) -> float:
 
 
 def _bracket(line: Margin, canary: float, stable: float) -> tuple[float, float]:
-    floor = max(_EDGE, (_EDGE - line.points) / line.ratio)
-    ceiling = min(1 - _EDGE, (1 - _EDGE - line.points) / line.ratio)
-    ends = [min(max(end, floor), ceiling) for end in (stable, (canary - line.points) / line.ratio)]
+    ceiling = (1 - _EDGE - line.points) / line.ratio
+    ends = [min(max(end, _EDGE), ceiling) for end in (stable, (canary - line.points) / line.ratio)]
     return min(ends), max(ends)
 
 

@@ -7,6 +7,7 @@ from foundry_rollouts.core.bets import LADDER
 from foundry_rollouts.core.outlook import Traffic, deciding, ladder_gains, proof_seconds
 from foundry_rollouts.core.policy import CLIMB, SOAK, Automatic, Gate, Policy
 from foundry_rollouts.core.schedule import COUNTING, TELLING_CALLS, at_most, level
+from foundry_rollouts.core.statistics import takes
 from foundry_rollouts.core.value_plan import seconds_within
 
 LOOK = 10.0  #: Seconds from one look to the next, unless a failure is seen before.
@@ -65,7 +66,7 @@ def _excluded(policy: Policy, weight: int, traffic: Traffic, margin: float, won:
     times = [
         min(
             (
-                (goal - won.get((gate.name, at, margin), 0.0)) / gains[place] if gains[place] > 1e-12 else math.inf
+                takes(goal - won.get((gate.name, at, margin), 0.0), gains[place])
                 for at, (goal, gains) in enumerate(ladder_gains(policy, gate, weight, traffic))
             ),
             default=math.inf,

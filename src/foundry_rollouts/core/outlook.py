@@ -6,7 +6,7 @@ Times are seconds; what never comes takes infinitely many.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from foundry_rollouts.core.bets import HARM_POSITIONS, LADDER, Bet, floor_bets, harm_bets, ladder_bets
@@ -14,7 +14,7 @@ from foundry_rollouts.core.evidence import LEARNING_CALLS, SLOW, STRICT, strata
 from foundry_rollouts.core.judge import GROSS, part_of
 from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy, WeightStep
 from foundry_rollouts.core.sources import ProbePlan
-from foundry_rollouts.core.statistics import Bets, samples_to_prove
+from foundry_rollouts.core.statistics import Bets, plausible, samples_to_prove, takes
 
 #: Staked at the start on each claim of harm; the rest of the capital waits as cash.
 STAKED = 0.5 / len(HARM_POSITIONS)
@@ -94,7 +94,7 @@ def proof_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> 
         + stream.learning_seconds(learning)
         + stream.lag
         for stream in streams(policy, gate, weight, traffic)
-        if stream.is_two_sided or (stream.has_calls and weight == 100 and has_past)
+        if stream.is_two_sided or (stream.has_calls and has_past)  # one-sided is 100
         for rate in rates
     ]
     return min(times, default=math.inf)
@@ -104,7 +104,7 @@ def gross_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> 
     """Return the seconds until ``gate`` proves the canary less than 16 points worse."""
     _, learning = _rates(gate, traffic)
     times = [
-        _until(goal, (gain for margin, gain in zip(LADDER, gains, strict=True) if margin <= GROSS))
+        takes(goal, max(gain for margin, gain in zip(LADDER, gains, strict=True) if margin <= GROSS))
         + stream.learning_seconds(learning)
         + stream.lag
         for stream, (goal, gains) in zip(
@@ -157,20 +157,15 @@ def _harm_seen(policy: Policy, gate: Gate, part: float, stream: Stream, rates: t
     goal = -math.log(policy.judge.false_rollback * part * STAKED)
     above = math.inf
     if gate.max is not None:
-        above = _until(goal, (stream.gain(bet, *rates) for bet in floor_bets(gate.max)))
+        above = takes(goal, max(stream.gain(bet, *rates) for bet in floor_bets(gate.max)))
     if not stream.is_two_sided:
         return above + stream.lag
     worse, strictly_worse = (
-        _until(goal, _gains_against(line, stream, rates)) for line in (policy.judge.tolerate, STRICT)
+        takes(goal, max(_gains_against(line, stream, rates))) for line in (policy.judge.tolerate, STRICT)
     )
     return max(min(worse, max(above, strictly_worse)), stream.batch_seconds) + stream.lag
 
 
 def _gains_against(line: Margin, stream: Stream, rates: tuple[float, float]) -> list[float]:
-    guess = min(max(rates[1], 2e-5), 0.95)
+    guess = plausible(rates[1])
     return [stream.gain(bet, *rates) for bet in harm_bets(line, guess, stream.canary, 1 - stream.canary)]
-
-
-def _until(goal: float, gains: Iterable[float]) -> float:
-    best = max(gains, default=0.0)
-    return goal / best if best > 1e-12 else math.inf

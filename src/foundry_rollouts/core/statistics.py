@@ -110,7 +110,7 @@ class Guess:
 
     @property
     def rate(self) -> float:
-        return _plausible((self.failures + self.old_failures + 0.5) / (self.calls + self.old_calls + 50.0))
+        return plausible((self.failures + self.old_failures + 0.5) / (self.calls + self.old_calls + 50.0))
 
     @property
     def knows_stable(self) -> bool:
@@ -253,7 +253,7 @@ def calls_needed(process: Process, bets: Bets, missed_bad: float, canary_share: 
     if _log_sum(capital) >= goal:
         return 0
     gains = _safe_gains(process.guess.rate, canary_share, bets.bad)
-    calls = min(_ratio(goal - won, gain) for won, gain in zip(capital, gains, strict=True))
+    calls = min(takes(goal - won, gain) for won, gain in zip(capital, gains, strict=True))
     return NEVER if math.isinf(calls) else math.ceil(min(calls * canary_share, NEVER))
 
 
@@ -264,7 +264,7 @@ def samples_to_prove(stable_rate: float, weight: int, bets: Bets, missed_bad: fl
     when "bad" is no worse than stable itself.
     """
     goal = -math.log(missed_bad) - begin().safe[0]
-    return _ratio(goal, _safe_gains(_plausible(stable_rate), weight / 100, bets.bad)[0])
+    return takes(goal, _safe_gains(plausible(stable_rate), weight / 100, bets.bad)[0])
 
 
 def _safe_gains(rate: float, share: float, bad: Margin) -> tuple[float, ...]:
@@ -275,11 +275,13 @@ def _safe_gains(rate: float, share: float, bad: Margin) -> tuple[float, ...]:
     return tuple(bet.gain(*calls) for bet in safe_bets(bad, rate, share, 1 - share))
 
 
-def _ratio(goal: float, gain: float) -> float:
+def takes(goal: float, gain: float) -> float:
+    """Return how often ``gain`` comes before it has made ``goal``: infinitely often where it is none."""
     return goal / gain if gain > 1e-12 else math.inf
 
 
-def _plausible(rate: float) -> float:
+def plausible(rate: float) -> float:
+    """Return the rate at which stable is thought to fail: nothing fails always or never."""
     return min(max(rate, 2e-5), 0.95)
 
 

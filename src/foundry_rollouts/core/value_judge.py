@@ -1,7 +1,7 @@
 """The verdict on numbers that must lie within bounds: so many windows in a row decide."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from foundry_rollouts.core.analysis import GateReading, Verdict
 from foundry_rollouts.core.bounds import Bounds
@@ -15,7 +15,7 @@ def value_reading(
 ) -> GateReading:
     """Return what the gate says; it proves nothing, so a pass is no evidence for others."""
     verdict = _verdict(policy, bounds, tracks, now)
-    speaker = _speaker(verdict, tracks)
+    speaker = _speaker(policy, verdict, tracks)
     return GateReading(
         gate=gate.name,
         verdict=verdict,
@@ -32,7 +32,7 @@ def value_reading(
 def _verdict(policy: Policy, bounds: Bounds, tracks: Sequence[ValueTrack], now: datetime) -> Verdict:
     if any(track.outside >= bounds.windows for track in tracks):
         return Verdict.FAIL
-    fresh = [track for track in tracks if track.seen_at and now <= track.seen_at + STALE_AFTER + _lag(policy, track)]
+    fresh = [track for track in tracks if (until := _fresh_until(policy, track)) and now <= until]
     if len(fresh) == len(tracks):
         return Verdict.PASS if all(track.inside >= bounds.windows for track in tracks) else Verdict.INSUFFICIENT
     if any(track.trouble for track in tracks):
@@ -40,11 +40,11 @@ def _verdict(policy: Policy, bounds: Bounds, tracks: Sequence[ValueTrack], now: 
     return Verdict.STALE if any(track.seen_at for track in tracks) else Verdict.NO_DATA
 
 
-def _lag(policy: Policy, track: ValueTrack) -> timedelta:
-    return policy.sources.lag(track.source)
+def _fresh_until(policy: Policy, track: ValueTrack) -> datetime | None:
+    return track.seen_at + STALE_AFTER + policy.sources.lag(track.source) if track.seen_at else None
 
 
-def _speaker(verdict: Verdict, tracks: Sequence[ValueTrack]) -> ValueTrack:
+def _speaker(policy: Policy, verdict: Verdict, tracks: Sequence[ValueTrack]) -> ValueTrack:
     """Return the source that the verdict is owed to: the one that holds up the others."""
     match verdict:
         case Verdict.FAIL:
@@ -52,7 +52,7 @@ def _speaker(verdict: Verdict, tracks: Sequence[ValueTrack]) -> ValueTrack:
         case Verdict.SOURCE_ERROR:
             return next(track for track in tracks if track.trouble)
         case Verdict.STALE | Verdict.NO_DATA:
-            return min(tracks, key=lambda track: track.seen_at.timestamp() if track.seen_at else 0.0)
+            return min(tracks, key=lambda track: until.timestamp() if (until := _fresh_until(policy, track)) else 0.0)
         case _:
             return min(tracks, key=lambda track: track.inside)
 

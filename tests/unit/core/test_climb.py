@@ -10,14 +10,15 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
 from foundry_rollouts.core.bets import LADDER
+from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.climb import climb
-from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.evidence import Evidence, strata
 from foundry_rollouts.core.outlook import Traffic, ladder_gains, proof_seconds
 from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Policy, WeightStep
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.schedule import Rise, at_most, has_proved, is_quiet, level, rise
 from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
-from foundry_rollouts.core.statistics import Tally
+from foundry_rollouts.core.statistics import Tally, takes
 from unit.core.made_evidence import a_track
 
 LOOK = timedelta(seconds=10)
@@ -95,6 +96,7 @@ def found(*tracks: Any, look: timedelta = LOOK) -> str:
         ((users(8),), "at 20% one look misses at most about 4 failures"),
         ((users(7),), "nothing"),
         ((users(80, 0.0),), "nothing"),
+        ((users(8, 1.0),), "at 10% one look misses at most about 17 failures"),
         ((users(400, 40.0),), "at 10% one look misses at most about 12 failures"),
         ((users(80), users(100, stratum="logs")), "at 10% one look misses at most about 13 failures"),
         ((users(100), users(80, stratum="logs")), "at 10% one look misses at most about 13 failures"),
@@ -165,49 +167,73 @@ def test_without_traffic_only_proof_could_lead_on() -> None:
     assert planned(5, **probing) == [(1, round(proof, 1)), (50, 0.0)]
 
 
-def of_one_gate(rps: float, lag: float = 0.0, source: str = "outcomes") -> list[tuple[int, float]]:
-    """Climb as the formulas say where one source tells one gate."""
-    gate = Gate(GateKind.ERROR_RATE, (source,))
+def of_one_gate(rps: float, gate: Gate, lag: float = 0.0) -> list[tuple[int, float]]:
+    """Climb as the formulas say where there is one gate."""
     policy, traffic, told = a_climbing(gates=(gate,)).policy, Traffic(rps, 0.01), []
     calls = at_most(10 * rps) * (1 + lag / 10)
-    won = [0.0] * len(LADDER)
+    won = [[0.0] * len(LADDER) for _ in strata(policy, gate)]
     weight = level(20, calls, None)
     if weight > 1:
         told.append((1, max(8 / rps, 10.0)))
     while weight < 50:
-        ((goal, gains),) = ladder_gains(policy, gate, weight, traffic)
-        known = [(goal - had) / gain if gain > 1e-12 else math.inf for had, gain in zip(won, gains, strict=True)]
+        streams = ladder_gains(policy, gate, weight, traffic)
+        known = [
+            min(takes(goal - had[at], gains[at]) for had, (goal, gains) in zip(won, streams, strict=True))
+            for at in range(len(LADDER))
+        ]
         proof = proof_seconds(policy, gate, weight, traffic)
         rises = [at for at, margin in zip(known, LADDER, strict=True) if level(20, calls, margin) > weight]
         lasts = max(min([proof, *rises]), 10.0)
-        told.append((weight, lasts))
+        told.append((weight, round(lasts, 1)))
         if proof <= lasts:
             return [*told, (50, 0.0)]
-        won = [had + gain * lasts for had, gain in zip(won, gains, strict=True)]
+        for had, (_, gains) in zip(won, streams, strict=True):
+            had[:] = [before + gain * lasts for before, gain in zip(had, gains, strict=True)]
         weight = max(level(20, calls, margin) for at, margin in zip(known, LADDER, strict=True) if at <= lasts)
-    return [*told, (50, proof_seconds(policy, gate, 50, traffic))]
+    return [*told, (50, round(proof_seconds(policy, gate, 50, traffic), 1))]
+
+
+OUTCOMES = Gate(GateKind.ERROR_RATE, ("outcomes",))
+LATE = Gate(GateKind.ERROR_RATE, ("prometheus",))
+SHARED = Gate(GateKind.ERROR_RATE, ("outcomes", "logs"), weights=(1.0, 3.0))
 
 
 @pytest.mark.parametrize("rps", [0.1, 2, 20, 200, 2000, 20_000])
-def test_the_plan_climbs_as_the_formulas_say(rps: float) -> None:
-    assert planned(rps) == [(weight, round(seconds, 1)) for weight, seconds in of_one_gate(rps)]
+@pytest.mark.parametrize(("gate", "lag"), [(OUTCOMES, 0.0), (LATE, 45.0), (SHARED, 0.0)])
+def test_the_plan_climbs_as_the_formulas_say(rps: float, gate: Gate, lag: float) -> None:
+    assert planned(rps, gates=(gate,)) == of_one_gate(rps, gate, lag)
 
 
-@pytest.mark.parametrize("rps", [2, 200])
-def test_a_source_that_is_late_looks_longer(rps: float) -> None:
-    late: dict[str, Any] = {"gates": (Gate(GateKind.ERROR_RATE, ("prometheus",)),)}
-    expected = of_one_gate(rps, 45.0, "prometheus")
-    assert planned(rps, **late) == [(weight, round(seconds, 1)) for weight, seconds in expected]
-    assert planned(rps, **late) != planned(rps)
+def test_a_source_that_is_late_looks_longer() -> None:
+    assert [weight for weight, _ in planned(200, gates=(LATE,))] != [weight for weight, _ in planned(200)]
 
 
 def test_the_gate_that_knows_least_sets_the_pace_and_gates_that_count_no_failures_do_not() -> None:
-    errors, lines = Gate(GateKind.ERROR_RATE, ("prometheus",)), Gate(GateKind.LOG_ERRORS, ("outcomes", "logs"))
-    split, alone = planned(200, gates=(errors, lines)), planned(200, gates=(lines,))
-    assert [weight for weight, _ in split] == [1, 2, 5, 10, 50]
-    assert [weight for weight, _ in alone] == [1, 2, 5, 20, 50]
+    lines = Gate(GateKind.LOG_ERRORS, ("outcomes", "logs"))
+    slower, bare = planned(200, gates=(lines,)), planned(200)
+    assert planned(200, gates=(OUTCOMES, lines))[:-1] == planned(200, gates=(lines, OUTCOMES))[:-1] == slower[:-1]
+    assert slower[:-1] != bare[:-1]
     latency = Gate(GateKind.LATENCY, ("outcomes",))
-    outcomes = Gate(GateKind.ERROR_RATE, ("outcomes",))
-    both, bare = planned(200, gates=(outcomes, latency)), planned(200, gates=(outcomes,))
-    assert both[:-1] == bare[:-1]
-    assert planned(200, gates=(outcomes, replace(lines, is_dry_run=True))) == bare
+    assert planned(200, gates=(OUTCOMES, latency))[:-1] == bare[:-1]
+    assert planned(200, gates=(OUTCOMES, replace(lines, is_dry_run=True))) == bare
+
+
+def test_a_number_within_bounds_belongs_to_the_proof_of_a_climb() -> None:
+    told = PrometheusPlan("http://p", "c", "f", values=(("cost", "q"),))
+    value = Gate(GateKind.VALUE, ("prometheus",), bounds=Bounds("cost", max=1, windows=100))
+    climbing = planned(200, gates=(OUTCOMES, value), sources=replace(USERS, prometheus=told))
+    assert climbing[-1] == (50, 3015.0)
+
+
+def test_without_a_gate_that_counts_failures_only_proof_leads_on() -> None:
+    latency = Gate(GateKind.LATENCY, ("outcomes",))
+    proof = proof_seconds(a_climbing(gates=(latency,)).policy, latency, 1, Traffic(200, 0.01))
+    assert planned(200, gates=(latency,)) == [(1, round(proof, 1)), (50, 0.0)]
+    of_latency = replace(analysed(users(400)).gates[0], gate="latency", at_most_worse=0.02)
+    risen = rise(a_climbing(), replace(analysed(users(400)), gates=(of_latency,)), LOOK)
+    assert risen is not None
+    assert risen.because.startswith("nothing proved yet")
+
+
+def test_traffic_of_next_to_nothing_never_leads_on() -> None:
+    assert planned(1e-10) == [(1, 8e10), (20, math.inf)]

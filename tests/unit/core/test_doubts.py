@@ -83,6 +83,7 @@ def test_a_deadline_is_told_when_it_comes_before_the_end_and_not_when_with_it() 
         (9.96, "10s"),
         (10.4, "10s"),
         (599, "9m59s"),
+        (600.7, "10m"),
         (601, "10m"),
         (630, "10m"),
         (631, "11m"),

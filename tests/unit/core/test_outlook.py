@@ -21,7 +21,7 @@ from foundry_rollouts.core.outlook import (
     proof_seconds,
     streams,
 )
-from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy, WeightStep
+from foundry_rollouts.core.policy import ApprovalStep, Gate, GateKind, Margin, Policy, WeightStep
 from foundry_rollouts.core.sources import OutcomesPlan, ProbePlan, PrometheusPlan, Sources
 from foundry_rollouts.core.statistics import Bets, samples_to_prove
 
@@ -91,6 +91,11 @@ def test_proof_takes_its_samples_and_the_delay_of_its_source() -> None:
     )
 
 
+def test_proof_takes_the_samples_of_just_that_weight() -> None:
+    expected = samples_to_prove(0.02, 60, LINES, 0.05) / 4.0 + 45
+    assert proof_seconds(a_watching(ERRORS), ERRORS, 60, TRAFFIC) == pytest.approx(expected)
+
+
 def test_proof_takes_no_less_than_a_batch() -> None:
     coarse = replace(a_watching(ERRORS), judge=replace(JUDGING, missed_bad=0.49, bad=Margin(1000.0, 0.9)))
     assert samples_to_prove(0.02, 10, Bets(JUDGING.tolerate, coarse.judge.bad), 0.49) < 10
@@ -104,7 +109,7 @@ def test_latency_is_proved_by_the_quickest_of_its_three_questions_once_they_are_
 
 
 def test_at_100_users_prove_it_where_stable_was_seen_at_a_step_before() -> None:
-    begun = replace(a_watching(ERRORS), steps=(WeightStep(99), WeightStep(100)))
+    begun = replace(a_watching(ERRORS), steps=(ApprovalStep(), WeightStep(99), WeightStep(100)))
     expected = samples_to_prove(0.02, 100, LINES, 0.05) / 4.0 + 45
     assert proof_seconds(begun, ERRORS, 100, TRAFFIC) == pytest.approx(expected)
     assert proof_seconds(replace(begun, steps=(WeightStep(100),)), ERRORS, 100, TRAFFIC) == math.inf
@@ -148,6 +153,14 @@ def test_harm_takes_what_the_best_claim_has_to_win() -> None:
     together = harm_seconds(a_watching(ERRORS, lines), 10, TRAFFIC, 0.1)
     of_each = [harm_goal(part) / by_comparison(JUDGING.tolerate, 0.1) + lag for part, lag in ((0.8, 45), (0.2, 0))]
     assert together == pytest.approx(min(of_each))
+
+
+def test_harm_seen_by_a_source_counts_by_its_share() -> None:
+    two = replace(ERRORS, sources=("prometheus", "outcomes"), weights=(3.0, 1.0))
+    expected = min(
+        harm_goal(part) / by_comparison(JUDGING.tolerate, 0.1) + lag for part, lag in ((0.75, 45), (0.25, 0))
+    )
+    assert harm_seconds(a_watching(two), 10, TRAFFIC, 0.1) == pytest.approx(expected)
 
 
 def test_harm_takes_no_less_than_a_batch_and_latency_sees_none() -> None:

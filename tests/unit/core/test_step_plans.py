@@ -16,6 +16,8 @@ from foundry_rollouts.core.policy import (
     Automatic,
     Gate,
     GateKind,
+    Judging,
+    Margin,
     OnNoEvidence,
     Policy,
     WeightStep,
@@ -102,6 +104,8 @@ def test_a_step_bakes_its_time_even_where_it_is_proved_sooner() -> None:
 @pytest.mark.parametrize(("stretch", "is_ever"), [(0.999, True), (1.001, False)])
 def test_what_takes_longer_than_ten_years_is_never(stretch: float, is_ever: bool) -> None:
     assert timedelta(days=3650) == LONGEST
+    assert first(users_only(WeightStep(50, min=LONGEST))).lasts == LONGEST
+    assert first(users_only(WeightStep(50, min=LONGEST + MINUTE))).lasts is None
     seconds = proof_seconds(users_only(WeightStep(50)), ERRORS, 50, Traffic(1.0, 0.01))
     rps = seconds / (LONGEST.total_seconds() * stretch)
     assert (first(users_only(WeightStep(50)), Traffic(rps, 0.01)).proof is not None) is is_ever
@@ -111,6 +115,8 @@ def test_without_limit_or_end_no_calls_are_foretold() -> None:
     step = first(users_only(WeightStep(50)), Traffic(0.0, 0.01))
     assert (step.proof, step.lasts, step.room) == (None, None, None)
     assert (step.canary_calls, step.stable_calls, step.probe_pairs) == (0, 0, 0)
+    hopeless = first(users_only(WeightStep(50), judge=Judging(tolerate=Margin(1), bad=Margin(1))))
+    assert (hopeless.proof, hopeless.canary_calls, hopeless.stable_calls) == (None, 0, 0)
 
 
 def test_the_room_of_a_step_is_its_limit_or_else_how_long_it_lasts() -> None:

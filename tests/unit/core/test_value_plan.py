@@ -12,7 +12,7 @@ from foundry_rollouts.core.doubts import doubts
 from foundry_rollouts.core.outlook import Traffic
 from foundry_rollouts.core.plan import plan
 from foundry_rollouts.core.policy import Gate, GateKind, OnNoEvidence, Policy, WeightStep
-from foundry_rollouts.core.sources import ProbePlan, PrometheusPlan, Sources
+from foundry_rollouts.core.sources import HttpPlan, ProbePlan, PrometheusPlan, Sources
 from foundry_rollouts.core.value_plan import seconds_within
 
 MINUTE = timedelta(minutes=1)
@@ -88,3 +88,17 @@ def test_a_number_that_is_not_what_takes_so_long_is_not_blamed(but: dict[str, An
     slow = Gate(GateKind.ERROR_RATE, ("prometheus",))
     gates = (slow, replace(policy.gates[0], **({"bounds": Bounds("cost", max=5, windows=10_000)} | but)))
     assert "ask more of the probe, or name a coarser bad than" in told(replace(policy, gates=gates))[0][1]
+
+
+def test_all_numbers_of_all_sources_are_waited_for() -> None:
+    slower = HttpPlan("http://h", "/c", "/f", every=2 * MINUTE, delay=MINUTE, values=(("cost", "/cost"),))
+    gate = Gate(GateKind.VALUE, ("prometheus", "http"), bounds=Bounds("cost", max=5, windows=4))
+    sources = Sources(probe=None, logs=None, prometheus=METRICS, http=slower)
+    policy = a_policy(steps=(WeightStep(100),), gates=(gate,), sources=sources)
+    assert seconds_within(policy) == 9 * 60
+    assert seconds_within(replace(policy, gates=(replace(gate, sources=("http", "prometheus")),))) == 9 * 60
+
+
+def test_a_step_whose_time_is_just_enough_is_proved_in_it() -> None:
+    just = a_valued(WeightStep(10, max=4 * MINUTE + LATE), WeightStep(100), max=5)
+    assert plan(replace(just, on_no_evidence=OnNoEvidence.PAUSE), TRAFFIC).steps[0].lasts == 4 * MINUTE + LATE

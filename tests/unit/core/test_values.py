@@ -190,10 +190,18 @@ def test_the_source_that_keeps_the_others_waiting_is_named() -> None:
     assert judged_by_two((), ()).because == "value:cost: no number seen at this step yet (http)"
 
 
+def test_the_source_that_decides_speaks_whatever_the_others_saw() -> None:
+    failed = judged_by_two((9.0,), (9.0, 9.0, 9.0)).because
+    assert failed == "value:cost: 9 is above 5, 3 windows in a row, seen by prometheus"
+    assert judged_by_two((1.0, "HTTP 503"), ()).because == "value:cost: http cannot be read: HTTP 503"
+    stale = judged_by_two((1.0, 1.0, 1.0), (1.0,), late=STALE_AFTER + 40 * SECOND)
+    assert stale.because == "value:cost: no number for a while (http); what was seen is too old to decide on"
+
+
 def test_all_sources_that_fell_silent_are_too_old_to_decide_on() -> None:
     analysis = judged_by_two((1.0, 1.0, 1.0), (1.0, 1.0), late=10 * STALE_AFTER)
     assert (analysis.verdict, analysis.gates[0].canary_value) == (Verdict.STALE, 1.0)
-    assert "(prometheus)" in analysis.because
+    assert "(http)" in analysis.because  # the other one is late by its nature
 
 
 @pytest.mark.parametrize(
