@@ -95,6 +95,9 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
         return Hold(rollout.because, PERSON)
     if seen.waits_for:
         return Hold(f"waiting for {seen.waits_for}", seen.waits_for)
+    if rollout.is_return:
+        because = f"version {rollout.canary} was stable before version {rollout.stable}: all new sessions go back to it"
+        return Start(because, step=rollout.policy.last_weight_step)
     first = rollout.policy.weight_at(1)
     return Start(f"version {rollout.canary} is active; {first}% of new sessions go to it")
 
@@ -223,7 +226,8 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
         case Hold():
             return said
         case Start():
-            return replace(_stepped(said, now), phase=Phase.PROGRESSING, started_at=now, measured_until=now)
+            began = _stepped(said, now, decision.step)
+            return replace(began, phase=Phase.PROGRESSING, started_at=now, measured_until=now)
         case Advance():
             return replace(_stepped(_resumed(said, now), now, decision.step), phase=Phase.PROGRESSING)
         case Pause():

@@ -13,10 +13,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Leave ``pending``: take the first step."""
+    """Leave ``pending``: take the first step, or the one that is named."""
 
     because: str
     author: str | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

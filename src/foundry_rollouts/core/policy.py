@@ -228,6 +228,11 @@ class Policy:
         weights = [s.weight for s in self.steps[:step] if isinstance(s, WeightStep)]
         return weights[-1] if weights else 0
 
+    @property
+    def last_weight_step(self) -> int:
+        """The number of the step at which the canary gets all traffic."""
+        return max(number for number, step in enumerate(self.steps, start=1) if isinstance(step, WeightStep))
+
     def matches(self, agent: str) -> int | None:
         """Return how exactly this policy names ``agent`` (more is more exact), or None when it does not."""
         exact = 10_000

@@ -70,6 +70,7 @@ class Rollout:
     ended_at: datetime | None = None
     measured_until: datetime | None = None  #: Where the next window begins.
     unanswered: tuple[Unanswered, ...] = ()  #: What may still arrive, by what is known of it.
+    is_return: bool = False  #: The canary was stable just before the present stable version: it needs no small steps.
     history: tuple[Known, ...] = ()  #: What is known of the stable version from before the trial.
     events: int = 0  #: How many events the history holds; the next one's number is one more.
 

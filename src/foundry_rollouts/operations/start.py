@@ -1,6 +1,6 @@
 """Starting a rollout, and trying a canary again after its rollout ended badly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from foundry_rollouts.core.policy import Policy
@@ -42,6 +42,8 @@ class Retry:
 async def start(store: Store, policies: Policies, wanted: Start, now: datetime) -> Rollout:
     """Create a rollout; it waits for others of the agent. The same idempotency key again returns what it made.
 
+    The version that was stable just before the present one takes all traffic in one step: it is known to be good.
+
     Raises NotFoundError for an agent or policy that nobody knows, UsageError for an agent without a policy,
     ConflictError when the version is the stable one or on trial already, or when the idempotency key served
     another request.
@@ -49,8 +51,10 @@ async def start(store: Store, policies: Policies, wanted: Start, now: datetime) 
     agent = await _agent(store, wanted.agent)
     policy = _policy(policies, wanted)
     _refuse_version(agent, wanted.version)
-    because = f"{wanted.author} asked for version {wanted.version}"
-    rollout = _rollout(wanted, agent, policy, because, now)
+    is_return = wanted.version == await _stable_before(store, agent)
+    back = f", which was stable before version {agent.stable}" if is_return else ""
+    because = f"{wanted.author} asked for version {wanted.version}{back}"
+    rollout = replace(_rollout(wanted, agent, policy, because, now), is_return=is_return)
     return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
 
 
@@ -75,6 +79,12 @@ async def trial_of(store: Store, agent: str, version: str) -> Rollout | None:
     """Return the newest rollout of ``version`` on ``agent``; None when there is none among the last ones."""
     last = await store.rollouts(RolloutFilter(agent=agent, limit=LAST))
     return next((rollout for rollout in last if rollout.canary == version), None)
+
+
+async def _stable_before(store: Store, agent: AgentKnown) -> str | None:
+    """Return the version that the stable one took the place of; None when no rollout made it stable."""
+    promoted = await store.rollouts(RolloutFilter(agent=agent.name, phase=Phase.PROMOTED, limit=1))
+    return promoted[0].stable if promoted and promoted[0].canary == agent.stable else None
 
 
 async def _refuse_retry(store: Store, wanted: Retry, ended: Rollout) -> None:

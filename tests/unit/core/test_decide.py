@@ -58,6 +58,16 @@ def test_a_pending_rollout_starts_once_nothing_stands_in_its_way() -> None:
     assert isinstance(decide(a_rollout(), seen(None)), Start)
 
 
+def test_the_version_that_was_stable_before_takes_all_traffic_in_one_step_and_is_still_watched() -> None:
+    policy = a_policy(steps=(WeightStep(10), ApprovalStep(), WeightStep(100), ApprovalStep()))
+    rollout = a_rollout(canary="1", stable="2", is_return=True, policy=policy)
+    decision = decide(rollout, seen(None))
+    assert decision == Start("version 1 was stable before version 2: all new sessions go back to it", step=3)
+    then = after(rollout, decision, SOON)
+    assert (then.phase, then.step, routing_of(then)) == (Phase.PROGRESSING, 3, Routing.of({"1": 100}))
+    assert isinstance(decide(then, seen(Verdict.FAIL)), RollBack)
+
+
 def test_a_pending_rollout_says_what_it_waits_for() -> None:
     decision = decide(a_rollout(), seen(None, waits_for="version 2 to become active"))
     assert decision == Hold("waiting for version 2 to become active", "version 2 to become active")

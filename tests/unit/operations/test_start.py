@@ -1,6 +1,7 @@
 """Starting a rollout, and trying a canary again."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,6 +28,31 @@ async def test_a_started_rollout_waits_with_its_first_event(store: SqlStore) -> 
     assert event.because == rollout.because == "alice asked for version 2"
     assert event.weights == {"1": 100}
     assert (await store.rollout("r-7")).events == 1
+
+
+async def promoted(store: SqlStore) -> None:
+    """Let version 2 take the place of version 1."""
+    await start(store, POLICIES, WANTED, NOON)
+    ended = replace(await store.rollout("r-7"), phase=Phase.PROMOTED, ended_at=NOON)
+    await record(store, "support-agent", Record(rollout=ended, stable="2"))
+
+
+async def test_the_version_that_was_stable_before_goes_back_without_small_steps(store: SqlStore) -> None:
+    await promoted(store)
+
+    rollout = await start(store, POLICIES, Start("r-8", "support-agent", "1", "bob"), NOON)
+    assert rollout.is_return
+    assert rollout.because == "bob asked for version 1, which was stable before version 2"
+    assert (await store.rollout("r-8")).is_return
+
+
+async def test_any_other_version_takes_every_step(store: SqlStore) -> None:
+    assert not (await start(store, POLICIES, Start("r-6", "support-agent", "3", "bob"), NOON)).is_return
+    ended = replace(await store.rollout("r-6"), phase=Phase.SUPERSEDED, ended_at=NOON)
+    await record(store, "support-agent", Record(rollout=ended))
+    await promoted(store)
+
+    assert not (await start(store, POLICIES, Start("r-8", "support-agent", "3", "bob"), NOON)).is_return
 
 
 async def test_a_named_policy_comes_before_the_one_that_names_the_agent(store: SqlStore) -> None:
