@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from builders import NOON
-from foundry_rollouts.core.measurement import Counts, Sample, Window, bucket_of, quantile, seconds_of
+from foundry_rollouts.core.measurement import Counts, Measurement, Sample, Window, bucket_of, quantile, seconds_of
 
 
 def test_counts_of_one_version_add_up_name_by_name() -> None:
@@ -49,3 +49,9 @@ def test_a_quantile_is_the_first_bucket_with_that_share_at_or_below_it(share: fl
 
 def test_a_window_is_as_long_as_from_its_start_to_its_end() -> None:
     assert Window(NOON, NOON + timedelta(seconds=90)).seconds == 90
+
+
+def test_a_version_that_nothing_is_told_of_has_no_counts() -> None:
+    window = Window(NOON, NOON)
+    assert Measurement("probe", window, canary=Counts(1)) == Measurement("probe", window, Counts(), Counts(1))
+    assert Measurement("probe", window, Counts(1)).canary == Counts()

@@ -62,6 +62,14 @@ def test_a_pending_rollout_that_nobody_paused_starts_whatever_else_is_asked(verb
     assert isinstance(decide(a_rollout(), seen(None, command=asked(verb))), Start)
 
 
+def test_the_next_look_is_expected_in_ten_seconds_unless_somebody_knows_better() -> None:
+    assert Situation(NOON).look == timedelta(seconds=10)
+
+
+def test_an_end_goes_back_only_where_it_says_so() -> None:
+    assert Supersede("why").goes_back is False
+
+
 def test_a_pause_waits_for_a_person_and_says_what_they_can_do() -> None:
     assert after(on_step(), Pause("why"), SOON).waiting_for == "a person: resume, promote or abort"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, Verdict
+from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, at_new_weight, fresh
 from foundry_rollouts.core.judge import judge
@@ -142,6 +142,12 @@ def test_a_pass_says_that_nothing_gross_is_wrong_and_all_else_leaves_it_open() -
     assert judged(rollout, 1, 1, 1).is_not_gross
     assert judged(rollout, 1, 1).gates[0].at_most_worse is None
     assert not judged(rollout, 1, 1).is_not_gross
+    reading = judged(rollout, 1, 1, 1).gates[0]
+    assert (reading.harm_log10, reading.safe_log10) == (0.0, 0.0)
+
+
+def test_a_reading_decides_unless_it_is_a_dry_run() -> None:
+    assert GateReading("error-rate", Verdict.PASS, "why").is_dry_run is False
 
 
 TWO = Sources(
