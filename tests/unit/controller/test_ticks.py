@@ -7,7 +7,7 @@ import pytest
 
 from builders import a_rollout, an_event
 from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import OnDrift, OnNewVersion, SessionsOnRollback
+from foundry_rollouts.core.policy import Automatic, OnDrift, OnNewVersion, SessionsOnRollback
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError, LeaseLostError, Refusal, StoreError
@@ -41,6 +41,20 @@ async def test_a_healthy_canary_is_walked_to_the_end_with_one_change_a_step(worl
     assert known is not None
     assert known.stable == "2"
     assert world.source.released == [world.id]
+
+
+async def test_automatic_steps_go_where_the_evidence_leads_and_are_told_as_steps(world: SmallWorld) -> None:
+    settings = Automatic(soak=2 * TICK)
+    world.policy = replace(a_quick_policy(), steps=settings.steps, automatic=settings)
+    await world.begin()
+    rollout = await ticked(world, 20)
+    assert rollout.phase is Phase.PROMOTED
+    assert [routing.weight("2") for routing in world.cloud.sent] == [1, 50, 100]
+    steps = [(kind, step) for kind, step, *_ in await world.history()]
+    assert steps == [
+        ("rollout.created", None), ("rollout.started", 1), ("rollout.advanced", 6), ("rollout.advanced", 7),
+        ("rollout.promoted", 7),
+    ]  # fmt: skip
 
 
 async def test_a_version_that_is_still_created_is_waited_for(world: SmallWorld) -> None:
