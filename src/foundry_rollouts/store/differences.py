@@ -27,10 +27,14 @@ class Difference:
 
 
 def differences(connection: Connection) -> list[Difference]:
-    """Return every difference; what is missing comes first, then what is changed, then what is not ours."""
+    """Return every difference; what is missing comes first, whole tables before all, and what is not ours last."""
     compared = compare_metadata(MigrationContext.configure(connection), metadata)
     found = [*(_read(each, connection) for each in _flat(compared)), *_keys(connection), *_guards(connection)]
-    return sorted(found, key=lambda each: ("is missing" not in each.told, "is not ours" in each.told, each.told))
+    return sorted(found, key=lambda each: (_place(each.told), each.told))
+
+
+def _place(told: str) -> tuple[bool, bool, bool]:
+    return "is missing" not in told, "is not ours" in told, not told.startswith("table ")
 
 
 def told(found: list[Difference], most: int = 5) -> str:
