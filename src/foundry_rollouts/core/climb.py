@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 
 from foundry_rollouts.core.bets import LADDER
+from foundry_rollouts.core.evidence import TELLING_CALLS, at_most
 from foundry_rollouts.core.outlook import Traffic, deciding, ladder_gains, proof_seconds
 from foundry_rollouts.core.policy import CLIMB, SOAK, Automatic, Gate, Policy
-from foundry_rollouts.core.schedule import COUNTING, TELLING_CALLS, at_most, level
+from foundry_rollouts.core.schedule import COUNTING, level
 from foundry_rollouts.core.statistics import takes
 from foundry_rollouts.core.value_plan import seconds_within
 

@@ -26,7 +26,7 @@ from foundry_rollouts.core.decision import (
 )
 from foundry_rollouts.core.policy import OnDrift, OnFailure, OnNoEvidence
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.schedule import has_proved, rise
+from foundry_rollouts.core.schedule import proof, rise
 
 ENDS = {
     Promote: Phase.PROMOTED,
@@ -187,13 +187,14 @@ def progress(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
         return Hold(f"waiting for approval at {rollout.weight}%; {analysis.because}", "a person: approve or abort")
     if higher := rise(rollout, analysis, seen.look):
         return Advance(higher.because, step=higher.step)
-    if not has_proved(rollout, analysis):
+    because = proof(rollout, analysis)
+    if because is None:
         if rollout.is_step_overdue(now):
             return without_proof(rollout, analysis)
         return Hold(analysis.because, analysis.waiting_for)
     if not rollout.has_baked(now):
-        return Hold(f"well so far; the step is still baking. {analysis.because}", "the bake time of the step")
-    return forward(rollout, analysis.because)
+        return Hold(f"well so far; the step is still baking. {because}", "the bake time of the step")
+    return forward(rollout, because)
 
 
 def without_proof(rollout: Rollout, analysis: Analysis) -> Decision:

@@ -4,6 +4,7 @@ Counts are never pooled over sources, time or weights: a shared outage in the mi
 harmless canary look bad, and the other way round. Each stratum of each gate has processes of its own.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -30,6 +31,10 @@ SLOW = (0.5, 0.9, 0.99)
 LEARNING_CALLS = 50
 #: Proof older than this does not move a rollout: what was good then may be broken now.
 STALE_AFTER = timedelta(minutes=2)
+#: Seconds of a window that tells how busy an agent is: in a shorter one chance rules, in a longer one nobody watched.
+SHORTEST_WINDOW, LONGEST_WINDOW = 5.0, 120.0
+#: Calls without which the traffic is not known.
+TELLING_CALLS = 8
 #: A ceiling grants no tolerance: below it, as good as stable is good enough.
 STRICT = Margin(1.0)
 
@@ -52,6 +57,7 @@ class Track:
     seen_at: datetime | None = None  #: When a canary sample was last seen at this step.
     trouble: str | None = None  #: Why the source could not count, as of its last word.
     watched: float = 0.0  #: Seconds of this step in which the source could count.
+    busiest: float = 0.0  #: Calls a second in the busiest window, rather too many; of the whole trial.
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +154,7 @@ def gathered(evidence: Evidence, policy: Policy, measurements: Sequence[Measurem
 
 
 def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Track:
-    could_count = 0.0 if seen.trouble else seen.window.seconds
-    track = replace(track, trouble=seen.trouble, watched=track.watched + could_count)
+    track = replace(_timed(track, seen), trouble=seen.trouble)
     if gate.kind is GateKind.LATENCY and not track.edges:
         return _learnt(track, seen)
     tallies = tuple(_tallies(track, gate, seen))
@@ -170,6 +175,24 @@ def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Tra
         causes=(Counts(causes=track.causes) + Counts(causes=seen.canary.causes)).causes,
         seen_at=seen.window.end if main.canary_calls else track.seen_at,
     )
+
+
+def _timed(track: Track, seen: Measurement) -> Track:
+    """Note how long the source watched, and how busy it was.
+
+    A window that begins long ago spans a time in which nobody watched: it counts as none.
+    """
+    seconds, calls = seen.window.seconds, seen.canary.calls + seen.stable.calls
+    if seen.trouble or seconds > LONGEST_WINDOW:
+        return track
+    is_telling = seconds >= SHORTEST_WINDOW and calls >= TELLING_CALLS
+    busiest = max(track.busiest, at_most(calls) / seconds) if is_telling else track.busiest
+    return replace(track, watched=track.watched + seconds, busiest=busiest)
+
+
+def at_most(calls: float) -> float:
+    """Return how many calls to expect at most, with some 95 percent confidence, where so many were counted."""
+    return calls + 2 * math.sqrt(calls) + 3
 
 
 def _tallies(track: Track, gate: Gate, seen: Measurement) -> Iterable[Tally]:

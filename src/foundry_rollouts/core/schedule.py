@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
-from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.evidence import TELLING_CALLS, Evidence, at_most
 from foundry_rollouts.core.policy import CLIMB, SOAK, GateKind, Policy
 from foundry_rollouts.core.rollout import Rollout
 
 #: Before anything is proved of the canary, no weight is higher.
 FIRST_AT_MOST = 20
-#: Calls without which the traffic is not known.
-TELLING_CALLS = 8
 #: Gates that count failures; what the others see is not what a blast radius means.
 COUNTING = {GateKind.ERROR_RATE, GateKind.LOG_ERRORS}
 
@@ -44,9 +42,9 @@ def rise(rollout: Rollout, analysis: Analysis, look: timedelta) -> Rise | None:
     if analysis.verdict is Verdict.PASS:
         return Rise(_step_of(SOAK), analysis.because)
     worse = _at_most_worse(analysis)
-    is_seen = analysis.verdict is Verdict.INSUFFICIENT or (worse is None and analysis.verdict is Verdict.NO_DATA)
+    may_be_unseen = rollout.step == 1 and worse is None
     traffic = _traffic(rollout.policy, analysis.evidence, look)
-    if traffic is None or not is_seen:
+    if traffic is None or not _is_watched(rollout.policy, analysis, may_be_unseen=may_be_unseen):
         return None
     weight = level(automatic.blast_radius, traffic, worse)
     if weight <= rollout.weight:
@@ -56,13 +54,41 @@ def rise(rollout: Rollout, analysis: Analysis, look: timedelta) -> Rise | None:
     return Rise(_step_of(weight), f"{known}: at {weight}% one look misses at most about {missed} failures")
 
 
-def has_proved(rollout: Rollout, analysis: Analysis) -> bool:
-    """Return whether the step is proved: by itself or, while automatic steps soak, by the weight that led there."""
+def proof(rollout: Rollout, analysis: Analysis) -> str | None:
+    """Return what proves the step, as a sentence: its own evidence or, at the soak, that of a lower weight.
+
+    A soak that rests on an earlier proof has to be watched as long as it lasts, at every gate.
+    """
     if analysis.verdict is Verdict.PASS:
-        return True
-    is_soaking = rollout.policy.automatic is not None and rollout.weight == SOAK
-    return (
-        is_soaking and analysis.evidence.is_proved and analysis.verdict is Verdict.INSUFFICIENT and is_quiet(analysis)
+        return analysis.because
+    policy, automatic = rollout.policy, rollout.policy.automatic
+    if automatic is None or rollout.weight != SOAK or not analysis.evidence.is_proved:
+        return None
+    if not (is_quiet(analysis) and _is_watched(policy, analysis) and _has_soaked(policy, analysis.evidence)):
+        return None
+    return f"proved at a lower weight, and nothing speaks against it at {SOAK}%: {analysis.because}"
+
+
+def _is_watched(policy: Policy, analysis: Analysis, *, may_be_unseen: bool = False) -> bool:
+    """Whether every gate that decides saw the canary of late; one on a value has to find it within its bounds."""
+    fine = {Verdict.PASS, Verdict.INSUFFICIENT, *([Verdict.NO_DATA] if may_be_unseen else [])}
+    values = {gate.name for gate in policy.gates if gate.bounds}
+    return all(
+        reading.verdict is Verdict.PASS if reading.gate in values else reading.verdict in fine
+        for reading in _deciding(analysis)
+    )
+
+
+def _has_soaked(policy: Policy, evidence: Evidence) -> bool:
+    """Whether each gate has watched both versions for the time of the soak, in one of its strata at least."""
+    soak = policy.automatic.soak.total_seconds() if policy.automatic else math.inf
+    return all(
+        any(
+            track.watched >= soak and track.at_step.canary_calls >= TELLING_CALLS and track.at_step.stable_calls
+            for track in evidence.of(gate)
+        )
+        for gate in policy.gates
+        if not (gate.is_dry_run or gate.bounds)
     )
 
 
@@ -71,11 +97,6 @@ def level(blast_radius: float, calls_a_look: float, worse: float | None) -> int:
     most = 100 * blast_radius / (calls_a_look * (worse or 1.0))
     highest = FIRST_AT_MOST if worse is None else SOAK
     return max((weight for weight in (*CLIMB, SOAK) if weight <= min(most, highest)), default=CLIMB[0])
-
-
-def at_most(calls: float) -> float:
-    """Return how many calls to expect at most, with some 95 percent confidence, where so many were counted."""
-    return calls + 2 * math.sqrt(calls) + 3
 
 
 def is_quiet(analysis: Analysis) -> bool:
@@ -100,14 +121,14 @@ def _traffic(policy: Policy, evidence: Evidence, look: timedelta) -> float | Non
     A look lasts until its counts arrive. Several sources see the same users: the one that sees most speaks for all.
     """
     counted = [
-        (track.at_step.canary_calls + track.at_step.stable_calls, track.watched, policy.sources.lag(track.stratum))
+        (track, track.at_step.canary_calls + track.at_step.stable_calls, policy.sources.lag(track.stratum))
         for track in evidence.tracks
         if track.stratum.rpartition("/")[2] != "probe" and track.trouble is None
     ]
     looks = [
-        at_most(calls) / seconds * (look + lag).total_seconds()
-        for calls, seconds, lag in counted
-        if calls >= TELLING_CALLS and seconds > 0
+        max(at_most(calls) / track.watched, track.busiest) * (look + lag).total_seconds()
+        for track, calls, lag in counted
+        if calls >= TELLING_CALLS and track.watched > 0
     ]
     return max(looks, default=None)
 

@@ -8,6 +8,7 @@ from foundry_rollouts.core.evidence import Track
 from foundry_rollouts.core.policy import Gate, GateKind, Judging
 from foundry_rollouts.core.statistics import Tally
 
+RARE = 0.0001  #: The failure rate below which "hardly ever" says all.
 DEEDS = {
     GateKind.ERROR_RATE: "failed",
     GateKind.LATENCY: "were slower than stable's median",
@@ -74,13 +75,14 @@ def count(number: int) -> str:
 def _seen(gate: Gate, track: Track, *, is_alone: bool) -> str:
     if not is_alone:
         return _compared(gate, track.at_step)
-    step, guess = track.at_step, track.processes[0].guess
-    past = (
-        f"when stable was last seen, about {100 * guess.rate:.2g}% did"
-        if guess.knows_stable
-        else "stable was never seen"
-    )
-    return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({past})"
+    step, known = track.at_step, track.processes[0].known
+    return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({_past(known)})"
+
+
+def _past(known: float | None) -> str:
+    if known is None:
+        return "too little was seen of stable"
+    return f"stable failed about {100 * known:.2g}% before" if known >= RARE else "stable hardly ever failed before"
 
 
 def _compared(gate: Gate, tally: Tally, why: str = "") -> str:

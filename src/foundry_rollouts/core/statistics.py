@@ -29,6 +29,7 @@ NEVER = 1_000_000_000  #: More calls than any rollout sees.
 _BATCH = 8  #: Calls that make a batch, with at least one on each version.
 _HALF_LIFE = 300.0  #: Seconds after which a stable call counts half in the guess.
 _OLD_CALLS = 500.0  #: What was known before the trial counts as so many calls on stable, at most.
+_TELLING_CALLS = 30.0  #: Calls on stable without which nothing is known of it.
 _MINUTE = 60.0
 _AT_START, _EACH_MINUTE, _EACH_WEIGHT = 0.5, 0.05, 0.20  #: Shares of the cash that are staked.
 
@@ -113,9 +114,12 @@ class Guess:
         return plausible((self.failures + self.old_failures + 0.5) / (self.calls + self.old_calls + 50.0))
 
     @property
-    def knows_stable(self) -> bool:
-        """Whether stable was ever seen."""
-        return self.calls + self.old_calls > 0
+    def known(self) -> float | None:
+        """What stable failed at for sure, rather too little than too much; None where too little was seen of it."""
+        calls = self.calls + self.old_calls
+        if calls < _TELLING_CALLS:
+            return None
+        return plausible(min(self.rate, (self.failures + self.old_failures) / calls))
 
     def after(self, batch: Tally, seconds: float) -> "Guess":
         """Return the guess once ``batch``, closed by an interval of ``seconds``, is known too."""
@@ -134,6 +138,7 @@ class Process:
     guess: Guess = Guess()
     buffer: Tally = Tally()
     past: tuple[float, ...] = (-math.log(len(SAFE_POSITIONS)),) * len(SAFE_POSITIONS)
+    known: float | None = None  #: What stable was known to fail at when the present weight began.
 
     @property
     def harm_log10(self) -> float:
@@ -149,10 +154,10 @@ class Process:
     def past_log10(self) -> float:
         """The evidence, won at the present weight, that the canary is better than bad would have been before.
 
-        It goes by what stable was last seen to fail at, for when stable has no calls left; where stable was never
-        seen, nothing is proved.
+        It goes by what stable was known to fail at when this weight began, for when stable has no calls left, or so few
+        that they tell nothing of it. Where that was not known, nothing is proved.
         """
-        return _log_sum(self.past) / math.log(10) if self.guess.knows_stable else 0.0
+        return _log_sum(self.past) / math.log(10)
 
     def at_most_worse(self, missed_bad: float) -> float | None:
         """Return how much worse than stable the canary is at most, a fraction; None when none is proved."""
@@ -168,7 +173,8 @@ def begin(history: Tally | None = None) -> Process:
     if history is None or not history.stable_calls:
         return Process()
     part = min(1.0, _OLD_CALLS / history.stable_calls)
-    return Process(guess=Guess(old_failures=part * history.stable_failures, old_calls=part * history.stable_calls))
+    guess = Guess(old_failures=part * history.stable_failures, old_calls=part * history.stable_calls)
+    return Process(guess=guess, known=guess.known)
 
 
 def reweighted(process: Process) -> Process:
@@ -177,13 +183,16 @@ def reweighted(process: Process) -> Process:
     The open batch is dropped, for its calls were divided otherwise; a stake goes on "the new weight broke
     it"; safety must be proved again.
     """
-    return replace(process, harm=process.harm.stake(_EACH_WEIGHT), safe=begin().safe, buffer=Tally(), past=begin().past)
+    known = process.known if process.guess.known is None else process.guess.known
+    harm, new = process.harm.stake(_EACH_WEIGHT), begin()
+    return replace(process, harm=harm, safe=new.safe, buffer=Tally(), past=new.past, known=known)
 
 
 def observed(process: Process, bets: Bets, tally: Tally, seconds: float) -> Process:
     """Return the evidence after one more interval, ``seconds`` long, in which ``tally`` was counted."""
-    alone = Tally(tally.canary_calls, tally.canary_failures)
-    process = replace(process, past=_won(process.past, past_bets(bets.bad, process.guess.rate), alone))
+    if process.known is not None:
+        alone = Tally(tally.canary_calls, tally.canary_failures)
+        process = replace(process, past=_won(process.past, past_bets(bets.bad, process.known), alone))
     batch = process.buffer + tally
     if batch.is_batch:
         process = _settled(process, bets, batch)
@@ -247,12 +256,12 @@ def calls_needed(process: Process, bets: Bets, missed_bad: float, canary_share: 
         0 when it is proved already; ``NEVER`` where nothing can be proved.
     """
     goal, is_alone = -math.log(missed_bad), canary_share >= 1
-    capital = process.past if is_alone else process.safe
-    if is_alone and not process.guess.knows_stable:
+    capital, rate = (process.past, process.known) if is_alone else (process.safe, process.guess.rate)
+    if rate is None:
         return NEVER
     if _log_sum(capital) >= goal:
         return 0
-    gains = _safe_gains(process.guess.rate, canary_share, bets.bad)
+    gains = _safe_gains(rate, canary_share, bets.bad)
     calls = min(takes(goal - won, gain) for won, gain in zip(capital, gains, strict=True))
     return NEVER if math.isinf(calls) else math.ceil(min(calls * canary_share, NEVER))
 

@@ -12,11 +12,11 @@ from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
 from foundry_rollouts.core.bets import LADDER
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.climb import climb
-from foundry_rollouts.core.evidence import Evidence, strata
+from foundry_rollouts.core.evidence import Evidence, at_most, strata
 from foundry_rollouts.core.outlook import Traffic, ladder_gains, proof_seconds
 from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Policy, WeightStep
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.schedule import Rise, at_most, has_proved, is_quiet, level, rise
+from foundry_rollouts.core.schedule import Rise, is_quiet, level, proof, rise
 from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
 from foundry_rollouts.core.statistics import Tally, takes
 from unit.core.made_evidence import a_track
@@ -126,13 +126,14 @@ def test_a_longer_look_sees_more() -> None:
     ],
 )
 def test_a_soak_goes_by_the_proof_that_led_to_it(step: int, verdict: Verdict, is_proved: bool, proved: bool) -> None:
-    analysis = replace(analysed(verdict=verdict), evidence=Evidence((), (), is_proved))
-    assert has_proved(a_climbing(step), analysis) is proved
+    soaked = a_track(stratum="outcomes", at_step=Tally(8, 0, 1, 0), watched=SETTINGS.soak.total_seconds())
+    analysis = replace(analysed(verdict=verdict), evidence=Evidence((soaked,), (), is_proved))
+    assert (proof(a_climbing(step), analysis) is not None) is proved
 
 
 def test_a_listed_step_of_half_the_traffic_earns_its_own_proof() -> None:
     listed = a_climbing(1, automatic=None, steps=(WeightStep(50), WeightStep(100)))
-    assert not has_proved(listed, replace(analysed(), evidence=Evidence((), (), is_proved=True)))
+    assert proof(listed, replace(analysed(), evidence=Evidence((), (), is_proved=True))) is None
 
 
 def test_evidence_of_harm_ends_the_quiet() -> None:

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from builders import NOON, a_policy
 from foundry_rollouts.core.evidence import (
     LEARNING_CALLS,
@@ -83,7 +85,29 @@ def test_a_measurement_is_bet_on_and_counted_with_its_causes_and_its_end() -> No
         causes=(("HTTP 500", 2),),
         seen_at=END,
         watched=7.0,
+        busiest=(29 + 2 * 29**0.5 + 3) / 7.0,
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls", "watched", "is_telling"),
+    [
+        (4.9, 50, 4.9, False),
+        (5, 50, 5, True),
+        (5, 7, 5, False),
+        (5, 8, 5, True),
+        (120, 50, 120, True),
+        (121, 50, 0, False),
+    ],
+)
+def test_only_windows_of_an_ordinary_length_tell_how_busy_an_agent_is(
+    seconds: float, calls: int, watched: float, is_telling: bool
+) -> None:
+    policy = watching(ERRORS)
+    window = Window(END - timedelta(seconds=seconds), END)
+    (track,) = tracks_after(policy, replace(seen(Counts(1), Counts(calls - 1)), window=window))
+    assert track.watched == pytest.approx(watched)
+    assert track.busiest == pytest.approx((calls + 2 * calls**0.5 + 3) / seconds if is_telling else 0)
 
 
 def test_time_in_trouble_is_not_watched_at_the_step() -> None:

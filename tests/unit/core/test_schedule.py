@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, Verdict
+from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.bets import LADDER
+from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.decide import Situation, after, decide
 from foundry_rollouts.core.decision import Advance, Decision, Hold, Promote, RollBack
 from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
@@ -20,8 +21,9 @@ from foundry_rollouts.core.outlook import Traffic
 from foundry_rollouts.core.plan import plan
 from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.schedule import level, rise
-from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.schedule import level, proof, rise
+from foundry_rollouts.core.sources import HttpPlan, OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.statistics import Tally
 from foundry_rollouts.errors import UsageError
 
 LOOK = timedelta(seconds=10)
@@ -124,17 +126,50 @@ def test_proof_at_any_weight_leads_to_50_where_it_soaks_and_then_to_all_traffic(
 
 
 def test_what_was_proved_before_does_not_end_the_soak_of_a_canary_that_is_not_seen_any_more() -> None:
-    policy = automatic()
+    policy = automatic(soak=60)
     rollout = replace(on_trial(policy), step=6)
     proved = replace(at_new_weight(fresh(policy)), is_proved=True)
-    now = NOON + timedelta(minutes=10)
+    now = NOON + timedelta(minutes=1)
+
+    def moved(since: int, canary: tuple[int, int], stable: int) -> Decision:
+        window = Window(now - timedelta(seconds=since), now)
+        seen = Measurement("outcomes", window, canary=Counts(*canary), stable=Counts(calls=stable))
+        return decide(rollout, Situation(now, judge(rollout, proved, (seen,), now)))
+
     silent = judge(rollout, proved, (), now)
     assert silent.verdict is Verdict.NO_DATA
     assert isinstance(decide(rollout, Situation(now, silent)), Hold)
-    seen = Measurement("outcomes", Window(NOON, now), canary=Counts(calls=2), stable=Counts(calls=2))
-    assert isinstance(decide(rollout, Situation(now, judge(rollout, proved, (seen,), now))), Advance)
-    broken = Measurement("outcomes", Window(NOON, now), canary=Counts(calls=9, failures=3), stable=Counts(calls=9))
-    assert isinstance(decide(rollout, Situation(now, judge(rollout, proved, (broken,), now))), Hold)
+    soaked = moved(60, (8, 0), 2)
+    assert isinstance(soaked, Advance)
+    assert soaked.because.startswith(
+        "proved at a lower weight, and nothing speaks against it at 50%: canary 0 of 8 failed against 0 of 2 on stable"
+    )
+    for unwatched in (moved(59, (8, 0), 2), moved(60, (7, 0), 2), moved(60, (8, 0), 0), moved(60, (9, 3), 9)):
+        assert isinstance(unwatched, Hold)
+
+
+def test_a_time_in_which_nobody_watched_is_no_soak_and_tells_no_traffic() -> None:
+    policy = automatic(soak=60)
+    hour = NOON + timedelta(hours=1)
+    gap = Measurement("outcomes", Window(NOON, hour), canary=Counts(calls=9), stable=Counts(calls=91))
+    proved = replace(fresh(policy), is_proved=True)
+    soaking = replace(on_trial(policy), step=6)
+    assert isinstance(decide(soaking, Situation(hour, judge(soaking, proved, (gap,), hour))), Hold)
+    rollout = on_trial(policy)
+    assert rise(rollout, judge(rollout, fresh(policy), (gap,), hour), LOOK) is None
+
+
+def test_the_busiest_time_of_the_trial_bounds_the_weight() -> None:
+    policy, rollout = automatic(), on_trial(automatic())
+    busy = Measurement("outcomes", Window(NOON, NOON + LOOK), canary=Counts(calls=20), stable=Counts(calls=1980))
+    weak = Measurement("outcomes", Window(NOON + LOOK, NOON + 2 * LOOK), canary=Counts(calls=1), stable=Counts(calls=9))
+    quiet = judge(rollout, fresh(policy), (weak,), NOON + 2 * LOOK)
+    assert getattr(rise(rollout, quiet, LOOK), "step", None) == 5
+    both = judge(
+        rollout, at_new_weight(judge(rollout, fresh(policy), (busy,), NOON + LOOK).evidence), (weak,), NOON + 2 * LOOK
+    )
+    found = rise(rollout, both, LOOK)
+    assert found is None or found.step < 5
 
 
 def test_proof_of_a_lower_weight_is_remembered() -> None:
@@ -167,15 +202,45 @@ def test_whatever_speaks_against_the_canary_keeps_the_weight() -> None:
 @pytest.mark.parametrize("verdict", [Verdict.STALE, Verdict.SOURCE_ERROR])
 def test_a_silence_of_ours_keeps_the_weight(verdict: Verdict) -> None:
     rollout, analysis = quiet_after_a_start()
-    assert rise(rollout, replace(analysis, verdict=verdict), LOOK) is None
+    (reading,) = analysis.gates
+    assert rise(rollout, replace(analysis, gates=(replace(reading, verdict=verdict),)), LOOK) is None
+    # A gate that saw nothing at all speaks louder than one that is stale: no gate is hidden by another.
+    both = (replace(reading, verdict=verdict), replace(reading, gate="log-errors", verdict=Verdict.NO_DATA))
+    assert rise(rollout, replace(analysis, verdict=Verdict.NO_DATA, gates=both), LOOK) is None
 
 
 def test_a_canary_that_was_not_seen_at_this_weight_rises_no_further() -> None:
     rollout, analysis = quiet_after_a_start()
     known = replace(analysis.gates[0], at_most_worse=0.02)
-    unseen = replace(analysis, verdict=Verdict.NO_DATA, gates=(known,))
+    unseen = replace(analysis, verdict=Verdict.NO_DATA, gates=(replace(known, verdict=Verdict.NO_DATA),))
     assert rise(rollout, unseen, LOOK) is None
-    assert rise(rollout, replace(unseen, verdict=Verdict.INSUFFICIENT), LOOK)
+    assert rise(rollout, replace(analysis, gates=(known,)), LOOK)
+
+
+def test_only_the_first_weight_rises_before_the_canary_was_seen() -> None:
+    rollout, analysis = quiet_after_a_start()
+    unseen = replace(analysis.gates[0], verdict=Verdict.NO_DATA, at_most_worse=None)
+    silent = replace(analysis, verdict=Verdict.NO_DATA, gates=(unseen,))
+    assert rise(rollout, silent, LOOK)
+    assert rise(replace(rollout, step=2), silent, LOOK) is None
+
+
+@pytest.mark.parametrize("verdict", [Verdict.INSUFFICIENT, Verdict.NO_DATA, Verdict.STALE, Verdict.SOURCE_ERROR])
+def test_a_value_that_does_not_lie_within_its_bounds_keeps_the_weight(verdict: Verdict) -> None:
+    rollout, analysis = quiet_after_a_start()
+    gate = Gate(GateKind.VALUE, ("http",), bounds=Bounds("score", min=0.8))
+    plan_of_http = HttpPlan("http://h", "/calls", "/failures", values=(("score", "/score"),))
+    policy = replace(rollout.policy, gates=(*GATES, gate), sources=replace(USERS, http=plan_of_http))
+    of_value = GateReading("value:score", verdict, "so")
+    outside = replace(analysis, gates=(*analysis.gates, of_value))
+    within = replace(analysis, gates=(*analysis.gates, replace(of_value, verdict=Verdict.PASS)))
+    assert rise(replace(rollout, policy=policy), outside, LOOK) is None
+    assert rise(replace(rollout, policy=policy), within, LOOK)
+    proved = replace(analysis.evidence.tracks[0], watched=60.0, at_step=Tally(99, 0, 99, 0))
+    evidence = replace(analysis.evidence, tracks=(proved,), is_proved=True)
+    soaking = replace(rollout, policy=policy, step=6)
+    assert proof(soaking, replace(outside, evidence=evidence)) is None
+    assert proof(soaking, replace(within, evidence=evidence))
 
 
 def test_every_gate_that_counts_failures_must_know_how_much_worse_the_canary_is() -> None:

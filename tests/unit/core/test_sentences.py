@@ -14,7 +14,7 @@ from foundry_rollouts.core.sentences import (
     count,
     odds,
 )
-from foundry_rollouts.core.statistics import FloorProcess, Guess, Tally
+from foundry_rollouts.core.statistics import FloorProcess, Tally
 from unit.core.made_evidence import a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
@@ -81,14 +81,17 @@ def test_what_is_missing_is_told_in_calls_where_that_is_known() -> None:
     assert because_unproved(ERRORS, JUDGING, a_track(), None) == f"{begin} {end}"
 
 
-def test_a_canary_alone_is_told_beside_what_stable_was_last_seen_to_do() -> None:
-    known = a_track(proving(guess=Guess(1.5, 150.0), past=2))
+def test_a_canary_alone_is_told_beside_what_stable_did_before() -> None:
+    known = a_track(proving(known=0.01, past=2))
     assert because_proved(ERRORS, JUDGING, known, is_alone=True) == (
-        "canary 14 of 1 200 failed (when stable was last seen, about 1% did) at this step, seen by probe: "
+        "canary 14 of 1 200 failed (stable failed about 1% before) at this step, seen by probe: "
         "better than 1.5x + 0.5pp stable, evidence 100 : 1"
     )
     unknown = because_unproved(ERRORS, JUDGING, a_track(), None, is_alone=True)
-    assert unknown.startswith("canary 14 of 1 200 failed (stable was never seen) so far: ")
+    assert unknown.startswith("canary 14 of 1 200 failed (too little was seen of stable) so far: ")
+    for rate, past in ((0.0001, "failed about 0.01% before"), (0.00009, "hardly ever failed before")):
+        rare = a_track(proving(known=rate))
+        assert f"(stable {past})" in because_unproved(ERRORS, JUDGING, rare, None, is_alone=True)
 
 
 def test_speed_is_learnt_before_it_is_judged() -> None:

@@ -1,6 +1,7 @@
 """The evidence on its edges: just enough, next to nothing, and stable gone."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from foundry_rollouts.core.statistics import (
     begin,
     calls_needed,
     observed,
+    reweighted,
     samples_to_prove,
 )
 from foundry_rollouts.errors import UsageError
@@ -55,16 +57,42 @@ def test_alone_the_canary_proves_itself_call_by_call() -> None:
     p, line = 0.01, 1.5 * 0.01 + 0.005
     gain = p * math.log(p / line) + (1 - p) * math.log((1 - p) / (1 - line))
     assert samples_to_prove(p, 100, DEFAULT, 0.05) == pytest.approx((GOAL + math.log(2)) / gain)
-    seen = Process(guess=Guess(0.5, 50.0))
+    seen = Process(known=p, guess=Guess(9.0, 50.0))
     assert calls_needed(seen, DEFAULT, 0.05, 1.0) == math.ceil((GOAL + math.log(2)) / gain)
 
 
-def test_what_the_canary_proved_alone_counts_only_where_stable_was_seen() -> None:
-    won = observed(begin(), DEFAULT, Tally(canary_calls=5000), 10).past
-    assert Process(past=won).past_log10 == 0.0
-    assert Process(past=won, guess=Guess(1.0, 100.0)).past_log10 > 1.3
-    assert calls_needed(Process(past=won), DEFAULT, 0.05, 1.0) == NEVER
-    assert calls_needed(Process(past=won, guess=Guess(1.0, 100.0)), DEFAULT, 0.05, 1.0) == 0
+def test_the_canary_proves_nothing_alone_where_too_little_was_known_of_stable() -> None:
+    calls = Tally(canary_calls=5000)
+    assert observed(begin(), DEFAULT, calls, 10).past == begin().past
+    assert observed(Process(known=0.01), DEFAULT, calls, 10).past_log10 > 1.3
+    assert calls_needed(Process(), DEFAULT, 0.05, 1.0) == NEVER
+    assert calls_needed(observed(Process(known=0.01), DEFAULT, calls, 10), DEFAULT, 0.05, 1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("guess", "known"),
+    [
+        (Guess(0.0, 29.9), None),
+        (Guess(0.0, 30.0), 2e-5),
+        (Guess(0.0, 20.0, 0.0, 10.0), 2e-5),
+        (Guess(3.0, 100.0), (3.0 + 0.5) / 150.0),
+        (Guess(1.0, 500.0), 1 / 500.0),
+        (Guess(10.0, 10.0, 90.0, 90.0), (100 + 0.5) / 150),
+    ],
+)
+def test_of_stable_rather_too_few_failures_are_taken_as_known(guess: Guess, known: float | None) -> None:
+    assert guess.known == known
+
+
+def test_what_stragglers_do_at_a_weight_changes_nothing_of_what_was_known_before() -> None:
+    at_last = reweighted(Process(guess=Guess(10.0, 1000.0)))
+    assert at_last.known == 0.01
+    later = observed(at_last, DEFAULT, Tally(800, 64, 8, 8), 10)
+    assert later.known == 0.01
+    assert later.guess.rate > 0.015
+    assert later.past_log10 < 0
+    # Where little is known anew, the old knowledge stays.
+    assert reweighted(replace(later, guess=Guess(0.0, 5.0))).known == 0.01
 
 
 def test_the_clock_of_the_stakes_keeps_the_seconds_that_are_left_of_a_minute() -> None:

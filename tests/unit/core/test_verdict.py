@@ -14,7 +14,7 @@ from foundry_rollouts.core.judge import CRITICAL, judge, log10_sum, part_of
 from foundry_rollouts.core.policy import Gate, GateKind, OnFailure, Policy
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
-from foundry_rollouts.core.statistics import Bets, FloorProcess, Guess, Tally, calls_needed
+from foundry_rollouts.core.statistics import Bets, FloorProcess, Tally, calls_needed
 from unit.core.made_evidence import a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
@@ -323,9 +323,9 @@ def test_the_calls_that_are_missing_go_by_the_share_that_the_canary_really_has()
 
 
 def test_at_100_the_calls_that_are_missing_are_the_canarys_alone() -> None:
-    alone = of_errors(proving(guess=Guess(1.0, 100.0)), at_step=Tally(100, 0, 2, 0))
+    alone = of_errors(proving(known=0.01), at_step=Tally(100, 0, 2, 0))
     assert read(a_policy(), alone, step=3).missing_calls == needed(alone, 1.0)
-    assert "(when stable was last seen, about 1% did)" in read(a_policy(), alone, step=3).because
+    assert "(stable failed about 1% before)" in read(a_policy(), alone, step=3).because
 
 
 def test_what_is_slow_has_to_be_learnt_before_calls_can_be_missing() -> None:

@@ -13,9 +13,10 @@ from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.rules.ours import QUIET, STRICT
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
+from foundry_rollouts.core.evidence import TELLING_CALLS
 from foundry_rollouts.core.judge import GROSS
 from foundry_rollouts.core.policy import CLIMB, SOAK, Judging
-from foundry_rollouts.core.schedule import FIRST_AT_MOST, TELLING_CALLS
+from foundry_rollouts.core.schedule import FIRST_AT_MOST
 from foundry_rollouts.core.statistics import Bets
 
 LEVELS = (*CLIMB, SOAK)
@@ -50,21 +51,24 @@ class AutomaticPilot:
     _is_proved: Bools = field(init=False)
     _began: Floats = field(init=False)
     _calls: Floats = field(init=False)  #: At this weight, on both versions.
-    _is_seen: Bools = field(init=False)  #: The canary, at this weight.
+    _canary_calls: Floats = field(init=False)  #: At this weight.
+    _busiest: Floats = field(init=False)  #: Calls in the busiest look, rather too many.
 
     def __post_init__(self) -> None:
         bets = Bets(self.rule.judge.tolerate, self.rule.judge.bad)
         self._evidence = VectorProcesses(self.runs, bets, known=self.known)
         self.ended = np.full(self.runs, RUNNING)
-        self._is_proved, self._is_seen = np.zeros((2, self.runs), dtype=np.bool_)
-        self._began, self._calls = np.zeros((2, self.runs))
+        self._is_proved = np.zeros(self.runs, dtype=np.bool_)
+        self._began, self._calls, self._canary_calls, self._busiest = np.zeros((4, self.runs))
         self.weight = np.full(self.runs, float(LEVELS[0]))
 
     def look(self, at: Ints, now: float, counts: Counts) -> None:
         judge = self.rule.judge
         self._evidence.observe(at, counts, self.rule.look)
         self._calls[at] += counts.calls
-        self._is_seen[at] |= counts.canary_calls > 0
+        self._canary_calls[at] += counts.canary_calls
+        tells = at[counts.calls >= TELLING_CALLS]
+        self._busiest[tells] = np.maximum(self._busiest[tells], _at_most(counts.calls[counts.calls >= TELLING_CALLS]))
         harm = self._evidence.harm(at)
         self.ended[at[harm >= -math.log(judge.false_rollback)]] = ROLLED_BACK
         quiet = at[harm <= QUIET]
@@ -74,9 +78,11 @@ class AutomaticPilot:
         self._raise(quiet, worse, now)
 
     def _finish(self, at: Ints, worse: Floats, now: float) -> None:
-        age, is_last = now - self._began[at], (self.weight[at] == SOAK) & self._is_seen[at]
+        age, is_last = now - self._began[at], (self.weight[at] == SOAK) & (self._canary_calls[at] > 0)
         is_let_go = (age >= _LET_GO) & (worse <= GROSS)
-        has_soaked = self._is_proved[at] & (age >= self.rule.soak)
+        is_proved_here = self._evidence.safe(at) >= -math.log(self.rule.judge.missed_bad)
+        is_watched = (self._canary_calls[at] >= TELLING_CALLS) & (self._calls[at] > self._canary_calls[at])
+        has_soaked = self._is_proved[at] & (age >= self.rule.soak) & (is_proved_here | is_watched)
         self.ended[at[is_last & (is_let_go | has_soaked)]] = ALL_TRAFFIC
 
     def _raise(self, at: Ints, worse: Floats, now: float) -> None:
@@ -84,16 +90,22 @@ class AutomaticPilot:
         rises = (wanted > self.weight[at]) & (self.ended[at] == RUNNING)
         moved = at[rises]
         self.weight[moved] = wanted[rises]
-        self._began[moved], self._calls[moved], self._is_seen[moved] = now, 0.0, False
+        self._began[moved], self._calls[moved], self._canary_calls[moved] = now, 0.0, 0.0
         self._evidence.reweigh(moved)
 
     def _level(self, at: Ints, worse: Floats, now: float) -> Floats:
         """Return the highest weight at which one look misses no more failures than the blast radius."""
         calls, seconds = self._calls[at], now - self._began[at]
-        calls_a_look = (calls + 2 * np.sqrt(calls) + 3) / np.maximum(seconds, self.rule.look) * self.rule.look
+        mean = _at_most(calls) / np.maximum(seconds, self.rule.look) * self.rule.look
+        calls_a_look = np.maximum(mean, self._busiest[at])
         is_unknown = np.isinf(worse)
         most = 100 * self.rule.blast_radius / (calls_a_look * np.where(is_unknown, 1.0, worse))
         most = np.minimum(most, np.where(is_unknown, FIRST_AT_MOST, SOAK))
         level = np.array(LEVELS, dtype=np.float64)[np.maximum(np.searchsorted(LEVELS, most, side="right") - 1, 0)]
-        may_rise = (calls >= TELLING_CALLS) & (is_unknown | self._is_seen[at])
+        is_first = is_unknown & (self.weight[at] == LEVELS[0])
+        may_rise = (calls >= TELLING_CALLS) & (is_first | (self._canary_calls[at] > 0))
         return np.where(may_rise, level, 0.0)
+
+
+def _at_most(calls: Floats | Ints) -> Floats:
+    return np.asarray(calls + 2 * np.sqrt(calls) + 3, dtype=np.float64)
