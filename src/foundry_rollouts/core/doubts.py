@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from foundry_rollouts.core.climb import LOOK
 from foundry_rollouts.core.plan import Plan, StepPlan
 from foundry_rollouts.core.policy import OnNoEvidence
 from foundry_rollouts.core.value_plan import seconds_within, value_plans
@@ -31,7 +32,24 @@ class Doubt:
 def doubts(plan: Plan) -> tuple[Doubt, ...]:
     """Return what speaks against the policy at that traffic."""
     of_steps = [doubt for step in plan.steps for doubt in _of_step(plan, step)]
-    return (*of_steps, *_of_deadline(plan))
+    return (*_of_traffic(plan), *of_steps, *_of_deadline(plan))
+
+
+def _of_traffic(plan: Plan) -> Iterator[Doubt]:
+    """Yield what keeps automatic steps from knowing how many calls users make."""
+    policy = plan.policy
+    telling = {source for gate in policy.gates if not gate.is_dry_run for source in gate.sources} - {"probe"}
+    if not policy.automatic or telling - {"logs"}:
+        return
+    how = "ask a source that counts all calls, as outcomes or prometheus"
+    if not telling:
+        yield Doubt(1, f"no source sees the calls of users, so that the weight stays at 1% until it is proved: {how}")
+    elif policy.sources.logs and plan.traffic.rps * LOOK > 2 * policy.sources.logs.sessions:
+        yield Doubt(
+            1,
+            f"the logs follow {policy.sources.logs.sessions} sessions of each version, which are too few to know "
+            f"{plan.traffic.rps:g} rps by: a look may miss more than the blast radius; {how}",
+        )
 
 
 def _of_step(plan: Plan, step: StepPlan) -> Iterator[Doubt]:

@@ -14,6 +14,7 @@ from foundry_rollouts.core.bets import LADDER
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.decide import Situation, after, decide
 from foundry_rollouts.core.decision import Advance, Decision, Hold, Promote, RollBack
+from foundry_rollouts.core.doubts import doubts
 from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
@@ -344,6 +345,26 @@ def test_the_plan_takes_the_weights_that_a_rollout_takes(rps: float) -> None:
     policy = automatic()
     expected = [step.weight for step in plan(policy, Traffic(rps, 0.001)).steps]
     assert expected == weights(driven(policy, rps, looks=1500))
+
+
+def test_a_policy_that_cannot_know_the_traffic_is_told() -> None:
+    probe = automatic(sources=Sources(logs=None), gates=(Gate(GateKind.ERROR_RATE, ("probe",)),))
+    logs = automatic(sources=Sources(), gates=(Gate(GateKind.ERROR_RATE, ("probe", "logs")),))
+
+    def told(policy: Policy, rps: float) -> list[str]:
+        return [doubt.sentence for doubt in doubts(plan(policy, Traffic(rps, 0.001))) if doubt.step == 1]
+
+    (unseen,) = told(probe, 2)
+    assert unseen == (
+        "no source sees the calls of users, so that the weight stays at 1% until it is proved: ask a source that "
+        "counts all calls, as outcomes or prometheus"
+    )
+    (busy,) = told(logs, 10.1)
+    assert busy == (
+        "the logs follow 50 sessions of each version, which are too few to know 10.1 rps by: a look may miss more than "
+        "the blast radius; ask a source that counts all calls, as outcomes or prometheus"
+    )
+    assert (told(logs, 10), told(automatic(), 200), told(replace(probe, automatic=None), 2)) == ([], [], [])
 
 
 def test_the_plan_of_an_agent_without_calls_of_users_waits_for_proof_at_the_first_weight() -> None:
