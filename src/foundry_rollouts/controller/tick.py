@@ -132,15 +132,19 @@ class Ticker:
         known = None if rollout.step else await self.world.store.agent(rollout.agent)
         if known is None or known.stable is None:
             return rollout
-        return replace(rollout, stable=known.stable, history=await self._history(rollout.agent, known.stable))
+        trial = await self._trial_of_stable(rollout.agent, known.stable)
+        is_return = rollout.is_return and trial is not None and trial.stable == rollout.canary
+        return replace(rollout, stable=known.stable, is_return=is_return, history=await self._history(trial))
 
-    async def _history(self, agent: str, stable: str) -> tuple[Known, ...]:
-        """Return what the trial of the stable version told of it, when that was the last one that ended well."""
+    async def _trial_of_stable(self, agent: str, stable: str) -> Rollout | None:
+        """Return the trial that made the stable version so, when that was the last one that ended well."""
         promoted = RolloutFilter(agent=agent, phase=Phase.PROMOTED, limit=1)
         trials = await self.world.store.rollouts(promoted)
-        if not trials or trials[0].canary != stable:
-            return ()
-        return history_of(await self.world.store.evidence(trials[0].id))
+        return trials[0] if trials and trials[0].canary == stable else None
+
+    async def _history(self, trial: Rollout | None) -> tuple[Known, ...]:
+        """Return what the trial of the stable version told of it."""
+        return history_of(await self.world.store.evidence(trial.id)) if trial else ()
 
     async def _judged(self, rollout: Rollout, now: datetime) -> tuple[Analysis | None, tuple[Measurement, ...]]:
         if not rollout.step:

@@ -12,6 +12,9 @@ from foundry_rollouts.ports import AgentKnown, Event, Policies, RolloutFilter, S
 #: The ends after which a canary may be tried again.
 RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED})
 
+#: The ends that speak against a canary: it goes back to no users in one step.
+LED_BACK = frozenset({Phase.ROLLED_BACK, Phase.DISABLED})
+
 LAST = 200  #: Rollouts of an agent among which an earlier one of the same canary is looked for.
 
 
@@ -42,7 +45,8 @@ class Retry:
 async def start(store: Store, policies: Policies, wanted: Start, now: datetime) -> Rollout:
     """Create a rollout; it waits for others of the agent. The same idempotency key again returns what it made.
 
-    The version that was stable just before the present one takes all traffic in one step: it is known to be good.
+    The version that was stable just before the present one takes all traffic in one step: it is known to be good,
+    unless its last trial led back.
 
     Raises NotFoundError for an agent or policy that nobody knows, UsageError for an agent without a policy,
     ConflictError when the version is the stable one or on trial already, or when the idempotency key served
@@ -51,7 +55,7 @@ async def start(store: Store, policies: Policies, wanted: Start, now: datetime) 
     agent = await _agent(store, wanted.agent)
     policy = _policy(policies, wanted)
     _refuse_version(agent, wanted.version)
-    is_return = wanted.version == await _stable_before(store, agent)
+    is_return = await _is_return(store, agent, wanted.version)
     back = f", which was stable before version {agent.stable}" if is_return else ""
     because = f"{wanted.author} asked for version {wanted.version}{back}"
     rollout = replace(_rollout(wanted, agent, policy, because, now), is_return=is_return)
@@ -85,6 +89,13 @@ async def _stable_before(store: Store, agent: AgentKnown) -> str | None:
     """Return the version that the stable one took the place of; None when no rollout made it stable."""
     promoted = await store.rollouts(RolloutFilter(agent=agent.name, phase=Phase.PROMOTED, limit=1))
     return promoted[0].stable if promoted and promoted[0].canary == agent.stable else None
+
+
+async def _is_return(store: Store, agent: AgentKnown, version: str) -> bool:
+    if version != await _stable_before(store, agent):
+        return False
+    trial = await trial_of(store, agent.name, version)
+    return trial is None or trial.phase not in LED_BACK
 
 
 async def _refuse_retry(store: Store, wanted: Retry, ended: Rollout) -> None:

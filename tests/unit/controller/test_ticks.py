@@ -106,6 +106,31 @@ async def test_a_second_rollout_waits_and_goes_by_the_version_that_was_promoted(
     assert (guess.old_calls, guess.old_failures) == (known.calls, 0)
 
 
+@pytest.mark.parametrize(("is_promoted", "first"), [(True, 10), (False, 100)])
+async def test_the_version_before_takes_all_in_one_step_only_while_it_is_the_one_before(
+    world: SmallWorld, is_promoted: bool, first: int
+) -> None:
+    await world.begin()
+    assert (await ticked(world, 20)).phase is Phase.PROMOTED
+    world.cloud.latest = "3"
+    store = world.open_as("api")
+    for canary, is_return in (("3", False), ("1", True)):
+        world.time += TICK
+        names: Any = {"id": canary, "canary": canary, "agent": world.cloud.name}
+        rollout = a_rollout(**names, stable="2", policy=world.policy, created_at=world.time, events=1)
+        event = an_event(id=f"{canary}:1", agent=world.cloud.name, rollout=canary)
+        await store.create(replace(rollout, is_return=is_return), event, None)
+    world.id, world.source.bad_from = "3", 101 if is_promoted else 50
+    assert (await ticked(world, 20)).phase is (Phase.PROMOTED if is_promoted else Phase.ROLLED_BACK)
+    world.id, world.source.bad_from = "1", 101
+    rollout = await ticked(world, 3)
+    stable = "3" if is_promoted else "2"
+    assert (rollout.stable, rollout.is_return) == (stable, not is_promoted)
+    begun = next(event for event in await store.history("1") if event.kind == "rollout.started")
+    assert begun.weights == dict(Routing.of({"1": first, stable: 100 - first}).weights)
+    assert ("was stable before" in begun.because) is not is_promoted
+
+
 async def test_drift_pauses_and_what_another_hand_set_stays(world: SmallWorld) -> None:
     await world.begin()
     await ticked(world)

@@ -46,6 +46,20 @@ async def test_the_version_that_was_stable_before_goes_back_without_small_steps(
     assert (await store.rollout("r-8")).is_return
 
 
+@pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.DISABLED])
+async def test_the_version_that_was_stable_before_takes_every_step_once_its_return_led_back(
+    store: SqlStore, phase: Phase
+) -> None:
+    await promoted(store)
+    await start(store, POLICIES, Start("r-8", "support-agent", "1", "bob"), NOON + timedelta(minutes=1))
+    ended = replace(await store.rollout("r-8"), phase=phase, ended_at=NOON)
+    await record(store, "support-agent", Record(rollout=ended))
+
+    rollout = await start(store, POLICIES, Start("r-9", "support-agent", "1", "bob"), NOON + timedelta(minutes=2))
+    assert not rollout.is_return
+    assert rollout.because == "bob asked for version 1"
+
+
 async def test_any_other_version_takes_every_step(store: SqlStore) -> None:
     assert not (await start(store, POLICIES, Start("r-6", "support-agent", "3", "bob"), NOON)).is_return
     ended = replace(await store.rollout("r-6"), phase=Phase.SUPERSEDED, ended_at=NOON)
