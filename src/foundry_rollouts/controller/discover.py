@@ -14,8 +14,8 @@ from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
 from foundry_rollouts.core.policy import OnDrift, Policy, Trigger
-from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, routings_of
+from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, Rollout
+from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
 from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError, UsageError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
@@ -111,7 +111,7 @@ class Discovery:
         drift = (
             f"no rollout is under way, yet the endpoint serves {agent.routing} and version {stable} is the stable one"
         )
-        if await self._is_late_change_of_ours(agent):
+        if await self._is_late_change_of_ours(agent, stable):
             await self._settle(agent, stable, f"{drift}: a change of ours arrived late; pinned again", lease, None)
         elif policy.on_drift is OnDrift.RESTORE:
             await self._settle(agent, stable, f"{drift}: restored", lease, None)
@@ -123,20 +123,21 @@ class Discovery:
             await self._tell(agent, "agent.drifted", f"{drift}: rollouts wait until it is as recorded", lease)
         return known
 
-    async def _is_late_change_of_ours(self, agent: AgentSeen) -> bool:
+    async def _is_late_change_of_ours(self, agent: AgentSeen, stable: str) -> bool:
         """Whether the routing is one that a rollout sent, and that the cloud may have applied after its end.
 
         What went without an answer is known for an hour; what was answered, and applied twice, for some minutes.
-        A person who goes back from a version that was just promoted is not taken for the cloud.
+        A person who goes back from the stable version is not taken for the cloud, whatever of ours is unanswered.
         """
         recent = await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=RECENT))
+        if is_way_back(recent, stable, agent.routing):
+            return False
         if arrived_late(recent, agent.routing, self.now() - MAY_ARRIVE_WITHIN):
             return True
         last = next((rollout for rollout in recent if rollout.ended_at is not None), None)
         if last is None or last.ended_at is None or self.now() - last.ended_at >= LATE_CHANGES:
             return False
-        is_sent = agent.routing.weights in {routing.weights for routing in routings_of(last)}
-        return is_sent and not (last.phase is Phase.PROMOTED and agent.routing.weight(last.canary) == 0)
+        return agent.routing.weights in {routing.weights for routing in routings_of(last)}
 
     async def _tell(self, agent: AgentSeen, kind: str, because: str, lease: Lease, stable: str | None = None) -> None:
         """Write a fact about an agent down, once for each routing."""

@@ -11,7 +11,7 @@ from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.measurement import Measurement, Window
 from foundry_rollouts.core.policy import OnNewVersion
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, routing_of
+from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routing_of
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import AgentSeen, RolloutFilter, Source, VersionSeen, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics
@@ -128,13 +128,13 @@ async def _late(world: World, rollout: Rollout, seen: Routing, now: datetime) ->
     """Say which change of ours made the routing differ from the plan; None when it does not, or another hand did.
 
     Where every change was answered, nothing of ours is on its way. To lower the canary's weight is a person's good
-    right, and what was answered is never taken for a reason to raise it again.
+    right, and what was answered is never taken for a reason to raise it again. To take all of it is always drift.
     """
     if drift_of(rollout, seen) is None or not seen.is_open:
         return None
     recent = await world.store.rollouts(RolloutFilter(agent=rollout.agent, limit=RECENT))
     change = arrived_late(recent, seen, now - LATE_CHANGES)
-    if change is None:
+    if change is None or is_way_back(recent, rollout.canary, seen):
         return None
     return (
         f"a change of ours arrived late, sent at {change.sent_at:%H:%M:%S} and not answered: {seen}."

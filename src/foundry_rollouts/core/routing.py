@@ -3,7 +3,7 @@
 Acting, confirming, recovering after a crash and noticing drift are all comparisons with what stands here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,3 +64,21 @@ def arrived_late(rollouts: Iterable[Rollout], seen: Routing, since: datetime) ->
     """Return the change of ours, unanswered since ``since``, that made the weights as ``seen``; None: another hand."""
     changes = (change for rollout in rollouts for change in rollout.unanswered)
     return next((change for change in changes if change.sent_at >= since and change.weights == seen.weights), None)
+
+
+def is_way_back(rollouts: Sequence[Rollout], version: str, seen: Routing) -> bool:
+    """Whether ``seen`` leaves ``version`` nothing, and gives all to versions that stood the test.
+
+    That is what a person does in an emergency: it is never taken for a late change, whatever of ours is on its way.
+    ``rollouts`` are the last ones of the agent, newest first; one whose trial ended badly is no way back.
+    """
+    return not seen.weight(version) and all(_stood(rollouts, each) for each, _ in seen.weights)
+
+
+def _stood(rollouts: Sequence[Rollout], version: str) -> bool:
+    for rollout in rollouts:
+        if rollout.stable == version:
+            return True
+        if rollout.canary == version and rollout.phase.is_final:
+            return rollout.phase is Phase.PROMOTED
+    return True

@@ -201,6 +201,46 @@ async def test_a_late_change_of_the_last_rollout_is_known_in_the_midst_of_the_ne
     assert (await last_words(vague))[0] == "restored"
 
 
+async def the_next_begins(world: SmallWorld, canary: str) -> None:
+    """Let a rollout of ``canary`` take its first step."""
+    world.cloud.latest, world.id, world.source.bad_from = "3", "newer", 101
+    newer = a_rollout(id="newer", agent=world.cloud.name, canary=canary, policy=world.policy, created_at=world.time)
+    await world.open_as("api").create(newer, an_event(id="newer:1", agent=newer.agent, rollout="newer"), None)
+    await world.run(1)
+    assert world.cloud.routing == Routing.of({"1": 90, canary: 10})
+
+
+async def test_a_person_who_goes_back_to_stable_is_not_taken_for_a_rollback_that_was_not_answered(
+    vague: SmallWorld,
+) -> None:
+    stable = Routing.of({"1": 100})
+    vague.source.bad_from = 50
+    await at_fifty(vague)
+    leaving_unanswered(vague, stable)
+    assert (await vague.run()).unanswered[-1].weights == stable.weights
+    await the_next_begins(vague, "3")
+    vague.cloud.routing = stable
+    assert (await vague.run(1)).phase is Phase.PAUSED
+    assert vague.cloud.routing == stable
+    assert (await last_words(vague))[0] == "paused"
+
+
+async def test_a_person_who_goes_back_from_what_was_promoted_is_not_taken_for_the_rollback_of_its_first_try(
+    vague: SmallWorld,
+) -> None:
+    stable = Routing.of({"1": 100})
+    vague.source.bad_from = 50
+    await at_fifty(vague)
+    leaving_unanswered(vague, stable)
+    assert (await vague.run()).unanswered[-1].weights == stable.weights
+    await the_next_begins(vague, "2")
+    assert (await vague.run()).phase is Phase.PROMOTED
+    vague.time += timedelta(minutes=20)
+    vague.cloud.routing = stable
+    await discover(vague)
+    assert vague.cloud.routing == stable
+
+
 async def test_a_person_who_goes_back_from_what_was_just_promoted_is_not_taken_for_the_cloud(
     vague: SmallWorld,
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 from builders import a_policy, a_rollout
 from foundry_rollouts.core.policy import ApprovalStep, WeightStep
 from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import LATEST, Routing, routing_of, routings_of
+from foundry_rollouts.core.routing import LATEST, Routing, is_way_back, routing_of, routings_of
 
 STABLE, CANARY, HALF = Routing.of({"1": 100}), Routing.of({"2": 100}), Routing.of({"1": 50, "2": 50})
 
@@ -55,3 +55,28 @@ def test_a_routing_is_pinned_when_every_version_is_named() -> None:
 def test_a_routing_is_told_in_words() -> None:
     assert str(Routing.of({"2": 30, "1": 70})) == "version 1 at 70%, version 2 at 30%"
     assert str(Routing.of({}, is_open=False)) == "no version (endpoint disabled)"
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_back"),
+    [
+        ({"1": 100}, True),
+        ({"1": 99, "3": 1}, False),
+        ({"0": 100}, True),
+        ({"2": 100}, False),
+        ({"1": 50, "2": 50}, False),
+    ],
+)
+def test_what_leaves_a_canary_nothing_is_a_way_back_unless_it_serves_what_failed(
+    seen: dict[str, int], is_back: bool
+) -> None:
+    trials = (a_rollout(canary="3", phase=Phase.PROGRESSING), a_rollout(canary="2", phase=Phase.ROLLED_BACK))
+    assert is_way_back(trials, "3", Routing.of(seen)) is is_back
+
+
+def test_the_newest_trial_says_whether_a_version_is_a_way_back() -> None:
+    failed, good = (a_rollout(canary="2", phase=phase) for phase in (Phase.ROLLED_BACK, Phase.PROMOTED))
+    assert is_way_back((good, failed), "3", CANARY)
+    assert not is_way_back((failed, good), "3", CANARY)
+    assert is_way_back((a_rollout(canary="3", stable="2"), failed), "3", CANARY)
+    assert is_way_back((a_rollout(canary="2"), good), "3", CANARY)
