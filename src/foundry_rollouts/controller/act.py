@@ -44,7 +44,8 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
 
     Raises CloudError when the cloud refuses, DriftError when it does not confirm and LeaseLostError when the lease
     runs out before the change is sent; the intent stays open then, and the next tick settles it. A retreat does not
-    wait for a database that is away: its record is still to be written then, unless the intent stands.
+    wait for a database that is away: its record is still to be written then, unless the intent stands, and the sessions
+    are still to be ended, for nothing else knows of the retreat until the caller remembers it.
     """
     if change.target == change.before:
         await end_sessions(world.sessions, record.rollout)
@@ -66,10 +67,11 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
         await confirm(world.cloud, lease.agent, change.target)
     if not is_answered:
         record = with_unanswered(record, intent)
+    if not is_written:
+        return Acted(record, is_written=False)
     await end_sessions(world.sessions, record.rollout)
-    if is_written:
-        await world.store.record(lease, record, closes=intent)
-    return Acted(record, is_written)
+    await world.store.record(lease, record, closes=intent)
+    return Acted(record)
 
 
 def with_unanswered(record: Record, intent: Intent) -> Record:

@@ -1,8 +1,8 @@
 """Settle an intent that an earlier process, or an earlier try, left open.
 
 The routing now seen tells how far it came: where it was sent to, it is recorded. Where it was not, the change is sent
-again, so that an answer that comes late finds nothing else; only a step forward that has grown old is forgotten, for
-it has to be decided anew on fresh evidence.
+again, so that an answer that comes late finds nothing else; only a step forward that has grown old, or that the cloud
+does not take, is forgotten, for it has to be decided anew on fresh evidence, and harm is not to wait for it.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ import structlog
 from foundry_rollouts.controller.act import bring_about, confirm, while_ours, with_unanswered
 from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.core.routing import Routing
-from foundry_rollouts.errors import CloudError, LeaseLostError
-from foundry_rollouts.ports import Event, Intent, Lease, Record, VersionStatus, World
+from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
+from foundry_rollouts.ports import Cloud, Event, Intent, Lease, Record, VersionStatus, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 
 log = structlog.get_logger()
@@ -25,31 +25,34 @@ FORWARD_WITHIN = timedelta(minutes=2)
 GONE = {VersionStatus.DELETED, VersionStatus.DELETING}
 
 
-async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Record | None:
+async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> tuple[Lease, Record | None]:
     """Settle the open intent of an agent; return what was written down for it, as the first would have done.
 
-    Raises CloudError or DriftError while the cloud does not let it be settled, LeaseLostError when it is no longer ours
-    to settle.
+    The lease comes back as it was prolonged meanwhile. Raises CloudError or DriftError while the cloud cannot be read
+    or does not take a retreat, LeaseLostError when it is no longer ours to settle.
     """
     intent = await world.store.intent(lease.agent)
     if intent is None:
-        return None
-    kept = await world.store.renew([lease], now())
-    if not kept:
-        raise LeaseLostError(f"the lease of agent {lease.agent} was lost before its intent could be settled")
+        return lease, None
+    lease = await _prolonged(world, lease, now())
     with urgently(Urgency.FIRST if intent.is_retreat else Urgency.BRIEF):
         seen = (await world.cloud.agent(lease.agent)).routing
     if await _is_overtaken(world, intent):
         await _drop(world, lease, intent, now())
         log.info("intent.overtaken", agent=lease.agent, intent=intent.id, routing=str(seen))
-        return None
+        return lease, None
     if seen == intent.target:
-        return await _complete(world, lease, intent)
-    if intent.is_retreat or (seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN):
-        return await _send_again(world, kept[0], intent, seen, now)
-    await _drop(world, lease, intent, now())
-    log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen))
-    return None
+        return lease, await _complete(world, lease, intent)
+    if intent.is_retreat:
+        return lease, await _go_back(world, lease, intent, seen, now)
+    return await _go_forward(world, lease, intent, seen, now)
+
+
+async def _prolonged(world: World, lease: Lease, now: datetime) -> Lease:
+    kept = await world.store.renew([lease], now)
+    if not kept:
+        raise LeaseLostError(f"the lease of agent {lease.agent} was lost before its intent could be settled")
+    return kept[0]
 
 
 async def _is_overtaken(world: World, intent: Intent) -> bool:
@@ -78,19 +81,42 @@ async def _complete(world: World, lease: Lease, intent: Intent) -> Record:
     return record
 
 
-async def _send_again(
+async def _go_forward(
+    world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
+) -> tuple[Lease, Record | None]:
+    """Try once more, briefly; a step that the cloud does not take is forgotten, and whoever ticks goes on."""
+    because = "it has grown old, or the routing is another one"
+    if seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
+        try:
+            with urgently(Urgency.BRIEF):
+                await _send_again(world.cloud, lease, intent, seen, now)
+        except (CloudError, DriftError) as error:
+            because = str(error)
+        else:
+            return lease, await _complete(world, lease, intent)
+        lease, intent = await _prolonged(world, lease, now()), replace(intent, opened_at=now())
+    await _drop(world, lease, intent, now())
+    log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen), because=because)
+    return lease, None
+
+
+async def _go_back(
     world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
 ) -> Record | None:
     try:
-        with urgently(Urgency.FIRST if intent.is_retreat else Urgency.USUAL):
-            async with while_ours(lease, now):
-                await bring_about(world.cloud, lease.agent, seen, intent.target)
-            await confirm(world.cloud, lease.agent, intent.target)
+        with urgently(Urgency.FIRST):
+            await _send_again(world.cloud, lease, intent, seen, now)
     except CloudError as error:
         if error.refusal.status in {400, 404} and await _is_stable_gone(world, intent):
             return await _go_on_without_stable(world, lease, intent, now())
         raise
     return await _complete(world, lease, intent)
+
+
+async def _send_again(cloud: Cloud, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> None:
+    async with while_ours(lease, now):
+        await bring_about(cloud, lease.agent, seen, intent.target)
+    await confirm(cloud, lease.agent, intent.target)
 
 
 async def _is_stable_gone(world: World, intent: Intent) -> bool:

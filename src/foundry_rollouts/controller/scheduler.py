@@ -168,8 +168,8 @@ class Scheduler:
             await self._ticker.watchman.catch_up()
             leases = await self._hand.take_due(now, room) if room > 0 else ()
         except StoreError:
-            for lease in self._hand.valid(now):
-                await self._ticker.watchman.watch_over(lease)
+            places = asyncio.Semaphore(AT_ONCE)
+            await asyncio.gather(*(self._watch_over(lease, places) for lease in self._hand.valid(now)))
             raise
         for lease in leases:
             self._metrics.tick_lag(max(0.0, (now - (lease.due_at or now)).total_seconds()))
@@ -182,6 +182,15 @@ class Scheduler:
         self._metrics.phases(await self._store.counts())
         self._metrics.leases(len(self._hand))
         self._metrics.sweep_series(now)
+
+    async def _watch_over(self, lease: Lease, places: asyncio.Semaphore) -> None:
+        """Look at one of many without the database: one after the other, they would outlast their leases."""
+        async with places:
+            try:
+                await self._ticker.watchman.watch_over(lease)
+            except Exception:
+                # One agent's fault must not stop the others, here either.
+                log.exception("ward.crashed", agent=lease.agent)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

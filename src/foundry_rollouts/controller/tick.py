@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.controller.act import Change, act, closed_as
+from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of, move_of
 from foundry_rollouts.controller.observe import Queue, Sight, drift_of, look, measure
@@ -62,7 +63,7 @@ class Ticker:
         Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError; the
         next tick begins where this one ended.
         """
-        settled = await recover(self.world, lease, self.now)
+        lease, settled = await recover(self.world, lease, self.now)
         if settled is not None and settled.rollout is not None:
             self._show_routing(settled.rollout, routing_of(settled.rollout))
             await self._take_note(settled, settled.rollout, move_of(settled.event))
@@ -99,6 +100,7 @@ class Ticker:
         acted = await act(self.world, lease, change, record, self.now)
         if not acted.is_written:
             self.watchman.spool[lease.agent] = (lease, acted.record)
+            await end_sessions(self.world.sessions, acted.record.rollout)
         self._show_routing(then, change.target)
         await self._take_note(acted.record, acted.record.rollout or then, type(decision), analysis)
         return then.phase.is_final

@@ -91,8 +91,10 @@ class Watchman:
         except (CloudError, DriftError, LeaseLostError) as error:
             log.warning("ward.refused", agent=lease.agent, because=str(error))
             return
+        # From here on the record outlives whatever cuts the rest off.
         self.wards.pop(lease.agent, None)
         self.spool[lease.agent] = (lease, record)
+        await end_sessions(self.world.sessions, then)
         self.metrics.show(then, analysis, now)
         await bid_farewell(self.world, self.metrics, then, now)
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
@@ -104,4 +106,3 @@ class Watchman:
             async with while_ours(lease, self.now):
                 await bring_about(self.world.cloud, then.agent, seen, target)
             await confirm(self.world.cloud, then.agent, target)
-        await end_sessions(self.world.sessions, then)

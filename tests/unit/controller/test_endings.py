@@ -1,5 +1,7 @@
 """What belongs to the end of a rollout is done once, whoever brings it about and whatever answer was lost."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -132,3 +134,62 @@ async def test_one_session_that_refuses_to_stop_keeps_neither_the_others_nor_the
     await replace(ticker, world=replace(ticker.world, sessions=stubborn)).tick(lease)
     assert stubborn.stopped == ["willing-2"]
     assert (await world.open_as("reader").rollout(world.id)).phase is Phase.ROLLED_BACK
+
+
+class Hanging(SmallCloud):
+    """Never says which sessions there are."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.asked = asyncio.Event()
+
+    async def sessions(self, agent: str) -> Any:
+        self.asked.set()
+        await asyncio.Event().wait()
+        yield agent
+
+
+class Intentless:
+    """A database that goes away just before an intent is opened."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def open_intent(self, *_: Any) -> None:
+        raise StoreError("away")
+
+
+async def watch(ticker: Ticker, lease: Lease) -> None:
+    await ticker.watchman.watch_over(lease)
+
+
+async def tick(ticker: Ticker, lease: Lease) -> None:
+    store: Any = Intentless(ticker.world.store)
+    await replace(ticker, world=replace(ticker.world, store=store)).tick(lease)
+
+
+@pytest.mark.parametrize("go_back", [watch, tick])
+async def test_a_rollback_without_a_database_is_recorded_though_the_end_of_its_sessions_is_cut_off(
+    world: SmallWorld, go_back: Callable[[Ticker, Lease], Coroutine[Any, Any, None]]
+) -> None:
+    ticker, lease = await harmed(world)
+    hanging: Any = Hanging(world.cloud.name)
+    ticker = replace(ticker, world=replace(ticker.world, sessions=hanging))
+    ticker.watchman.world = ticker.world
+    work = asyncio.create_task(go_back(ticker, lease))
+    await asyncio.wait_for(hanging.asked.wait(), 20)
+    work.cancel()
+    await asyncio.wait([work])
+    assert world.cloud.routing == Routing.of({"1": 100})
+    await ticker.watchman.catch_up()
+    assert (await world.open_as("reader").rollout(world.id)).phase is Phase.ROLLED_BACK
+
+
+async def test_a_tick_that_loses_the_database_ends_a_rollback_in_full_too(world: SmallWorld) -> None:
+    ticker, lease = await harmed(world)
+    await tick(ticker, lease)
+    await ticker.watchman.catch_up()
+    await all_is_done(world, ticker)

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
+from builders import a_rollout
 from fakes import FakePolicies
 from foundry_rollouts import clock
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.health import Pulse
-from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
+from foundry_rollouts.controller.scheduler import AT_ONCE, Rhythm, Scheduler
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.ward import Watchman
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.evidence import fresh
+from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.errors import StoreError
-from foundry_rollouts.ports import World
+from foundry_rollouts.ports import Lease, World
 from foundry_rollouts.telemetry import Metrics
 from small_world import SmallSource, SmallWorld
 
@@ -171,3 +173,38 @@ async def test_what_was_done_without_a_database_is_recorded_before_a_replica_goe
     await scheduler.stop()
     assert (await begun.open_as("reader").rollout(begun.id)).phase is Phase.ROLLED_BACK
     assert await begun.open_as("next").claim(begun.cloud.name, clock.now()) is not None
+
+
+async def test_without_a_database_agents_are_looked_at_together_and_so_many_at_once(world: SmallWorld) -> None:
+    present: list[str] = []
+    looked_at: set[str] = set()
+    is_full, most = asyncio.Event(), 0
+
+    class Slow(SmallSource):
+        async def measure(self, rollout: Rollout, *_: Any) -> Any:
+            nonlocal most
+            present.append(rollout.agent)
+            most = max(most, len(present))
+            if most == AT_ONCE:
+                is_full.set()
+            await is_full.wait()
+            present.remove(rollout.agent)
+            looked_at.add(rollout.agent)
+            if rollout.agent == "agent-1":
+                raise ValueError("a fault of one agent")
+            return ()
+
+    async def fail() -> None:
+        raise StoreError("away")
+
+    world.source = Slow(world.cloud)
+    scheduler = a_replica(world, Watched(world.open_as("first"), {"claim_due": fail}))
+    agents = {f"agent-{number}" for number in range(AT_ONCE + 8)}
+    for agent in sorted(agents):
+        scheduler._hand._held[agent] = Lease(agent, "first", 1, clock.now() + LONG)
+        rollout = a_rollout(id=agent, agent=agent, policy=world.policy, phase=Phase.PROGRESSING, step=1)
+        scheduler._ticker.watchman.remember(rollout, fresh(rollout.policy, ()))
+    with pytest.raises(StoreError):
+        await asyncio.wait_for(scheduler._sweep_once(), 5)
+    assert looked_at == agents
+    assert most == AT_ONCE
