@@ -5,6 +5,7 @@ import math
 import pytest
 
 from foundry_rollouts.core.bets import (
+    HARM_POSITIONS,
     LADDER,
     SITTING_OUT,
     Bet,
@@ -38,8 +39,14 @@ def test_a_margin_that_reaches_99_percent_is_not_bet_on(guess: float, sitting_ou
 
 def test_where_tolerance_reaches_98_percent_no_claim_of_harm_is_left() -> None:
     assert {bet is SITTING_OUT for bet in harm_bets(Margin(1.0), 0.98, 8, 8)} == {True}
-    assert {bet is SITTING_OUT for bet in floor_bets(1.0)} == {True}
+    assert {bet is SITTING_OUT for limit in (0.98, 1.0) for bet in floor_bets(limit)} == {True}
     assert [bet is SITTING_OUT for bet in harm_bets(Margin(1.0, 0.03), 0.945, 8, 8)] == [True] * 5 + [False] * 2
+
+
+def test_a_limit_of_none_is_played_at_one_failure_in_a_thousand_million() -> None:
+    assert [bet.canary_failure for bet in floor_bets(0.0)] == pytest.approx(
+        [math.log(rate_of(log_odds(1e-9) + at * (log_odds(0.98) - log_odds(1e-9))) / 1e-9) for at in HARM_POSITIONS]
+    )
 
 
 def test_without_points_and_ratio_the_nearest_rates_are_what_both_would_share() -> None:

@@ -120,6 +120,7 @@ def test_a_longer_look_sees_more() -> None:
         (6, Verdict.INSUFFICIENT, True, True),
         (6, Verdict.INSUFFICIENT, False, False),
         (6, Verdict.STALE, True, False),
+        (6, Verdict.NO_DATA, True, False),
         (5, Verdict.INSUFFICIENT, True, False),
         (7, Verdict.INSUFFICIENT, True, False),
         (5, Verdict.PASS, False, True),
@@ -132,8 +133,37 @@ def test_a_soak_goes_by_the_proof_that_led_to_it(step: int, verdict: Verdict, is
 
 
 def test_a_listed_step_of_half_the_traffic_earns_its_own_proof() -> None:
-    listed = a_climbing(1, automatic=None, steps=(WeightStep(50), WeightStep(100)))
-    assert proof(listed, replace(analysed(), evidence=Evidence((), (), is_proved=True))) is None
+    told = PrometheusPlan("http://p", "c", "f", values=(("cost", "q"),))
+    value = Gate(GateKind.VALUE, ("prometheus",), bounds=Bounds("cost", max=1))
+    sources = replace(USERS, prometheus=told)
+    for gate, verdict in ((OUTCOMES, Verdict.INSUFFICIENT), (value, Verdict.PASS)):
+        steps = (WeightStep(50), WeightStep(100))
+        listed = a_climbing(1, automatic=None, steps=steps, gates=(gate,), sources=sources)
+        reading = GateReading(gate.name, verdict, "so")
+        before = replace(analysed(), gates=(reading,), evidence=Evidence((), (), is_proved=True))
+        assert proof(listed, before) is None
+
+
+def test_every_gate_that_decides_soaks_in_one_of_its_strata() -> None:
+    long, short = ({"at_step": Tally(8, 0, 1, 0), "watched": soaked} for soaked in (300.0, 299.0))
+    errors, lines = OUTCOMES, Gate(GateKind.LOG_ERRORS, ("outcomes",))
+    for gates, tracks, has_soaked in (
+        ((errors,), (a_track(**long), a_track(**short)), True),
+        ((errors,), (a_track(**short), a_track(**short)), False),
+        ((errors, lines), (a_track(**long), a_track(**short, gate="log-errors")), False),
+        ((errors, lines), (a_track(**short), a_track(**long, gate="log-errors")), False),
+        ((errors, lines), (a_track(**long), a_track(**long, gate="log-errors")), True),
+        ((errors, replace(lines, is_dry_run=True)), (a_track(**long), a_track(**short, gate="log-errors")), True),
+    ):
+        analysis = replace(analysed(), evidence=Evidence(tracks, (), is_proved=True))
+        assert (proof(a_climbing(6, gates=gates), analysis) is not None) is has_soaked
+
+
+def test_a_gate_that_is_proved_anew_while_another_is_not_is_no_hindrance_to_the_soak() -> None:
+    soaked = a_track(at_step=Tally(8, 0, 1, 0), watched=300.0)
+    analysis = replace(analysed(), evidence=Evidence((soaked,), (), is_proved=True))
+    again = replace(analysis.gates[0], verdict=Verdict.PASS)
+    assert proof(a_climbing(6), replace(analysis, gates=(again, *analysis.gates))) is not None
 
 
 def test_evidence_of_harm_ends_the_quiet() -> None:
@@ -196,11 +226,12 @@ def of_one_gate(rps: float, gate: Gate, lag: float = 0.0) -> list[tuple[int, flo
 
 OUTCOMES = Gate(GateKind.ERROR_RATE, ("outcomes",))
 LATE = Gate(GateKind.ERROR_RATE, ("prometheus",))
+OFTEN_LATE = Gate(GateKind.ERROR_RATE, ("outcomes", "prometheus"))
 SHARED = Gate(GateKind.ERROR_RATE, ("outcomes", "logs"), weights=(1.0, 3.0))
 
 
 @pytest.mark.parametrize("rps", [0.1, 2, 20, 200, 2000, 20_000])
-@pytest.mark.parametrize(("gate", "lag"), [(OUTCOMES, 0.0), (LATE, 45.0), (SHARED, 0.0)])
+@pytest.mark.parametrize(("gate", "lag"), [(OUTCOMES, 0.0), (LATE, 45.0), (OFTEN_LATE, 45.0), (SHARED, 0.0)])
 def test_the_plan_climbs_as_the_formulas_say(rps: float, gate: Gate, lag: float) -> None:
     assert planned(rps, gates=(gate,)) == of_one_gate(rps, gate, lag)
 
@@ -214,8 +245,9 @@ def test_the_gate_that_knows_least_sets_the_pace_and_gates_that_count_no_failure
     slower, bare = planned(200, gates=(lines,)), planned(200)
     assert planned(200, gates=(OUTCOMES, lines))[:-1] == planned(200, gates=(lines, OUTCOMES))[:-1] == slower[:-1]
     assert slower[:-1] != bare[:-1]
-    latency = Gate(GateKind.LATENCY, ("outcomes",))
-    assert planned(200, gates=(OUTCOMES, latency))[:-1] == bare[:-1]
+    for source in ("outcomes", "logs"):
+        latency = Gate(GateKind.LATENCY, (source,))
+        assert planned(200, gates=(OUTCOMES, latency))[:-1] == bare[:-1]
     assert planned(200, gates=(OUTCOMES, replace(lines, is_dry_run=True))) == bare
 
 

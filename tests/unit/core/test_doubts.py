@@ -10,7 +10,8 @@ from builders import a_policy
 from foundry_rollouts.core.doubts import Doubt, doubts, span_words
 from foundry_rollouts.core.outlook import Traffic
 from foundry_rollouts.core.plan import Plan, plan
-from foundry_rollouts.core.policy import Judging, Margin, OnNoEvidence, WeightStep
+from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
+from foundry_rollouts.core.sources import OutcomesPlan, Sources
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 BEGIN = "proof of the 50% step takes about 11m at 2 rps, after its max of 10m it "
@@ -19,7 +20,8 @@ END = ": give it more time, ask more of the probe, or name a coarser bad than 3x
 
 def planned(proof: Any = MINUTE, limit: Any = None, lasts: Any = MINUTE, sees: Any = SECOND, **but: Any) -> Plan:
     """Return a plan of one step of which these things are expected, whatever really would be."""
-    policy = a_policy(steps=(WeightStep(50), WeightStep(100)), judge=Judging(bad=Margin(3, 0.2)), **but)
+    plain: dict[str, Any] = {"steps": (WeightStep(50), WeightStep(100)), "judge": Judging(bad=Margin(3, 0.2))}
+    policy = a_policy(**(plain | but))
     found = plan(policy, Traffic(2, 0.01))
     step = found.steps[0]
     seen = tuple(replace(each, after=sees if each.regression.name == "+2 points" else None) for each in step.seen)
@@ -62,6 +64,14 @@ def test_a_step_that_nothing_proves_is_told() -> None:
     assert doubts(planned(proof=None, lasts=None)) == (
         Doubt(1, "nothing ever proves the step of 50% at 2 rps: add the probe to the sources of each gate"),
     )
+
+
+def test_an_automatic_step_is_told_of_only_where_nothing_leads_on() -> None:
+    sources, gates = Sources(probe=None, outcomes=OutcomesPlan()), (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
+    climbing = {"steps": Automatic(20).steps, "automatic": Automatic(20), "sources": sources, "gates": gates}
+    assert doubts(planned(proof=None, sees=None, **climbing)) == ()
+    stuck = doubts(planned(proof=None, lasts=None, **climbing))
+    assert [doubt.sentence.partition(":")[0] for doubt in stuck] == ["nothing ever proves the step of 1% at 2 rps"]
 
 
 def test_a_deadline_is_told_when_it_comes_before_the_end_and_not_when_with_it() -> None:

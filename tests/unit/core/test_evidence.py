@@ -188,7 +188,10 @@ def test_a_new_weight_forgets_the_step_and_keeps_the_trial() -> None:
 
 def test_what_a_trial_tells_of_its_canary_is_known_of_the_stable_version_in_the_next() -> None:
     policy = watching(CEILING, LATENCY)
-    told = history_of(gathered(fresh(policy), policy, [seen(Counts(400, 8), Counts(20, 1))]))
+    taught = seen(stable=Counts(latencies=((1, 50),)))
+    trial = gathered(fresh(policy), policy, [taught, seen(Counts(400, 8, latencies=((1, 400),)), Counts(20, 1))])
+    told = history_of(trial)
+    assert trial.of(LATENCY)[0].total.canary_calls == 400
     assert told == (Known("error-rate", "probe", 400, 8),)
     errors, slow = fresh(policy, told).tracks
     assert errors.strict is not None

@@ -12,7 +12,7 @@ from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.past import Ending, Hindsight, Move, Past, canary_tally, in_hindsight, looks, standing_at
 from foundry_rollouts.core.policy import ApprovalStep, Judging, Margin, OnFailure, OnNoEvidence, Policy, WeightStep
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.rollout import Known, Phase
 from foundry_rollouts.core.statistics import Tally
 
 COARSE = Judging(bad=Margin(3, 0.2))
@@ -68,6 +68,13 @@ def test_a_policy_that_goes_another_way_is_followed_as_far_as_the_past_goes() ->
     assert in_hindsight(a_past(*WELL), coarse()).would is Ending.ADVANCED
     assert in_hindsight(a_past(*WELL), coarse(*slow)).would is Ending.WAITING
     assert in_hindsight(a_past(*WELL), coarse(ALL)).would is Ending.PROMOTED
+
+
+def test_what_was_known_of_the_stable_version_is_known_again() -> None:
+    rollout = a_rollout(started_at=NOON, history=(Known("error-rate", "probe", 400, 8),))
+    (look,) = looks(a_past(WELL[0], rollout=rollout))
+    (process,) = look.analysis.evidence.tracks[0].processes
+    assert (process.guess.old_calls, process.guess.old_failures) == (400, 8)
 
 
 def test_a_step_that_nobody_can_tell_about_is_told_when_it_was_reached() -> None:

@@ -12,6 +12,7 @@ from builders import a_policy
 from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.policy import (
     ApprovalStep,
+    Automatic,
     Gate,
     GateKind,
     Judging,
@@ -145,6 +146,14 @@ def test_a_step_without_proof_ends_as_the_policy_says() -> None:
     within, over = replay(policy, (599, 10, Tally(1, 0, 9, 0)), (600, 10, Tally(1, 0, 9, 0)))
     assert (within.verdict, within.decision) == ("insufficient", "hold")
     assert (over.verdict, over.decision) == ("insufficient", "rollback")
+
+
+def test_automatic_steps_of_a_replay_allow_for_a_look_as_long_as_the_interval() -> None:
+    automatic = Automatic(20)
+    policy = a_policy(steps=automatic.steps, automatic=automatic)
+    quick, slow = replay(policy, (10, 1, Tally(2, 0, 198, 0))), replay(policy, (60, 1, Tally(2, 0, 198, 0)))
+    assert (quick[0].decision, slow[0].decision) == ("advance", "advance")
+    assert quick[0].because == slow[0].because
 
 
 def test_the_deadline_counts_from_second_0() -> None:

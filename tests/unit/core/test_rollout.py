@@ -1,12 +1,13 @@
 """The record of a rollout: where it stands, and how old it is."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.policy import ApprovalStep, WeightStep
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.rollout import Phase, Unanswered
 
 MINUTE = timedelta(minutes=1)
 
@@ -25,6 +26,13 @@ def test_a_step_has_its_weight_and_an_approval_keeps_the_one_before(
     rollout = a_rollout(step=step, policy=a_policy(steps=(WeightStep(10), ApprovalStep(), WeightStep(100))))
     assert (rollout.weight, rollout.waits_for_approval, rollout.is_on_last_step) == (weight, waits, is_last)
     assert rollout.present_step == (rollout.policy.steps[step - 1] if step else None)
+
+
+def test_a_change_without_an_answer_may_arrive_for_an_hour() -> None:
+    old, new = Unanswered((("2", 10),), NOON), Unanswered((("2", 50),), at(60))
+    for sent_at, remembered in ((at(60) - timedelta(seconds=1), 2), (at(60), 1)):
+        rollout = a_rollout().with_unanswered(old).with_unanswered(replace(new, sent_at=sent_at))
+        assert len(rollout.unanswered) == remembered
 
 
 def test_what_has_not_begun_has_no_age() -> None:

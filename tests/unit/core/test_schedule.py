@@ -23,7 +23,7 @@ from foundry_rollouts.core.plan import plan
 from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.schedule import level, proof, rise
-from foundry_rollouts.core.sources import HttpPlan, OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.sources import HttpPlan, LogsPlan, OutcomesPlan, PrometheusPlan, Sources
 from foundry_rollouts.core.statistics import Tally
 from foundry_rollouts.errors import UsageError
 
@@ -365,6 +365,8 @@ def test_a_policy_that_cannot_know_the_traffic_is_told() -> None:
         "the blast radius; ask a source that counts all calls, as outcomes or prometheus"
     )
     assert (told(logs, 10), told(automatic(), 200), told(replace(probe, automatic=None), 2)) == ([], [], [])
+    both = automatic(sources=replace(USERS, logs=LogsPlan()), gates=(Gate(GateKind.ERROR_RATE, ("logs", "outcomes")),))
+    assert told(both, 200) == []
 
 
 def test_the_plan_of_an_agent_without_calls_of_users_waits_for_proof_at_the_first_weight() -> None:
