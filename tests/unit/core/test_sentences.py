@@ -89,7 +89,11 @@ def test_a_canary_alone_is_told_beside_what_stable_did_before() -> None:
     )
     unknown = because_unproved(ERRORS, JUDGING, a_track(), None, is_alone=True)
     assert unknown.startswith("canary 14 of 1 200 failed (too little was seen of stable) so far: ")
-    for rate, past in ((0.0001, "failed about 0.01% before"), (0.00009, "hardly ever failed before")):
+    for rate, past in (
+        (0.95, "failed about 95% before"),
+        (0.0001, "failed about 0.01% before"),
+        (0.00009, "hardly ever failed before"),
+    ):
         rare = a_track(proving(known=rate))
         assert f"(stable {past})" in because_unproved(ERRORS, JUDGING, rare, None, is_alone=True)
 
