@@ -26,9 +26,11 @@ from storm.processes import Running
 from storm.scene import POLICY, Plan, Scene, a_scene_on
 from storm.verdict import judge
 
-#: Two agents meet their canary before the upgrade, six after it, two before the old release goes. Which replica takes a
-#: rollout is a matter of chance; six are enough for both to have some.
-PLAN = Plan(good=6, bad=4, lease_seconds=6)
+#: Two agents meet their canary before the upgrade, ten after it, two before the old release goes. Whoever sees a new
+#: version first takes its rollout, which is chance: ten that come one by one are enough for both to have some.
+PLAN = Plan(good=9, bad=5, lease_seconds=6)
+#: Both look for new versions at least this often.
+APART = 1.5
 ENDINGS = {"promoted", "rolled_back"}
 PATIENCE = 90.0
 #: What an upgrade may make others wait: half a second by its own rule, the rest is a busy machine's.
@@ -80,6 +82,17 @@ class Story:
         for agent in agents:
             rate = 0.95 if PLAN.endings[agent] == "rolled_back" else 0
             await self.scene.deploy(agent, f"emulator://echo?error_rate={rate}&latency_ms=1")
+
+    async def deploy_until_held(self, agents: Sequence[str], replica: Running) -> None:
+        """Give one agent after the other its canary until ``replica`` has a rollout in hand, then all the others."""
+        for place, agent in enumerate(agents):
+            await self.deploy([agent])
+            end = time.monotonic() + APART
+            while time.monotonic() < end:
+                if await self.holds_some(replica):
+                    await self.deploy(agents[place + 1 :])
+                    return
+                await asyncio.sleep(0.1)
 
     async def upgrade(self, release: Release) -> str:
         process = await release.upgrade(self.scene.database_url, self.scene.folder)
@@ -192,7 +205,7 @@ async def test_a_running_release_works_on_while_the_next_one_upgrades_the_databa
     async with watch.over(scene.database_url):
         assert await story.upgrade(story.new) == f"the database is at schema {story.new.schema}"
         joined = await scene.a_replica(ready=True, paths=story.new.paths)
-        await story.deploy(agents[2:8])
+        await story.deploy_until_held(agents[2:12], joined)
         await story.until("the new release has rollouts in its hands", lambda: story.holds_some(joined))
     assert watch.looks > 50
     assert watch.longest < LONGEST_WAIT
@@ -204,8 +217,8 @@ async def test_a_running_release_works_on_while_the_next_one_upgrades_the_databa
     await story.until("the old release took it further", lambda: story.has_moved(running, lent, told))
 
     # And the other way round, for good.
-    await story.deploy(agents[8:])
-    await story.until("the last rollouts are under way", lambda: story.are_under_way(running, agents[8:]))
+    await story.deploy(agents[12:])
+    await story.until("the last rollouts are under way", lambda: story.are_under_way(running, agents[12:]))
     successor = await scene.a_replica(ready=True, paths=story.new.paths)
     await story.until("both read the same", lambda: story.read_the_same(running, successor))
     await look_at_readiness(story, running)
