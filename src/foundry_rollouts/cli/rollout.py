@@ -51,7 +51,10 @@ async def start(
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
 ) -> int:
-    """Start a rollout of a version."""
+    """Start a rollout of a version.
+
+    The version that was stable just before gets all new sessions at once, and is watched there.
+    """
     from foundry_rollouts.cli.api import OpsApi
     from foundry_rollouts.cli.wait import wait_for_end
     from foundry_rollouts.errors import UsageError

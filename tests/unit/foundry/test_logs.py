@@ -72,8 +72,13 @@ async def test_a_sandbox_that_is_not_there_yet_is_missing() -> None:
     assert told.value.is_missing
 
 
-async def test_a_stream_that_breaks_gives_its_lines_first() -> None:
-    client, _ = scripted(streamed([FRAMES[:250]], httpx.ReadError("x")))
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [(httpx.ReadError("x"), "dropped"), (httpx.ReadTimeout("x"), "timeout")],
+    ids=["breaks", "stalls"],
+)
+async def test_a_stream_that_breaks_or_stalls_gives_its_lines_first(trouble: httpx.TransportError, code: str) -> None:
+    client, _ = scripted(streamed([FRAMES[:250]], trouble))
     seen: list[LogLine] = []
 
     async def read() -> None:
@@ -83,7 +88,7 @@ async def test_a_stream_that_breaks_gives_its_lines_first() -> None:
     with pytest.raises(CloudError) as told:
         await read()
     assert seen == LINES[:2]
-    assert told.value.refusal.code == "dropped"
+    assert told.value.refusal.code == code
 
 
 async def test_what_is_no_stream_of_events_is_refused() -> None:
@@ -91,20 +96,6 @@ async def test_what_is_no_stream_of_events_is_refused() -> None:
     with pytest.raises(CloudError) as told:
         [line async for line in client.log_lines("a", "1", "session-1")]
     assert told.value.refusal.code == "not_events"
-
-
-async def test_a_stream_that_stalls_gives_its_lines_and_is_told_as_silent() -> None:
-    client, _ = scripted(streamed([FRAMES[:250]], httpx.ReadTimeout("x")))
-    seen: list[LogLine] = []
-
-    async def read() -> None:
-        async for line in client.log_lines("a", "1", "session-1"):
-            seen.append(line)  # noqa: PERF401 - the lines before the error are the point
-
-    with pytest.raises(CloudError) as told:
-        await read()
-    assert seen == LINES[:2]
-    assert told.value.refusal.code == "timeout"
 
 
 async def test_a_stream_is_given_up_after_a_silence_longer_than_the_clouds_own_limit() -> None:
