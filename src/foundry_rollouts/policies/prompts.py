@@ -1,12 +1,13 @@
 """The prompts file: what the probe asks, and what a good answer looks like."""
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, RootModel, StrictInt, StringConstraints, field_validator
 
+from foundry_rollouts.core.patterns import refuse_pattern, refuse_schema
 from foundry_rollouts.core.sources import Expectation, Prompt
+from foundry_rollouts.errors import UsageError
 from foundry_rollouts.policies.documents import Document, Problem
 from foundry_rollouts.policies.source_entries import STRICT
 from foundry_rollouts.policies.units import wrong
@@ -23,20 +24,31 @@ class ExpectEntry(BaseModel):
 
     status: StrictInt = Field(default=200, ge=100, le=599, description="The HTTP status.")
     contains: str | None = Field(default=None, min_length=1, description="Text that stands in the answer.")
-    regex: str | None = Field(default=None, min_length=1, description="A pattern found in the answer.")
+    regex: str | None = Field(default=None, min_length=1, description="A pattern found in the answer, in RE2 syntax.")
     schema_: dict[str, Any] | None = Field(
-        default=None, alias="schema", description="A JSON schema that the answer, read as JSON, obeys."
+        default=None,
+        alias="schema",
+        description="A JSON schema that the answer, read as JSON, obeys; it stands alone, no $ref is fetched.",
     )
     max_seconds: Seconds | None = Field(default=None, description="A slower answer is a failure.")
 
     @field_validator("regex")
     @classmethod
-    def _refuse_broken_pattern(cls, pattern: str | None) -> str | None:
+    def _refuse_endless_pattern(cls, pattern: str | None) -> str | None:
         try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise wrong(f"'{pattern}' is not a regular expression, {error}: mend the pattern") from None
+            refuse_pattern(pattern or "")
+        except UsageError as error:
+            raise wrong(str(error)) from None
         return pattern
+
+    @field_validator("schema_")
+    @classmethod
+    def _refuse_broken_schema(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+        try:
+            refuse_schema(schema or {})
+        except UsageError as error:
+            raise wrong(str(error)) from None
+        return schema
 
 
 class PromptEntry(BaseModel):

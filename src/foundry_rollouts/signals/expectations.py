@@ -1,11 +1,9 @@
 """Say whether an answer to a prompt is what the policy expects."""
 
 import json
-import re
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
+from foundry_rollouts.core.patterns import has_pattern, obeys
 from foundry_rollouts.core.sources import Expectation
 from foundry_rollouts.ports import Answer
 
@@ -19,9 +17,9 @@ def flaw(answer: Answer, expect: Expectation) -> str | None:
     text = text_of(answer.text)
     if expect.contains is not None and expect.contains not in text:
         return "expected text missing"
-    if expect.regex is not None and not re.search(expect.regex, text):
+    if expect.regex is not None and not has_pattern(text, expect.regex):
         return "expected pattern missing"
-    if expect.schema is not None and not Draft202012Validator(expect.schema).is_valid(_parsed(text)):
+    if expect.schema is not None and not obeys(_parsed(text), expect.schema):
         return "not of the expected schema"
     if expect.max_time is not None and answer.latency > expect.max_time:
         return f"slower than {expect.max_time.total_seconds():g} s"
