@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from builders import NOON, a_policy, a_rollout, an_event, an_intent
 from foundry_rollouts.core.command import Command, Verb
@@ -15,8 +16,9 @@ from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.sources import ProbePlan, Prompt, Sources
 from foundry_rollouts.core.statistics import FloorProcess, Guess, Process
 from foundry_rollouts.errors import ConflictError, NotFoundError, StoreError
-from foundry_rollouts.ports import Lease, Record
+from foundry_rollouts.ports import Lease, Record, RolloutFilter
 from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.store.tables import rollouts
 
 SOON = NOON + timedelta(seconds=10)
 
@@ -141,6 +143,18 @@ async def test_a_canary_may_be_tried_again_in_the_record_that_ends_its_first_tri
     lease, rollout = await begun(store)
     await store.record(lease, Record(rollout=replace(rollout, phase=Phase.SUPERSEDED), created=a_rollout(id="r-2")))
     assert [rollout.id for rollout in await store.unfinished("support-agent")] == ["r-2"]
+
+
+async def test_the_release_before_reads_an_aborted_rollout_as_a_superseded_one(store: SqlStore) -> None:
+    lease, rollout = await begun(store)
+    ended = replace(rollout, phase=Phase.ABORTED, ended_at=NOON, ended_by="kim", generation=2)
+    await store.record(lease, Record(rollout=ended))
+    assert (await store.rollout("r-1")) == ended
+    assert (await store.counts())[Phase.ABORTED] == 1
+    assert await store.rollouts(RolloutFilter(phase=Phase.ABORTED)) == [ended]
+    async with store._database.reading() as connection:
+        (document,) = await connection.scalars(select(rollouts.c.document))
+    assert document["phase"] == "superseded"
 
 
 # --- a command that comes while a tick is under way --------------------------------------------------------

@@ -53,7 +53,7 @@ CHANGES = st.one_of(
 MOST_HANDS = 2
 AT = st.integers(0, 2)
 DONE = {"started", "advanced", "paused", "resumed", "restored", "held", "created"}
-ENDS = {"promoted", "rolled_back", "disabled", "superseded", "failed"}
+ENDS = {"promoted", "rolled_back", "disabled", "superseded", "failed", "aborted"}
 
 
 class Storm(RuleBasedStateMachine):

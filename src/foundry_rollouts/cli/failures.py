@@ -3,7 +3,7 @@
 0 done and well
 1 an error
 2 wrong usage: the command line, a setting or a policy file
-3 the rollout ended badly: rolled back, disabled, superseded or failed
+3 the rollout ended badly: rolled back, disabled, superseded, failed or aborted
 4 a wait timed out
 """
 

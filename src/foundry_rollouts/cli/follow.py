@@ -9,7 +9,7 @@ import typer
 from foundry_rollouts.cli.api import Json, OpsApi
 from foundry_rollouts.errors import UnavailableError
 
-FINAL = frozenset({"promoted", "rolled_back", "disabled", "superseded", "failed"})
+FINAL = frozenset({"promoted", "rolled_back", "disabled", "superseded", "failed", "aborted"})
 PATIENCE = timedelta(minutes=5)  #: A service that is away so long is not being restarted.
 BETWEEN_TRIES = timedelta(seconds=1)
 

@@ -33,6 +33,7 @@ _PHASE_STYLES = {
     "rolled_back": "red",
     "disabled": "red",
     "failed": "red",
+    "aborted": "yellow",
 }
 
 

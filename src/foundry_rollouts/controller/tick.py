@@ -14,16 +14,13 @@ from foundry_rollouts.controller.observe import Queue, Sight, drift_of, look, me
 from foundry_rollouts.controller.recover import recover
 from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.decide import Situation, after, decide
+from foundry_rollouts.core.decide import Situation, after, decide, may_move
 from foundry_rollouts.core.decision import (
     KINDS,
-    Advance,
     Decision,
     Disable,
     Hold,
     Promote,
-    Restore,
-    Resume,
     RollBack,
     Start,
     Supersede,
@@ -39,10 +36,8 @@ from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
-#: Decisions that may move traffic; the others leave the cloud as it is.
-MOVES = (Start, Advance, Promote, RollBack, Disable, Restore, Resume)
 #: Moves that lower the canary's exposure; they are repeated until they are done.
-RETREATS = (RollBack, Disable)
+RETREATS = (RollBack, Disable, Supersede)
 #: Silences that the history tells about, once each.
 TOLD = {Verdict.SOURCE_ERROR, Verdict.STALE}
 
@@ -208,10 +203,8 @@ def _carried(rollout: Rollout, then: Rollout, analysis: Analysis | None) -> Evid
 def _change(rollout: Rollout, then: Rollout, decision: Decision, sight: Sight) -> Change:
     """Return what the cloud has to become; where nothing may move, that is what it is."""
     before = sight.routing or routing_of(rollout)
-    goes_back = isinstance(decision, Supersede) and decision.goes_back
-    moves = goes_back or isinstance(decision, MOVES)
-    target = closed_as(routing_of(then), before) if moves else before
-    return Change(before, target, is_retreat=goes_back or isinstance(decision, RETREATS))
+    target = closed_as(routing_of(then), before) if may_move(rollout, decision) else before
+    return Change(before, target, is_retreat=isinstance(decision, RETREATS))
 
 
 def _stable_after(then: Rollout, decision: Decision, sight: Sight) -> str | None:

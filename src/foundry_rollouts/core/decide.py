@@ -11,6 +11,7 @@ from typing import assert_never
 from foundry_rollouts.core.analysis import Analysis, Verdict
 from foundry_rollouts.core.command import Command, Verb
 from foundry_rollouts.core.decision import (
+    Abort,
     Advance,
     Decision,
     Disable,
@@ -34,7 +35,10 @@ ENDS = {
     Disable: Phase.DISABLED,
     Supersede: Phase.SUPERSEDED,
     Fail: Phase.FAILED,
+    Abort: Phase.ABORTED,
 }
+#: Decisions that may move traffic, beside giving way to a newer version; the others leave the cloud as it is.
+MOVES = (Start, Advance, Promote, RollBack, Disable, Restore, Resume)
 PERSON = "a person: resume, promote or abort"
 
 
@@ -65,7 +69,7 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
     if rollout.phase.is_final:
         return Hold(f"the rollout is {rollout.phase}")
     if seen.command and seen.command.verb is Verb.ABORT:
-        return retreat(rollout, seen.command.because, seen.command.author)
+        return abort(rollout, seen.command)
     if rollout.step == 0 or seen.analysis is None:
         return begin(rollout, seen)
     if seen.is_gone:
@@ -127,6 +131,13 @@ def answer_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
             assert_never(other)
 
 
+def abort(rollout: Rollout, command: Command) -> Decision:
+    """End a rollout at the word of a person; what has not begun moves nothing."""
+    if rollout.step:
+        return retreat(rollout, command.because, command.author)
+    return Abort(f"{command.because}; aborted before it began, nothing was moved", command.author)
+
+
 def retreat(rollout: Rollout, because: str, author: str | None = None) -> RollBack | Disable:
     """Go back to the stable version, or close the endpoint if there is none."""
     return RollBack(because, author) if rollout.stable else Disable(because, author)
@@ -137,7 +148,7 @@ def obey(rollout: Rollout, command: Command) -> Decision | None:
     is_paused = rollout.phase is Phase.PAUSED
     match command.verb:
         case Verb.ABORT:
-            return retreat(rollout, command.because, command.author)
+            return abort(rollout, command)
         case Verb.PAUSE:
             return None if is_paused else Pause(command.because, command.author)
         case Verb.RESUME:
@@ -153,6 +164,13 @@ def obey(rollout: Rollout, command: Command) -> Decision | None:
 def make_way(newer: str) -> Supersede:
     """End a trial for a newer version, which begins from the stable one."""
     return Supersede(f"version {newer} is newer and takes its place", goes_back=True)
+
+
+def may_move(rollout: Rollout, decision: Decision) -> bool:
+    """Whether ``decision`` may change the routing: before the first weight, only the start of a rollout does."""
+    if not rollout.step:
+        return isinstance(decision, Start)
+    return isinstance(decision, MOVES) or (isinstance(decision, Supersede) and decision.goes_back)
 
 
 def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision | None:
@@ -240,8 +258,8 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
             return replace(_resumed(said, now), phase=phase)
         case Restore():
             return replace(said, generation=said.generation + 1)
-        case Promote() | RollBack() | Disable() | Supersede() | Fail():
-            return _ended(said, ENDS[type(decision)], now)
+        case Promote() | RollBack() | Disable() | Supersede() | Fail() | Abort():
+            return replace(_ended(said, ENDS[type(decision)], now), ended_by=decision.author)
         case other:
             assert_never(other)
 

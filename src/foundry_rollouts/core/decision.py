@@ -97,7 +97,15 @@ class Fail:
     author: str | None = None
 
 
-Decision = Hold | Start | Advance | Promote | RollBack | Disable | Pause | Resume | Restore | Supersede | Fail
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """End, at the word of a person, a rollout that has not begun; traffic never moved."""
+
+    because: str
+    author: str | None = None
+
+
+Decision = Hold | Start | Advance | Promote | RollBack | Disable | Pause | Resume | Restore | Supersede | Fail | Abort
 
 #: The past tense of each move, as the history tells it.
 KINDS: dict[type, str] = {
@@ -111,4 +119,5 @@ KINDS: dict[type, str] = {
     Restore: "rollout.restored",
     Supersede: "rollout.superseded",
     Fail: "rollout.failed",
+    Abort: "rollout.aborted",
 }

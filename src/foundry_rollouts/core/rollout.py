@@ -18,6 +18,7 @@ class Phase(StrEnum):
     DISABLED = "disabled"  #: The endpoint is closed: no safe version was left, or the policy says so.
     SUPERSEDED = "superseded"  #: Something else took this rollout's place.
     FAILED = "failed"  #: The version never became active: traffic never moved.
+    ABORTED = "aborted"  #: A person ended it before its first weight: traffic never moved.
 
     @property
     def is_final(self) -> bool:
@@ -68,6 +69,7 @@ class Rollout:
     paused_at: datetime | None = None
     resumed_at: datetime | None = None  #: The deadline counts from here once a person resumed.
     ended_at: datetime | None = None
+    ended_by: str | None = None  #: The person who asked for the end; None: the controller's own decision.
     measured_until: datetime | None = None  #: Where the next window begins.
     unanswered: tuple[Unanswered, ...] = ()  #: What may still arrive, by what is known of it.
     is_return: bool = False  #: The canary was stable just before the present stable version: it needs no small steps.

@@ -10,7 +10,7 @@ from foundry_rollouts.errors import ConflictError, NotFoundError, UsageError
 from foundry_rollouts.ports import AgentKnown, Event, Policies, RolloutFilter, Store
 
 #: The ends after which a canary may be tried again.
-RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED})
+RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED, Phase.ABORTED})
 
 #: The ends that speak against a canary: it goes back to no users in one step.
 LED_BACK = frozenset({Phase.ROLLED_BACK, Phase.DISABLED})

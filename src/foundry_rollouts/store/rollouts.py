@@ -19,7 +19,10 @@ from foundry_rollouts.store.documents import ROLLOUT
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import UNFINISHED, rollouts
 
-_READ = select(rollouts.c.id, rollouts.c.generation, rollouts.c.policy, rollouts.c.document)
+_READ = select(rollouts.c.id, rollouts.c.phase, rollouts.c.generation, rollouts.c.policy, rollouts.c.document)
+#: What a document says of a phase that the release before does not know: it reads documents, and must not trip over
+#: them. The column has the word that holds.
+EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED}
 _NEWEST_FIRST = (rollouts.c.created_at.desc(), rollouts.c.id.desc())
 
 
@@ -186,8 +189,9 @@ def _written(rollout: Rollout) -> dict[str, Any]:
 def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the policy, which is written once, and all the rest."""
     document = ROLLOUT.write(rollout)
+    document["phase"] = EARLIER_WORDS.get(rollout.phase, rollout.phase).value
     return document.pop("policy"), document
 
 
 def _rollout(row: Row[*tuple[Any, ...]]) -> Rollout:
-    return ROLLOUT.read({**row.document, "policy": row.policy, "generation": row.generation})
+    return ROLLOUT.read({**row.document, "policy": row.policy, "phase": row.phase, "generation": row.generation})

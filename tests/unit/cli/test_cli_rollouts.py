@@ -137,7 +137,8 @@ async def test_watching_tells_each_event_as_it_happens_and_how_it_ended(service:
 
 
 @pytest.mark.parametrize(
-    ("phase", "code"), [(Phase.PROMOTED, 0), (Phase.DISABLED, 3), (Phase.FAILED, 3), (Phase.SUPERSEDED, 3)]
+    ("phase", "code"),
+    [(Phase.PROMOTED, 0), (Phase.DISABLED, 3), (Phase.FAILED, 3), (Phase.SUPERSEDED, 3), (Phase.ABORTED, 3)],
 )
 async def test_the_code_of_a_wait_tells_how_the_rollout_ended(service: Service, phase: Phase, code: int) -> None:
     await end(service, await stand(service.store, PROGRESSING), phase, "so it had to end")

@@ -370,6 +370,40 @@ async def test_a_newer_version_takes_the_place_of_a_trial_and_begins_from_stable
     assert world.cloud.routing == Routing.of({"1": 90, "3": 10})
 
 
+@pytest.mark.parametrize("verb", [Verb.ABORT, Verb.PAUSE, Verb.RESUME])
+async def test_what_is_asked_of_a_queued_rollout_moves_nothing(world: SmallWorld, verb: Verb) -> None:
+    await world.begin()
+    await ticked(world)
+    await a_newer_version(world)
+    store, sent = world.open_as("api"), list(world.cloud.sent)
+    if verb is Verb.RESUME:
+        await store.accept(Command("pause", "newer", Verb.PAUSE, 1, world.time, "kim"))
+        await ticked(world)
+    queued = await store.rollout("newer")
+    await store.accept(Command("verb", "newer", verb, queued.generation, world.time, "kim"))
+    running = await ticked(world)
+    assert sent == world.cloud.sent[: len(sent)]
+    assert {"2"} <= {version for routing in world.cloud.sent for version, _ in routing.weights}
+    assert running.phase is Phase.PROGRESSING
+    assert world.cloud.routing.weight("2") == running.weight
+    if verb is Verb.ABORT:
+        ended = await store.rollout("newer")
+        assert (ended.phase, ended.ended_by) == (Phase.ABORTED, "kim")
+        assert ended.because == "kim asked to abort; aborted before it began, nothing was moved"
+        assert [event.kind for event in await store.history("newer")][-1] == "rollout.aborted"
+
+
+async def test_a_queued_rollout_that_gives_way_to_a_newer_one_moves_nothing(world: SmallWorld) -> None:
+    world.policy = a_quick_policy(on_new_version=OnNewVersion.SUPERSEDE)
+    await world.begin()
+    await a_newer_version(world)
+    world.cloud.active, world.cloud.status = {"3"}, VersionStatus.CREATING
+    world.cloud.routing = Routing.of({"1": 70, "9": 30})
+    superseded = await ticked(world)
+    assert superseded.phase is Phase.SUPERSEDED
+    assert world.cloud.sent == []
+
+
 async def test_a_newer_version_that_is_not_active_displaces_nobody(world: SmallWorld) -> None:
     world.policy = a_quick_policy(on_new_version=OnNewVersion.SUPERSEDE)
     await world.begin()

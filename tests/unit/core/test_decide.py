@@ -9,8 +9,9 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.analysis import Analysis, Verdict
 from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.decide import Situation, after, decide
+from foundry_rollouts.core.decide import Situation, after, decide, may_move
 from foundry_rollouts.core.decision import (
+    KINDS,
     Advance,
     Disable,
     Fail,
@@ -82,12 +83,28 @@ def test_a_version_that_can_never_become_active_fails_the_rollout_and_moves_no_t
     assert routing_of(then) == Routing.of({"1": 100})
 
 
-@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.PROGRESSING, Phase.PAUSED])
+@pytest.mark.parametrize("phase", [Phase.PROGRESSING, Phase.PAUSED])
 def test_an_abort_is_obeyed_whatever_is_going_on(phase: Any) -> None:
-    rollout = a_rollout() if phase is Phase.PENDING else replace(on_step(), phase=phase)
-    decision = decide(rollout, seen(None if phase is Phase.PENDING else Verdict.PASS, command=asked(Verb.ABORT)))
+    decision = decide(replace(on_step(), phase=phase), seen(command=asked(Verb.ABORT)))
     assert isinstance(decision, RollBack)
     assert decision.author == "kim"
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.PAUSED])
+@pytest.mark.parametrize("stable", ["1", None])
+def test_what_has_not_begun_is_aborted_and_not_rolled_back(phase: Phase, stable: str | None) -> None:
+    rollout = a_rollout(phase=phase, stable=stable)
+    decision = decide(rollout, seen(None, command=asked(Verb.ABORT), is_closed=True, drift="somebody", newer="3"))
+    then = after(rollout, decision, SOON)
+    assert (then.phase, then.ended_by) == (Phase.ABORTED, "kim")
+    assert not may_move(rollout, decision)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, Hold], ids=lambda kind: kind.__name__)
+def test_before_its_first_weight_only_the_start_of_a_rollout_moves_anything(kind: type) -> None:
+    for phase in (Phase.PENDING, Phase.PAUSED):
+        assert may_move(a_rollout(phase=phase), kind("why")) is (kind is Start)
+    assert not may_move(a_rollout(), Supersede("why", goes_back=True))
 
 
 @pytest.mark.parametrize("rollout", [on_step(), paused(), on_step(3)], ids=["progressing", "paused", "at 100"])

@@ -11,6 +11,7 @@ from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.command import Verb
 from foundry_rollouts.core.decide import PERSON, Situation, after, decide
 from foundry_rollouts.core.decision import (
+    Abort,
     Advance,
     Decision,
     Disable,
@@ -29,6 +30,7 @@ from foundry_rollouts.core.rollout import Phase, Rollout
 from unit.core.test_decide import BAKED, OVERDUE, SOON, asked, on_step, paused, saying, seen
 
 WHY, WHO = "kim asked to {}: so", "kim"
+NEVER_BEGAN = "kim asked to abort: so; aborted before it began, nothing was moved"
 HARM = "it is fail"
 MENDED = "the harm to end, or a person"
 SECOND = timedelta(seconds=1)
@@ -49,8 +51,9 @@ def answering(on_failure: OnFailure, rollout: Rollout | None = None) -> Rollout:
         (a_rollout(phase=Phase.PAUSED, because="kim"), seen(None), Hold("kim", PERSON)),
         (a_rollout(phase=Phase.PAUSED), seen(None, command=asked(Verb.RESUME)), Resume(WHY.format("resume"), WHO)),
         (a_rollout(phase=Phase.PAUSED), seen(None, command=asked(Verb.PROMOTE)), Resume(WHY.format("promote"), WHO)),
-        (a_rollout(), seen(None, command=asked(Verb.ABORT)), RollBack(WHY.format("abort"), WHO)),
-        (a_rollout(stable=None), seen(None, command=asked(Verb.ABORT)), Disable(WHY.format("abort"), WHO)),
+        (a_rollout(), seen(None, command=asked(Verb.ABORT)), Abort(NEVER_BEGAN, WHO)),
+        (a_rollout(stable=None), seen(None, command=asked(Verb.ABORT)), Abort(NEVER_BEGAN, WHO)),
+        (a_rollout(phase=Phase.PAUSED), seen(None, command=asked(Verb.ABORT)), Abort(NEVER_BEGAN, WHO)),
     ],
 )
 def test_before_the_start(rollout: Rollout, situation: Situation, decision: Decision) -> None:
@@ -253,6 +256,11 @@ HALTED = replace(BEFORE, phase=Phase.PAUSED, paused_at=SOON, waiting_for=PERSON)
         (BEFORE, Disable("why"), {"phase": Phase.DISABLED, "ended_at": BAKED, "generation": 6}),
         (BEFORE, Supersede("why"), {"phase": Phase.SUPERSEDED, "ended_at": BAKED, "generation": 6}),
         (BEFORE, Fail("why"), {"phase": Phase.FAILED, "ended_at": BAKED, "generation": 6}),
+        (
+            a_rollout(),
+            Abort("why", "kim"),
+            {"phase": Phase.ABORTED, "ended_at": BAKED, "ended_by": "kim", "generation": 2},
+        ),
     ],
 )
 def test_a_move_changes_this_of_the_record_and_nothing_else(

@@ -23,7 +23,7 @@ from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.core.sources import SOURCES
 
 WORDS: dict[type[StrEnum], str] = {
-    Phase: "pending progressing paused promoted rolled_back disabled superseded failed",
+    Phase: "pending progressing paused promoted rolled_back disabled superseded failed aborted",
     Verdict: "pass fail insufficient no-data stale source-error",
     Verb: "abort pause resume promote approve",
     Trigger: "new-version manual",
@@ -53,6 +53,7 @@ def test_each_move_is_told_in_the_past_tense() -> None:
         "Resume": "rollout.resumed",
         "Restore": "rollout.restored",
         "Supersede": "rollout.superseded",
+        "Abort": "rollout.aborted",
         "Fail": "rollout.failed",
     }
 

@@ -138,7 +138,7 @@ def ended(phase: Phase = Phase.ROLLED_BACK, rollout_id: str = "r-1") -> Rollout:
     return a_rollout(id=rollout_id, phase=phase, ended_at=NOON, generation=4, policy=policy)
 
 
-@pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED])
+@pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED, Phase.ABORTED])
 async def test_what_ended_badly_can_be_tried_again_under_its_policy(store: SqlStore, phase: Phase) -> None:
     await stand(store, ended(phase))
 
