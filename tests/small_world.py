@@ -21,6 +21,7 @@ from foundry_rollouts.ports import (
     AgentSeen,
     Event,
     SessionSeen,
+    SessionStatus,
     Store,
     VersionSeen,
     VersionStatus,
@@ -52,6 +53,7 @@ class SmallCloud:
     latest: str = "2"
     sent: list[Routing] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    session_status: SessionStatus = SessionStatus.ACTIVE
     trouble: CloudError | None = None
     deleted: str | None = None
     active: set[str] = field(default_factory=set)  #: Versions that are active whatever the status of the others.
@@ -89,7 +91,7 @@ class SmallCloud:
 
     async def sessions(self, agent: str) -> AsyncIterator[SessionSeen]:
         for version in ("1", "2"):
-            yield SessionSeen(f"session-{version}", version, NOON, "active")
+            yield SessionSeen(f"session-{version}", version, NOON, self.session_status)
 
     async def stop_session(self, agent: str, session: str) -> None:
         self.stopped.append(session)

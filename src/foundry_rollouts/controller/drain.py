@@ -14,7 +14,6 @@ log = structlog.get_logger()
 
 #: How long the end of sessions may keep the history waiting, and how many are stopped at once.
 PATIENCE, AT_ONCE = timedelta(seconds=20), 8
-LIVE = {"active", "creating", "updating"}
 
 
 async def end_sessions(sessions: Sessions, rollout: Rollout | None) -> None:
@@ -44,7 +43,7 @@ async def end_sessions(sessions: Sessions, rollout: Rollout | None) -> None:
 
 async def _live(sessions: Sessions, rollout: Rollout) -> list[str]:
     found = sessions.sessions(rollout.agent)
-    return [each.id async for each in found if each.version == rollout.canary and each.status in LIVE]
+    return [each.id async for each in found if each.version == rollout.canary and each.status.is_live]
 
 
 async def _stop(sessions: Sessions, agent: str, session: str, places: asyncio.Semaphore) -> str | None:

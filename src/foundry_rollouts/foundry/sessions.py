@@ -12,14 +12,13 @@ from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError, look_until
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import Repeat
 from foundry_rollouts.foundry.wire import session_request, session_seen
-from foundry_rollouts.ports import SessionSeen
+from foundry_rollouts.ports import SessionSeen, SessionStatus
 
 CREATE_LIMIT = timedelta(seconds=150)  #: A cold sandbox takes its time.
 WAKING = Pace(limit=timedelta(seconds=90), first=timedelta(seconds=10), every=timedelta(seconds=10))
 
 _SLOW_TO_WAKE = re.compile(r"Session '([A-Za-z0-9_-]{8,128})'")
-_USABLE = frozenset({"active", "idle", "running"})
-_OVER = frozenset({"failed", "deleting", "deleted", "expired"})
+_NOT_YET = frozenset({SessionStatus.CREATING, SessionStatus.UPDATING, SessionStatus.UNKNOWN})
 
 
 class Sessions:
@@ -63,19 +62,19 @@ class Sessions:
             return await self._awake(agent, waking, refused)
         if reply.status == 409 and session:
             known = await self.one(agent, session)
-            if version in {None, known.version} and known.status not in _OVER:
+            if version in {None, known.version} and not known.status.is_over:
                 return known
         raise refused
 
     async def _awake(self, agent: str, session: str, refused: CloudError) -> SessionSeen:
         def is_settled(seen: SessionSeen) -> bool:
-            return seen.status in _USABLE | _OVER
+            return seen.status not in _NOT_YET
 
         try:
             seen = await look_until(lambda: self.one(agent, session), is_settled, self._waking, session)
         except WaitTimeoutError:
             raise refused from None
-        if seen.status in _OVER:
+        if seen.status.is_over:
             raise refused
         return seen
 

@@ -12,7 +12,7 @@ from typing import Any
 from foundry_rollouts.core.routing import LATEST, Routing
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.foundry.refusals import one_line
-from foundry_rollouts.ports import AgentSeen, SessionSeen, VersionSeen, VersionStatus
+from foundry_rollouts.ports import AgentSeen, SessionSeen, SessionStatus, VersionSeen, VersionStatus
 
 Json = Mapping[str, Any]
 
@@ -111,13 +111,19 @@ def _error(error: Any) -> str | None:
 
 
 def session_seen(json: Json) -> SessionSeen:
-    """Read a session; its status is in lower case, as one of the cloud's examples is in capitals."""
+    """Read a session; the case of its status does not matter, as one of the cloud's examples is in capitals."""
     return SessionSeen(
         id=str(json.get("agent_session_id") or json.get("id") or ""),
         version=str(_object(json, "version_indicator").get("agent_version") or ""),
         created_at=instant(json.get("created_at")) or _LONG_AGO,
-        status=str(json.get("status") or "unknown").lower(),
+        status=_session_status(str(json.get("status") or "")),
     )
+
+
+def _session_status(word: str) -> SessionStatus:
+    lowered = word.lower()
+    known = {str(status) for status in SessionStatus}
+    return SessionStatus(lowered) if lowered in known else SessionStatus.UNKNOWN
 
 
 def routing_patch(routing: Routing) -> dict[str, Any]:

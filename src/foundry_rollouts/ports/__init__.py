@@ -10,6 +10,7 @@ from foundry_rollouts.ports.cloud import (
     LogLine,
     Sessions,
     SessionSeen,
+    SessionStatus,
     VersionSeen,
     VersionStatus,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Reports",
     "RolloutFilter",
     "SessionSeen",
+    "SessionStatus",
     "Sessions",
     "Source",
     "Store",

@@ -60,14 +60,44 @@ class Cloud(Protocol):
     async def disable(self, agent: str) -> None: ...
 
 
+class SessionStatus(StrEnum):
+    """Whether a session has a sandbox at present, may get one, or is over."""
+
+    CREATING = "creating"
+    ACTIVE = "active"
+    RUNNING = "running"
+    UPDATING = "updating"
+    IDLE = "idle"  #: Without a sandbox until the next call.
+    FAILED = "failed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"  #: A word of the cloud that we do not know.
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there may be a sandbox, which writes a log and can be stopped; a word we do not know may mean it."""
+        return self is not SessionStatus.IDLE and not self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it never answers again."""
+        return self in _OVER
+
+
+_OVER = frozenset(
+    {SessionStatus.FAILED, SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.EXPIRED},
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SessionSeen:
-    """One live session and the version it is bound to."""
+    """One session and the version it is bound to."""
 
     id: str
     version: str
     created_at: datetime
-    status: str
+    status: SessionStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import structlog
 from foundry_rollouts.core.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import Sessions, SessionSeen
+from foundry_rollouts.ports import Sessions, SessionSeen, SessionStatus
 from foundry_rollouts.signals.loglines import CallReader
 from foundry_rollouts.signals.manners import Breaker, Budget, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.numbers import TroubleError
@@ -37,8 +37,6 @@ LIMIT = timedelta(seconds=30)
 SETTLED = timedelta(seconds=5)
 #: Clocks of the cloud and ours may differ by so much.
 SKEW = timedelta(seconds=2)
-#: A session in one of these states writes nothing any more.
-QUIET = {"idle", "deleting", "deleted", "expired", "failed"}
 
 
 @dataclass(slots=True)
@@ -164,20 +162,22 @@ class LogSource:
         # An older session is taken to be as it was, until the next look at all of them.
         older = [each.session for each in watch.followed.values() if each.session.created_at < since]
         for session in (*seen.values(), *older):
-            if session.status not in QUIET:
+            if session.status.is_live:
                 self._follow_if_wanted(watch, session)
         self._let_go(watch, seen, keep={session.id for session in older})
         watch.skips = watch.skips - 1 if watch.skips else len(seen) // PAGE
 
     def _let_go(self, watch: Watch, seen: Mapping[str, SessionSeen], keep: set[str]) -> None:
         """Forget sessions that live no more; a call that one of them died on counts, and so does a failed session."""
-        live = keep | {session.id for session in seen.values() if session.status not in QUIET}
+        live = keep | {session.id for session in seen.values() if session.status.is_live}
         for gone in [each for each in watch.followed.values() if each.session.id not in live and not each.is_open]:
             del watch.followed[gone.session.id]
             for sample in gone.reader.end():
                 watch.failed.add(gone.session.id)
                 self._count(watch, gone, sample)
-        failed = {session.id for session in seen.values() if session.status == "failed"} - watch.followed.keys()
+        failed = {
+            session.id for session in seen.values() if session.status is SessionStatus.FAILED
+        } - watch.followed.keys()
         for session in failed - watch.failed:
             # Those from before were seen by an earlier process; the cloud tells whole seconds.
             if seen[session].created_at > watch.since - timedelta(seconds=1):

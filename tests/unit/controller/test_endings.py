@@ -12,7 +12,7 @@ from foundry_rollouts.core.policy import SessionsOnRollback
 from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError
-from foundry_rollouts.ports import Lease
+from foundry_rollouts.ports import Lease, SessionStatus
 from small_world import TICK, SmallCloud, SmallWorld, a_quick_policy
 
 
@@ -192,4 +192,16 @@ async def test_a_tick_that_loses_the_database_ends_a_rollback_in_full_too(world:
     ticker, lease = await harmed(world)
     await tick(ticker, lease)
     await ticker.watchman.catch_up()
+    await all_is_done(world, ticker)
+
+
+@pytest.mark.parametrize(
+    "status", [SessionStatus.CREATING, SessionStatus.RUNNING, SessionStatus.UPDATING, SessionStatus.UNKNOWN]
+)
+async def test_a_session_in_any_live_status_is_stopped_after_a_rollback(
+    world: SmallWorld, status: SessionStatus
+) -> None:
+    world.cloud.session_status = status
+    ticker, lease = await harmed(world)
+    await ticker.tick(lease)
     await all_is_done(world, ticker)

@@ -11,7 +11,7 @@ from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.foundry.definition import Code, Definition, definition_json, definition_seen, rewritten
 from foundry_rollouts.foundry.wire import agent_details, routing_patch, session_request, session_seen, version_seen
-from foundry_rollouts.ports import VersionStatus
+from foundry_rollouts.ports import SessionStatus, VersionStatus
 from unit.foundry.scripted import an_agent
 
 OLD = {
@@ -149,6 +149,29 @@ def test_times_are_read_as_seconds_or_as_text(value: Any) -> None:
 @pytest.mark.parametrize("value", [None, "soon", {}, 1e300, float("nan")])
 def test_a_time_that_cannot_be_read_is_none(value: Any) -> None:
     assert version_seen({"created_at": value}).created_at is None
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "is_live", "is_over"),
+    [
+        ("creating", SessionStatus.CREATING, True, False),
+        ("ACTIVE", SessionStatus.ACTIVE, True, False),
+        ("Running", SessionStatus.RUNNING, True, False),
+        ("updating", SessionStatus.UPDATING, True, False),
+        ("idle", SessionStatus.IDLE, False, False),
+        ("failed", SessionStatus.FAILED, False, True),
+        ("deleting", SessionStatus.DELETING, False, True),
+        ("deleted", SessionStatus.DELETED, False, True),
+        ("expired", SessionStatus.EXPIRED, False, True),
+        ("hibernating", SessionStatus.UNKNOWN, True, False),
+        (None, SessionStatus.UNKNOWN, True, False),
+    ],
+)
+def test_whether_a_session_lives_is_read_once_for_all(
+    word: str | None, status: SessionStatus, is_live: bool, is_over: bool
+) -> None:
+    seen = session_seen({"agent_session_id": "s-1", "status": word}).status
+    assert (seen, seen.is_live, seen.is_over) == (status, is_live, is_over)
 
 
 def test_a_session_is_asked_for_by_number_only() -> None:

@@ -12,7 +12,7 @@ from foundry_rollouts.core.policy import Gate, GateKind
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.sources import LogsPlan, ProbePlan, Sources
 from foundry_rollouts.errors import CloudError, Refusal
-from foundry_rollouts.ports import Answer, LogLine, SessionSeen, Source
+from foundry_rollouts.ports import Answer, LogLine, SessionSeen, SessionStatus, Source
 
 WELL = Answer(200, '{"ok": true}', timedelta(milliseconds=20))
 
@@ -61,7 +61,7 @@ class HandMadeSessions:
     async def open_session(self, agent: str, version: str, session: str) -> SessionSeen:
         if refusals := self.openings.get(version):
             raise refusals.pop(0) if len(refusals) > 1 else refusals[0]
-        return SessionSeen(session, version, NOON, "active")
+        return SessionSeen(session, version, NOON, SessionStatus.ACTIVE)
 
     async def stop_session(self, agent: str, session: str) -> None: ...
 
@@ -89,7 +89,7 @@ class HandMadeSessions:
 
 
 def a_session(id_: str, version: str, **but: Any) -> SessionSeen:
-    return replace(SessionSeen(id_, version, NOON, "active"), **but)
+    return replace(SessionSeen(id_, version, NOON, SessionStatus.ACTIVE), **but)
 
 
 def a_watched(**plans: Any) -> Rollout:

@@ -12,7 +12,7 @@ from builders import NOON
 from foundry_rollouts.core.measurement import Window
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sources import LogsPlan
-from foundry_rollouts.ports import LogLine
+from foundry_rollouts.ports import LogLine, SessionStatus
 from foundry_rollouts.signals import logs
 from foundry_rollouts.signals.logs import SKEW, LogSource
 from foundry_rollouts.signals.manners import FAILURES, Budget
@@ -148,7 +148,7 @@ async def test_a_session_that_died_on_an_error_counts_once_and_is_forgotten(foll
     following.cloud.breaks["two"] = refused(404)
     await seen_by(following.source, a_watched())
     await following.looked()
-    following.cloud.live[0] = replace(following.cloud.live[0], status="failed")
+    following.cloud.live[0] = replace(following.cloud.live[0], status=SessionStatus.FAILED)
     _, canary = await until_calls(following.source, a_watched(), "logs", 1)
     assert canary.causes == (("session ended on an error", 1),)
     await following.looked()
@@ -160,7 +160,7 @@ async def test_a_session_that_failed_between_two_looks_counts_once_on_either_ver
     await seen_by(following.source, a_watched())
     await following.looked()
     for session, version in (("one", "1"), ("two", "2")):
-        following.cloud.live.append(a_session(session, version, status="failed", created_at=NOON))
+        following.cloud.live.append(a_session(session, version, status=SessionStatus.FAILED, created_at=NOON))
     stable, canary = await until_calls(following.source, a_watched(), "logs", 1)
     assert stable.causes == canary.causes == (("session failed", 1),)
     await following.looked(3)
@@ -170,7 +170,7 @@ async def test_a_session_that_failed_between_two_looks_counts_once_on_either_ver
 
 
 async def test_a_failed_session_that_an_earlier_process_saw_does_not_count_again(following: Following) -> None:
-    following.cloud.live.append(a_session("two", "2", status="failed", created_at=NOON))
+    following.cloud.live.append(a_session("two", "2", status=SessionStatus.FAILED, created_at=NOON))
     following.says("new", "2", line(GOOD, 30))
     window = Window(NOON + timedelta(seconds=20), NOON + timedelta(hours=1))
     following.clock.on(60)

@@ -22,7 +22,6 @@ SILENCE = timedelta(seconds=2)  #: A log that says nothing for so long has told 
 LOOK_EVERY = timedelta(seconds=2)
 PATIENCE = 8  #: Looks in a row that may fail.
 
-_LIVE = frozenset({"active", "creating", "running", "updating"})
 _FOR_GOOD = frozenset({400, 401, 403, 404})
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -161,7 +160,7 @@ async def _chosen(cloud: FoundryClient, wanted: Wanted) -> list[SessionSeen]:
     async with aclosing(cloud.api.sessions.all(wanted.agent)) as newest_first:
         async for session in newest_first:
             looked_at += 1
-            if session.status in _LIVE and wanted.version in {None, session.version}:
+            if session.status.is_live and wanted.version in {None, session.version}:
                 found.append(session)
             if len(found) == MOST or looked_at == LOOKED_AT:
                 break

@@ -73,7 +73,7 @@ def session_item(session: "SessionSeen") -> dict[str, Any]:
     return {
         "id": session.id,
         "version": session.version,
-        "status": session.status,
+        "status": session.status.value,
         "created_at": instant_text(session.created_at),
     }
 
