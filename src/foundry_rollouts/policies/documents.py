@@ -15,7 +15,9 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-LARGEST_FILE = 1_000_000  #: Bytes; a policy has some dozens of lines.
+from foundry_rollouts.policies.contents import LARGEST_FILE
+
+MOST_DOCUMENTS = 500  #: In one file; a folder of policies may hold any number of files.
 MOST_VALUES = 20_000  #: In one document, aliases written out.
 
 Location = tuple[str | int, ...]  #: Keys and places in lists, from the document's root.
@@ -63,6 +65,8 @@ class BrokenYamlError(Exception):
 def read_documents(path: Path, file: str) -> list[Document]:
     """Return the documents of ``path`` that hold anything. Raises BrokenYamlError."""
     text = _read_text(path, file)
+    if (count := text.count("\n---")) > MOST_DOCUMENTS:
+        raise BrokenYamlError(f"{file}:1:1: the file holds {count} documents, at most {MOST_DOCUMENTS}: split it")
     try:
         marked = list(YAML().load_all(text))
         return [Document(file, _plain(node), node) for node in marked if node is not None]

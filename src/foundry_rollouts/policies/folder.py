@@ -5,14 +5,24 @@ files contradict each other, the set as it was stays in force. What is wrong is 
 """
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from watchfiles import Change, awatch
 
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.errors import NotFoundError, PolicyError, UsageError
+from foundry_rollouts.policies.contents import is_folder
 from foundry_rollouts.policies.load import SUFFIXES, FileRead, Written, clashes, read
+
+Result = TypeVar("Result")
+
+TRY_AGAIN_SECONDS = 5.0  #: After a folder that cannot be watched.
 
 
 class PolicyFolder:
@@ -21,6 +31,7 @@ class PolicyFolder:
     def __init__(self, path: Path) -> None:
         """Read ``path``. Raises PolicyError with every problem when it is not all good."""
         self.path = path
+        self._files: dict[Path, FileRead] = {}
         self._good: dict[Path, tuple[Written, ...]] = {}
         self._problems: tuple[str, ...] = ()
         self._prompts: frozenset[Path] = frozenset()
@@ -56,17 +67,31 @@ class PolicyFolder:
         return first
 
     def reload(self) -> bool:
-        """Read again; return whether the policies in force, or the problems, are others than before."""
+        """Read what changed; return whether the policies in force, or the problems, are others than before."""
+        return self._take(read(self.path, self._files))
+
+    async def _reload_in_background(self) -> bool:
+        """Do as ``reload`` does, but read in a thread: a thousand files may have changed at once."""
+        return self._take(await _in_background(lambda: read(self.path, self._files)))
+
+    def _take(self, files: Sequence[FileRead]) -> bool:
         before = self.all(), self._problems
-        files = read(self.path)
-        good = {file.path: self._newest_good(file) for file in files} if self.path.exists() else self._good
+        is_hidden = any(file.is_folder for file in files) or not self._exists()
+        good = self._good if is_hidden else {file.path: self._newest_good(file) for file in files}
         problems = [line for file in files for line in file.problems]
         contradictions = clashes(each for written in good.values() for each in written)
         if not contradictions:
             self._good = good
+        self._files = {file.path: file for file in files}
         self._problems = (*problems, *contradictions)
         self._prompts = frozenset(named for file in files for named in file.prompts) or self._prompts
         return (self.all(), self._problems) != before
+
+    def _exists(self) -> bool:
+        try:
+            return self.path.exists()
+        except OSError:
+            return False
 
     def _newest_good(self, file: FileRead) -> tuple[Written, ...]:
         return self._good.get(file.path, ()) if file.problems else file.written
@@ -74,32 +99,57 @@ class PolicyFolder:
     async def watch(self, stop: asyncio.Event, on_reload: Callable[[], None] = lambda: None) -> None:
         """Reload after every change of the files, until ``stop`` is set; call ``on_reload`` when it tells."""
         while not stop.is_set():
-            if self.reload():
+            if await self._reload_in_background():
                 on_reload()
-            folders = self._folders()
-            async for changes in awatch(
-                *folders.values(),
-                watch_filter=self._matters,
-                stop_event=stop,
-                recursive=False,
-                yield_on_timeout=True,
-                rust_timeout=5000,
-            ):
-                if changes and self.reload():
-                    on_reload()
-                # A folder that was replaced as a whole tells nothing of itself: its number has changed.
-                if self._folders() != folders:
-                    break
+            try:
+                await self._watch_folders(stop, on_reload)
+            except OSError:
+                # Such a folder tells nothing of itself; what can be read of it is read once in a while.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), TRY_AGAIN_SECONDS)
+
+    async def _watch_folders(self, stop: asyncio.Event, on_reload: Callable[[], None]) -> None:
+        """Reload after every change until ``stop`` is set or a folder was replaced. Raises OSError."""
+        folders = self._folders()
+        if not folders:
+            raise PermissionError(f"no folder above {self.path} may be watched")
+        async for changes in awatch(
+            *folders.values(),
+            watch_filter=self._matters,
+            stop_event=stop,
+            recursive=False,
+            yield_on_timeout=True,
+            rust_timeout=5000,
+        ):
+            if changes and await self._reload_in_background():
+                on_reload()
+            # A folder that was replaced as a whole tells nothing of itself: its number has changed.
+            if self._folders() != folders:
+                return
 
     def _folders(self) -> dict[int, Path]:
         """Return the folders, by file number, in which a replaced file or a swapped symlink shows."""
-        home = self.path if self.path.is_dir() else self.path.parent
-        nearest = next(folder for folder in (home, *home.absolute().parents) if folder.is_dir())
-        folders = {nearest, *(prompts.parent for prompts in self._prompts if prompts.parent.is_dir())}
-        return {folder.stat().st_ino: folder for folder in folders}
+        home = self.path if is_folder(self.path) else self.path.parent
+        nearest = next(folder for folder in (home, *home.absolute().parents) if is_folder(folder))
+        folders = {nearest, *(prompts.parent for prompts in self._prompts if is_folder(prompts.parent))}
+        return {folder.stat().st_ino: folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)}
 
     def _matters(self, _change: Change, changed: str) -> bool:
         """Tell files of ours, and the ``..data`` link of a mounted ConfigMap, from what else lies there."""
         path = Path(changed)
         ours = {self.path.name, *(prompts.name for prompts in self._prompts)}
         return path.suffix in SUFFIXES or path.name in ours or path.name.startswith("..")
+
+
+async def _in_background(work: Callable[[], Result]) -> Result:
+    """Return what ``work`` returns, from a thread that keeps neither the loop nor the end of the process waiting."""
+    answer: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="policies", daemon=True).start()
+    return await asyncio.wrap_future(answer)

@@ -3,20 +3,22 @@
 Nothing here raises for a wrong file; a caller that wants all or nothing asks ``policies_in``.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.sources import Prompt
 from foundry_rollouts.errors import PolicyError, UsageError
 from foundry_rollouts.policies.build import policy_of, problems_of
+from foundry_rollouts.policies.contents import digest_of, why_not_a_file
 from foundry_rollouts.policies.documents import BrokenYamlError, Document, Problem, read_documents, shown
 from foundry_rollouts.policies.prompts import PromptList, prompts_of, repeated_names
 from foundry_rollouts.policies.report import check
 from foundry_rollouts.policies.schema import PolicyEntry
 
 SUFFIXES = frozenset({".yaml", ".yml"})
+MOST_PROBLEMS = 20  #: Of one file; who fixes those comes back for the rest.
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class FileRead:
     written: tuple[Written, ...] = ()
     problems: tuple[str, ...] = ()
     prompts: tuple[Path, ...] = ()
+    digests: tuple[tuple[Path, str], ...] = ()  #: Of the file and its prompts, taken before they were read.
+    is_folder: bool = False  #: A folder that cannot be listed: what is in it is not known.
+
+    @property
+    def is_unchanged(self) -> bool:
+        return bool(self.digests) and all(digest_of(path) == digest for path, digest in self.digests)
 
 
 def policies_in(*paths: Path) -> tuple[Policy, ...]:
@@ -50,17 +58,34 @@ def policies_in(*paths: Path) -> tuple[Policy, ...]:
     return tuple(each.policy for each in written)
 
 
-def read(path: Path) -> tuple[FileRead, ...]:
-    """Read the file, or each YAML file of the folder that no policy names as its prompts."""
-    if path.is_dir():
-        try:
-            paths = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
-        except OSError as error:
-            return (FileRead(path, problems=(f"{path}:1:1: cannot be read, {error.strerror}: allow it",)),)
-        files = tuple(read_file(file) for file in paths)
-        prompts = {named.resolve() for file in files for named in file.prompts}
-        return tuple(file for file in files if file.path.resolve() not in prompts)
-    return (read_file(path),)
+def read(path: Path, before: Mapping[Path, FileRead] | None = None) -> tuple[FileRead, ...]:
+    """Read the file, or each YAML file of the folder that no policy names as its prompts.
+
+    A file that still holds what it held in ``before`` is not read again.
+    """
+    known = before or {}
+    try:
+        if not path.is_dir():
+            return (_read_if_changed(path, known),)
+        paths = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+    except OSError as error:
+        line = f"{path}:1:1: cannot be read, {error.strerror}: allow it"
+        return (FileRead(path, problems=(line,), is_folder=True),)
+    files = tuple(_read_if_changed(file, known) for file in paths)
+    prompts = {named.resolve() for file in files for named in file.prompts}
+    return tuple(file for file in files if file.path.resolve() not in prompts)
+
+
+def _read_if_changed(path: Path, known: Mapping[Path, FileRead]) -> FileRead:
+    before = known.get(path)
+    if before is not None and before.is_unchanged:
+        return before
+    digest = digest_of(path)
+    return _with_digests(read_file(path), digest)
+
+
+def _with_digests(file: FileRead, digest: str) -> FileRead:
+    return replace(file, digests=((file.path, digest), *((named, digest_of(named)) for named in file.prompts)))
 
 
 def read_file(path: Path) -> FileRead:
@@ -76,9 +101,15 @@ def read_file(path: Path) -> FileRead:
     return FileRead(
         path,
         written=tuple(written for part in parts for written in part.written),
-        problems=tuple(line for part in parts for line in part.problems),
+        problems=_first([line for part in parts for line in part.problems], file),
         prompts=tuple(named for part in parts for named in part.prompts),
     )
+
+
+def _first(lines: Sequence[str], file: str) -> tuple[str, ...]:
+    more = len(lines) - MOST_PROBLEMS
+    rest = (f"{file}:1:1: there are {more} more problems: fix those above first",) if more > 0 else ()
+    return (*lines[:MOST_PROBLEMS], *rest)
 
 
 def clashes(written: Iterable[Written]) -> list[str]:
@@ -108,6 +139,9 @@ def _read_policy(document: Document, path: Path) -> FileRead:
     if not isinstance(document.content, dict):
         what = f"{shown(document.content)} stands where a policy belongs"
         return FileRead(path, problems=(document.line(Problem((), f"{what}: write name, agents and steps")),))
+    if {"apiVersion", "kind"} <= document.content.keys():
+        line = document.line(Problem((), "this is a manifest of Kubernetes, not a policy: keep it in another folder"))
+        return FileRead(path, problems=(line,))
     entry, problems = check(PolicyEntry, document)
     if entry is None:
         return FileRead(path, problems=_lines(document, problems))
@@ -115,10 +149,12 @@ def _read_policy(document: Document, path: Path) -> FileRead:
     problems = problems_of(entry)
     prompts: tuple[Prompt, ...] | None = None
     lines: tuple[str, ...] = ()
-    if named and named.is_file():
-        prompts, lines = _read_prompts(named)
+    if named and "\n" in str(named):
+        problems.append(Problem(("sources", "probe", "prompts"), _IN_PLACE))
+    elif named and (why := why_not_a_file(named)):
+        problems.append(Problem(("sources", "probe", "prompts"), f"{why}: {_HOW}"))
     elif named:
-        problems.append(Problem(("sources", "probe", "prompts"), f"there is no file {named}: {_HOW}"))
+        prompts, lines = _read_prompts(named)
     lines = (*_lines(document, problems), *lines)
     files = (named,) if named else ()
     if lines:
@@ -140,7 +176,8 @@ def _prompts_path(entry: PolicyEntry, path: Path) -> Path | None:
     return path.parent / probe.prompts if probe and probe.prompts else None
 
 
-_HOW = "write it, or mend the path, which starts at the policy's folder"
+_IN_PLACE = "the prompts stand where their path belongs: put them into a file of their own, and write its path"
+_HOW = "write it, or fix the path, which starts at the policy's folder"
 
 
 def _read_prompts(path: Path) -> tuple[tuple[Prompt, ...] | None, tuple[str, ...]]:

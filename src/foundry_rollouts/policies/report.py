@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -30,14 +31,20 @@ _PATTERNS = {
 def check(model: type[Model], document: Document) -> tuple[Model | None, list[Problem]]:
     """Return the document as ``model``, or None and everything that is wrong with its format."""
     nothings = [Problem(where, _NOTHING, is_about_key=True) for where in _keys_without_value(document.content, ())]
-    schema = model.model_json_schema(by_alias=True)
     try:
         checked = model.model_validate(document.content)
     except ValidationError as error:
+        schema = _schema_of(model)
         told = {problem.where for problem in nothings}
         problems = [_problem(details, schema) for details in error.errors(include_url=False)]
         return None, nothings + [problem for problem in problems if problem.where not in told]
     return (None if nothings else checked), nothings
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of ``model``; making it takes longer than all the rest of reading a policy."""
+    return model.model_json_schema(by_alias=True)
 
 
 _NOTHING = "no value stands here: write {} for the defaults, or leave the key out"

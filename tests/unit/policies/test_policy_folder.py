@@ -125,6 +125,69 @@ def test_a_folder_that_vanishes_leaves_its_policies_in_force(tmp_path: Path) -> 
     assert "there is no such file" in folder.problems[0]
 
 
+def test_only_the_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    kept, changed = a_file(tmp_path, "a", "a"), a_file(tmp_path, "b", "b")
+    folder = PolicyFolder(tmp_path)
+    before = folder.named("a"), folder.named("b")
+    changed.write_text(changed.read_text() + "# a comment\n")
+    kept.touch()
+    folder.reload()
+    assert folder.named("a") is before[0]
+    assert folder.named("b") is not before[1]
+
+
+def test_prompts_that_change_have_their_policy_read_again(tmp_path: Path) -> None:
+    (tmp_path / "ask.yaml").write_text(PROMPTS)
+    (tmp_path / "p.yaml").write_text(SMALL + "sources: {probe: {prompts: ask.yaml}}\n")
+    folder = PolicyFolder(tmp_path)
+    (tmp_path / "ask.yaml").write_text("- {name: other, input: hi}\n")
+    assert folder.reload()
+    probe = folder.named("small").sources.probe
+    assert probe is not None
+    assert [prompt.name for prompt in probe.prompts] == ["other"]
+
+
+PROMPTS_IN_PLACE = "sources:\n  probe:\n    prompts: |\n" + "      - {name: hours, input: When is it open?}\n" * 9
+
+
+@pytest.mark.parametrize(
+    ("sources", "line"),
+    [
+        (PROMPTS_IN_PLACE, "stand where their path belongs: put them into a file of their own, and write its path"),
+        ("sources: {probe: {prompts: " + "a" * 300 + "}}\n", "cannot be reached, File name too long"),
+        ("sources: {probe: {prompts: /dev/zero}}\n", "there is no file /dev/zero"),
+        ("sources: {probe: {prompts: .}}\n", "there is no file"),
+    ],
+)
+def test_prompts_that_cannot_be_read_are_one_line_and_the_policy_before_stays(
+    tmp_path: Path, sources: str, line: str
+) -> None:
+    (tmp_path / "p.yaml").write_text(SMALL)
+    folder = PolicyFolder(tmp_path)
+    (tmp_path / "p.yaml").write_text(SMALL + sources)
+    assert folder.reload()
+    assert names(folder) == ["small"]
+    assert len(folder.problems) == 1
+    assert line in folder.problems[0]
+
+
+def test_a_bundle_of_manifests_that_was_dropped_there_is_one_short_report(tmp_path: Path) -> None:
+    a_file(tmp_path, "a", "a")
+    folder = PolicyFolder(tmp_path)
+    manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: b}\n"
+    (tmp_path / "bundle.yaml").write_text("---\n".join([manifest] * 100))
+    folder.reload()
+    assert names(folder) == ["a"]
+    assert len(folder.problems) == 21
+    assert "this is a manifest of Kubernetes, not a policy" in folder.problems[0]
+    assert folder.problems[-1].endswith("there are 80 more problems: fix those above first")
+    (tmp_path / "bundle.yaml").write_text("---\n".join([manifest] * 1000))
+    folder.reload()
+    assert [line.partition(": ")[2] for line in folder.problems] == [
+        "the file holds 999 documents, at most 500: split it"
+    ]
+
+
 @asynccontextmanager
 async def watched(folder: PolicyFolder) -> AsyncIterator[asyncio.Event]:
     """Watch ``folder``; the event is set at each reload that tells something."""

@@ -97,7 +97,7 @@ STEPS = "steps: [{weight: 100}]\n"
         ("a: \x07\n", "p.yaml:1:1: this cannot be read as YAML, unacceptable character #x0007: special characters "
                       'are not allowed in "<unicode string>", position 3: write it more simply'),
         (HEAD + STEPS + "sources: {probe: {prompts: ask.yaml}}\n",
-         "p.yaml:4:28: sources.probe.prompts: there is no file ask.yaml: write it, or mend the path, "
+         "p.yaml:4:28: sources.probe.prompts: there is no file ask.yaml: write it, or fix the path, "
          "which starts at the policy's folder"),
     ],
 )  # fmt: skip
