@@ -14,6 +14,8 @@ RolloutsError
 
 from dataclasses import dataclass
 
+NOT_WHOLE = "not_whole"  #: Code of a call whose answer is not the JSON of its kind: cut, HTML, another object.
+
 
 class RolloutsError(Exception):
     """The root: its text is one line that says what, why and what to do."""
@@ -47,7 +49,7 @@ class UnavailableError(RolloutsError):
 class Refusal:
     """How the cloud refused: HTTP status, its error code, its text, and the request to name in a ticket."""
 
-    status: int | None  #: None when no answer came at all.
+    status: int | None  #: None when no answer came at all, or none that can be read.
     code: str | None
     message: str
     request_id: str | None = None
@@ -60,7 +62,9 @@ class CloudError(UnavailableError):
         status = "no answer" if refusal.status is None else f"HTTP {refusal.status}"
         code = f" {refusal.code}" if refusal.code else ""
         ticket = f" (request {refusal.request_id})" if refusal.request_id else ""
-        super().__init__(f"{operation}: {status}{code}: {refusal.message}{ticket}")
+        is_half = refusal.code == NOT_WHOLE
+        what = f"{operation} {refusal.message}" if is_half else f"{operation}: {status}{code}: {refusal.message}"
+        super().__init__(what + ticket)
         self.operation = operation
         self.refusal = refusal
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.paging import items
@@ -16,17 +17,20 @@ class Agents:
 
     async def all(self) -> AsyncGenerator[AgentDetails, None]:
         """Yield every hosted agent, a hundred to a request."""
-        call = Call("agents.list", "GET", path_of("agents"), params={"kind": "hosted"})
+        call = Call("agents.list", "GET", path_of("agents"), params={"kind": "hosted"}, shape=shapes.agents())
         async for item in items(self._transport, call):
-            agent = agent_details(item)
-            yield agent if agent.tells_routing else await self.one(agent.seen.name)
+            # What is left out of a list, or is not whole in it, is that one agent's: it is asked for by itself.
+            is_told = shapes.agent_fault(item) is None and bool(item.get("agent_endpoint"))
+            yield agent_details(item) if is_told else await self.one(str(item.get("name") or item["id"]))
 
     async def one(self, name: str) -> AgentDetails:
         """Return the agent called ``name``; ``is_missing`` of the error tells that there is none."""
-        reply = await self._transport.request(Call("agents.get", "GET", path_of("agents", name)))
+        shape = shapes.agent(name, is_routed=True)
+        reply = await self._transport.request(Call("agents.get", "GET", path_of("agents", name), shape=shape))
         return agent_details(reply.json)
 
     async def delete(self, name: str, *, force: bool = False) -> None:
         """Delete the agent with all its versions; live sessions are a 409 unless ``force`` ends them."""
         params = {"force": "true"} if force else {}
-        await self._transport.request(Call("agents.delete", "DELETE", path_of("agents", name), params=params))
+        call = Call("agents.delete", "DELETE", path_of("agents", name), params=params, shape=shapes.done(name))
+        await self._transport.request(call)

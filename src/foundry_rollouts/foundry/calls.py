@@ -10,6 +10,7 @@ from urllib.parse import quote
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.foundry.refusals import parsed
 from foundry_rollouts.foundry.retry import Repeat
+from foundry_rollouts.foundry.shapes import Shape
 
 LIMIT = timedelta(seconds=10)  #: For one attempt, unless the call names its own.
 
@@ -40,6 +41,7 @@ class Call:
     body: Body | None = None
     limit: timedelta = LIMIT
     tolerates: frozenset[int] = frozenset()  #: Error statuses that are a reply to this caller.
+    shape: Shape | None = None  #: What a good answer is; None: whatever bytes come.
 
     def sending(self, body: Body) -> Self:
         return replace(self, body=body)

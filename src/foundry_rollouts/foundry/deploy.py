@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Body, Call, path_of
 from foundry_rollouts.foundry.definition import Definition, Labels, definition_json
 from foundry_rollouts.foundry.http import Transport
@@ -52,11 +53,12 @@ class Deploy:
     async def draft(self, agent: str, archive: Archive, wish: dict[str, Any]) -> Created:
         """Upload as a draft; look at ``is_silent_release``, the cloud may have made a release."""
         call = _upload("versions.create_draft", path_of("agents", agent, "versions"), archive, wish | {"draft": True})
-        reply = await self._transport.request(_once(call))
+        reply = await self._transport.request(replace(_once(call), shape=shapes.version(agent)))
         return Created(version_details(reply.json).seen, is_new=True, wished_draft=True)
 
     async def _create(self, agent: str, archive: Archive, wish: dict[str, Any]) -> dict[str, Any] | None:
         call = _upload("agents.create", path_of("agents"), archive, {"name": agent, **wish}, {"x-ms-agent-name": agent})
+        call = replace(call, shape=shapes.agent(agent, is_routed=False))
         try:
             return (await self._transport.request(call)).json
         except CloudError as error:
@@ -66,6 +68,7 @@ class Deploy:
 
     async def _update(self, agent: str, archive: Archive, wish: dict[str, Any]) -> dict[str, Any]:
         call = _upload("agents.update", path_of("agents", agent), archive, wish)
+        call = replace(call, shape=shapes.agent(agent, is_routed=False))
         return (await self._transport.request(call)).json
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.wire import routing_patch
@@ -24,19 +25,22 @@ class Endpoint:
         """
         body = json_body(routing_patch(routing), _MERGE_PATCH)
         path = path_of("agents", agent)
-        call = Call("agents.route", "PATCH", path, headers=_OPT_IN, body=body)
+        shape = shapes.agent(agent, is_routed=False)
+        call = Call("agents.route", "PATCH", path, headers=_OPT_IN, body=body, shape=shape)
         return (await self._transport.request(call)).is_certain
 
     async def answer(self, agent: str, protocols: Collection[str]) -> None:
         """Answer ``protocols`` too; those that are answered already stay as they are configured."""
         configured: dict[str, dict[str, str]] = {name: {} for name in protocols}
         body = json_body({"agent_endpoint": {"protocol_configuration": configured}}, _MERGE_PATCH)
-        path = path_of("agents", agent)
-        await self._transport.request(Call("agents.protocols", "PATCH", path, headers=_OPT_IN, body=body))
+        path, shape = path_of("agents", agent), shapes.agent(agent, is_routed=False)
+        await self._transport.request(Call("agents.protocols", "PATCH", path, headers=_OPT_IN, body=body, shape=shape))
 
     async def enable(self, agent: str) -> None:
-        await self._transport.request(Call("agents.enable", "POST", path_of("agents", agent, action="enable")))
+        path = path_of("agents", agent, action="enable")
+        await self._transport.request(Call("agents.enable", "POST", path, shape=shapes.done(agent)))
 
     async def disable(self, agent: str) -> None:
         """Close the endpoint: no new sessions, no requests; sessions that live may drain."""
-        await self._transport.request(Call("agents.disable", "POST", path_of("agents", agent, action="disable")))
+        path = path_of("agents", agent, action="disable")
+        await self._transport.request(Call("agents.disable", "POST", path, shape=shapes.done(agent)))

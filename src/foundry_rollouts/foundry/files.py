@@ -1,11 +1,12 @@
 """Files in the home of a session."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from foundry_rollouts.errors import UsageError
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Body, Call, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.wire import instant
@@ -49,8 +50,10 @@ class SessionFiles:
         if len(content) > LIMIT_BYTES:
             raise UsageError(f"{place.path} has {len(content) / 1e6:.0f} MB, the cloud takes 50")
         call = place.call("files.upload", "PUT", is_content=True)
+        call = replace(call, shape=shapes.written())
         reply = await self._transport.request(call.sending(Body(content, "application/octet-stream")))
-        return int(reply.json.get("bytes_written", len(content)))
+        written = reply.json.get("bytes_written")
+        return len(content) if written is None else int(written)
 
     async def download(self, place: Place) -> bytes:
         call = place.call("files.download", "GET", is_content=True)
@@ -58,7 +61,8 @@ class SessionFiles:
 
     async def list(self, place: Place) -> tuple[FileSeen, ...]:
         """Return what lies directly in the folder."""
-        reply = await self._transport.request(place.call("files.list", "GET", is_content=False))
+        call = replace(place.call("files.list", "GET", is_content=False), shape=shapes.files())
+        reply = await self._transport.request(call)
         return tuple(_file_seen(entry) for entry in reply.json.get("entries") or ())
 
     async def delete(self, place: Place, *, recursive: bool = False) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import httpx_sse
 
-from foundry_rollouts.errors import CloudError, Refusal, UsageError
+from foundry_rollouts.errors import NOT_WHOLE, CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.auth import FOUNDRY, FixedToken, TokenSource, is_loopback
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent
 from foundry_rollouts.foundry.precedence import BRIEF, Precedence, budget_of
@@ -31,6 +31,7 @@ from foundry_rollouts.foundry.retry import (
     retrying,
 )
 from foundry_rollouts.ports.urgency import Urgency, present_urgency
+from foundry_rollouts.untrusted import clean
 
 API_VERSION = "v1"
 CONNECT = timedelta(seconds=10)
@@ -56,7 +57,10 @@ class OpenStream:
                 async for event in events:
                     yield ServerEvent(event.event, event.data)
         except httpx_sse.SSEError as error:
-            raise CloudError(self._operation, Refusal(self.status, "not_events", str(error))) from error
+            kind = self.headers.get("content-type", "").partition(";")[0].strip()
+            came = f"'{clean(kind)[:60]}'" if kind else "something without a type"
+            message = f"answered {self.status} with {came} instead of a stream of events"
+            raise CloudError(self._operation, Refusal(None, NOT_WHOLE, message)) from error
         except httpx.HTTPError as error:
             raise _no_answer(self._operation, error) from error
 
@@ -160,6 +164,8 @@ class Transport:
             self._tell(call.operation, status, begun)
         reply = Reply(status, dict(response.headers), response.content, timedelta(seconds=_monotonic() - begun))
         _refuse_errors(call, reply)
+        if call.shape is not None and reply.status < 300:
+            call.shape.read(call.operation, reply.status, reply.headers.get("content-type", ""), reply.content)
         return reply
 
     async def _open(self, call: Call) -> httpx.Response:

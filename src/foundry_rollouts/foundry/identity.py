@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from foundry_rollouts.errors import CloudError, UsageError
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.auth import ARM, TokenSource
 from foundry_rollouts.foundry.calls import Call, json_body
 from foundry_rollouts.foundry.http import Manners, OnRequest, Transport, Wire
@@ -119,7 +120,8 @@ class RoleAssignments:
         """Yield what is granted to ``principal`` at ``scope``."""
         path, params = f"{_path(scope)}/{_ASSIGNMENTS}", {"$filter": f"principalId eq '{principal}'"}
         while True:
-            json = (await self._transport.request(Call("roles.list", "GET", path, params=params))).json
+            call = Call("roles.list", "GET", path, params=params, shape=shapes.grants())
+            json = (await self._transport.request(call)).json
             for item in json.get("value") or ():
                 yield _granted(item)
             link = urlsplit(str(json.get("nextLink") or ""))
@@ -145,7 +147,8 @@ def role_assignments(
 
 
 def _granted(item: dict[str, Any]) -> Granted:
-    properties = item.get("properties") or {}
+    found = item.get("properties")
+    properties = found if isinstance(found, dict) else {}
     return Granted(
         id=str(item.get("id") or ""),
         scope=str(properties.get("scope") or ""),

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from foundry_rollouts.errors import CloudError, UsageError
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.refusals import parsed, refusal_of
@@ -106,7 +107,8 @@ class Invocations:
     async def conversation(self, agent: str) -> str:
         """Open a conversation and return its id; the cloud binds one session to it."""
         path = path_of("agents", agent, "endpoint", "protocols", "openai", "conversations")
-        call = Call("conversations.create", "POST", path, Repeat.ONCE, body=json_body({}))
+        shape = shapes.kept("conversation")
+        call = Call("conversations.create", "POST", path, Repeat.ONCE, body=json_body({}), shape=shape)
         return str((await self._transport.request(call)).json.get("id") or "")
 
 
@@ -162,9 +164,14 @@ def output_text(response: Mapping[str, Any]) -> str | None:
         str(part.get("text") or "")
         for item in output
         if isinstance(item, dict)
-        for part in item.get("content") or ()
+        for part in _parts(item)
         if isinstance(part, dict) and part.get("type") == "output_text"
     )
+
+
+def _parts(item: Mapping[str, Any]) -> list[Any]:
+    content = item.get("content")
+    return content if isinstance(content, list) else []
 
 
 def text_of(event: ServerEvent) -> str:

@@ -54,7 +54,7 @@ def line_of(event: ServerEvent) -> LogLine | None:
         state = json.get("session_state")
         return LogLine(instant(json.get("timestamp")), "status", f"session {state}") if state else None
     stream = json.get("stream")
-    known = stream if stream in {"stdout", "stderr", "status"} else "stdout"
+    known = stream if stream in ("stdout", "stderr", "status") else "stdout"
     return LogLine(instant(json.get("timestamp")), known, str(json["message"]))
 
 

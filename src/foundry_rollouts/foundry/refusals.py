@@ -3,12 +3,13 @@
 The envelope is ``ApiErrorResponse`` of the REST reference; agents that speak A2A answer with problem details.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from foundry_rollouts.errors import Refusal
+from foundry_rollouts.foundry.shapes import strict_json
+from foundry_rollouts.untrusted import clean, visible_line
 
 LONGEST = 300  #: Characters of the service's text that are kept.
 
@@ -26,13 +27,13 @@ def refusal_of(status: int, headers: Mapping[str, str], content: bytes) -> Refus
     code = error.get("code") or failure_class(headers)
     message = error.get("message") or body.get("detail") or body.get("title") or body.get("message")
     text = one_line(str(message)) if message else one_line(content.decode("utf-8", "replace"))
-    return Refusal(status, str(code) if code else None, text or "no text", _request_id(headers, error))
+    return Refusal(status, one_word(code) if code else None, text or "no text", _request_id(headers, error))
 
 
 def parsed(content: bytes) -> dict[str, Any]:
     """Return the JSON object in ``content``; an empty one when there is none."""
     try:
-        value = json.loads(content)
+        value = strict_json(content)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
@@ -45,16 +46,21 @@ def failure_class(headers: Mapping[str, str]) -> str | None:
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` without markup and line breaks, cut to ``LONGEST``."""
-    flat = _NOT_TEXT.sub(" ", text[: 10 * LONGEST]).strip()
+    """Return ``text`` without markup, line breaks and secrets, all of it visible, cut to ``LONGEST``."""
+    flat = clean(_NOT_TEXT.sub(" ", text[: 10 * LONGEST]).strip())
     flat = re.sub(r" {2,}", " ", flat)
     return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+
+
+def one_word(code: Any) -> str:
+    """Return an error code of others as it may be recorded."""
+    return visible_line(one_line(str(code)))[:100]
 
 
 def _request_id(headers: Mapping[str, str], error: Mapping[str, Any]) -> str | None:
     named = next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
     if named:
-        return named.partition(",")[0].strip()  # a gateway folds several ids into one header
+        return one_word(named.partition(",")[0])  # a gateway folds several ids into one header
     info = error.get("additionalInfo")
     inner = info.get("request_id") if isinstance(info, dict) else None
-    return str(inner) if inner else None
+    return one_word(inner) if inner else None

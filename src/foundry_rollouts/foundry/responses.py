@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, path_of
 from foundry_rollouts.foundry.http import Transport
 
@@ -14,19 +15,21 @@ class Responses:
         self._transport = transport
 
     async def one(self, agent: str, response: str) -> Mapping[str, Any]:
-        return (await self._transport.request(Call("responses.get", "GET", _path(agent, response)))).json
+        shape = shapes.kept("response", response)
+        return (await self._transport.request(Call("responses.get", "GET", _path(agent, response), shape=shape))).json
 
     async def inputs(self, agent: str, response: str) -> list[Mapping[str, Any]]:
         """Return what the response was an answer to."""
-        call = Call("responses.inputs", "GET", _path(agent, response, "input_items"))
-        return list((await self._transport.request(call)).json.get("data") or ())
+        call = Call("responses.inputs", "GET", _path(agent, response, "input_items"), shape=shapes.page("inputs"))
+        return list((await self._transport.request(call)).json["data"])
 
     async def cancel(self, agent: str, response: str) -> Mapping[str, Any]:
-        call = Call("responses.cancel", "POST", _path(agent, response, "cancel"))
+        shape = shapes.kept("response", response)
+        call = Call("responses.cancel", "POST", _path(agent, response, "cancel"), shape=shape)
         return (await self._transport.request(call)).json
 
     async def delete(self, agent: str, response: str) -> None:
-        await self._transport.request(Call("responses.delete", "DELETE", _path(agent, response)))
+        await self._transport.request(Call("responses.delete", "DELETE", _path(agent, response), shape=shapes.done()))
 
 
 def _path(agent: str, *more: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from datetime import timedelta
 
 from foundry_rollouts.errors import CloudError
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, Reply, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.paging import items
@@ -30,13 +31,15 @@ class Sessions:
 
     async def all(self, agent: str) -> AsyncGenerator[SessionSeen, None]:
         """Yield the sessions of ``agent`` that this identity may see, newest first."""
-        call = Call("sessions.list", "GET", path_of("agents", agent, "endpoint", "sessions"), params={"order": "desc"})
+        path, params = path_of("agents", agent, "endpoint", "sessions"), {"order": "desc"}
+        call = Call("sessions.list", "GET", path, params=params, shape=shapes.sessions())
         async for item in items(self._transport, call, id_field="agent_session_id"):
             yield session_seen(item)
 
     async def one(self, agent: str, session: str) -> SessionSeen:
         path = path_of("agents", agent, "endpoint", "sessions", session)
-        return session_seen((await self._transport.request(Call("sessions.get", "GET", path))).json)
+        call = Call("sessions.get", "GET", path, shape=shapes.session(session))
+        return session_seen((await self._transport.request(call)).json)
 
     async def create(self, agent: str, version: str | None = None, session: str | None = None) -> SessionSeen:
         """Create a session on ``version``, or on one that the routing draws; the cloud may choose the id.
@@ -51,6 +54,7 @@ class Sessions:
             Repeat.SAFE if session else Repeat.ONCE,
             body=json_body(session_request(version, session)),
             limit=CREATE_LIMIT,
+            shape=shapes.session(session),
             tolerates=frozenset({409, 424}),
         )
         reply = await self._transport.request(call)
@@ -81,7 +85,8 @@ class Sessions:
     async def stop(self, agent: str, session: str) -> None:
         """End the compute of a session and keep its files; one that is stopped already is fine."""
         path = path_of("agents", agent, "endpoint", "sessions", session, action="stop")
-        reply = await self._transport.request(Call("sessions.stop", "POST", path, tolerates=frozenset({409})))
+        call = Call("sessions.stop", "POST", path, tolerates=frozenset({409}), shape=shapes.done())
+        reply = await self._transport.request(call)
         refusal = refusal_of(reply.status, reply.headers, reply.content)
         if reply.status == 409 and refusal.code != "session_already_stopped":
             raise CloudError("sessions.stop", refusal)
@@ -89,7 +94,8 @@ class Sessions:
     async def delete(self, agent: str, session: str) -> None:
         """End a session and remove its files; one that is gone already is fine."""
         path = path_of("agents", agent, "endpoint", "sessions", session)
-        await self._transport.request(Call("sessions.delete", "DELETE", path, tolerates=frozenset({404})))
+        call = Call("sessions.delete", "DELETE", path, tolerates=frozenset({404}), shape=shapes.done())
+        await self._transport.request(call)
 
 
 def _named_in(reply: Reply) -> str | None:

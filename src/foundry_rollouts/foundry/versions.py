@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from foundry_rollouts.errors import CloudError
+from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, json_body, path_of
 from foundry_rollouts.foundry.definition import Definition, Labels, definition_json
 from foundry_rollouts.foundry.http import Transport
@@ -51,23 +52,27 @@ class Versions:
     async def all(self, agent: str, *, drafts: bool = False) -> AsyncGenerator[VersionDetails, None]:
         """Yield the versions of ``agent``, newest first; drafts only when asked for."""
         params = {"order": "desc"} | ({"include_drafts": "true"} if drafts else {})
-        call = Call("versions.list", "GET", path_of("agents", agent, "versions"), params=params)
+        call = Call(
+            "versions.list", "GET", path_of("agents", agent, "versions"), params=params, shape=shapes.versions()
+        )
         async for item in items(self._transport, call):
             yield version_details(item)
 
     async def one(self, agent: str, version: str) -> VersionDetails:
         """Return one version; why it failed is asked for again where the cloud left it out."""
-        call = Call("versions.get", "GET", path_of("agents", agent, "versions", version))
+        path, shape = path_of("agents", agent, "versions", version), shapes.version(agent, version)
+        call = Call("versions.get", "GET", path, shape=shape)
         details = version_details((await self._transport.request(call)).json)
         if details.seen.status is not VersionStatus.FAILED or details.seen.error:
             return details
-        again = Call("versions.get", "GET", call.path, params=_WITH_ERRORS)
+        again = call.asking(_WITH_ERRORS)
         return version_details((await self._transport.request(again)).json)
 
     async def latest(self, agent: str) -> VersionSeen | None:
         """Return the newest release; None when there is no such agent, or no release of it."""
+        shape = shapes.agent(agent, is_routed=False)
         try:
-            reply = await self._transport.request(Call("agents.get", "GET", path_of("agents", agent)))
+            reply = await self._transport.request(Call("agents.get", "GET", path_of("agents", agent), shape=shape))
         except CloudError as error:
             if error.is_missing:
                 return None
@@ -106,6 +111,7 @@ class Versions:
             headers={"Foundry-Features": "DraftAgents=V1Preview"} if wish.get("draft") else {},
             body=json_body(wish),
             limit=CREATE_LIMIT,
+            shape=shapes.version(agent),
         )
         return version_details((await self._transport.request(call)).json).seen
 
@@ -113,7 +119,7 @@ class Versions:
         """Delete one version; live sessions are a 409 unless ``force`` ends them."""
         path = path_of("agents", agent, "versions", version)
         params = {"force": "true"} if force else {}
-        await self._transport.request(Call("versions.delete", "DELETE", path, params=params))
+        await self._transport.request(Call("versions.delete", "DELETE", path, params=params, shape=shapes.done(agent)))
 
     async def wait_until_active(
         self,

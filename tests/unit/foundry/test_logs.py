@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foundry_rollouts.errors import CloudError
+from foundry_rollouts.errors import NOT_WHOLE, CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.ports import LogLine
@@ -95,7 +95,7 @@ async def test_what_is_no_stream_of_events_is_refused() -> None:
     client, _ = scripted(httpx.Response(200, text="<html>"))
     with pytest.raises(CloudError) as told:
         [line async for line in client.log_lines("a", "1", "session-1")]
-    assert told.value.refusal.code == "not_events"
+    assert told.value.refusal.code == NOT_WHOLE
 
 
 async def test_a_stream_is_given_up_after_a_silence_longer_than_the_clouds_own_limit() -> None:

@@ -111,7 +111,7 @@ def test_a_question_that_reads_as_json_is_json(text: str, content: object) -> No
 
 
 async def test_kept_responses_are_read_cancelled_and_deleted() -> None:
-    client, cloud = scripted(ok({"id": "r"}), ok({"data": [{"x": 1}]}), ok({"status": "cancelled"}), ok())
+    client, cloud = scripted(ok({"id": "r"}), ok({"data": [{"x": 1}]}), ok({"id": "r", "status": "cancelled"}), ok())
     responses = client.api.responses
     assert (await responses.one("a", "r"))["id"] == "r"
     assert await responses.inputs("a", "r") == [{"x": 1}]

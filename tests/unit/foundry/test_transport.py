@@ -59,12 +59,6 @@ async def test_a_redirect_is_not_followed_with_the_token() -> None:
     assert script.is_over
 
 
-@pytest.mark.parametrize("body", [b"", b"<html><h1>Bad</h1></html>", b"[1]", b"\xff\xfe", b"null"])
-async def test_an_agent_that_is_not_json_is_read_as_empty(body: bytes) -> None:
-    client, _, _ = listening(httpx.Response(200, content=body))
-    assert (await client.agent("a")).name == ""
-
-
 async def test_the_interface_version_goes_with_every_request_and_the_token_too() -> None:
     client, script, _ = listening(ok(a_version()))
     await client.version("a", "1")
