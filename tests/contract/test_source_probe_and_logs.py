@@ -67,6 +67,19 @@ async def test_the_probe_tells_a_broken_version_from_a_good_one(cloud: FoundryCl
     assert [session.id async for session in cloud.sessions("support-agent")] == []
 
 
+async def test_the_probe_reads_streams_to_their_end_and_believes_no_200_by_itself(cloud: FoundryClient) -> None:
+    rollout = await a_trial(cloud, "emulator://echo?empty_rate=1")
+    source = ProbeSource(cloud, clock.now)
+    stable, canary = await counts(source, rollout, "probe", 6)
+    assert (stable.failures, canary.failures) == (0, canary.calls)
+    assert {cause for cause, _ in canary.causes} == {"response failed"}
+    await source.close()
+    session = await cloud.open_session("support-agent", "1", "user-session-4711")
+    for asked in ("hello", {"stream": True}):
+        streamed = await cloud.ask("support-agent", session.id, asked, timedelta(seconds=10), stream=True)
+        assert (streamed.status, streamed.media, streamed.is_whole) == (200, "text/event-stream", True)
+
+
 async def test_the_logs_of_live_sessions_tell_the_same_and_of_the_probe_apart(cloud: FoundryClient) -> None:
     rollout = await a_trial(cloud, "emulator://echo?error_rate=1")
     woken: list[str] = []

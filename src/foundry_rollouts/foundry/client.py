@@ -136,14 +136,13 @@ class FoundryClient:
     async def delete_session(self, agent: str, session: str) -> None:
         await self.api.sessions.delete(agent, session)
 
-    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta) -> Answer:
-        """Send ``question`` once: text by Responses, anything else by Invocations.
+    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:
+        """Send ``question`` once, text by Responses, anything else by Invocations, and read the answer to its end.
 
         Any HTTP status is an Answer. AnswerTimeoutError (a CloudError that is not ours, and a TimeoutError) tells
         that none came in time; ``refusal.code`` of any other is ``connection`` or ``dropped``.
         """
-        invoked = await self.api.invocations.ask(Question(agent, question, session), timeout)
-        return invoked.answer
+        return await self.api.invocations.read(Question(agent, question, session), timeout, stream=stream)
 
     async def log_lines(self, agent: str, version: str, session: str) -> AsyncGenerator[LogLine, None]:
         """Follow a session's log until the server ends the stream; the caller asks again."""

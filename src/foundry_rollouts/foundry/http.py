@@ -44,11 +44,17 @@ Wire = httpx.AsyncBaseTransport  #: What carries requests; tests hand in their o
 class OpenStream:
     """An answer that is still being sent."""
 
-    def __init__(self, operation: str, response: httpx.Response) -> None:
+    def __init__(self, operation: str, response: httpx.Response, begun: float) -> None:
         self._operation = operation
         self._response = response
+        self._begun = begun
         self.status = response.status_code
         self.headers: Mapping[str, str] = dict(response.headers)
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long ago it was asked for."""
+        return timedelta(seconds=_monotonic() - self._begun)
 
     async def events(self) -> AsyncGenerator[ServerEvent, None]:
         """Yield server-sent events until the server ends the stream. Raises CloudError when it breaks."""
@@ -140,13 +146,13 @@ class Transport:
     async def stream(self, call: Call) -> AsyncIterator[OpenStream]:
         """Open an answer that comes bit by bit; tries again only until it begins. Raises CloudError."""
 
-        async def attempt() -> httpx.Response:
+        async def attempt() -> tuple[httpx.Response, float]:
             await self._precedence.give_way()
             return await self._open(call)
 
-        response = await retrying(attempt, call.repeat, self._manners.retries)
+        response, begun = await retrying(attempt, call.repeat, self._manners.retries)
         try:
-            yield OpenStream(call.operation, response)
+            yield OpenStream(call.operation, response, begun)
         finally:
             await response.aclose()
 
@@ -168,7 +174,7 @@ class Transport:
             call.shape.read(call.operation, reply.status, reply.headers.get("content-type", ""), reply.content)
         return reply
 
-    async def _open(self, call: Call) -> httpx.Response:
+    async def _open(self, call: Call) -> tuple[httpx.Response, float]:
         await self._auth.prepare()
         begun = _monotonic()
         status: int | None = None
@@ -182,7 +188,7 @@ class Transport:
         finally:
             self._tell(call.operation, status, begun)
         _refuse_errors(call, Reply(status, dict(response.headers), content, timedelta(0)))
-        return response
+        return response, begun
 
     def _built(self, client: httpx.AsyncClient, call: Call, silence: timedelta | None) -> httpx.Request:
         headers = {"Accept": "application/json", **call.headers}

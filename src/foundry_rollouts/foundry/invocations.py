@@ -3,16 +3,18 @@
 What a call did is not known when its answer is lost, so nothing is sent twice unless the caller asks for it.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from foundry_rollouts.errors import CloudError, UsageError
+from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.foundry import shapes
+from foundry_rollouts.foundry.answering import read_to_end
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.refusals import parsed, refusal_of
@@ -87,6 +89,24 @@ class Invocations:
                 raise AnswerTimeoutError(error.operation, error.refusal) from error
             raise
 
+    async def read(self, question: Question, limit: timedelta, *, stream: bool = False) -> Answer:
+        """Send ``question`` once and read the answer to its end, as a stream where ``stream`` asks for one.
+
+        Raises AnswerTimeoutError when the end does not come within ``limit``, CloudError when no answer begins.
+        """
+        call = _call(question, Repeat.NEVER, limit, _ANY_STATUS, stream=stream)
+        try:
+            async with self._transport.stream(call) as answer, asyncio.timeout((limit - answer.lasts).total_seconds()):
+                told = await read_to_end(answer, is_response=question.is_text)
+                return replace(told, latency=answer.lasts)
+        except TimeoutError as error:
+            late = Refusal(None, TIMEOUT, "the answer did not come to its end within the time limit")
+            raise AnswerTimeoutError(call.operation, late) from error
+        except CloudError as error:
+            if error.refusal.code == TIMEOUT:
+                raise AnswerTimeoutError(error.operation, error.refusal) from error
+            raise
+
     async def ask_patiently(self, question: Question, limit: timedelta = SYNCHRONOUS) -> Invoked:
         """Send ``question``, again while a sandbox wakes or the cloud throttles: it may run more than once."""
         call = _call(question, Repeat.INVOCATION, limit, frozenset())
@@ -116,7 +136,7 @@ def _call(
     question: Question, repeat: Repeat, limit: timedelta, tolerates: frozenset[int], *, stream: bool = False
 ) -> Call:
     protocols = ("agents", question.agent, "endpoint", "protocols")
-    headers = {"Accept": "text/event-stream"} if stream else {}
+    headers = {"Accept": "text/event-stream, application/json;q=0.9, */*;q=0.1"} if stream else {}
     headers |= {"x-ms-user-identity": question.user} if question.user else {}
     if not question.is_text:
         # The Invocations protocol is routed by the query alone, the body is the container's own.

@@ -102,12 +102,14 @@ class SessionSeen:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back from one call: HTTP status, error code, body text, and how long it took."""
+    """What came back from one call, and how long that took; of a streamed response, ``text`` is the final response."""
 
     status: int
     text: str
     latency: timedelta
     code: str | None = None
+    is_whole: bool = True  #: False: it broke off, or its stream ended, before the answer did.
+    media: str = ""  #: What it says it is, as ``application/json``.
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,11 @@ class Sessions(Protocol):
 
     async def delete_session(self, agent: str, session: str) -> None: ...
 
-    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta) -> Answer:
-        """Send ``question`` to the session: text by Responses, anything else by Invocations.
+    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:
+        """Send ``question`` to the session, text by Responses, anything else by Invocations, and read all that comes.
 
-        Any HTTP status is an Answer; CloudError means that no answer came.
+        With ``stream`` the answer may come bit by bit. Any HTTP status is an Answer, and so is what broke off once it
+        had begun; CloudError means that none came.
         """
 
     def log_lines(self, agent: str, version: str, session: str) -> AsyncIterator[LogLine]:

@@ -4,6 +4,7 @@ A pair meets the same moment: what troubles both, or is our own trouble, is no e
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,6 +44,12 @@ OURS = {401, 403, 429}
 NO_SANDBOX = {"session_creation_failed", "session_not_accessible", "not_found"}
 #: The cloud's words for "not warm yet" (status 424, and a gateway that waited for readiness).
 COLD = {424, 408, 502, 504}
+
+
+def may_stream(prompt: Prompt) -> bool:
+    """Whether a prompt may be answered bit by bit: no words can be looked for in what Invocations stream."""
+    expect = prompt.expect
+    return isinstance(prompt.input, str) or (expect.contains is None and expect.regex is None and expect.schema is None)
 
 
 @dataclass(slots=True)
@@ -110,9 +117,12 @@ class ProbeSource:
 
     async def _probe(self, watch: Watch) -> None:
         await self._clear(watch)
-        for prompt in cycle(watch.plan.prompts):
+        asked: Counter[int] = Counter()
+        for place, prompt in cycle(enumerate(watch.plan.prompts)):
             for _ in range(watch.plan.pairs):
-                await self._pair(watch, prompt)
+                # Every prompt is asked in both forms by turns, and of the prompts half begin with the other one.
+                await self._pair(watch, prompt, stream=may_stream(prompt) and (asked[place] + place) % 2 == 1)
+                asked[place] += 1
             await asyncio.sleep(watch.plan.every.total_seconds())
 
     async def _clear(self, watch: Watch) -> None:
@@ -123,13 +133,14 @@ class ProbeSource:
                 if session.id.startswith(f"{PREFIX}{watch.rollout.id}-"):
                     await self._sessions.delete_session(agent, session.id)
 
-    async def _pair(self, watch: Watch, prompt: Prompt) -> None:
-        """Count one call on each version, or neither."""
+    async def _pair(self, watch: Watch, prompt: Prompt, *, stream: bool) -> None:
+        """Count one call on each version, both in the same form, or neither."""
         if rests := watch.breaker.refuses(self._now()):
             watch.tallies.trouble = rests
             return
         # Both calls are waited for, so that the next pair never meets a call of this one.
-        said = await asyncio.gather(*(self._call(watch, arm, prompt) for arm in watch.arms), return_exceptions=True)
+        calls = (self._call(watch, arm, prompt, stream=stream) for arm in watch.arms)
+        said = await asyncio.gather(*calls, return_exceptions=True)
         if faults := [each for each in said if isinstance(each, BaseException)]:
             watch.tallies.trouble = self._trouble(watch, faults[0])
             watch.breaker.failed(watch.tallies.trouble, self._now())
@@ -150,14 +161,14 @@ class ProbeSource:
         log.error("source.crashed", source=self.name, agent=watch.rollout.agent, exc_info=fault)
         return f"the probe cannot ask: {type(fault).__name__}"
 
-    async def _call(self, watch: Watch, arm: Arm, prompt: Prompt) -> Sample | None:
+    async def _call(self, watch: Watch, arm: Arm, prompt: Prompt, *, stream: bool) -> Sample | None:
         """Return the sample of one call; None while the version warms up. Raises CloudError for our own faults."""
         timeout = prompt.expect.max_time or PATIENCE
         try:
             session = await self._session(watch, arm)
             await self._budget.take()
             async with asyncio.timeout((timeout + GRACE).total_seconds()):
-                answer = await self._sessions.ask(watch.rollout.agent, session, prompt.input, timeout)
+                answer = await self._sessions.ask(watch.rollout.agent, session, prompt.input, timeout, stream=stream)
         except TimeoutError:
             return Sample(cause=f"no answer within {timeout.total_seconds():g} s")
         except CloudError as error:
@@ -171,7 +182,7 @@ class ProbeSource:
             arm.session = None
             return self._failed(arm, answer.status, answer.code)
         arm.cold_since = None
-        return Sample(cause=flaw(answer, prompt.expect), latency=answer.latency)
+        return Sample(cause=flaw(answer, prompt), latency=answer.latency)
 
     def _failed(self, arm: Arm, status: int | None, code: str | None) -> Sample | None:
         """Count a failed call, unless the version may still be warming up."""

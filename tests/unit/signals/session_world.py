@@ -1,6 +1,7 @@
 """Sessions of two versions, by hand: what is asked is answered by the test, what is logged is said by the test."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,7 +15,14 @@ from foundry_rollouts.core.sources import LogsPlan, ProbePlan, Sources
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Answer, LogLine, SessionSeen, SessionStatus, Source
 
-WELL = Answer(200, '{"ok": true}', timedelta(milliseconds=20))
+
+def a_response(text: str = "well", **but: Any) -> str:
+    """Return the body of a Responses answer that says ``text``."""
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+    return json.dumps({"object": "response", "status": "completed", "output": [message], **but})
+
+
+WELL = Answer(200, a_response("ok"), timedelta(milliseconds=20))
 
 
 @dataclass
@@ -41,6 +49,7 @@ class HandMadeSessions:
     trouble: Exception | None = None  #: What a listing raises.
     breaks: dict[str, CloudError] = field(default_factory=dict)  #: How the stream of a session ends.
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    forms: list[tuple[str, bool]] = field(default_factory=list)  #: Of which session, and whether as a stream.
     deleted: list[str] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
     listings: int = 0
@@ -68,8 +77,9 @@ class HandMadeSessions:
     async def delete_session(self, agent: str, session: str) -> None:
         self.deleted.append(session)
 
-    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta) -> Answer:
+    async def ask(self, agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:
         self.asked.append((session, question))
+        self.forms.append((session, stream))
         version = session.split("-")[-2]
         if version in self.is_mute:
             await asyncio.Event().wait()

@@ -20,6 +20,7 @@ from unit.signals.session_world import (
     Hand,
     HandMadeSessions,
     a_quick_probe,
+    a_response,
     a_session,
     a_watched,
     refused,
@@ -90,17 +91,32 @@ async def test_a_failing_canary_is_counted_with_its_cause_and_wakes_the_rollout(
 
 async def test_a_wrong_answer_inside_http_200_is_a_failure(probing: Probing) -> None:
     prompt = Prompt("hours", "When?", Expectation(contains="ok"))
-    probing.cloud.answers["2"] = [Answer(200, "no idea", timedelta(milliseconds=5))]
+    probing.cloud.answers["2"] = [Answer(200, a_response("no idea"), timedelta(milliseconds=5))]
     stable, canary = await until_calls(probing.source, a_probed(prompts=(prompt,)), "probe", 2)
     assert stable.failures == 0
     assert canary.causes == (("expected text missing", canary.calls),)
 
 
+async def test_half_of_the_pairs_are_streams_and_both_sides_of_a_pair_have_one_form(probing: Probing) -> None:
+    prompts = (Prompt("one", "first"), Prompt("two", "second"))
+    await until_calls(probing.source, a_probed(prompts=prompts), "probe", 8)
+    forms = {version: [f for s, f in probing.cloud.forms[:16] if s.split("-")[-2] == version] for version in "12"}
+    assert forms["1"] == forms["2"]
+    # The default is to ask twice in a row: each prompt is asked in both forms.
+    assert forms["1"] == [False, True, True, False] * 2
+
+
+async def test_what_invocations_stream_is_not_searched_for_words(probing: Probing) -> None:
+    prompt = Prompt("tool", {"n": 1}, Expectation(contains="ok"))
+    await until_calls(probing.source, a_probed(prompts=(prompt,)), "probe", 4)
+    assert not any(form for _, form in probing.cloud.forms)
+
+
 async def test_prompts_take_turns(probing: Probing) -> None:
-    prompts = (Prompt("one", "text"), Prompt("two", {"tool": "x"}))
+    prompts = (Prompt("one", "text"), Prompt("two", "words"))
     await until_calls(probing.source, a_probed(prompts=prompts), "probe", 4)
     questions = [question for _, question in probing.cloud.asked[:8]]
-    assert questions == ["text", "text", {"tool": "x"}, {"tool": "x"}] * 2
+    assert questions == ["text", "text", "words", "words"] * 2
 
 
 @pytest.mark.parametrize("status", [401, 403, 429])
@@ -181,7 +197,7 @@ async def test_calls_wait_for_the_budget_and_are_no_slower_for_it_and_giving_bac
 async def test_an_unforeseen_fault_of_ours_is_told_and_the_probe_goes_on(probing: Probing) -> None:
     within = Expectation(max_time=timedelta(seconds=3))
     rollout = a_probed(prompts=(Prompt("p", "?", within),))
-    probing.cloud.answers["1"] = [Answer(200, "{}", "soon")]  # type: ignore[arg-type]
+    probing.cloud.answers["1"] = [Answer(200, a_response(), "soon")]  # type: ignore[arg-type]
     assert await probing.trouble(rollout) == "the probe cannot ask: TypeError"
     probing.cloud.answers["1"] = [WELL]
     _, canary = await until_calls(probing.source, rollout, "probe", 1)
@@ -239,7 +255,7 @@ async def test_an_answer_that_does_not_come_in_time_is_the_versions_failure(
     monkeypatch.setattr(probe, "GRACE", timedelta(0))
     prompt = Prompt("p", "?", Expectation(max_time=timedelta(milliseconds=20)))
 
-    async def ask(agent: str, session: str, question: Any, timeout: timedelta) -> Answer:
+    async def ask(agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:
         if session.split("-")[-2] == "2":
             await asyncio.Event().wait()
         return WELL
