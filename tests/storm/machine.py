@@ -25,7 +25,7 @@ from foundry_rollouts.core.rollout import Phase as RolloutPhase
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import LATEST, Routing
 from foundry_rollouts.errors import ConflictError
-from foundry_rollouts.ports import Event
+from foundry_rollouts.ports import Event, Intent
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.tables import leases
 from small_world import LEASE, TICK, a_quick_policy
@@ -207,7 +207,7 @@ class Storm(RuleBasedStateMachine):
         if target.weight("2") > self.world.cloud.routing.weight("2"):
             if intent is None or intent.target.weights != target.weights:
                 self.broken.append(f"the weight rises to {target} without an intent")
-            elif not is_of_the_plan(rollout, target):
+            elif not is_of_the_plan(rollout, target) and not self.is_adopted(intent, target):
                 self.broken.append(f"the weight rises to {target} at step {rollout.step}")
         Storm.tally["PATCHes"] += 1
 
@@ -263,6 +263,12 @@ class Storm(RuleBasedStateMachine):
         is_adopted = rollout.phase is RolloutPhase.SUPERSEDED or (self.hands and self.on_drift is OnDrift.ADOPT)
         is_as_told = is_adopted or self.world.cloud.routing == await self.stable()
         return is_as_told and await self.world.reader.intent("support-agent") is None
+
+    def is_adopted(self, intent: Intent, target: Routing) -> bool:
+        """Whether another hand gave the version most, and the policy takes that for what is wanted."""
+        event = intent.record.event
+        is_told = event is not None and event.kind == "agent.adopted" and intent.record.stable == "2"
+        return self.on_drift is OnDrift.ADOPT and is_told and target == Routing.of({"2": 100})
 
     async def stable(self) -> Routing:
         known = await self.world.reader.agent("support-agent")

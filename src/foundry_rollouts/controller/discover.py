@@ -1,7 +1,7 @@
 """Discovery: see new versions, and keep every governed endpoint pinned.
 
-By default an endpoint follows the latest version, so that a new one meets all users at once. The pin guard takes
-that away before anything else: at first sight the version that serves becomes the stable one and is named.
+By default an endpoint follows the latest version, so that a new one meets all users at once. The pin guard (``pin.py``)
+takes that away before anything else: at first sight the version that serves becomes the stable one and is named.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,21 +10,16 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.hand import Hand
-from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
-from foundry_rollouts.core.policy import OnDrift, Policy, Trigger
-from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
+from foundry_rollouts.controller.pin import PinGuard
+from foundry_rollouts.core.policy import Policy, Trigger
+from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError, UsageError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
-
-#: How far back to look for the version that serves while the latest is not active.
-OLDER_VERSIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +31,10 @@ class Discovery:
     hand: Hand
     now: Callable[[], datetime]
     new_id: Callable[[datetime], str]
+
+    @property
+    def pins(self) -> PinGuard:
+        return PinGuard(self.world, self.now)
 
     async def discover(self) -> None:
         """Look at every agent once. Raises CloudError when the cloud cannot be listed."""
@@ -87,9 +86,9 @@ class Discovery:
     ) -> None:
         started = _under_way(unfinished)
         if known.stable is None:
-            known = await self._adopt(agent, known, lease)
+            known = await self.pins.adopt(agent, known, policy, lease)
         elif started is None:
-            known = await self._guard(agent, known, known.stable, policy, lease)
+            known = await self.pins.guard(agent, known, known.stable, policy, lease)
         if known.stable is None:
             return
         self.metrics.routing(agent.name, agent.routing, known.stable, started.canary if started else None)
@@ -98,121 +97,6 @@ class Discovery:
             is_asked = any(rollout.canary == latest for rollout in unfinished)
             wanted = policy if policy.trigger is Trigger.NEW_VERSION and not is_asked else None
             await self._meet(known, latest, wanted, lease)
-
-    async def _guard(
-        self, agent: AgentSeen, known: AgentKnown, stable: str, policy: Policy, lease: Lease
-    ) -> AgentKnown:
-        """See to it that the stable version serves while no rollout is under way; return what is known then."""
-        if not agent.routing.is_pinned:
-            await self._pin(agent, stable, lease)
-            return known
-        if agent.routing.weights == Routing.of({stable: 100}).weights:
-            return known
-        drift = (
-            f"no rollout is under way, yet the endpoint serves {agent.routing} and version {stable} is the stable one"
-        )
-        if await self._is_late_change_of_ours(agent, stable):
-            await self._settle(agent, stable, f"{drift}: a change of ours arrived late; pinned again", lease, None)
-        elif policy.on_drift is OnDrift.RESTORE:
-            await self._settle(agent, stable, f"{drift}: restored", lease, None)
-        elif policy.on_drift is OnDrift.ADOPT:
-            adopted = max(agent.routing.weights, key=lambda pair: pair[1])[0]
-            await self._tell(agent, "agent.adopted", f"{drift}: version {adopted} is adopted", lease, adopted)
-            return replace(known, stable=adopted)
-        else:
-            await self._tell(agent, "agent.drifted", f"{drift}: rollouts wait until it is as recorded", lease)
-        return known
-
-    async def _is_late_change_of_ours(self, agent: AgentSeen, stable: str) -> bool:
-        """Whether the routing is one that a rollout sent, and that the cloud may have applied after its end.
-
-        What went without an answer is known for an hour; what was answered, and applied twice, for some minutes.
-        A person who goes back from the stable version is not taken for the cloud, whatever of ours is unanswered.
-        """
-        recent = await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=RECENT))
-        if is_way_back(recent, stable, agent.routing):
-            return False
-        if arrived_late(recent, agent.routing, self.now() - MAY_ARRIVE_WITHIN):
-            return True
-        last = next((rollout for rollout in recent if rollout.ended_at is not None), None)
-        if last is None or last.ended_at is None or self.now() - last.ended_at >= LATE_CHANGES:
-            return False
-        return agent.routing.weights in {routing.weights for routing in routings_of(last)}
-
-    async def _tell(self, agent: AgentSeen, kind: str, because: str, lease: Lease, stable: str | None = None) -> None:
-        """Write a fact about an agent down, once for each routing."""
-        event = Event(
-            id=f"{agent.name}:{kind}:{because}",
-            at=self.now(),
-            kind=kind,
-            agent=agent.name,
-            because=because,
-            weights=dict(agent.routing.weights),
-        )
-        await self.world.store.record(lease, Record(event=event, stable=stable))
-
-    async def _adopt(self, agent: AgentSeen, known: AgentKnown, lease: Lease) -> AgentKnown:
-        """Take note of the version that serves, and name it in the routing."""
-        stable = await self._serving(agent)
-        if stable is None or agent.latest is None:
-            return known
-        is_latest_old = agent.latest.status is VersionStatus.ACTIVE
-        newest = agent.latest.version if is_latest_old else stable
-        because = f"version {stable} serves; it is the stable version from now on"
-        if not agent.routing.is_pinned:
-            because += f", and the endpoint no longer follows {LATEST}"
-        await self._settle(agent, stable, because, lease, newest)
-        return replace(known, stable=stable, newest=newest)
-
-    async def _serving(self, agent: AgentSeen) -> str | None:
-        """Return the version that users have; None while there is none."""
-        if agent.routing.is_pinned:
-            return max(agent.routing.weights, key=lambda pair: pair[1])[0] if agent.routing.weights else None
-        if agent.latest is None:
-            return None
-        if agent.latest.status is VersionStatus.ACTIVE:
-            return agent.latest.version
-        if not agent.latest.version.isdigit():
-            return None
-        newest = int(agent.latest.version)
-        for number in range(newest - 1, max(newest - OLDER_VERSIONS, 0), -1):
-            if await self._is_active(agent.name, str(number)):
-                return str(number)
-        return None
-
-    async def _is_active(self, agent: str, version: str) -> bool:
-        try:
-            return (await self.world.cloud.version(agent, version)).status is VersionStatus.ACTIVE
-        except CloudError as error:
-            if error.is_missing:
-                return False
-            raise
-
-    async def _pin(self, agent: AgentSeen, stable: str, lease: Lease) -> None:
-        """Name the stable version again after somebody let the endpoint follow the latest one."""
-        because = f"the endpoint followed {LATEST} again; pinned to version {stable}"
-        if agent.latest and agent.latest.version != stable:
-            because += f". Version {agent.latest.version} may have met users untested"
-        await self._settle(agent, stable, because, lease, newest=None)
-
-    async def _settle(self, agent: AgentSeen, stable: str, because: str, lease: Lease, newest: str | None) -> None:
-        """Record the stable version and pin the endpoint to it; a routing that names versions is kept at first."""
-        now = self.now()
-        is_first_sight = newest is not None
-        is_kept = is_first_sight and agent.routing.is_pinned
-        target = agent.routing if is_kept else closed_as(Routing.of({stable: 100}), agent.routing)
-        kind = "agent.adopted" if is_kept else "agent.pinned"
-        event = Event(
-            id=f"{agent.name}:{kind}:{int(now.timestamp() * 1000)}",
-            at=now,
-            kind=kind,
-            agent=agent.name,
-            because=because,
-            weights=dict(target.weights),
-        )
-        record = Record(event=event, stable=stable, newest=newest)
-        await act(self.world, lease, Change(agent.routing, target, is_retreat=True), record, self.now)
-        log.info(kind, agent=agent.name, because=because)
 
     async def _meet(self, known: AgentKnown, version: str, policy: Policy | None, lease: Lease) -> None:
         """Begin a rollout of a new version, where the policy wants one."""
@@ -245,9 +129,7 @@ class Discovery:
 
 def is_notable(agent: AgentSeen, known: AgentKnown) -> bool:
     """Whether a listing shows anything that is not as recorded; most agents are quiet most of the time."""
-    if known.stable is None or agent.routing.weights != Routing.of({known.stable: 100}).weights:
-        return True
-    return _is_new(agent, known)
+    return not known.is_as_recorded(agent.routing) or _is_new(agent, known)
 
 
 def _is_new(agent: AgentSeen, known: AgentKnown) -> bool:

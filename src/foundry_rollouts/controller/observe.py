@@ -66,7 +66,8 @@ async def look(world: World, rollout: Rollout, queue: Queue, now: datetime) -> S
     return Sight(
         routing=agent.routing,
         late=await _late(world, rollout, agent.routing, now),
-        waits_for=_waits_for(rollout, version, agent, queue.is_first),
+        waits_for=_waits_for(rollout, version, agent, queue.is_first)
+        or await _unlike_the_record(world, rollout, agent),
         failure=_failure(rollout, version),
         newer=newer,
         commands=commands,
@@ -91,9 +92,17 @@ def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen, 
         return f"version {rollout.canary} to become active (it is {version.status})"
     if not agent.routing.is_open:
         return "the endpoint to be enabled: somebody disabled it"
-    if agent.routing != routing_of(rollout):
-        return f"the routing to be as recorded: it is {agent.routing}, and version {rollout.stable} is the stable one"
     return None
+
+
+async def _unlike_the_record(world: World, rollout: Rollout, agent: AgentSeen) -> str | None:
+    """Say that a pending rollout waits for another hand's weights to go; None when it may start from those there."""
+    if rollout.step or agent.routing == routing_of(rollout):
+        return None
+    known = await world.store.agent(rollout.agent)
+    if known is not None and known.is_as_recorded(agent.routing):
+        return None
+    return f"the routing to be as recorded: it is {agent.routing}, and version {rollout.stable} is the stable one"
 
 
 def _failure(rollout: Rollout, version: VersionSeen | None) -> str | None:

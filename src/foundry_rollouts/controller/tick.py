@@ -10,9 +10,11 @@ from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of, move_of
-from foundry_rollouts.controller.observe import Queue, Sight, drift_of, look, measure
+from foundry_rollouts.controller.observe import RECENT, Queue, Sight, drift_of, look, measure
+from foundry_rollouts.controller.pin import NOTHING_KEPT
 from foundry_rollouts.controller.recover import recover
 from foundry_rollouts.controller.ward import Watchman
+from foundry_rollouts.core.adoption import adopted
 from foundry_rollouts.core.analysis import Analysis, Verdict
 from foundry_rollouts.core.decide import Situation, after, decide, may_move
 from foundry_rollouts.core.decision import (
@@ -89,7 +91,8 @@ class Ticker:
             measurements=measurements,
             obeyed=tuple(command.id for command in sight.commands),
             due_at=None if then.phase.is_final else _due_after(decision, now, self.period),
-            stable=_stable_after(then, decision, sight),
+            stable=await self._stable_after(then, decision, sight),
+            kept=NOTHING_KEPT if isinstance(decision, Start) else None,
         )
         change = _change(rollout, then, decision, sight)
         acted = await act(self.world, lease, change, record, self.now)
@@ -138,6 +141,15 @@ class Ticker:
         promoted = RolloutFilter(agent=agent, phase=Phase.PROMOTED, limit=1)
         trials = await self.world.store.rollouts(promoted)
         return trials[0] if trials and trials[0].canary == stable else None
+
+    async def _stable_after(self, then: Rollout, decision: Decision, sight: Sight) -> str | None:
+        """Return the version that users have from now on; None when that stays as it is."""
+        if isinstance(decision, Promote):
+            return then.canary
+        if isinstance(decision, Supersede) and not decision.goes_back and sight.routing:
+            trials = await self.world.store.rollouts(RolloutFilter(agent=then.agent, limit=RECENT))
+            return adopted(sight.routing, then.stable, trials)
+        return None
 
     async def _history(self, trial: Rollout | None) -> tuple[Known, ...]:
         """Return what the trial of the stable version told of it."""
@@ -205,12 +217,3 @@ def _change(rollout: Rollout, then: Rollout, decision: Decision, sight: Sight) -
     before = sight.routing or routing_of(rollout)
     target = closed_as(routing_of(then), before) if may_move(rollout, decision) else before
     return Change(before, target, is_retreat=isinstance(decision, RETREATS))
-
-
-def _stable_after(then: Rollout, decision: Decision, sight: Sight) -> str | None:
-    """Return the version that users have from now on; None when that stays as it is."""
-    if isinstance(decision, Promote):
-        return then.canary
-    if isinstance(decision, Supersede) and not decision.goes_back and sight.routing:
-        return max(sight.routing.weights, key=lambda pair: pair[1])[0]
-    return None

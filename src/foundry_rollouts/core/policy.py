@@ -52,6 +52,13 @@ class OnDrift(StrEnum):
     ADOPT = "adopt"
 
 
+class OnAdoption(StrEnum):
+    """What weights between several versions lead to that are found at first sight."""
+
+    KEEP = "keep"  #: They stay until a rollout begins.
+    STABLE = "stable"  #: The heaviest version that is named gets everything.
+
+
 class OnNewVersion(StrEnum):
     """What a version that appears while another is on trial leads to."""
 
@@ -209,6 +216,7 @@ class Policy:
     on_failure: OnFailure = OnFailure.ROLLBACK
     on_no_evidence: OnNoEvidence = OnNoEvidence.HOLD
     on_drift: OnDrift = OnDrift.PAUSE
+    on_adoption: OnAdoption = OnAdoption.KEEP
     on_new_version: OnNewVersion = OnNewVersion.QUEUE
     sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.

@@ -74,6 +74,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         on_failure=entry.on_failure,
         on_no_evidence=entry.on_no_evidence,
         on_drift=entry.on_drift,
+        on_adoption=entry.on_adoption,
         on_new_version=entry.on_new_version,
         sessions_on_rollback=entry.sessions_on_rollback,
         automatic=automatic,

@@ -67,6 +67,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "on-failure": policy.on_failure.value,
         "on-no-evidence": policy.on_no_evidence.value,
         "on-drift": policy.on_drift.value,
+        "on-adoption": policy.on_adoption.value,
         "on-new-version": policy.on_new_version.value,
         "sessions-on-rollback": policy.sessions_on_rollback.value,
     }

@@ -22,6 +22,7 @@ from pydantic import (
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.policy import (
     Margin,
+    OnAdoption,
     OnDrift,
     OnFailure,
     OnNewVersion,
@@ -249,6 +250,10 @@ class PolicyEntry(BaseModel):
         description="What a step leads to that is not proved by its max. Never a blind advance.",
     )
     on_drift: OnDrift = Field(default=OnDrift.PAUSE, description="What a routing leads to that somebody else changed.")
+    on_adoption: OnAdoption = Field(
+        default=OnAdoption.KEEP,
+        description="What weights between several versions lead to that are found at first sight.",
+    )
     on_new_version: OnNewVersion = Field(
         default=OnNewVersion.QUEUE, description="What a version leads to that appears while another is on trial."
     )

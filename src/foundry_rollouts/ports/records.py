@@ -48,6 +48,13 @@ class AgentKnown:
     policy: str | None = None
     seen_at: datetime | None = None
     is_gone: bool = False  #: The cloud shows it no more.
+    kept: Routing | None = None  #: Weights of another hand that stay until a rollout begins.
+    unreadable: str | None = None  #: Why nothing of it can be read, decided or recorded; None: all is well.
+
+    def is_as_recorded(self, seen: Routing) -> bool:
+        """Whether the weights are those that are left to serve between rollouts."""
+        kept = self.kept.weights if self.kept else None
+        return self.stable is not None and seen.weights in {((self.stable, 100),), kept}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ class Record:
     stable: str | None = None  #: The agent's stable version from now on.
     newest: str | None = None  #: The newest version that discovery has dealt with, from now on.
     created: Rollout | None = None  #: A rollout that begins its life with this record.
+    kept: Routing | None = None  #: Weights of another hand that stay from now on; one without versions: none do.
+    unreadable: str | None = None  #: Why the agent cannot be dealt with, from now on; empty: it can again.
 
 
 @dataclass(frozen=True, slots=True)

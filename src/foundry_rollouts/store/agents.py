@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import Row, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.ports import AgentKnown
+from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.errors import StoreError
+from foundry_rollouts.ports import AgentKnown, Record
 from foundry_rollouts.store.documents import ROUTING
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import agents
@@ -44,9 +46,13 @@ async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: date
     await connection.execute(update(agents).where(unseen, agents.c.is_gone.is_(False)).values(is_gone=True))
 
 
-async def settle(connection: AsyncConnection, agent: str, stable: str | None, newest: str | None) -> None:
-    """Write down the stable version and the newest one dealt with; None leaves them as they are."""
-    change = {name: value for name, value in (("stable", stable), ("newest", newest)) if value is not None}
+async def settle(connection: AsyncConnection, agent: str, made: Record) -> None:
+    """Write down what a record says of its agent; None leaves things as they are."""
+    change: dict[str, Any] = {name: getattr(made, name) for name in ("stable", "newest") if getattr(made, name)}
+    if made.kept is not None:
+        change["kept"] = ROUTING.write(made.kept) if made.kept.weights else None
+    if made.unreadable is not None:
+        change["unreadable"] = made.unreadable or None
     if change:
         insert = insert_into(connection, agents).values(name=agent, is_gone=False, **change)
         await connection.execute(insert.on_conflict_do_update(index_elements=[agents.c.name], set_=change))
@@ -71,8 +77,18 @@ def _agent(row: Row[Any]) -> AgentKnown:
         newest=row.newest,
         latest=row.latest,
         latest_status=row.latest_status,
-        routing=ROUTING.read(row.routing) if row.routing is not None else None,
+        routing=_routing(row.routing),
         policy=row.policy,
         seen_at=row.seen_at,
         is_gone=row.is_gone,
+        kept=_routing(row.kept),
+        unreadable=row.unreadable,
     )
+
+
+def _routing(document: Any) -> Routing | None:
+    """Return a routing as it was seen; one that cannot be read is as good as never seen."""
+    try:
+        return ROUTING.read(document) if document is not None else None
+    except StoreError:
+        return None

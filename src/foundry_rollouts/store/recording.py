@@ -20,7 +20,7 @@ async def write(
         await _write_rollout(connection, made.rollout, made)
     if made.created is not None:
         await rollouts.begin(connection, made.created)
-    await agents.settle(connection, lease.agent, made.stable, made.newest)
+    await agents.settle(connection, lease.agent, made)
     if made.event is not None:
         await history.append(connection, made.event, has_receiver=has_receiver)
     if closes is not None:

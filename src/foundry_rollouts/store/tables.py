@@ -95,6 +95,8 @@ agents = Table(
     Column("policy", PlainText),
     Column("seen_at", UTCDateTime),
     Column("is_gone", Boolean, nullable=False),
+    Column("kept", _Json),  # weights of another hand that stay until a rollout begins
+    Column("unreadable", PlainText),  # why it cannot be dealt with; NULL: it can
 )
 
 leases = Table(

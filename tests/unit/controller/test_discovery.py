@@ -9,7 +9,7 @@ from builders import a_policy
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.hand import Hand
-from foundry_rollouts.core.policy import OnDrift, Policy, Trigger
+from foundry_rollouts.core.policy import OnAdoption, OnDrift, Policy, Trigger
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing
 from foundry_rollouts.ports import RolloutFilter, VersionStatus
@@ -118,7 +118,7 @@ async def test_an_endpoint_that_follows_the_latest_again_goes_back_to_stable_and
     [
         (OnDrift.PAUSE, Routing.of({"1": 30, "2": 70}), "1"),
         (OnDrift.RESTORE, Routing.of({"1": 100}), "1"),
-        (OnDrift.ADOPT, Routing.of({"1": 30, "2": 70}), "2"),
+        (OnDrift.ADOPT, Routing.of({"2": 100}), "2"),
     ],
 )
 async def test_another_hand_between_rollouts_is_answered_as_the_policy_says(
@@ -151,3 +151,48 @@ async def test_quiet_agents_cost_no_lease(town: Town) -> None:
     await town.discover()
     kept = await replica.renew([before], town.world.time)
     assert [lease.fence for lease in kept] == [before.fence]
+
+
+async def test_after_an_adoption_the_next_version_is_tried_against_the_adopted_one(town: Town) -> None:
+    town.policy = replace(town.policy, on_drift=OnDrift.ADOPT)
+    await town.discover()
+    await town.version("2")
+    town.world.id = "new-1"
+    assert (await town.world.run()).phase is Phase.PROMOTED
+    town.world.cloud.routing = Routing.of({"1": 60, "2": 40})
+    await town.discover()
+    assert await town.stable() == "1"
+    await town.version("3")
+    town.world.id = "new-2"
+    assert (await town.world.run()).phase is Phase.PROMOTED
+    assert town.world.cloud.routing == Routing.of({"3": 100})
+
+
+@pytest.mark.parametrize("on_adoption", list(OnAdoption))
+async def test_at_first_sight_of_mixed_routing_nothing_untested_gets_more_and_the_next_version_is_tried(
+    town: Town, on_adoption: OnAdoption
+) -> None:
+    town.policy = replace(town.policy, on_adoption=on_adoption, on_drift=OnDrift.RESTORE)
+    town.world.cloud.latest, town.world.cloud.routing = "2", Routing.of({LATEST: 20, "1": 80})
+    await town.discover()
+    kept = Routing.of({"1": 80, "2": 20} if on_adoption is OnAdoption.KEEP else {"1": 100})
+    assert (await town.stable(), town.world.cloud.routing) == ("1", kept)
+    await town.discover()
+    assert town.world.cloud.routing == kept
+    await town.version("3")
+    assert [rollout.canary for rollout in await town.rollouts()] == ["3"]
+    town.world.id = "new-1"
+    assert (await town.world.run()).phase is Phase.PROMOTED
+    assert town.world.cloud.sent[-3:] == [Routing.of(w) for w in ({"1": 90, "3": 10}, {"1": 50, "3": 50}, {"3": 100})]
+
+
+async def test_weights_that_are_kept_hold_until_a_rollout_begins_and_then_they_are_drift(town: Town) -> None:
+    town.world.cloud.latest, town.world.cloud.routing = "2", Routing.of({"1": 60, "2": 40})
+    await town.discover()
+    assert town.world.cloud.sent == []
+    await town.version("3")
+    town.world.id, town.world.source.bad_from = "new-1", 1
+    assert (await town.world.run()).phase is Phase.ROLLED_BACK
+    known = await town.world.open_as("reader").agent(town.world.cloud.name)
+    assert known is not None
+    assert (known.stable, known.kept, town.world.cloud.routing) == ("1", None, Routing.of({"1": 100}))

@@ -1,0 +1,164 @@
+"""The pin guard: every governed endpoint names its versions, from first sight on and between rollouts.
+
+By default an endpoint follows the latest version, so that a new one meets all users at once. What weights that no
+rollout of ours set lead to is chosen in ``core/adoption.py``; here it is brought about, and told.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from foundry_rollouts.controller.act import Change, act, closed_as
+from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
+from foundry_rollouts.core.adoption import adopted, at_first_sight
+from foundry_rollouts.core.policy import OnDrift, Policy
+from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN
+from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
+
+log = structlog.get_logger()
+
+#: How far back to look for the version that serves while the latest is not active.
+OLDER_VERSIONS = 20
+#: A routing without versions: nothing of another hand is kept any more.
+NOTHING_KEPT = Routing(())
+
+
+@dataclass(frozen=True, slots=True)
+class PinGuard:
+    """Sees to it that the stable version serves while no rollout is under way."""
+
+    world: World
+    now: Callable[[], datetime]
+
+    async def adopt(self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease) -> AgentKnown:
+        """At first sight, take note of the stable version and name every version in the routing."""
+        served = None if agent.routing.is_pinned else await self._served_by_latest(agent)
+        adoption = at_first_sight(agent.routing, served, policy.on_adoption)
+        if adoption is None or agent.latest is None:
+            return known
+        is_latest_old = agent.latest.status is VersionStatus.ACTIVE
+        newest = agent.latest.version if is_latest_old else adoption.stable
+        kind = "agent.adopted" if agent.routing.is_pinned else "agent.pinned"
+        kept = adoption.target if adoption.is_kept else NOTHING_KEPT
+        event = self._event(agent, kind, adoption.because, adoption.target)
+        record = Record(event, stable=adoption.stable, newest=newest, kept=kept)
+        await self._settle(agent, adoption.target, record, lease)
+        return replace(known, stable=adoption.stable, newest=newest, kept=kept)
+
+    async def guard(self, agent: AgentSeen, known: AgentKnown, stable: str, policy: Policy, lease: Lease) -> AgentKnown:
+        """Answer what another hand did to the routing between rollouts; return what is known then."""
+        if not agent.routing.is_pinned:
+            await self._pin(agent, stable, lease)
+            return known
+        if known.is_as_recorded(agent.routing):
+            return known
+        drift = (
+            f"no rollout is under way, yet the endpoint serves {agent.routing} and version {stable} is the stable one"
+        )
+        if await self._is_late_change_of_ours(agent, stable):
+            await self._restore(agent, stable, f"{drift}: a change of ours arrived late; pinned again", lease)
+        elif policy.on_drift is OnDrift.RESTORE:
+            await self._restore(agent, stable, f"{drift}: restored", lease)
+        elif policy.on_drift is OnDrift.ADOPT:
+            return await self._adopt_drift(agent, known, drift, lease)
+        else:
+            because = f"{drift}: rollouts wait until it is as recorded"
+            await self._tell(agent, "agent.drifted", because, lease)
+        return known
+
+    async def _adopt_drift(self, agent: AgentSeen, known: AgentKnown, drift: str, lease: Lease) -> AgentKnown:
+        trials = await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=RECENT))
+        stable = adopted(agent.routing, known.stable, trials) or known.stable
+        if stable is None:
+            return known
+        target = Routing.of({stable: 100})
+        because = f"{drift}: version {stable} is adopted as the stable version"
+        if agent.routing.weights != target.weights:
+            because += ", and all new sessions go to it"
+        record = Record(self._event(agent, "agent.adopted", because, target), stable=stable, kept=NOTHING_KEPT)
+        await self._settle(agent, target, record, lease)
+        return replace(known, stable=stable, kept=NOTHING_KEPT)
+
+    async def _is_late_change_of_ours(self, agent: AgentSeen, stable: str) -> bool:
+        """Whether the routing is one that a rollout sent, and that the cloud may have applied after its end.
+
+        What went without an answer is known for an hour; what was answered, and applied twice, for some minutes.
+        A person who goes back from the stable version is not taken for the cloud, whatever of ours is unanswered.
+        """
+        recent = await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=RECENT))
+        if is_way_back(recent, stable, agent.routing):
+            return False
+        if arrived_late(recent, agent.routing, self.now() - MAY_ARRIVE_WITHIN):
+            return True
+        last = next((rollout for rollout in recent if rollout.ended_at is not None), None)
+        if last is None or last.ended_at is None or self.now() - last.ended_at >= LATE_CHANGES:
+            return False
+        return agent.routing.weights in {routing.weights for routing in routings_of(last)}
+
+    async def _tell(self, agent: AgentSeen, kind: str, because: str, lease: Lease) -> None:
+        """Write a fact about an agent down, once for each routing."""
+        event = Event(
+            id=f"{agent.name}:{kind}:{because}",
+            at=self.now(),
+            kind=kind,
+            agent=agent.name,
+            because=because,
+            weights=dict(agent.routing.weights),
+        )
+        await self.world.store.record(lease, Record(event=event))
+
+    async def _served_by_latest(self, agent: AgentSeen) -> str | None:
+        """Return the version that ``@latest`` serves now; None while there is none."""
+        if agent.latest is None:
+            return None
+        if agent.latest.status is VersionStatus.ACTIVE:
+            return agent.latest.version
+        if not agent.latest.version.isdigit():
+            return None
+        newest = int(agent.latest.version)
+        for number in range(newest - 1, max(newest - OLDER_VERSIONS, 0), -1):
+            if await self._is_active(agent.name, str(number)):
+                return str(number)
+        return None
+
+    async def _is_active(self, agent: str, version: str) -> bool:
+        try:
+            return (await self.world.cloud.version(agent, version)).status is VersionStatus.ACTIVE
+        except CloudError as error:
+            if error.is_missing:
+                return False
+            raise
+
+    async def _pin(self, agent: AgentSeen, stable: str, lease: Lease) -> None:
+        """Name the stable version again after somebody let the endpoint follow the latest one."""
+        because = f"the endpoint followed {LATEST} again; pinned to version {stable}"
+        if agent.latest and agent.latest.version != stable:
+            because += f". Version {agent.latest.version} may have met users untested"
+        await self._restore(agent, stable, because, lease)
+
+    async def _restore(self, agent: AgentSeen, stable: str, because: str, lease: Lease) -> None:
+        target = Routing.of({stable: 100})
+        record = Record(self._event(agent, "agent.pinned", because, target), stable=stable, kept=NOTHING_KEPT)
+        await self._settle(agent, target, record, lease)
+
+    async def _settle(self, agent: AgentSeen, target: Routing, record: Record, lease: Lease) -> None:
+        """Bring the endpoint to ``target``, closed where it is closed, and write ``record``."""
+        change = Change(agent.routing, closed_as(target, agent.routing), is_retreat=True)
+        await act(self.world, lease, change, record, self.now)
+        if record.event is not None:
+            log.info(record.event.kind, agent=agent.name, because=record.event.because)
+
+    def _event(self, agent: AgentSeen, kind: str, because: str, target: Routing) -> Event:
+        now = self.now()
+        return Event(
+            id=f"{agent.name}:{kind}:{int(now.timestamp() * 1000)}",
+            at=now,
+            kind=kind,
+            agent=agent.name,
+            because=because,
+            weights=dict(target.weights),
+        )
