@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -37,6 +38,7 @@ class Server:
     status: str = "200 OK"
     is_silent: bool = False
     cuts: bool = False
+    age: str = "0"
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -48,7 +50,7 @@ class Server:
             await reader.read()
         elif not self.cuts:
             body = self.bodies[urlsplit(path).path.rsplit("/", 1)[-1]]
-            say(writer, body, self.status, Location="/elsewhere")
+            say(writer, body, self.status, Location="/elsewhere", Age=self.age)
 
 
 @pytest.fixture(autouse=True)
@@ -89,8 +91,9 @@ async def test_counts_of_both_versions_are_read_where_the_pointers_point(server:
 async def test_further_numbers_are_read_too_and_a_lie_among_them_is_told(server: Server) -> None:
     seen = await measured(server, cost="/cost")
     assert (seen.stable.values, seen.canary.values) == ((("cost", 1.5),), (("cost", 2.0),))
-    assert (await measured(server, cost="/price")).trouble == "the answer has nothing at /price"
-    assert (await measured(server, cost="/counts")).trouble == "tells no number of cost"
+    for pointer, because in (("/price", "the answer has nothing at /price"), ("/counts", "tells no number of cost")):
+        seen = await measured(server, cost=pointer)
+        assert (seen.trouble, seen.canary.failures, seen.canary.unread) == (None, 4, (("cost", because),))
 
 
 async def test_the_address_names_version_and_window(server: Server) -> None:
@@ -136,6 +139,42 @@ async def test_a_server_that_refuses_is_told_and_nothing_is_followed(server: Ser
     server.status = status
     assert (await measured(server)).trouble == trouble
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("member", "trouble"),
+    [
+        ({"warnings": ["store 2 of 3 is away", "x"]}, "answers in part only: store 2 of 3 is away (and 1 more)"),
+        ({"partial": True}, "answers in part only: it says partial"),
+        ({"_shards": {"total": 3, "failed": 1}}, "answers in part only: 1 shards failed"),
+        ({"error": "timed out \x1b[31m"}, "answers with an error: timed out [31m"),
+        ({"data": None, "errors": [{"message": "no backend"}]}, "answers with an error: no backend"),
+    ],
+)
+async def test_an_answer_that_says_that_it_is_not_whole_is_no_evidence(
+    server: Server, member: dict[str, Any], trouble: str
+) -> None:
+    server.bodies["2"] = json.dumps(GOOD["2"] | member).encode()
+    seen = await measured(server)
+    assert (seen.trouble, seen.canary) == (trouble, Counts())
+
+
+async def test_members_that_only_look_like_it_count_as_before(server: Server) -> None:
+    more = {"warnings": [], "infos": ["metric might not be a counter"], "errors": 3, "error": None, "partial": False}
+    server.bodies["2"] = json.dumps(GOOD["2"] | more | {"_shards": {"failed": 0}}).encode()
+    assert ((await measured(server)).canary.failures, (await measured(server)).trouble) == (4, None)
+
+
+async def test_a_part_by_its_status_is_no_evidence(server: Server) -> None:
+    server.status = "206 Partial Content"
+    assert (await measured(server)).trouble == "answers in part only: HTTP 206"
+
+
+async def test_an_answer_out_of_a_cache_from_before_the_window_ended_is_no_evidence(server: Server) -> None:
+    server.age = "3600"
+    assert (await measured(server)).trouble == "comes out of a cache, 3600 s old: the window ended later"
+    server.age = "4"  # The window ended five seconds ago.
+    assert (await measured(server)).trouble is None
 
 
 async def test_a_silent_server_is_told_after_a_while(server: Server) -> None:

@@ -131,6 +131,21 @@ async def test_calls_and_failures_of_both_versions_come_from_two_queries(server:
     assert seen.canary.causes[0][0] == "failed by prometheus"
 
 
+async def test_failures_that_match_no_series_beside_calls_are_no_zero_unless_the_query_says_so(server: str) -> None:
+    typo = FAILURES.replace("status=", "state=")
+    seen = await measured(server, CALLS, typo)
+    assert seen.trouble is not None
+    assert seen.trouble.startswith("the query of failures finds nothing beside")
+    assert seen.canary.calls == 0
+    whole = await measured(server, CALLS, f"{typo} or vector(0)")
+    assert (whole.trouble, whole.canary.failures, whole.canary.calls > 0) == (None, 0, True)
+
+
+async def test_estimates_of_a_real_server_are_whole_calls(server: str) -> None:
+    seen = await measured(server, "vector(12.37)", "vector(0.4)")
+    assert (seen.canary.calls, seen.canary.failures, seen.trouble) == (12, 0, None)
+
+
 async def test_series_that_are_not_there_count_nothing_and_are_no_trouble(server: str) -> None:
     nothing = await measured(server, *(query.replace("agent_calls", "none") for query in (CALLS, FAILURES)))
     assert (nothing.trouble, nothing.canary.calls, nothing.stable.calls) == (None, 0, 0)
@@ -140,8 +155,8 @@ async def test_series_that_are_not_there_count_nothing_and_are_no_trouble(server
     ("calls", "trouble"),
     [
         ("sum(increase(agent_calls_total{version=", "HTTP 400: invalid parameter"),
-        (CALLS.removeprefix("sum(").removesuffix(")"), "a query gives 2 series: put sum() around it"),
-        ('agent_calls_total{version="{version}"}[{window}]', "a query gives matrix"),
+        (CALLS.removeprefix("sum(").removesuffix(")"), "the query of calls gives 2 series: put sum() around it"),
+        ('agent_calls_total{version="{version}"}[{window}]', "the query of calls gives matrix"),
         (f"{CALLS} / 0", "tells inf as the number of calls"),
         (f"0 * {CALLS} / 0", "tells nan as the number of calls"),
         (f"-1 * {CALLS}", "tells of -"),
@@ -169,6 +184,7 @@ async def test_further_numbers_are_queries_of_their_own_and_may_be_absent(server
     )
     assert seen.trouble is None
     assert seen.stable.values == ()
+    assert seen.canary.unread == (("undefined", "tells nan as the number of undefined"),)
     ((name, number),) = seen.canary.values
     assert name == "share"
     assert number > 0

@@ -171,4 +171,6 @@ async def _ask(source: Source, rollout: Rollout, window: Window, metrics: Metric
         return [Measurement(source.name, window, trouble=str(error))]
     if any(measurement.trouble for measurement in measurements):
         metrics.source_error(source.name, "trouble")
+    if any(counts.unread for measurement in measurements for counts in (measurement.canary, measurement.stable)):
+        metrics.source_error(source.name, "value")
     return measurements

@@ -37,6 +37,7 @@ class Counts:
     causes: Tallied = ()
     latencies: Histogram = ()
     values: tuple[tuple[str, float], ...] = ()  #: Numbers that are no counts, by name; they do not add up.
+    unread: tuple[tuple[str, str], ...] = ()  #: Those that cannot be read, by name, and why.
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -46,6 +47,7 @@ class Counts:
             _merged(self.causes, other.causes),
             _merged(self.latencies, other.latencies),
             other.values or self.values,
+            other.unread or self.unread,
         )
 
 

@@ -53,9 +53,8 @@ def compared(bounds: Bounds, seen: Measurement, last: float | None) -> tuple[flo
 
 
 def _watched(track: ValueTrack, bounds: Bounds, seen: Measurement) -> ValueTrack:
-    track = replace(track, trouble=seen.trouble)
     if (numbers := compared(bounds, seen, track.stable)) is None:
-        return track
+        return _unseen(track, bounds, seen)
     canary, stable = numbers
     flaw = bounds.flaw(canary, stable)
     return replace(
@@ -66,4 +65,12 @@ def _watched(track: ValueTrack, bounds: Bounds, seen: Measurement) -> ValueTrack
         inside=0 if flaw else track.inside + 1,
         outside=track.outside + 1 if flaw else 0,
         seen_at=seen.window.end,
+        trouble=None,
     )
+
+
+def _unseen(track: ValueTrack, bounds: Bounds, seen: Measurement) -> ValueTrack:
+    """Note why there is no number; one that cannot be read interrupts those in a row that lay within bounds."""
+    told = (dict(counts.unread).get(bounds.name) for counts in (seen.canary, seen.stable))
+    unread = next((because for because in told if because), None)
+    return replace(track, trouble=unread or seen.trouble, inside=0 if unread else track.inside)

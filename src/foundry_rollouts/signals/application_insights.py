@@ -6,14 +6,18 @@ container (424, 429, 403) is not in the telemetry.
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from foundry_rollouts.core.sources import InsightsPlan, PulledPlan
 from foundry_rollouts.signals.manners import Budget
-from foundry_rollouts.signals.numbers import Told, TroubleError
+from foundry_rollouts.signals.numbers import Found, NotWholeError, Told, TroubleError
 from foundry_rollouts.signals.pulled import Asked
+
+T = TypeVar("T")
 
 #: A workspace that takes longer is silent.
 LIMIT = timedelta(seconds=20)
@@ -61,12 +65,12 @@ class InsightsCounter:
         """Return calls and failures. Raises TroubleError."""
         if not isinstance(plan, InsightsPlan):
             raise TypeError(plan)
-        async with self._budget.turn(self._limit):
-            return _told(await asyncio.to_thread(self._query, plan.workspace, asked))
+        async with self._budget.at(plan.workspace).turn(self._limit, asked.agent):
+            return _told(await apart(lambda: self._query(plan.workspace, asked)))
 
     async def aclose(self) -> None:
         if self._client is not None:
-            await asyncio.to_thread(self._client.close)
+            await apart(self._client.close)
 
     def _query(self, workspace: str, asked: Asked) -> Any:
         from azure.core.exceptions import AzureError, HttpResponseError
@@ -110,10 +114,36 @@ def query_of(asked: Asked) -> str:
 
 def _told(result: Any) -> Told:
     if getattr(result, "partial_error", None) is not None:
-        raise TroubleError("answers in part only")
+        raise NotWholeError("answers in part only")
     tables = getattr(result, "tables", None) or ()
     if not tables or not tables[0].rows:
-        raise TroubleError("the answer holds no counts")
+        raise NotWholeError("the answer holds no counts")
     row = dict(zip(tables[0].columns, tables[0].rows[0], strict=True))
-    # The sum over nothing is nothing, not zero.
-    return Told(row.get("calls"), row.get("failures") or 0)
+    # The sum over nothing is nothing, not zero: beside calls, nobody wrote down whether they succeeded.
+    failures = row.get("failures")
+    return Told(row.get("calls"), Found.NOTHING if failures is None else failures)
+
+
+async def apart(work: Callable[[], T]) -> T:
+    """Return what ``work`` returns, done in a thread of its own: one that hangs takes no place in a pool of all."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return  # Nobody waits any more.
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("T", result))
+
+    def run() -> None:
+        try:
+            told: tuple[T | None, BaseException | None] = work(), None
+        except BaseException as error:  # noqa: BLE001 - who waits is to see it
+            told = None, error
+        with suppress(RuntimeError):  # The loop may be gone.
+            loop.call_soon_threadsafe(settle, *told)
+
+    threading.Thread(target=run, name="application-insights", daemon=True).start()
+    return await done

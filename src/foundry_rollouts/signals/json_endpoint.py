@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from foundry_rollouts.core.sources import HttpPlan, PulledPlan
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.numbers import Told, TroubleError
+from foundry_rollouts.signals.numbers import NotWholeError, Told, TroubleError
 from foundry_rollouts.signals.pulled import Asked
 
 
@@ -18,12 +18,14 @@ class HttpCounter:
         self._fetcher = fetcher
 
     async def count(self, plan: PulledPlan, asked: Asked) -> Told:
-        """Return what the pointers point at. Raises TroubleError."""
+        """Return what the pointers point at, each with its own error. Raises TroubleError."""
         if not isinstance(plan, HttpPlan):
             raise TypeError(plan)
-        answer = await self._fetcher.json(url_of(plan.url, asked), {}, plan.credentials)
-        values = tuple((name, found_at(pointer, answer)) for name, pointer in plan.values)
-        return Told(found_at(plan.calls, answer), found_at(plan.failures, answer), values=values)
+        answer = await self._fetcher.json(url_of(plan.url, asked), {}, plan.credentials, asked.agent)
+        if self._fetcher.budget.now() - answer.age < asked.window.end:
+            raise NotWholeError(f"comes out of a cache, {answer.age.total_seconds():g} s old: the window ended later")
+        values = tuple((name, _tried(pointer, answer.document)) for name, pointer in plan.values)
+        return Told(_tried(plan.calls, answer.document), _tried(plan.failures, answer.document), values=values)
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
@@ -53,5 +55,13 @@ def found_at(pointer: str, document: Any) -> Any:
         elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
         else:
-            raise TroubleError(f"the answer has nothing at {pointer}")
+            raise NotWholeError(f"the answer has nothing at {pointer}")
     return node
+
+
+def _tried(pointer: str, document: Any) -> Any:
+    """Return what is found, or the error that says that there is nothing."""
+    try:
+        return found_at(pointer, document)
+    except TroubleError as error:
+        return error

@@ -4,6 +4,7 @@ Only sources take part in this. What the controller does to the routing never wa
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -54,17 +55,29 @@ def cloud_breaker() -> Breaker:
 
 @dataclass(slots=True)
 class Budget:
-    """So many requests a second for all sources together; who comes when it is used up waits for its turn."""
+    """So many requests a second; who comes when it is used up waits, and the agents that wait take turns."""
 
     now: Callable[[], datetime]
     per_second: float = 20.0
     burst: int = 40
     _next: datetime | None = field(default=None)  #: When the bucket, drained at full speed, would be whole again.
+    _waiting: dict[str, deque[asyncio.Future[None]]] = field(default_factory=dict)  #: By agent; the first is next.
+    _servers: dict[str, "Budget"] = field(default_factory=dict)
 
-    async def take(self) -> None:
-        """Wait for a request of our own."""
+    def at(self, server: str) -> "Budget":
+        """Return the budget of one server, as large as this one: what it is asked takes nothing from another."""
+        if server not in self._servers:
+            self._servers[server] = Budget(self.now, self.per_second, self.burst)
+        return self._servers[server]
+
+    async def take(self, who: str = "") -> None:
+        """Wait for a request of our own, on behalf of the agent ``who``."""
         if (wait := self.spend()) > timedelta(0):
-            await asyncio.sleep(wait.total_seconds())
+            loop = asyncio.get_running_loop()
+            turn: asyncio.Future[None] = loop.create_future()
+            self._waiting.setdefault(who, deque()).append(turn)
+            loop.call_later(wait.total_seconds(), self._serve)
+            await turn
 
     def spend(self) -> timedelta:
         """Take a request and return how long to wait for it; who must not wait leaves the waiting to others."""
@@ -74,14 +87,26 @@ class Budget:
         return turn - now - gap * self.burst
 
     @asynccontextmanager
-    async def turn(self, limit: timedelta) -> AsyncIterator[None]:
+    async def turn(self, limit: timedelta, who: str = "") -> AsyncIterator[None]:
         """Wait for a request and give it so long. Raises TroubleError when it takes longer."""
-        await self.take()
+        await self.take(who)
         try:
             async with asyncio.timeout(limit.total_seconds()):
                 yield
         except TimeoutError as error:
             raise TroubleError(f"no answer within {limit.total_seconds():g} s") from error
+
+    def _serve(self) -> None:
+        """Let one request go: of the agent whose turn it is, which then waits behind the others."""
+        while self._waiting:
+            who = next(iter(self._waiting))
+            queue = self._waiting.pop(who)
+            turn = queue.popleft()
+            if queue:
+                self._waiting[who] = queue
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
 def cloud_budget(now: Callable[[], datetime]) -> Budget:

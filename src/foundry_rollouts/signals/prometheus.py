@@ -1,13 +1,16 @@
 """Counts out of a Prometheus server, by two queries of the policy."""
 
-import math
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 from foundry_rollouts.core.sources import PrometheusPlan, PulledPlan
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.numbers import Told, TroubleError
+from foundry_rollouts.signals.numbers import Found, NotWholeError, Told, TroubleError, timely
 from foundry_rollouts.signals.pulled import Asked
+
+#: What to do about a query that finds nothing where something happened.
+REMEDY = ": check its labels; where there may be none yet, end it with 'or vector(0)'"
 
 
 class PrometheusCounter:
@@ -19,36 +22,35 @@ class PrometheusCounter:
         self._fetcher = fetcher
 
     async def count(self, plan: PulledPlan, asked: Asked) -> Told:
-        """Return calls and failures; a query that finds no series counts nothing. Raises TroubleError."""
+        """Return calls, failures and further numbers; each that cannot be had is the error that says why.
+
+        Raises TroubleError when neither calls nor failures can be had.
+        """
         if not isinstance(plan, PrometheusPlan):
             raise TypeError(plan)
-        calls, at = await self._value(plan, query_of(plan.calls, asked), asked)
-        failures, _ = await self._value(plan, query_of(plan.failures, asked), asked)
-        values = [(name, await self._number(plan, query_of(query, asked), asked)) for name, query in plan.values]
-        return Told(calls, failures, at, is_estimate=True, values=tuple(values))
+        queries = (("calls", plan.calls), ("failures", plan.failures), *plan.values)
+        found = await asyncio.gather(*(self._number(plan, word, query, asked) for word, query in queries))
+        calls, failures, *values = found
+        if isinstance(calls, TroubleError) and isinstance(failures, TroubleError):
+            raise calls
+        # A number that no series tells is not there yet.
+        numbers = (None if value is Found.NOTHING else value for value in values)
+        named = tuple(zip((name for name, _ in plan.values), numbers, strict=True))
+        return Told(calls, failures, is_estimate=True, values=named, remedy=REMEDY)
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
 
-    async def _number(self, plan: PrometheusPlan, query: str, asked: Asked) -> float | None:
-        """Return a number that is no count; None where there is no series, and for what is divided by nothing."""
-        found = await self._sampled(plan, query, asked)
-        return None if found is None or math.isnan(found[0]) else found[0]
-
-    async def _value(self, plan: PrometheusPlan, query: str, asked: Asked) -> tuple[float, datetime]:
-        found = await self._sampled(plan, query, asked)
-        return (0.0, asked.window.end) if found is None else found
-
-    async def _sampled(self, plan: PrometheusPlan, query: str, asked: Asked) -> tuple[float, datetime] | None:
-        params = {"query": query, "time": f"{asked.window.end.timestamp():.0f}"}
-        answer = await self._fetcher.json(f"{plan.url.rstrip('/')}/api/v1/query", params, plan.credentials)
-        sample = _sample(answer)
-        if sample is None:
-            return None
+    async def _number(self, plan: PrometheusPlan, word: str, query: str, asked: Asked) -> float | Found | TroubleError:
+        """Return the number that a query gives, or why it gives none."""
+        params = {"query": query_of(query, asked), "time": f"{asked.window.end.timestamp():.0f}"}
         try:
-            return float(sample[1]), datetime.fromtimestamp(float(sample[0]), UTC)
-        except (TypeError, ValueError, OverflowError, OSError) as error:
-            raise TroubleError("the answer is not Prometheus's") from error
+            url = f"{plan.url.rstrip('/')}/api/v1/query"
+            answer = await self._fetcher.json(url, params, plan.credentials, asked.agent)
+            sample = _sample(answer.document, word)
+            return Found.NOTHING if sample is None else _value(sample, asked)
+        except TroubleError as error:
+            return error
 
 
 def query_of(template: str, asked: Asked) -> str:
@@ -58,19 +60,29 @@ def query_of(template: str, asked: Asked) -> str:
     return template
 
 
-def _sample(answer: Any) -> list[Any] | None:
-    """Return the pair of time and value; None when no series was found."""
+def _value(sample: list[Any], asked: Asked) -> float:
+    """Return the number of a sample that is of the end of the window."""
+    try:
+        at, value = datetime.fromtimestamp(float(sample[0]), UTC), float(sample[1])
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise NotWholeError("the answer is not Prometheus's") from error
+    timely(at, asked.window)
+    return value
+
+
+def _sample(answer: Any, word: str) -> list[Any] | None:
+    """Return the pair of time and value of the query for ``word``; None when no series was found."""
     data = answer.get("data") if isinstance(answer, dict) else None
     kind, result = (data.get("resultType"), data.get("result")) if isinstance(data, dict) else (None, None)
     if kind == "scalar" and isinstance(result, list) and len(result) == 2:
         return result
     if kind != "vector" or not isinstance(result, list):
-        raise TroubleError(f"a query gives {kind or 'no result'}: it has to give one number")
+        raise NotWholeError(f"the query of {word} gives {kind or 'no result'}: it has to give one number")
     if len(result) > 1:
-        raise TroubleError(f"a query gives {len(result)} series: put sum() around it")
+        raise NotWholeError(f"the query of {word} gives {len(result)} series: put sum() around it")
     if not result:
         return None
     value = result[0].get("value") if isinstance(result[0], dict) else None
     if not isinstance(value, list) or len(value) != 2:
-        raise TroubleError("the answer is not Prometheus's")
+        raise NotWholeError("the answer is not Prometheus's")
     return value

@@ -2,12 +2,12 @@
 
 A window begins where the last one ended, never before the present step, and ends before now by the source's delay, so
 that what it counts no longer changes. A server that is silent, slow, away or tells what cannot be costs no tick any
-time: it is asked in the background, and its trouble is told.
+time: it is asked in the background, and its trouble is told. Each rollout asks, rests and tells for itself.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -17,12 +17,14 @@ from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sources import HttpPlan, InsightsPlan, PrometheusPlan, PulledPlan
 from foundry_rollouts.signals.manners import Breaker
-from foundry_rollouts.signals.numbers import Told, TroubleError
+from foundry_rollouts.signals.numbers import Fraction, NotWholeError, Told, TroubleError
 
 log = structlog.get_logger()
 
 #: A tick waits so long for an answer; later ones are found by the next tick.
 PATIENCE = timedelta(seconds=0.5)
+#: A server whose answer cannot be used, though it answers, is asked again after so long at most.
+AGAIN = timedelta(seconds=10)
 #: Windows begin and end on whole seconds, which every server understands.
 SECOND = timedelta(seconds=1)
 
@@ -50,17 +52,33 @@ class Counter(Protocol):
     async def aclose(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one window gave, and what is left of its estimates, by version."""
+
+    measurement: Measurement
+    fractions: Mapping[str, Fraction]
+    is_unusable: bool = False  #: The server answered, and its counts are no evidence.
+
+
 @dataclass(slots=True)
 class Pull:
     """Where one rollout's counting stands."""
 
     counted_until: datetime
-    task: asyncio.Task[Measurement] | None = None
+    valued_until: datetime  #: The end of the last window whose further numbers were handed out.
+    breaker: Breaker = field(default_factory=Breaker)
+    fractions: Mapping[str, Fraction] = field(default_factory=dict)
+    rests_until: datetime | None = None
+    task: asyncio.Task[Found] | None = None
     handed: tuple[datetime, Measurement] | None = None  #: At the end of which tick's window.
 
     def unrecorded(self, window: Window) -> Measurement | None:
         """Return what was handed out to a tick that was never recorded."""
         return self.handed[1] if self.handed and window.start < self.handed[0] else None
+
+    def rests(self, now: datetime) -> bool:
+        return self.rests_until is not None and now < self.rests_until
 
 
 @dataclass(slots=True)
@@ -70,7 +88,6 @@ class PulledSource:
     counter: Counter
     now: Callable[[], datetime]
     _pulls: dict[str, Pull] = field(default_factory=dict)
-    _breakers: dict[PulledPlan, Breaker] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,12 +99,13 @@ class PulledSource:
         if not isinstance(plan, PrometheusPlan | HttpPlan | InsightsPlan) or rollout.stable is None:
             return ()
         # An earlier process may have counted up to there at the latest; nothing is counted twice.
-        pull = self._pulls.setdefault(rollout.id, Pull(window.start - plan.delay))
+        begin = window.start - plan.delay
+        pull = self._pulls.setdefault(rollout.id, Pull(begin, begin))
         if unrecorded := pull.unrecorded(window):
             return (unrecorded,)
         if pull.task is None:
             span = span_of(plan, rollout, window, pull.counted_until)
-            if span is None:
+            if span is None or pull.rests(window.end):
                 return ()
             pull.task = asyncio.create_task(self._count(plan, rollout, span), name=f"{self.name} {rollout.agent}")
         await asyncio.wait([pull.task], timeout=PATIENCE.total_seconds())
@@ -104,50 +122,80 @@ class PulledSource:
         await asyncio.gather(*(self.release(rollout) for rollout in list(self._pulls)))
         await self.counter.aclose()
 
-    def _handed(self, pull: Pull, found: Measurement, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
+    def _handed(self, pull: Pull, found: Found, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
         """Hand out what a finished task found, unless it is of an earlier step."""
-        pull.task = None
-        if found.trouble is None:
-            pull.counted_until = found.window.end
-            if rollout.step_started_at and found.window.start < rollout.step_started_at:
+        pull.task, pull.rests_until = None, None
+        measured = found.measurement
+        if measured.trouble is None:
+            pull.counted_until = measured.window.end
+            if rollout.step_started_at and measured.window.start < rollout.step_started_at:
                 return ()
-        pull.handed = window.end, found
-        return (found,)
+            pull.fractions = found.fractions
+        elif found.is_unusable:
+            plan = rollout.policy.sources.plan(self.name)
+            pull.rests_until = window.end + min(getattr(plan, "every", AGAIN), AGAIN)
+        if measured.canary.values or measured.stable.values:
+            pull.valued_until = measured.window.end
+        pull.handed = window.end, measured
+        return (measured,)
 
-    async def _count(self, plan: PulledPlan, rollout: Rollout, span: Window) -> Measurement:
-        # A wrong query of one policy must not silence the same server for others.
-        breaker = self._breakers.setdefault(plan, Breaker())
+    async def _count(self, plan: PulledPlan, rollout: Rollout, span: Window) -> Found:
+        pull = self._pulls[rollout.id]
+        numbers = Measurement(self.name, span)
         try:
-            stable, canary = await self._both(plan, rollout, span, breaker)
+            stable, canary = await self._both(plan, rollout, span, pull.breaker)
+            numbers = replace(numbers, stable=stable.numbers(), canary=canary.numbers())
+            found = self._counted(numbers, rollout, (stable.beside(canary), canary), pull.fractions)
         except TroubleError as error:
-            # Nothing was counted, so the window has no length; the next one takes in what this one missed.
-            return Measurement(self.name, Window(span.end, span.end), trouble=str(error))
-        return Measurement(self.name, span, stable=stable, canary=canary)
+            return self._troubled(pull, numbers, error, plan.every)
+        pull.breaker.answered()
+        return found
 
-    async def _both(self, plan: PulledPlan, rollout: Rollout, span: Window, breaker: Breaker) -> list[Counts]:
-        """Return the counts of stable and canary, or of neither. Raises TroubleError."""
+    def _troubled(self, pull: Pull, numbers: Measurement, error: TroubleError, every: timedelta) -> Found:
+        """Return why nothing was counted, beside the further numbers; a server that answers is never left alone."""
+        span = numbers.window
+        if is_unusable := isinstance(error, NotWholeError):
+            pull.breaker.answered()
+        else:
+            pull.breaker.failed(str(error), self.now())
+        # Windows of further numbers may not overlap: so many in a row decide.
+        is_new = span.end - max(pull.valued_until, pull.counted_until) >= every
+        kept = numbers if is_new else Measurement(self.name, span)
+        # A window in which nothing was counted has no length; the next one takes in what it missed.
+        troubled = replace(kept, window=Window(span.end, span.end), trouble=str(error))
+        return Found(troubled, pull.fractions, is_unusable)
+
+    def _counted(
+        self, numbers: Measurement, rollout: Rollout, told: Sequence[Told], left: Mapping[str, Fraction]
+    ) -> Found:
+        """Return the counts beside the further numbers. Raises TroubleError for what can be none, on either version."""
+        amounts = [each.counted(numbers.window) for each in told]
+        counts, fractions = [], {}
+        for version, (calls, failures) in zip((rollout.stable or "", rollout.canary), amounts, strict=True):
+            whole, failed, fractions[version] = left.get(version, Fraction()).taken(calls, failures)
+            causes = ((f"failed by {self.name}", failed),) if failed else ()
+            counts.append(Counts(calls=whole, failures=failed, causes=causes))
+        stable, canary = counts[0] + numbers.stable, counts[1] + numbers.canary
+        return Found(replace(numbers, stable=stable, canary=canary), fractions)
+
+    async def _both(self, plan: PulledPlan, rollout: Rollout, span: Window, breaker: Breaker) -> tuple[Told, Told]:
+        """Return what is told of stable and canary, or of neither. Raises TroubleError."""
         if rests := breaker.refuses(self.now()):
             raise TroubleError(rests)
         asked = [Asked(rollout.agent, version, span) for version in (rollout.stable or "", rollout.canary)]
-        found = await asyncio.gather(*(self._counts(plan, each) for each in asked), return_exceptions=True)
-        counts = [each for each in found if isinstance(each, Counts)]
-        if len(counts) == len(asked):
-            breaker.answered()
-            return counts
-        fault = next(each for each in found if isinstance(each, BaseException))
-        trouble = self._trouble(rollout, fault)
-        breaker.failed(trouble, self.now())
-        raise TroubleError(trouble)
+        found = await asyncio.gather(*(self.counter.count(plan, each) for each in asked), return_exceptions=True)
+        told = [each for each in found if isinstance(each, Told)]
+        if len(told) == len(asked):
+            return told[0], told[1]
+        # What keeps the server from answering says more than what is wrong with an answer.
+        faults = [each for each in found if isinstance(each, BaseException)]
+        fault = min(faults, key=lambda each: isinstance(each, NotWholeError))
+        raise fault if isinstance(fault, TroubleError) else self._unforeseen(rollout, fault)
 
-    async def _counts(self, plan: PulledPlan, asked: Asked) -> Counts:
-        return (await self.counter.count(plan, asked)).as_counts(self.now(), f"failed by {self.name}")
-
-    def _trouble(self, rollout: Rollout, fault: BaseException) -> str:
-        if isinstance(fault, TroubleError):
-            return str(fault)
+    def _unforeseen(self, rollout: Rollout, fault: BaseException) -> TroubleError:
         # A stranger's answer may surprise us; a source that fell silent for good would be worse.
         log.error("source.crashed", source=self.name, agent=rollout.agent, exc_info=fault)
-        return f"the answer cannot be read ({type(fault).__name__})"
+        return TroubleError(f"the answer cannot be read ({type(fault).__name__})")
 
 
 def span_of(plan: PulledPlan, rollout: Rollout, window: Window, counted_until: datetime) -> Window | None:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sources import HttpPlan, PulledPlan
 from foundry_rollouts.signals import pulled
 from foundry_rollouts.signals.manners import FIRST_REST, LONGEST_REST, Breaker, Budget
-from foundry_rollouts.signals.numbers import Told, TroubleError
+from foundry_rollouts.signals.numbers import Found, NotWholeError, Told, TroubleError
 from foundry_rollouts.signals.pulled import Asked, PulledSource
 from unit.signals.session_world import Hand, a_watched
 
@@ -188,7 +189,12 @@ async def test_an_unforeseen_answer_is_told_and_the_source_goes_on(asking: Askin
         (Told(True, 0), "tells no number of calls"),
         (Told(None, None), "tells no number of calls"),
         (Told(10**400, 0), "tells inf as the number of calls"),
-        (Told(10, 0, datetime(2027, 1, 1, tzinfo=UTC)), "tells of the future (2027-01-01T00:00:00+00:00)"),
+        (Told(10**12, 0), "tells of 1e+12 calls in 35 s: is it a time, or was a counter set back?"),
+        (
+            Told(60, Found.NOTHING, is_estimate=True),
+            "the query of failures finds nothing beside 60 calls, not zero",
+        ),
+        (Told(Found.NOTHING, 5, is_estimate=True), "the query of calls finds nothing beside 5 failures"),
         (Told(10.2, 13, is_estimate=True), "tells of 13 failures in 10.2 calls"),
     ],
 )
@@ -200,12 +206,81 @@ async def test_a_lie_is_told_and_never_counted(asking: Asking, told: Told, troub
     assert found.canary == found.stable == Counts()
 
 
-async def test_estimates_are_rounded_and_never_fail_more_than_all(asking: Asking) -> None:
+async def test_estimates_become_whole_calls_and_never_fail_more_than_all(asking: Asking) -> None:
     asking.counter.tells = {"1": Told(10.4, 0.2, is_estimate=True), "2": Told(10.4, 11.1, is_estimate=True)}
     (found,) = await asking.until(40)
     assert found.stable == Counts(calls=10)
     assert (found.canary.calls, found.canary.failures) == (10, 10)
     assert found.canary.causes == (("failed by http", 10),)
+
+
+async def test_fractions_of_estimates_are_carried_from_window_to_window_and_from_step_to_step(asking: Asking) -> None:
+    asking.counter.tells = {"1": Told(12.37, 0.0, is_estimate=True), "2": Told(2.4, 0.4, is_estimate=True)}
+    found = await asking.until(400)
+    asking.rollout = replace(asking.rollout, step=2, step_started_at=asking.clock.time)
+    found += await asking.until(400)
+    assert len(found) > 20
+    canary, stable = [each.canary for each in found], [each.stable for each in found]
+    assert sum(each.calls for each in canary) == int(2.4 * len(found) + 1e-6)
+    assert sum(each.failures for each in canary) == int(0.4 * len(found) + 1e-6)
+    assert sum(each.calls for each in stable) == int(12.37 * len(found) + 1e-6)
+    assert all(each.failures <= each.calls for each in canary)
+
+
+async def test_a_window_that_is_asked_again_carries_its_fraction_once(asking: Asking) -> None:
+    asking.counter.tells = {version: Told(1.5, 0.5, is_estimate=True) for version in ("1", "2")}
+    await asking.until(30)
+    first = await asking.tick(is_recorded=False)
+    assert await asking.tick() == first
+    second = (await asking.until(40))[0]
+    assert first is not None
+    assert [each.canary.calls for each in (first, second)] == [1, 2]
+    assert [each.canary.failures for each in (first, second)] == [0, 1]
+
+
+async def test_stable_without_any_failure_is_zero_where_the_same_query_finds_those_of_the_canary(
+    asking: Asking,
+) -> None:
+    asking.counter.tells = {"1": Told(60, Found.NOTHING), "2": Told(60, 60)}
+    (found,) = await asking.until(40)
+    assert (found.stable.failures, found.canary.failures, found.trouble) == (0, 60, None)
+
+
+async def test_a_canary_without_any_failure_is_no_zero_although_the_query_finds_those_of_stable(asking: Asking) -> None:
+    asking.counter.tells = {"1": Told(60, 3), "2": Told(60, Found.NOTHING)}
+    (found,) = await asking.until(40)
+    assert found.trouble == "the query of failures finds nothing beside 60 calls, not zero"
+
+
+async def test_a_number_that_cannot_be_read_takes_nothing_from_the_counts(asking: Asking) -> None:
+    lies = (("cost", float("inf")), ("depth", NotWholeError("the query of depth gives 2 series")), ("size", 4))
+    asking.counter.tells["2"] = Told(60, 60, values=lies)
+    (found,) = await asking.until(40)
+    assert (found.trouble, found.canary.calls, found.canary.failures) == (None, 60, 60)
+    assert found.canary.values == (("size", 4.0),)
+    assert dict(found.canary.unread) == {
+        "cost": "tells inf as the number of cost",
+        "depth": "the query of depth gives 2 series",
+    }
+
+
+async def test_counts_that_cannot_be_read_take_nothing_from_the_numbers_whose_windows_do_not_overlap(
+    asking: Asking,
+) -> None:
+    asking.counter.tells["2"] = Told(-1, 0, values=(("cost", 9),))
+    found = await asking.until(100)
+    assert all(each.trouble == "tells of -1 calls: a count is never negative" for each in found)
+    ends = [each.window.end for each in found if each.canary.values]
+    assert ends
+    assert all(later - earlier >= EVERY for earlier, later in pairwise(ends))
+
+
+async def test_a_server_whose_answer_cannot_be_used_is_asked_again_soon_and_never_left_alone(asking: Asking) -> None:
+    asking.counter.tells["2"] = NotWholeError("answers in part only")
+    await asking.until(200)
+    asking.counter.tells.clear()
+    found = await asking.until(20)
+    assert (found[0].trouble, found[0].window.start) == (None, NOON)
 
 
 async def test_a_source_that_the_policy_does_not_name_is_not_asked(asking: Asking) -> None:
@@ -247,12 +322,51 @@ def test_a_fault_that_meets_many_requests_at_once_is_one_fault() -> None:
 async def test_a_wrong_query_of_one_policy_does_not_silence_the_server_for_another(asking: Asking) -> None:
     asking.counter.tells["1"] = TroubleError("HTTP 400")
     await asking.until(80)
-    assert asking.source._breakers[PLAN].rests_until is not None
+    assert asking.source._pulls["r-1"].breaker.rests_until is not None
     asking.counter.tells.clear()
     other = replace(a_watched(logs=None, http=replace(PLAN, calls="/other")), id="r-2")
     window = Window(asking.measured_until - EVERY - DELAY, asking.clock.time)
     (found,) = await asking.source.measure(other, window)
     assert found.trouble is None
+
+
+async def test_a_server_that_fails_for_one_agent_is_asked_on_for_another_with_the_same_policy(asking: Asking) -> None:
+    asking.counter.tells["1"] = TroubleError("no answer within 5 s")
+    await asking.until(80)
+    asking.counter.tells.clear()
+    other = replace(asking.rollout, id="r-2", agent="billing-agent")
+    window = Window(asking.measured_until - EVERY - DELAY, asking.clock.time)
+    (found,) = await asking.source.measure(other, window)
+    assert found.trouble is None
+
+
+async def test_agents_that_wait_for_the_budget_take_turns() -> None:
+    budget, served = Budget(now=lambda: NOON, per_second=200, burst=0), []
+
+    async def ask(who: str) -> None:
+        await budget.take(who)
+        served.append(who)
+
+    budget.spend()
+    await asyncio.gather(*(ask("greedy") for _ in range(20)), ask("modest"), ask("modest"))
+    assert served.index("modest") <= 2
+    assert [who for who in served[:5] if who == "modest"] == ["modest", "modest"]
+
+
+async def test_who_gives_up_waiting_leaves_its_turn_to_the_next() -> None:
+    budget = Budget(now=lambda: NOON, per_second=100, burst=0)
+    budget.spend()
+    impatient = asyncio.create_task(budget.take("a"))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait_for(budget.take("b"), 1)
+
+
+async def test_what_one_server_is_asked_takes_nothing_from_the_budget_of_another() -> None:
+    budget = Budget(now=lambda: NOON, per_second=1, burst=1)
+    for server in ("one", "other"):
+        await asyncio.wait_for(budget.at(server).take(), 0.05)
+    assert budget.at("one") is budget.at("one")
 
 
 async def test_who_waits_for_the_budget_is_not_late_for_it() -> None:
