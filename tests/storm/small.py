@@ -36,7 +36,7 @@ FORGOTTEN_AFTER = {"late": timedelta(minutes=50), "twice": timedelta(minutes=5)}
 AWAY = "the database is away"
 #: Where a replica may be stopped, killed or refused.
 TOUCHES = {
-    *("claim_due", "claim", "renew", "release", "open_intent", "drop_intent", "record", "intent", "unfinished"),
+    *("claim_due", "claim", "renew", "release", "open_intent", "drop_intent", "record", "intent", "queue", "rest"),
     *("evidence", "commands", "agent", "version", "route", "disable"),
 }
 

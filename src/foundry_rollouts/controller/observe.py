@@ -27,14 +27,6 @@ RECENT = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """Where a rollout stands among the unfinished ones of its agent."""
-
-    is_first: bool = True
-    newest: Rollout | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Sight:
     """What one tick saw of the cloud and of people's wishes."""
 
@@ -48,13 +40,13 @@ class Sight:
     commands: tuple[Command, ...] = ()
 
 
-async def look(world: World, rollout: Rollout, queue: Queue, now: datetime) -> Sight:
+async def look(world: World, rollout: Rollout, newest: Rollout | None, now: datetime) -> Sight:
     """Return what stands in the cloud and what people ask; a cloud that cannot be read is told in ``blind``."""
     commands = tuple(await world.store.commands(rollout.id))
     try:
         agent = await world.cloud.agent(rollout.agent)
         version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
-        newer = await _newer(world, rollout, queue.newest)
+        newer = await _newer(world, rollout, newest)
     except CloudError as error:
         if error.is_missing and not rollout.step:
             return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
@@ -66,8 +58,7 @@ async def look(world: World, rollout: Rollout, queue: Queue, now: datetime) -> S
     return Sight(
         routing=agent.routing,
         late=await _late(world, rollout, agent.routing, now),
-        waits_for=_waits_for(rollout, version, agent, queue.is_first)
-        or await _unlike_the_record(world, rollout, agent),
+        waits_for=_waits_for(rollout, version, agent) or await _unlike_the_record(world, rollout, agent),
         failure=_failure(rollout, version),
         newer=newer,
         commands=commands,
@@ -76,18 +67,16 @@ async def look(world: World, rollout: Rollout, queue: Queue, now: datetime) -> S
 
 async def _newer(world: World, rollout: Rollout, newest: Rollout | None) -> str | None:
     """Return the version that takes this one's place, once it is active; a build that fails displaces nobody."""
-    if newest is None or newest.id == rollout.id or newest.policy.on_new_version is not OnNewVersion.SUPERSEDE:
+    if newest is None or newest.policy.on_new_version is not OnNewVersion.SUPERSEDE:
         return None
     version = await world.cloud.version(rollout.agent, newest.canary)
     return newest.canary if version.status is VersionStatus.ACTIVE else None
 
 
-def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen, is_first: bool) -> str | None:
+def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen) -> str | None:
     """Say what a pending rollout waits for; None when it may start."""
     if version is None:
         return None
-    if not is_first:
-        return "the queue: an earlier rollout of this agent has not ended"
     if version.status is not VersionStatus.ACTIVE:
         return f"version {rollout.canary} to become active (it is {version.status})"
     if not agent.routing.is_open:

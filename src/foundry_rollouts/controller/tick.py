@@ -1,6 +1,6 @@
 """One pass over one agent: observe, judge, decide, act, record."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,8 +10,9 @@ from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of, move_of
-from foundry_rollouts.controller.observe import RECENT, Queue, Sight, drift_of, look, measure
+from foundry_rollouts.controller.observe import RECENT, Sight, drift_of, look, measure
 from foundry_rollouts.controller.pin import NOTHING_KEPT
+from foundry_rollouts.controller.queue import Line
 from foundry_rollouts.controller.recover import recover
 from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.core.adoption import adopted
@@ -30,9 +31,11 @@ from foundry_rollouts.core.decision import (
 from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh, history_of
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Measurement
+from foundry_rollouts.core.queue import holds_queue
 from foundry_rollouts.core.rollout import Known, Phase, Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
-from foundry_rollouts.ports import Lease, Record, RolloutFilter, World
+from foundry_rollouts.errors import CloudError, DriftError
+from foundry_rollouts.ports import Lease, Queue, Record, RolloutFilter, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
@@ -40,6 +43,8 @@ log = structlog.get_logger()
 
 #: Moves that lower the canary's exposure; they are repeated until they are done.
 RETREATS = (RollBack, Disable, Supersede)
+#: How many rollouts that end before their first weight are dealt with in one tick.
+IN_A_ROW = 32
 #: Silences that the history tells about, once each.
 TOLD = {Verdict.SOURCE_ERROR, Verdict.STALE}
 
@@ -55,7 +60,7 @@ class Ticker:
     watchman: Watchman
 
     async def tick(self, lease: Lease) -> bool:
-        """Settle what is open, then move each unfinished rollout of the agent by at most one decision.
+        """Settle what is open, then move the agent's rollout in hand by one decision, and tend those that wait.
 
         Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError; the
         next tick begins where this one ended.
@@ -64,21 +69,36 @@ class Ticker:
         if settled is not None and settled.rollout is not None:
             self._show_routing(settled.rollout, routing_of(settled.rollout))
             await self._take_note(settled, settled.rollout, move_of(settled.event))
-        unfinished = await self.world.store.unfinished(lease.agent)
-        await self._miss(lease.agent, unfinished)
-        newest = unfinished[-1] if unfinished else None
-        ends = [
-            await self._move(lease, rollout, Queue(is_first=place == 0, newest=newest))
-            for place, rollout in enumerate(unfinished)
-        ]
-        return not all(ends)
+        has_ended, queue = False, Queue()
+        for _ in range(IN_A_ROW):
+            queue = await self.world.store.queue(lease.agent)
+            await self._miss(lease.agent, queue.in_hand)
+            self.metrics.queued(lease.agent, queue.waiting)
+            if queue.in_hand is None:
+                return False
+            has_ended = await self._serve(lease, queue.in_hand, queue)
+            if not has_ended or queue.in_hand.step:
+                break
+        return not has_ended or queue.waiting > 0
 
-    async def _move(self, lease: Lease, rollout: Rollout, queue: Queue) -> bool:
+    async def _serve(self, lease: Lease, rollout: Rollout, queue: Queue) -> bool:
+        """Move the rollout in hand, and tend those that wait behind it; return whether the one in hand has ended."""
+        now, line = self.now(), Line(self.world, self.metrics, self.period)
+        try:
+            has_ended = await self._move(lease, rollout, queue.newest)
+        except (CloudError, DriftError):
+            await line.tend(lease, queue, now)
+            raise
+        if not has_ended:
+            await line.tend(lease, queue, now)
+        return has_ended
+
+    async def _move(self, lease: Lease, rollout: Rollout, newest: Rollout | None) -> bool:
         """Observe, judge, decide, act, record; return whether the rollout has ended."""
         now = self.now()
         rollout = await self._with_present_stable(rollout)
         with urgently(Urgency.BRIEF):
-            sight = await look(self.world, rollout, queue, now)
+            sight = await look(self.world, rollout, newest, now)
         analysis, measurements = await self._judged(rollout, now)
         decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
         then = _noted(after(rollout, decision, now), analysis, now)
@@ -93,6 +113,7 @@ class Ticker:
             due_at=None if then.phase.is_final else _due_after(decision, now, self.period),
             stable=await self._stable_after(then, decision, sight),
             kept=NOTHING_KEPT if isinstance(decision, Start) else None,
+            holds_queue=holds_queue(then),
         )
         change = _change(rollout, then, decision, sight)
         acted = await act(self.world, lease, change, record, self.now)
@@ -117,10 +138,10 @@ class Ticker:
         if then.phase.is_final:
             await bid_farewell(self.world, self.metrics, then, now)
 
-    async def _miss(self, agent: str, unfinished: Sequence[Rollout]) -> None:
+    async def _miss(self, agent: str, in_hand: Rollout | None) -> None:
         """Take leave of a rollout that ended unnoticed: its end was recorded, and the database's answer was lost."""
         ward = self.watchman.wards.get(agent)
-        if ward is None or any(rollout.id == ward.rollout.id for rollout in unfinished):
+        if ward is None or (in_hand is not None and in_hand.id == ward.rollout.id):
             return
         ended = await self.world.store.rollout(ward.rollout.id)
         self.watchman.remember(ended, None)

@@ -96,7 +96,7 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
     if seen.newer:
         return make_way(seen.newer)
     if rollout.phase is Phase.PAUSED:
-        return Hold(rollout.because, PERSON)
+        return Hold(rollout.because, rollout.waiting_for or PERSON)
     if seen.waits_for:
         return Hold(f"waiting for {seen.waits_for}", seen.waits_for)
     if rollout.is_return:
@@ -255,7 +255,7 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
             return replace(said, phase=Phase.PAUSED, paused_at=now, waiting_for=PERSON, generation=grown)
         case Resume():
             phase = Phase.PROGRESSING if rollout.step else Phase.PENDING
-            return replace(_resumed(said, now), phase=phase)
+            return replace(_resumed(said, now), phase=phase, is_held=False)
         case Restore():
             return replace(said, generation=said.generation + 1)
         case Promote() | RollBack() | Disable() | Supersede() | Fail() | Abort():

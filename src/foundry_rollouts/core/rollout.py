@@ -73,6 +73,7 @@ class Rollout:
     measured_until: datetime | None = None  #: Where the next window begins.
     unanswered: tuple[Unanswered, ...] = ()  #: What may still arrive, by what is known of it.
     is_return: bool = False  #: The canary was stable just before the present stable version: it needs no small steps.
+    is_held: bool = False  #: It waits in the queue for a person, who aborted the one before it.
     history: tuple[Known, ...] = ()  #: What is known of the stable version from before the trial.
     events: int = 0  #: How many events the history holds; the next one's number is one more.
 

@@ -1,11 +1,10 @@
 """What people look up: agents, rollouts, the history of one rollout, what was measured."""
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.views import (
     AgentView,
     MeasurementView,
@@ -14,9 +13,7 @@ from foundry_rollouts.operations.views import (
     measurement_view,
     rollout_view,
 )
-from foundry_rollouts.ports import Event, RolloutFilter, Store
-
-PAGE = 200  #: Rollouts that are read at once when all are wanted.
+from foundry_rollouts.ports import Event, Queue, RolloutFilter, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +26,17 @@ class RolloutPage:
 
 async def agents_view(store: Store, now: datetime) -> tuple[AgentView, ...]:
     """Return all agents by name, each with the rollout in hand."""
-    by_agent: dict[str, list[Rollout]] = defaultdict(list)
-    async for rollout in _unfinished(store):
-        by_agent[rollout.agent].append(rollout)
+    queues = await store.in_hand()
     agents = sorted(await store.agents(), key=lambda agent: agent.name)
-    return tuple(agent_view(agent, tuple(by_agent[agent.name]), now) for agent in agents)
+    return tuple(agent_view(agent, queues.get(agent.name, Queue()), now) for agent in agents)
+
+
+async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
+    """Return one agent with the rollout in hand; NotFoundError when nobody has seen it."""
+    agent = await store.agent(name)
+    if agent is None:
+        raise NotFoundError(f"agent {name!r} is not known: discovery has not seen it in this project (yet)")
+    return agent_view(agent, await store.queue(name), now)
 
 
 async def rollouts_view(store: Store, which: RolloutFilter, now: datetime) -> RolloutPage:
@@ -53,13 +56,3 @@ async def measurements_view(store: Store, rollout: str) -> tuple[MeasurementView
     """Return what was measured for a rollout; NotFoundError when it is unknown."""
     await store.rollout(rollout)
     return tuple(measurement_view(measurement) for measurement in await store.measurements(rollout))
-
-
-async def _unfinished(store: Store) -> AsyncIterator[Rollout]:
-    for phase in Phase:
-        which: RolloutFilter | None = None if phase.is_final else RolloutFilter(phase=phase, limit=PAGE)
-        while which:
-            page = await store.rollouts(which)
-            for rollout in page:
-                yield rollout
-            which = replace(which, before=page[-1].id) if len(page) == PAGE else None

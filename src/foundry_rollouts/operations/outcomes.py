@@ -74,7 +74,9 @@ async def _wake(store: Store, new: Sequence[Outcome], now: datetime) -> tuple[st
     woken: list[str] = []
     for agent in {outcome.agent for outcome in failed}:
         versions = {outcome.version for outcome in failed if outcome.agent == agent}
-        woken += [rollout.id for rollout in await store.unfinished(agent) if _listens(rollout, versions)]
+        in_hand = (await store.queue(agent)).in_hand
+        if in_hand is not None and _listens(in_hand, versions):
+            woken.append(in_hand.id)
     for rollout in woken:
         await store.wake(rollout, now)
     return tuple(woken)

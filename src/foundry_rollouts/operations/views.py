@@ -8,7 +8,7 @@ from foundry_rollouts.core.measurement import Counts, Measurement, quantile, sec
 from foundry_rollouts.core.policy import Policy, Step, WeightStep
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
-from foundry_rollouts.ports import AgentKnown
+from foundry_rollouts.ports import AgentKnown, Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +168,9 @@ def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
     )
 
 
-def agent_view(agent: AgentKnown, unfinished: tuple[Rollout, ...], now: datetime) -> AgentView:
-    """Show ``agent`` with the rollout in hand, which is the one that moves, else the oldest that waits."""
-    in_hand = min(unfinished, key=lambda r: (r.phase is Phase.PENDING, r.id), default=None)
+def agent_view(agent: AgentKnown, queue: Queue, now: datetime) -> AgentView:
+    """Show ``agent`` with its rollout in hand."""
+    in_hand = queue.in_hand
     return AgentView(
         name=agent.name,
         stable=agent.stable,
@@ -180,7 +180,7 @@ def agent_view(agent: AgentKnown, unfinished: tuple[Rollout, ...], now: datetime
         versions=_versions(agent, in_hand),
         policy=agent.policy,
         rollout=rollout_view(in_hand, now) if in_hand else None,
-        queued=max(len(unfinished) - 1, 0),
+        queued=queue.waiting,
         seen_at=agent.seen_at,
         is_gone=agent.is_gone,
     )

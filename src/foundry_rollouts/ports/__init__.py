@@ -15,7 +15,17 @@ from foundry_rollouts.ports.cloud import (
     VersionStatus,
 )
 from foundry_rollouts.ports.outbox import Backlog, Message, Notifier, Outbox
-from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Outcome, Record, Reports, RolloutFilter
+from foundry_rollouts.ports.records import (
+    AgentKnown,
+    Event,
+    Intent,
+    Lease,
+    Outcome,
+    Queue,
+    Record,
+    Reports,
+    RolloutFilter,
+)
 from foundry_rollouts.ports.store import Store
 from foundry_rollouts.ports.world import Condition, Health, Policies, Source, Wake, World
 
@@ -36,6 +46,7 @@ __all__ = [
     "Outbox",
     "Outcome",
     "Policies",
+    "Queue",
     "Record",
     "Reports",
     "RolloutFilter",

@@ -72,6 +72,7 @@ class Record:
     created: Rollout | None = None  #: A rollout that begins its life with this record.
     kept: Routing | None = None  #: Weights of another hand that stay from now on; one without versions: none do.
     unreadable: str | None = None  #: Why the agent cannot be dealt with, from now on; empty: it can again.
+    holds_queue: bool = False  #: What is queued behind ``rollout`` waits for a person from now on.
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,16 @@ class Intent:
     target: Routing
     is_retreat: bool  #: It lowers the canary's exposure, so it is repeated until it is done.
     record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The unfinished rollouts of an agent: the one in hand, and what matters of those behind it."""
+
+    in_hand: Rollout | None = None  #: None: no rollout of the agent is unfinished.
+    newest: Rollout | None = None  #: The newest that waits and is younger than the one in hand.
+    waiting: int = 0  #: How many wait behind the one in hand.
+    to_tend: tuple[Rollout, ...] = ()  #: Those of them that were asked something, or do not say yet that they wait.
 
 
 @dataclass(frozen=True, slots=True)

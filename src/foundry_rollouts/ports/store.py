@@ -1,6 +1,6 @@
 """What is asked of the memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -8,7 +8,17 @@ from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.ports.records import AgentKnown, Event, Intent, Lease, Outcome, Record, Reports, RolloutFilter
+from foundry_rollouts.ports.records import (
+    AgentKnown,
+    Event,
+    Intent,
+    Lease,
+    Outcome,
+    Queue,
+    Record,
+    Reports,
+    RolloutFilter,
+)
 
 
 class Store(Protocol):
@@ -48,6 +58,12 @@ class Store(Protocol):
     async def unfinished(self, agent: str) -> Sequence[Rollout]:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""
 
+    async def queue(self, agent: str) -> Queue:
+        """Return the rollout in hand of ``agent`` and what matters of those behind it, however many they are."""
+
+    async def rest(self, lease: Lease, in_hand: str, now: datetime, until: datetime) -> None:
+        """Let the agent's rollouts that are due and not in hand rest ``until`` then."""
+
     async def evidence(self, rollout: str) -> Evidence: ...
 
     async def commands(self, rollout: str) -> Sequence[Command]:
@@ -65,6 +81,9 @@ class Store(Protocol):
         """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
 
     # agents
+    async def in_hand(self) -> Mapping[str, Queue]:
+        """Return the rollout in hand of every agent that has one, and how many wait behind it."""
+
     async def agent(self, name: str) -> AgentKnown | None: ...
 
     async def agents(self) -> Sequence[AgentKnown]: ...

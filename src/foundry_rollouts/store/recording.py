@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.ports import Intent, Lease, Record
-from foundry_rollouts.store import agents, commands, history, journal, leases, measurements, rollouts
+from foundry_rollouts.store import agents, commands, history, journal, leases, measurements, queue, rollouts
 
 
 async def write(
@@ -18,6 +18,11 @@ async def write(
     await commands.obey(connection, made.obeyed)
     if made.rollout is not None:
         await _write_rollout(connection, made.rollout, made)
+        if made.rollout.phase.is_final:
+            # Whoever is next in the queue begins at once.
+            await rollouts.hasten(connection, [lease.agent], made.rollout.ended_at or lease.until)
+        if made.holds_queue:
+            await queue.hold(connection, made.rollout, has_receiver=has_receiver)
     if made.created is not None:
         await rollouts.begin(connection, made.created)
     await agents.settle(connection, lease.agent, made)

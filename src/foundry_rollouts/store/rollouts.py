@@ -4,7 +4,7 @@ The generation has two writers: commands raise it at any time, ticks when they c
 second counts on from what stands there, so a generation that somebody saw never stands for anything else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ _READ = select(rollouts.c.id, rollouts.c.phase, rollouts.c.generation, rollouts.
 #: What a document says of a phase that the release before does not know: it reads documents, and must not trip over
 #: them. The column has the word that holds.
 EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED}
+BY_ID = 500  #: Rollouts that are read by their ids at once.
 _NEWEST_FIRST = (rollouts.c.created_at.desc(), rollouts.c.id.desc())
 
 
@@ -39,6 +40,15 @@ async def unfinished(connection: AsyncConnection, agent: str) -> Sequence[Rollou
     """Return the rollouts of ``agent`` that have not ended, oldest first."""
     query = _READ.where(rollouts.c.agent == agent, UNFINISHED).order_by(rollouts.c.created_at, rollouts.c.id)
     return await _all(connection, query)
+
+
+async def by_id(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, Rollout]:
+    """Return the rollouts of those ids that there are."""
+    wanted, found = list(ids), dict[str, Rollout]()
+    for at in range(0, len(wanted), BY_ID):
+        query = _READ.where(rollouts.c.id.in_(wanted[at : at + BY_ID]))
+        found |= {rollout.id: rollout for rollout in await _all(connection, query)}
+    return found
 
 
 async def page(connection: AsyncConnection, which: RolloutFilter) -> Sequence[Rollout]:

@@ -1,6 +1,6 @@
 """The store: every promise of ``ports.Store`` and of ``ports.Outbox``, each kept in one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.command import Command
@@ -15,6 +15,7 @@ from foundry_rollouts.ports import (
     Lease,
     Message,
     Outcome,
+    Queue,
     Record,
     Reports,
     RolloutFilter,
@@ -27,6 +28,7 @@ from foundry_rollouts.store import (
     measurements,
     outbox,
     outcomes,
+    queue,
     recording,
     rollouts,
     schema,
@@ -103,6 +105,22 @@ class SqlStore:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""
         async with self._database.reading() as connection:
             return await rollouts.unfinished(connection, agent)
+
+    async def queue(self, agent: str) -> Queue:
+        """Return the rollout in hand of ``agent`` and what matters of those behind it, however many they are."""
+        async with self._database.reading() as connection:
+            return await queue.of_agent(connection, agent)
+
+    async def rest(self, lease: Lease, in_hand: str, now: datetime, until: datetime) -> None:
+        """Let the agent's rollouts that are due and not in hand rest ``until`` then."""
+        async with self._database.writing() as connection:
+            await leasing.require(connection, lease)
+            await queue.rest(connection, lease.agent, in_hand, now, until)
+
+    async def in_hand(self) -> Mapping[str, Queue]:
+        """Return the rollout in hand of every agent that has one, and how many wait behind it."""
+        async with self._database.reading() as connection:
+            return await queue.in_hand(connection)
 
     async def evidence(self, rollout: str) -> Evidence:
         """Return the evidence of ``rollout``, fresh before the first measurement; raises NotFoundError."""

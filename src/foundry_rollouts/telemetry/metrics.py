@@ -81,6 +81,10 @@ class Metrics:
         if analysis is not None:
             self._show_gates(agent, analysis)
 
+    def queued(self, agent: str, waiting: int) -> None:
+        """Show how many rollouts of ``agent`` wait behind the one in hand."""
+        self._queued.replace(agent, {(): waiting} if waiting else {})
+
     def decided(self, agent: str, decision: str) -> None:
         """Count one decision: ``hold``, ``advance``, ``rollback`` and so on."""
         self._decided.setdefault(agent, set()).add(decision)
@@ -104,6 +108,7 @@ class Metrics:
         """Take away everything about ``agent``: it is gone, or another replica has it now."""
         self._drop(agent)
         self._weight.replace(agent, {})
+        self._queued.replace(agent, {})
         for decision in self._decided.pop(agent, set()):
             self._decisions.remove(agent, decision)
 
@@ -189,6 +194,9 @@ class Metrics:
             self._gauge("rollout_phase", "1 for the phase the rollout is in, else 0.", "agent", "phase")
         )
         self._step = _Series(self._gauge("rollout_step", "Number of the present step, from 1; 0 before.", "agent"))
+        self._queued = _Series(
+            self._gauge("queued_rollouts", "Rollouts that wait behind the one in hand; no series: none.", "agent")
+        )
         self._weight = _Series(
             self._gauge("weight", "Percent of new sessions, as confirmed.", "agent", "version", "role")
         )

@@ -21,7 +21,7 @@ from foundry_rollouts.operations.views import (
     policy_view,
     rollout_view,
 )
-from foundry_rollouts.ports import AgentKnown, Record, RolloutFilter
+from foundry_rollouts.ports import AgentKnown, Queue, Record, RolloutFilter
 from foundry_rollouts.store.store import SqlStore
 
 PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
@@ -83,7 +83,7 @@ AGENT = AgentKnown(
 
 
 def test_an_agent_shows_each_version_that_matters() -> None:
-    view = agent_view(AGENT, (PROGRESSING,), NOON)
+    view = agent_view(AGENT, Queue(PROGRESSING), NOON)
 
     assert view.versions == (
         VersionView("1", weight=90, is_stable=True, status=None),
@@ -92,17 +92,15 @@ def test_an_agent_shows_each_version_that_matters() -> None:
     )
 
 
-def test_an_agent_shows_the_rollout_that_moves_before_those_that_wait() -> None:
-    waiting = a_rollout(id="r-0", canary="3")
-
-    view = agent_view(AGENT, (waiting, PROGRESSING), NOON)
+def test_an_agent_shows_the_rollout_in_hand_and_how_many_wait() -> None:
+    view = agent_view(AGENT, Queue(PROGRESSING, waiting=1), NOON)
 
     assert view.rollout is not None
     assert (view.rollout.id, view.queued) == ("r-1", 1)
 
 
 def test_an_agent_that_was_never_seen_has_no_routing() -> None:
-    view = agent_view(AgentKnown("support-agent"), (), NOON)
+    view = agent_view(AgentKnown("support-agent"), Queue(), NOON)
 
     assert (view.routing, view.rollout, view.versions, view.queued) == (None, None, (), 0)
 

@@ -1,0 +1,126 @@
+"""The queue of an agent: its rollout in hand and those behind it, without reading all that wait."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.core.queue import QUEUED, Place, held, is_to_be_held
+from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.ports import Event, Queue
+from foundry_rollouts.store import history, rollouts
+from foundry_rollouts.store.tables import UNFINISHED, commands
+from foundry_rollouts.store.tables import rollouts as table
+
+#: How many queued rollouts are tended at once; the others have their turn at the next tick.
+AT_ONCE = 32
+
+_IS_ASKED = exists().where(commands.c.rollout == table.c.id, commands.c.is_obeyed.is_(False))
+_PLACES = select(
+    table.c.id,
+    table.c.agent,
+    table.c.step,
+    table.c.phase,
+    table.c.created_at,
+    table.c.document["is_return"].as_boolean().label("is_return"),
+    table.c.document["is_held"].as_boolean().label("is_held"),
+    table.c.document["waiting_for"].as_string().label("waiting_for"),
+    _IS_ASKED.label("is_asked"),
+).where(UNFINISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    place: Place
+    phase: Phase
+    is_asked: bool
+    is_told: bool  #: It says already that it is queued.
+
+
+async def of_agent(connection: AsyncConnection, agent: str) -> Queue:
+    """Return the queue of ``agent``; the work does not grow with those that wait."""
+    entries = sorted(
+        (_entry(row) for row in await connection.execute(_PLACES.where(table.c.agent == agent))),
+        key=lambda entry: entry.place,
+    )
+    if not entries:
+        return Queue()
+    first, *behind = entries
+    newest = _newest(first, behind)
+    tended = _to_tend(behind)
+    wanted = {first.place.id, *tended, *([newest] if newest else [])}
+    found = await rollouts.by_id(connection, wanted)
+    return Queue(
+        in_hand=found[first.place.id],
+        newest=found[newest] if newest else None,
+        waiting=len(behind),
+        to_tend=tuple(found[each] for each in tended),
+    )
+
+
+async def in_hand(connection: AsyncConnection) -> Mapping[str, Queue]:
+    """Return the rollout in hand of every agent that has one, and how many wait behind it."""
+    entries: dict[str, list[Place]] = defaultdict(list)
+    for row in await connection.execute(_PLACES):
+        entries[row.agent].append(_entry(row).place)
+    first = {agent: min(places).id for agent, places in entries.items()}
+    found = await rollouts.by_id(connection, set(first.values()))
+    return {agent: Queue(found[id_], waiting=len(entries[agent]) - 1) for agent, id_ in first.items()}
+
+
+async def rest(connection: AsyncConnection, agent: str, in_hand: str, now: datetime, until: datetime) -> None:
+    """Let those of ``agent`` that are due and not in hand rest ``until`` then."""
+    behind = (table.c.agent == agent, UNFINISHED, table.c.id != in_hand, table.c.due_at <= now)
+    await connection.execute(update(table).where(*behind).values(due_at=until))
+
+
+async def hold(connection: AsyncConnection, ended: Rollout, *, has_receiver: bool) -> None:
+    """Let what is queued behind ``ended``, which a person aborted, wait for a person."""
+    now = ended.ended_at or ended.created_at
+    for queued in await rollouts.unfinished(connection, ended.agent):
+        if queued.id == ended.id or not is_to_be_held(queued):
+            continue
+        stands = await rollouts.standing(connection, queued.id)
+        then = held(queued, ended, now)
+        await rollouts.save(connection, then, stands, due_at=now)
+        await history.append(connection, _event(then, now), has_receiver=has_receiver)
+
+
+def _event(then: Rollout, now: datetime) -> Event:
+    return Event(
+        id=f"{then.id}:{then.events}",
+        at=now,
+        kind="rollout.paused",
+        agent=then.agent,
+        because=then.because,
+        rollout=then.id,
+    )
+
+
+def _newest(first: _Entry, behind: Sequence[_Entry]) -> str | None:
+    """Return the newest one that waits and is younger than the one in hand; one that is paused displaces nobody."""
+    younger = [
+        entry.place
+        for entry in behind
+        if entry.phase is Phase.PENDING and entry.place.created_at > first.place.created_at
+    ]
+    return max(younger, key=lambda place: (place.created_at, place.id)).id if younger else None
+
+
+def _to_tend(behind: Sequence[_Entry]) -> list[str]:
+    asked = [entry.place.id for entry in behind if entry.is_asked]
+    untold = [entry.place.id for entry in behind if not entry.is_asked and not entry.is_told]
+    return [*asked, *untold][:AT_ONCE]
+
+
+def _entry(row: Row[Any]) -> _Entry:
+    return _Entry(
+        place=Place(not row.step, not row.is_return, bool(row.is_held), row.created_at, row.id),
+        phase=Phase(row.phase),
+        is_asked=row.is_asked,
+        is_told=row.phase == Phase.PAUSED or row.waiting_for == QUEUED,
+    )
