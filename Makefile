@@ -4,6 +4,8 @@
 .DELETE_ON_ERROR:
 .SUFFIXES:
 SHELL := /bin/sh
+# Dozens of processes start in a test run; each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 FOR_RUNNING := .venv/.ready-to-run

@@ -4,8 +4,8 @@ import asyncio
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ from foundry_rollouts.controller.health import Pulse, Readiness
 from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.ward import Watchman
-from foundry_rollouts.errors import RolloutsError, SchemaError, StoreError
+from foundry_rollouts.errors import SchemaError, StoreError
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.notify.courier import Courier
@@ -38,6 +38,7 @@ from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.wakeups import listen
 from foundry_rollouts.telemetry import Metrics, configure_logging
 from foundry_rollouts.web.app import create_app
+from foundry_rollouts.web.server import EmbeddedServer, listening
 from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger()
@@ -48,6 +49,10 @@ NEGLECT = timedelta(seconds=5)
 LOOK_AGAIN = timedelta(seconds=2)
 #: The sweep looks for due rollouts this often at most; what is urgent rings.
 SWEEP = timedelta(seconds=1)
+#: So many discoveries may go wrong before the service is no longer ready.
+DISCOVERIES_MISSED = 3
+#: How long the first discovery may take before the start is announced without it.
+ANNOUNCE_WITHIN = timedelta(seconds=10)
 #: How long calls that are under way at the end may take; a caller that is silent must not keep the process.
 GRACE_SECONDS = 5
 
@@ -60,7 +65,12 @@ class Daemon:
     services: Services
     policies: PolicyFolder
     world: World
-    database_url: str
+    pulse: Pulse
+    settings: Settings
+
+    @property
+    def database_url(self) -> str:
+        return self.settings.database_url
 
 
 async def serve(settings: Settings) -> None:
@@ -102,14 +112,14 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
         services = Services(
             store=world.store,
             policies=policies,
-            health=Readiness(world.store, policies, pulse, patience),
+            health=Readiness(world.store, policies, pulse, patience, DISCOVERIES_MISSED * rhythm.discovery),
             metrics=metrics,
             wake=scheduler,
             now=clock.now,
             stop=stop,
             hosts=frozenset({settings.host}),
         )
-        yield Daemon(scheduler, services, policies, world, settings.database_url)
+        yield Daemon(scheduler, services, policies, world, pulse, settings)
 
 
 @dataclass(slots=True)
@@ -191,12 +201,14 @@ async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=sockets))
         ears = group.create_task(listen(parts.database_url, parts.scheduler.ring))
-        group.create_task(parts.policies.watch(stop, on_reload=lambda: _tell_policies(parts.policies)))
+        _show_policies(parts)
+        group.create_task(parts.policies.watch(stop, on_reload=lambda: _take_policies(parts)))
         host, port = sockets[0].getsockname()[:2]
-        log.info("daemon.started", listen=f"{host}:{port}")
+        starting = group.create_task(_announce(parts, f"{host}:{port}"))
         working = group.create_task(_work(parts))
         await stop.wait()
         working.cancel()
+        starting.cancel()
         log.info("daemon.stopping", because="asked to stop; others take over what is in hand")
         await parts.scheduler.stop()
         ears.cancel()
@@ -208,40 +220,6 @@ async def _work(parts: Daemon) -> None:
     """Begin to work once the database can be used."""
     await _until_usable(parts.database_url)
     parts.scheduler.start()
-
-
-class EmbeddedServer(uvicorn.Server):
-    """A server that leaves the signals to the daemon around it, and no connection open behind it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Catch nothing."""
-        yield
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop as usual, but not between letting somebody in and hearing them: their line would stay open for good."""
-        for door in sockets or []:
-            asyncio.get_running_loop().remove_reader(door)
-        for _ in range(3):  # turns of the loop until everybody who was let in is a connection
-            await asyncio.sleep(0)
-        await super().shutdown(sockets)
-        for connection in self.server_state.connections:
-            connection.transport.abort()
-        await asyncio.sleep(0)  # until the loop has let go of them
-
-
-@contextmanager
-def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """Open the socket to serve on. Raises RolloutsError when the address is taken or is not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named in full, or asyncio does not know it for TCP and leaves the delay of small answers on.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as ours:
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            ours.bind((host, port))
-        except OSError as error:
-            raise RolloutsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen") from error
-        yield [ours]
 
 
 async def _until_usable(url: str) -> None:
@@ -267,7 +245,33 @@ async def _until_usable(url: str) -> None:
             return
 
 
-def _tell_policies(policies: PolicyFolder) -> None:
-    for problem in policies.problems:
+async def _announce(parts: Daemon, listen: str) -> None:
+    """Say once what this process watches over, and what it does not."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANNOUNCE_WITHIN.total_seconds()):
+            await parts.pulse.is_tried.wait()
+    survey, is_known = parts.pulse.survey, parts.pulse.discovered_at is not None
+    log.info(
+        "daemon.started",
+        listen=listen,
+        project=parts.settings.project_endpoint,
+        policies=len(parts.policies.all()),
+        governed=survey.governed if is_known else None,
+        ungoverned=survey.ungoverned if is_known else None,
+        database=parts.settings.database_name,
+        notifies=["webhook"] if parts.settings.webhook.url else [],
+        because=None if is_known else parts.pulse.trouble or "the agents were not listed yet",
+    )
+
+
+def _take_policies(parts: Daemon) -> None:
+    """Say what a reload brought, and look at once for agents that gained or lost a policy by it."""
+    for problem in parts.policies.problems:
         log.warning("policies.refused", because=problem)
-    log.info("policies.loaded", count=len(policies.all()))
+    log.info("policies.loaded", count=len(parts.policies.all()))
+    _show_policies(parts)
+    parts.scheduler.ring_discovery()
+
+
+def _show_policies(parts: Daemon) -> None:
+    parts.services.metrics.policies(len(parts.policies.all()), len(parts.policies.problems))

@@ -10,11 +10,12 @@ from datetime import datetime
 
 import structlog
 
+from foundry_rollouts.controller.governance import Governance, Survey, lost_policy
 from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.pin import PinGuard
 from foundry_rollouts.core.policy import Policy, Trigger
 from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError, UsageError
+from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
@@ -36,24 +37,28 @@ class Discovery:
     def pins(self) -> PinGuard:
         return PinGuard(self.world, self.now)
 
-    async def discover(self) -> None:
-        """Look at every agent once. Raises CloudError when the cloud cannot be listed."""
+    async def discover(self) -> Survey:
+        """Look at every agent once and return who is governed. Raises CloudError when the cloud cannot be listed."""
+        governance = Governance(self.world.policies)
         known = {agent.name: agent for agent in await self.world.store.agents()}
         seen: list[AgentKnown] = []
         async for agent in self.world.cloud.agents():
-            policy = self._policy_for(agent.name)
-            noted = _noted(known.get(agent.name, AgentKnown(agent.name)), agent, policy)
+            before = known.get(agent.name, AgentKnown(agent.name))
+            policy = governance.policy_for(before)
+            noted = _noted(before, agent, policy)
+            if policy is None and before.policy is not None and not await self._record_loss(before):
+                noted = replace(noted, policy=before.policy)  # Another replica has it in hand: once more next time.
             seen.append(noted)
             if policy is not None and is_notable(agent, noted):
                 await self._attend(agent, noted, policy)
         await self.world.store.see_agents(seen, self.now())
+        return governance.survey()
 
-    def _policy_for(self, agent: str) -> Policy | None:
-        try:
-            return self.world.policies.policy_for(agent)
-        except UsageError as error:
-            log.warning("agent.ungoverned", agent=agent, because=str(error))
-            return None
+    async def _record_loss(self, known: AgentKnown) -> bool:
+        """Record that an agent lost its policy; return whether this replica could do so."""
+        event = lost_policy(known, self.world.policies, self.now())
+        log.warning(event.kind, agent=known.name, because=event.because)
+        return await self.hand.record(known.name, Record(event=event), event.at)
 
     async def _attend(self, listed: AgentSeen, known: AgentKnown, policy: Policy) -> None:
         """Deal with one agent, unless a tick has it in hand or it has an open intent.

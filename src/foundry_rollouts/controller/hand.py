@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from foundry_rollouts.errors import StoreError
-from foundry_rollouts.ports import Lease, Store
+from foundry_rollouts.errors import LeaseLostError, StoreError
+from foundry_rollouts.ports import Lease, Record, Store
 
 #: How long to try to give leases back, and the pause between two tries; in the end they run out by themselves.
 TRY_FOR, PAUSE = timedelta(seconds=5), timedelta(milliseconds=50)
@@ -70,6 +70,20 @@ class Hand:
             if lease is None or self._is_closed:
                 self._in_use.discard(agent)
         return self._used(lease) if lease and not self._is_closed else None
+
+    async def record(self, agent: str, record: Record, now: datetime) -> bool:
+        """Write a fact about ``agent`` down; return False while it is in use, here or elsewhere."""
+        is_kept = agent in self._held
+        lease = await self.take(agent, now)
+        if lease is None:
+            return False
+        try:
+            await self._store.record(lease, record)
+        except LeaseLostError:
+            return False
+        finally:
+            await self.lay_down(lease, keep=is_kept)
+        return True
 
     async def lay_down(self, lease: Lease, *, keep: bool) -> None:
         """End the use of a lease; give it back unless it is to be kept."""

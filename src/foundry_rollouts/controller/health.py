@@ -1,11 +1,13 @@
 """What readiness probes are told: one line for each thing the controller leans on."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
+from foundry_rollouts.controller.governance import Survey
 from foundry_rollouts.errors import RolloutsError
 from foundry_rollouts.ports import Condition, Policies, Store
 
@@ -19,6 +21,8 @@ class Pulse:
     swept_at: datetime | None = None
     discovered_at: datetime | None = None
     trouble: str | None = None  #: Why the cloud could not be listed at the last try.
+    survey: Survey = field(default_factory=Survey)  #: What the last discovery that went well saw.
+    is_tried: asyncio.Event = field(default_factory=asyncio.Event)  #: Set once the agents were listed, or could not be.
     upgraded: str | None = None  #: What is to be said of a database that a newer release upgraded.
 
 
@@ -30,10 +34,11 @@ class Readiness:
     policies: Policies
     pulse: Pulse
     patience: timedelta  #: How old the last sweep may be.
+    discovery_patience: timedelta = timedelta(seconds=90)  #: How old the last discovery may be.
 
     async def conditions(self, now: datetime) -> Sequence[Condition]:
         """Return every condition; ready means that all are well."""
-        return (await self._database(), self._sweep(now), self._cloud(), self._policies())
+        return (await self._database(), self._sweep(now), self._cloud(now), self._policies(), self._agents())
 
     async def _database(self) -> Condition:
         try:
@@ -49,18 +54,36 @@ class Readiness:
         is_recent = now - at <= self.patience
         return Condition("sweep", is_recent, f"last sweep {max(0, round((now - at).total_seconds()))} s ago")
 
-    def _cloud(self) -> Condition:
+    def _cloud(self, now: datetime) -> Condition:
         if self.pulse.trouble:
             return Condition("cloud", False, self.pulse.trouble)
-        if self.pulse.discovered_at is None:
+        at = self.pulse.discovered_at
+        if at is None:
             return Condition("cloud", False, "the agents were not listed yet")
+        if now - at > self.discovery_patience:
+            return Condition("cloud", False, f"the agents were last listed {round((now - at).total_seconds())} s ago")
         return Condition("cloud", True, "the agents were listed")
 
     def _policies(self) -> Condition:
-        """A broken file is told, but the good ones before it stay in force, so the controller stays ready."""
+        """Report broken files and none at all; the good ones before stay in force, so the controller stays ready."""
+        count = len(self.policies.all())
         if problems := self.policies.problems:
-            return Condition("policies", True, f"an older policy stays in force: {problems[0]}")
-        return Condition("policies", True, f"{len(self.policies.all())} in force")
+            more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+            because = f"{count} in force, as they were before: {problems[0]}{more}"
+            return Condition("policies", False, because, is_essential=False)
+        if not count:
+            return Condition("policies", False, "none are in force: new versions meet everybody", is_essential=False)
+        return Condition("policies", True, f"{count} in force")
+
+    def _agents(self) -> Condition:
+        """Report agents that no policy governs; where that is a contradiction, it is not well."""
+        survey = self.pulse.survey
+        because = f"{survey.governed} governed"
+        if survey.ungoverned:
+            because += f", {survey.ungoverned} without a policy: their new versions meet everybody"
+        if survey.ties:
+            because += f". {survey.ties[0]}"
+        return Condition("agents", not survey.ties, because, is_essential=False)
 
 
 async def look_at_schema(store: Store, pulse: Pulse) -> str | None:

@@ -68,6 +68,7 @@ class Scheduler:
         self._pulse = pulse
         self._rhythm = rhythm
         self._now = now
+        self._started_at = now()
         self._tasks: set[asyncio.Task[None]] = set()
         self._rung: set[str] = set()
         self._jobs = AsyncIOScheduler(timezone="UTC")
@@ -106,6 +107,10 @@ class Scheduler:
     def ring(self) -> None:
         """Make the sweep run now: something became due before its time."""
         self._hasten("_sweep")
+
+    def ring_discovery(self) -> None:
+        """Make the agents be listed now: policies changed."""
+        self._hasten("_discover")
 
     def ring_outbox(self) -> None:
         """Make the outbox be drained now: a message was left in it."""
@@ -163,6 +168,7 @@ class Scheduler:
     async def _sweep_once(self) -> None:
         """Tick the agents that are due, so many at once; watch over those in hand while the database is away."""
         now = self._now()
+        self._metrics.discovered(now - (self._pulse.discovered_at or self._started_at))
         room = AT_ONCE - self._hand.in_use
         try:
             await self._ticker.watchman.catch_up()
@@ -228,18 +234,24 @@ class Scheduler:
         self._metrics.forget(agent)
 
     async def _discover(self) -> None:
+        await self._once_more("_discover", self._discover_once)
+
+    async def _discover_once(self) -> None:
         try:
             # Discovery may be granted a lease anew, and what is still to be recorded goes by the one before.
             await self._ticker.watchman.catch_up()
-            await self._discovery.discover()
+            self._pulse.survey = await self._discovery.discover()
         except UnavailableError as error:
             if self._pulse.trouble is None:
                 log.warning("cloud.lost", because=str(error))
             self._pulse.trouble = str(error)
+            self._pulse.is_tried.set()
             return
         if self._pulse.trouble is not None:
             log.info("cloud.found", because="the agents could be listed again")
         self._pulse.trouble, self._pulse.discovered_at = None, self._now()
+        self._metrics.ungoverned(self._pulse.survey.ungoverned)
+        self._pulse.is_tried.set()
         self.ring()
 
     async def _outbox(self) -> None:

@@ -51,6 +51,7 @@ class Condition:
     name: str
     is_well: bool
     because: str
+    is_essential: bool = True  #: False: the service is ready all the same, and only says so.
 
 
 class Health(Protocol):

@@ -136,6 +136,13 @@ class Settings(DatabaseSettings):
     webhook: WebhookSettings = Field(default_factory=WebhookSettings, repr=False, description="Who is told.")
 
     @property
+    def database_name(self) -> str:
+        """The database without a login: what may stand in a log."""
+        parts = urlsplit(self.database_url)
+        where = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+        return f"{parts.scheme}://{where}{parts.path}"
+
+    @property
     def host(self) -> str:
         return loopback_address(self.listen)[0]
 

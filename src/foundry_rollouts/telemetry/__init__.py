@@ -1,6 +1,7 @@
 """What the controller tells of itself: log lines (``logs``) and metrics (``metrics``); open to every room."""
 
 from foundry_rollouts.telemetry.logs import LogFormat, configure_logging
-from foundry_rollouts.telemetry.metrics import Delivery, Metrics
+from foundry_rollouts.telemetry.metrics import Metrics
+from foundry_rollouts.telemetry.service_metrics import Delivery
 
 __all__ = ["Delivery", "LogFormat", "Metrics", "configure_logging"]

@@ -5,34 +5,22 @@ No session, request or rollout id is ever a label, and series of what is over go
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder
 
 from foundry_rollouts.core.analysis import Analysis, Verdict
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.telemetry.service_metrics import ServiceMetrics
 
 #: How long the series of a finished rollout stay, so that a last scrape sees how it ended.
 AFTERLIFE = timedelta(minutes=10)
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 DURATIONS = (MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 3 * DAY)
-LAGS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 Labels = tuple[str, ...]
-
-
-class Delivery(StrEnum):
-    """What came of an attempt to send a message."""
-
-    DELIVERED = "delivered"
-    FAILED = "failed"  #: It is tried again.
-    GIVEN_UP = "given_up"
 
 
 class _Series:
@@ -54,19 +42,14 @@ class _Series:
             self._held.pop(agent, None)
 
 
-class Metrics:
+class Metrics(ServiceMetrics):
     """Every metric of the controller, in a registry of its own. Times arrive as arguments."""
 
     def __init__(self, version: str | None = None) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(version)
         self._shown: dict[str, str] = {}  # agent to the id of the rollout whose series it has
         self._leaving: dict[str, datetime] = {}  # agent to the time when those series go away
         self._decided: dict[str, set[str]] = {}  # agent to the decisions that were counted
-        self._build_rollout_metrics()
-        self._build_own_metrics()
-        self._gauge("build_info", "Always 1; the version of the controller.", "version").labels(
-            version or _own_version()
-        ).set(1)
 
     def show(self, rollout: Rollout, analysis: Analysis | None, now: datetime) -> None:
         """Show where ``rollout`` stands and what its gates said; None leaves the gates as they were."""
@@ -123,36 +106,6 @@ class Metrics:
         for phase in Phase:
             self._rollouts.labels(phase.value).set(counts.get(phase, 0))
 
-    def tick_lag(self, seconds: float) -> None:
-        """Record how long after its due time a rollout was looked at."""
-        self._tick_lag.observe(max(seconds, 0.0))
-
-    def swept(self, now: datetime) -> None:
-        """Show when the last sweep ended."""
-        self._last_sweep.set(now.timestamp())
-
-    def requested(self, operation: str, status: int | None, seconds: float) -> None:
-        """Count one request to the cloud; the status is None when no answer came."""
-        self._requests.labels(operation, "none" if status is None else str(status)).inc()
-        self._request_seconds.labels(operation).observe(seconds)
-
-    def source_error(self, source: str, kind: str) -> None:
-        """Count one failure of a source to measure."""
-        self._source_errors.labels(source, kind).inc()
-
-    def leases(self, held: int) -> None:
-        """Show how many leases this replica holds."""
-        self._leases.set(held)
-
-    def outbox(self, pending: int, waits: timedelta) -> None:
-        """Show how many messages are recorded and not yet sent, and how long the oldest has been waiting."""
-        self._outbox.set(pending)
-        self._outbox_oldest.set(max(waits.total_seconds(), 0.0))
-
-    def delivery(self, outcome: Delivery, count: int = 1) -> None:
-        """Count what came of attempts to send a message."""
-        self._deliveries.labels(outcome.value).inc(count)
-
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics and their content type, as OpenMetrics where ``accept`` asks for it."""
         try:
@@ -185,7 +138,7 @@ class Metrics:
         for series in self._of_rollout:
             series.replace(agent, {})
 
-    def _build_rollout_metrics(self) -> None:
+    def _build(self) -> None:
         self._rollouts = self._gauge("rollouts", "Rollouts in each phase.", "phase")
         self._info = _Series(
             self._gauge("rollout_info", "Always 1; who is on trial.", "agent", "canary", "stable", "policy")
@@ -218,36 +171,4 @@ class Metrics:
         for phase in Phase:
             if phase.is_final:
                 self._duration.labels(phase.value)
-
-    def _build_own_metrics(self) -> None:
-        self._tick_lag = self._histogram("tick_lag_seconds", "How late a due rollout was looked at.", LAGS)
-        self._last_sweep = self._gauge("last_sweep_timestamp_seconds", "When the last sweep ended.")
-        self._requests = self._counter(
-            "foundry_requests", "Requests to the cloud; status none: no answer came.", "operation", "status"
-        )
-        self._request_seconds = self._histogram(
-            "foundry_request_seconds", "How long the cloud took to answer.", LATENCIES, "operation"
-        )
-        self._source_errors = self._counter("source_errors", "Times a source could not measure.", "source", "kind")
-        self._leases = self._gauge("leases_held", "Leases that this replica holds.")
-        self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
-        self._outbox_oldest = self._gauge("outbox_oldest_seconds", "How long the oldest of them has been waiting.")
-        self._deliveries = self._counter("deliveries", "Attempts to send a message, by what came of it.", "outcome")
-        for outcome in Delivery:
-            self._deliveries.labels(outcome.value)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, namespace="foundry_rollouts", registry=self.registry)
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, namespace="foundry_rollouts", registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, namespace="foundry_rollouts", buckets=buckets, registry=self.registry)
-
-
-def _own_version() -> str:
-    try:
-        return version_of("foundry-rollouts")
-    except PackageNotFoundError:
-        return "unknown"
+        super()._build()

@@ -46,7 +46,9 @@ async def healthz() -> Alive:
 async def readyz(ours: Ours) -> JSONResponse:
     """Tell whether the service does its work."""
     conditions = list(await ours.health.conditions(ours.now()))
-    readiness = Readiness(is_ready=all(each.is_well for each in conditions), conditions=conditions)
+    readiness = Readiness(
+        is_ready=all(each.is_well or not each.is_essential for each in conditions), conditions=conditions
+    )
     return JSONResponse(readiness.model_dump(mode="json"), 200 if readiness.is_ready else 503)
 
 

@@ -26,7 +26,7 @@ async def test_the_service_is_ready_when_every_condition_is_well(web: Web) -> No
     assert answer.status_code == 200
     assert answer.json() == {
         "is_ready": True,
-        "conditions": [{"name": "database", "is_well": True, "because": "reachable"}],
+        "conditions": [{"name": "database", "is_well": True, "because": "reachable", "is_essential": True}],
     }
 
 

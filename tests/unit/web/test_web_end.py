@@ -3,8 +3,8 @@
 import uvicorn
 
 from foundry_rollouts.web.app import create_app
+from foundry_rollouts.web.server import EmbeddedServer
 from foundry_rollouts.web.services import Services
-from foundry_rollouts.wiring import EmbeddedServer
 from late_caller import is_left_waiting
 
 

@@ -1,0 +1,79 @@
+"""Which agents a policy governs, and what is recorded when one loses its policy.
+
+Nobody tests the new versions of an agent without a policy, so that losing one is a fact of the history.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.errors import UsageError
+from foundry_rollouts.ports import AgentKnown, Event, Policies
+
+log = structlog.get_logger()
+
+MOST_NAMES = 5  #: Of agents, in one line of the log.
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How many agents of one listing are governed, and what is said of those that two policies name equally."""
+
+    governed: int = 0
+    ungoverned: int = 0
+    ties: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Governance:
+    """Says which policy governs an agent, and remembers for one listing who has none."""
+
+    policies: Policies
+    governed: int = 0
+    ungoverned: int = 0
+    ties: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)  #: Agents that had a policy at the listing before.
+
+    def policy_for(self, known: AgentKnown) -> Policy | None:
+        """Return the policy of an agent; None when none names it, or two do equally."""
+        tie: str | None = None
+        try:
+            policy = self.policies.policy_for(known.name)
+        except UsageError as error:
+            policy, tie = None, str(error)
+            self.ties.append(tie)
+        self.governed += policy is not None
+        self.ungoverned += policy is None
+        if policy is None and known.policy is not None:
+            self.lost.append(known.name)
+        return policy
+
+    def survey(self) -> Survey:
+        """Return what was seen, and log once that agents lost their policies."""
+        if self.lost:
+            count = len(self.lost)
+            who = "1 agent is" if count == 1 else f"{count} agents are"
+            because = f"{who} no longer governed: new versions meet everybody"
+            log.warning("agents.ungoverned", because=because, count=count, agents=sorted(self.lost)[:MOST_NAMES])
+        return Survey(self.governed, self.ungoverned, tuple(self.ties))
+
+
+def lost_policy(known: AgentKnown, policies: Policies, now: datetime) -> Event:
+    """Return the event of an agent whose policy, known until now, governs it no more."""
+    try:
+        policies.policy_for(known.name)
+    except UsageError as error:
+        why = str(error)
+    else:
+        why = f"policy {known.policy} names agent {known.name} no more, nor does another one"
+    kept = f"; the endpoint stays as it is, with version {known.stable} as the stable one" if known.stable else ""
+    return Event(
+        id=f"{known.name}:agent.ungoverned:{int(now.timestamp() * 1000)}",
+        at=now,
+        kind="agent.ungoverned",
+        agent=known.name,
+        because=f"{why}: nobody tests its new versions{kept}",
+        weights=dict(known.routing.weights) if known.routing else None,
+    )

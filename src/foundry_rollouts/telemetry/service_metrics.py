@@ -1,0 +1,110 @@
+"""The metrics of the service itself: whether it does its work, what it asks of the cloud, what it has yet to send."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LAGS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Delivery(StrEnum):
+    """What came of an attempt to send a message."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  #: It is tried again.
+    GIVEN_UP = "given_up"
+
+
+class ServiceMetrics:
+    """The metrics that belong to no rollout, in a registry of their own. Times arrive as arguments."""
+
+    def __init__(self, version: str | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self._build()
+        self._gauge("build_info", "Always 1; the version of the controller.", "version").labels(
+            version or _own_version()
+        ).set(1)
+
+    def tick_lag(self, seconds: float) -> None:
+        """Record how long after its due time a rollout was looked at."""
+        self._tick_lag.observe(max(seconds, 0.0))
+
+    def policies(self, in_force: int, problems: int) -> None:
+        """Show how many policies are in force, and how many problems keep others from it."""
+        self._policies.set(in_force)
+        self._policy_problems.set(problems)
+
+    def discovered(self, age: timedelta) -> None:
+        """Show how long ago the agents were last listed."""
+        self._discovery_age.set(max(age.total_seconds(), 0.0))
+
+    def ungoverned(self, agents: int) -> None:
+        """Show how many agents no policy names."""
+        self._ungoverned.set(agents)
+
+    def swept(self, now: datetime) -> None:
+        """Show when the last sweep ended."""
+        self._last_sweep.set(now.timestamp())
+
+    def requested(self, operation: str, status: int | None, seconds: float) -> None:
+        """Count one request to the cloud; the status is None when no answer came."""
+        self._requests.labels(operation, "none" if status is None else str(status)).inc()
+        self._request_seconds.labels(operation).observe(seconds)
+
+    def source_error(self, source: str, kind: str) -> None:
+        """Count one failure of a source to measure."""
+        self._source_errors.labels(source, kind).inc()
+
+    def leases(self, held: int) -> None:
+        """Show how many leases this replica holds."""
+        self._leases.set(held)
+
+    def outbox(self, pending: int, waits: timedelta) -> None:
+        """Show how many messages are recorded and not yet sent, and how long the oldest has been waiting."""
+        self._outbox.set(pending)
+        self._outbox_oldest.set(max(waits.total_seconds(), 0.0))
+
+    def delivery(self, outcome: Delivery, count: int = 1) -> None:
+        """Count what came of attempts to send a message."""
+        self._deliveries.labels(outcome.value).inc(count)
+
+    def _build(self) -> None:
+        self._tick_lag = self._histogram("tick_lag_seconds", "How late a due rollout was looked at.", LAGS)
+        self._last_sweep = self._gauge("last_sweep_timestamp_seconds", "When the last sweep ended.")
+        self._discovery_age = self._gauge("discovery_age_seconds", "How long ago the agents were last listed.")
+        self._policies = self._gauge("policies", "Policies in force.")
+        self._policy_problems = self._gauge("policy_problems", "What is wrong with policies that are not in force.")
+        self._ungoverned = self._gauge("agents_ungoverned", "Agents that no policy names: nobody tests their versions.")
+        self._requests = self._counter(
+            "foundry_requests", "Requests to the cloud; status none: no answer came.", "operation", "status"
+        )
+        self._request_seconds = self._histogram(
+            "foundry_request_seconds", "How long the cloud took to answer.", LATENCIES, "operation"
+        )
+        self._source_errors = self._counter("source_errors", "Times a source could not measure.", "source", "kind")
+        self._leases = self._gauge("leases_held", "Leases that this replica holds.")
+        self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
+        self._outbox_oldest = self._gauge("outbox_oldest_seconds", "How long the oldest of them has been waiting.")
+        self._deliveries = self._counter("deliveries", "Attempts to send a message, by what came of it.", "outcome")
+        for outcome in Delivery:
+            self._deliveries.labels(outcome.value)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, namespace="foundry_rollouts", registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace="foundry_rollouts", registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, namespace="foundry_rollouts", buckets=buckets, registry=self.registry)
+
+
+def _own_version() -> str:
+    try:
+        return version_of("foundry-rollouts")
+    except PackageNotFoundError:
+        return "unknown"
