@@ -1,72 +1,108 @@
 """What callers report of their calls, in batches: a call is counted once, however often it is reported."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.ports import Outcome, Store
-
-#: A caller's clock may run ahead of ours by so much.
-AHEAD = timedelta(minutes=1)
-#: What began before that says nothing of a step that runs now.
-OLD = timedelta(days=1)
-#: A refused token, a missing right, throttling: the caller's trouble, not the version's.
-NOT_THE_VERSIONS = frozenset({401, 403, 429})
-
-#: What callers see below 500 when no version answered: it was not ready, or too slow.
-NEVER_ANSWERED = frozenset({408, 424})
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One call as its caller tells it: ``is_ok``, or the HTTP status, or both."""
-
-    id: str
-    agent: str
-    version: str
-    at: datetime
-    is_ok: bool | None = None
-    status: int | None = None
-    latency: timedelta | None = None
-    session: str | None = None
-    has_log_error: bool = False
-
-    @property
-    def cause(self) -> str | None:
-        """Why the call failed; None: it did well. What the caller says outweighs the status."""
-        status = self.status or 200
-        is_ok = self.is_ok if self.is_ok is not None else status < 500 and status not in NEVER_ANSWERED
-        if is_ok:
-            return None
-        return f"HTTP {status}" if status >= 400 else "reported as failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A report that is not counted, and why."""
-
-    id: str
-    because: str
+from foundry_rollouts.errors import RolloutsError
+from foundry_rollouts.operations.fitting import NotCounted, Standing, clock_words, misfit
+from foundry_rollouts.operations.reports import Report
+from foundry_rollouts.ports import Outcome, Policies, Store
+from foundry_rollouts.ports.outcomes import Result
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What became of a batch; ``woken`` are the rollouts that a failure made due."""
 
-    accepted: int
+    accepted: int  #: Written down now.
     known: int  #: Reported before.
-    refused: tuple[Refused, ...] = ()
+    counted: int
+    not_counted: tuple[NotCounted, ...] = ()
+    clock: str | None = None  #: How far the caller's clock may be from ours.
     woken: tuple[str, ...] = ()
 
+    @property
+    def refused(self) -> tuple[NotCounted, ...]:
+        """Those of which nothing is written down."""
+        return tuple(each for each in self.not_counted if each.is_refused)
 
-async def take(store: Store, reports: Sequence[Report], now: datetime) -> Taken:
-    """Write down what can be counted, and make the rollouts due whose canary failed."""
-    refused = tuple(Refused(report.id, because) for report in reports if (because := _refusal(report, now)))
-    counted = [_outcome(report, now) for report in reports if _refusal(report, now) is None]
-    new = await store.report(counted)
+
+async def take(store: Store, policies: Policies, reports: Sequence[Report], now: datetime) -> Taken:
+    """Write down what may be counted, make the rollouts due whose canary failed, and say what does not count."""
+    standings = await _standings(store, policies, reports)
+    misfits = [misfit(report, standings[report.agent], now) for report in reports]
+    kept = [report for report, flaw in zip(reports, misfits, strict=True) if flaw is None or not flaw.is_refused]
+    new = await store.report([_outcome(report, now) for report in kept])
+    old = await _old_sessions(store, standings, reports)
     woken = await _wake(store, new, now)
-    return Taken(accepted=len(new), known=len(counted) - len(new), refused=refused, woken=woken)
+    fresh = {(outcome.agent, outcome.id) for outcome in new}
+    not_counted: list[NotCounted] = []
+    for report, found in zip(reports, misfits, strict=True):
+        is_new = (report.agent, report.id) in fresh
+        if found and (found.is_refused or is_new):
+            not_counted.append(found)
+        elif flaw := _flaw_of_kept(report, is_new=is_new, is_old=(report.agent, report.session) in old):
+            not_counted.append(flaw)
+        fresh.discard((report.agent, report.id))  # The same call again, later in the batch, is known.
+    newest = max(report.at for report in reports)
+    return Taken(
+        accepted=len(new),
+        known=len(kept) - len(new),
+        counted=len(reports) - len(not_counted),
+        not_counted=tuple(not_counted),
+        clock=clock_words(newest, now),
+        woken=woken,
+    )
+
+
+def _flaw_of_kept(report: Report, *, is_new: bool, is_old: bool) -> NotCounted | None:
+    if not is_new:
+        return NotCounted(report.id, report.agent, Result.DUPLICATE, "it was reported before, and a call counts once")
+    if is_old:
+        because = f"session {report.session} is older than the rollout: it began on whatever version it met then"
+        return NotCounted(report.id, report.agent, Result.OLD_SESSION, because)
+    return None
+
+
+async def _standings(store: Store, policies: Policies, reports: Sequence[Report]) -> Mapping[str, Standing]:
+    """Return how each agent of the batch stands, by its name as it is reported."""
+    names = {report.agent for report in reports}
+    similar = await store.agents_named_like(sorted(names))
+    standings: dict[str, Standing] = {}
+    for name in names:
+        begun = [rollout for rollout in await store.unfinished(name) if rollout.step]
+        standings[name] = Standing(
+            is_known=bool(begun) or name in similar,
+            similar=[each for each in similar if each.casefold() == name.casefold()],
+            rollout=begun[0] if begun else None,
+            policy=None if begun else _policy_of(policies, name),
+        )
+    for report in reports:
+        known = standings[report.agent]
+        standings[report.agent] = replace(known, newest_at=max(report.at, known.newest_at or report.at))
+    return standings
+
+
+def _policy_of(policies: Policies, agent: str) -> Policy | None:
+    try:
+        return policies.policy_for(agent)
+    except RolloutsError:
+        return None  # Two policies name it alike: none of them governs it.
+
+
+async def _old_sessions(
+    store: Store, standings: Mapping[str, Standing], reports: Sequence[Report]
+) -> set[tuple[str, str | None]]:
+    """Return the sessions of the batch that are older than the rollout of their agent."""
+    old: set[tuple[str, str | None]] = set()
+    for name, standing in standings.items():
+        sessions = {report.session for report in reports if report.agent == name and report.session}
+        if sessions and standing.rollout and (begun := standing.rollout.started_at):
+            old |= {(name, session) for session in await store.old_sessions(name, sorted(sessions), begun)}
+    return old
 
 
 async def _wake(store: Store, new: Sequence[Outcome], now: datetime) -> tuple[str, ...]:
@@ -84,19 +120,6 @@ async def _wake(store: Store, new: Sequence[Outcome], now: datetime) -> tuple[st
 
 def _listens(rollout: Rollout, versions: set[str]) -> bool:
     return rollout.step > 0 and rollout.canary in versions and "outcomes" in rollout.policy.sources.names
-
-
-def _refusal(report: Report, now: datetime) -> str | None:
-    """Say why a report is not counted; None when it is."""
-    if report.at > now + AHEAD:
-        return "it began in the future: is the clock right, and the time zone?"
-    if report.at < now - OLD:
-        return "it began more than a day ago"
-    if report.is_ok is None and report.status is None:
-        return "it says neither ok nor status"
-    if report.is_ok is not True and report.status in NOT_THE_VERSIONS:
-        return f"HTTP {report.status} is no fault of the version"
-    return None
 
 
 def _outcome(report: Report, now: datetime) -> Outcome:

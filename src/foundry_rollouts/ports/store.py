@@ -121,5 +121,11 @@ class Store(Protocol):
     async def outcomes(self, which: Reports) -> Sequence[Outcome]:
         """Return the outcomes that ``which`` names, in the order in which they came."""
 
+    async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> Sequence[str]:
+        """Return those of ``sessions`` in which a call began before ``since``."""
+
+    async def agents_named_like(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the agents that the cloud shows and that are called as one of ``names``, give or take capitals."""
+
     async def forget_measurements(self, before: datetime) -> int:
         """Take away the measurements of rollouts that ended before that time; return how many. Events stay for good."""

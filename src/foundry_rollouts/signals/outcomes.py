@@ -12,12 +12,10 @@ from foundry_rollouts.core.measurement import Counts, Measurement, Sample, Windo
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Outcome, Reports
-from foundry_rollouts.signals.probe import COLD, STARTUP_BUDGET
+from foundry_rollouts.ports.outcomes import is_warming
 
 #: A report may be written down so long after it was received.
 LATE = timedelta(seconds=15)
-#: The causes of a version that may still be warming up.
-WARMING = frozenset(f"HTTP {status}" for status in COLD)
 
 
 class ReportsKept(Protocol):
@@ -86,7 +84,7 @@ def _belongs(outcome: Outcome, rollout: Rollout) -> bool:
     """Whether a call began in the present step, and did not fail because its version was warming up."""
     if rollout.step_started_at is None or rollout.started_at is None or outcome.at < rollout.step_started_at:
         return False
-    return not (outcome.cause in WARMING and outcome.at < rollout.started_at + STARTUP_BUDGET)
+    return not is_warming(outcome.cause, outcome.at, rollout.started_at)
 
 
 def _sample(outcome: Outcome) -> Sample:

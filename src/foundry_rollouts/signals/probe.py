@@ -18,6 +18,7 @@ from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sources import ProbePlan, Prompt
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Sessions
+from foundry_rollouts.ports.outcomes import COLD, STARTUP_BUDGET
 from foundry_rollouts.signals.expectations import flaw
 from foundry_rollouts.signals.manners import Breaker, Budget, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.numbers import TroubleError
@@ -32,8 +33,6 @@ PREFIX = "probe-"
 CALLS_PER_SESSION = 20
 #: How long a call may take when the prompt does not say.
 PATIENCE = timedelta(seconds=60)
-#: A version that was not ready yet may take this long before it counts as failing.
-STARTUP_BUDGET = timedelta(minutes=2)
 #: What the network may take beyond a prompt's own limit.
 GRACE = timedelta(seconds=5)
 #: Opening a session takes longer than any call: its sandbox may be cold.
@@ -42,8 +41,6 @@ OPENING = timedelta(minutes=5)
 OURS = {401, 403, 429}
 #: The session has no sandbox that could answer; another session may.
 NO_SANDBOX = {"session_creation_failed", "session_not_accessible", "not_found"}
-#: The cloud's words for "not warm yet" (status 424, and a gateway that waited for readiness).
-COLD = {424, 408, 502, 504}
 
 
 def may_stream(prompt: Prompt) -> bool:

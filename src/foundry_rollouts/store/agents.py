@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.routing import Routing
@@ -27,6 +27,13 @@ async def one(connection: AsyncConnection, name: str) -> AgentKnown | None:
     """Return what is remembered of one agent; None when it was never seen."""
     row = (await connection.execute(select(agents).where(agents.c.name == name))).one_or_none()
     return _agent(row) if row else None
+
+
+async def named_like(connection: AsyncConnection, names: Sequence[str]) -> Sequence[str]:
+    """Return the agents that the cloud shows and that are called as one of ``names``, give or take capitals."""
+    wanted = {name.lower() for name in names}
+    query = select(agents.c.name).where(func.lower(agents.c.name).in_(wanted), agents.c.is_gone.is_(False))
+    return (await connection.scalars(query.order_by(agents.c.name))).all()
 
 
 async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime) -> None:

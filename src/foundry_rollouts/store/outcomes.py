@@ -1,7 +1,7 @@
 """What callers report of their calls; each is kept for a day, which is longer than any window looks back."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Row, and_, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,6 +42,14 @@ async def received(connection: AsyncConnection, which: Reports) -> Sequence[Outc
         ~is_of_old_session,
     )
     return [_outcome(row) for row in await connection.execute(query.order_by(outcomes.c.received_at, outcomes.c.id))]
+
+
+async def old_sessions(
+    connection: AsyncConnection, agent: str, sessions: Sequence[str], since: datetime
+) -> Sequence[str]:
+    """Return those of ``sessions`` in which a call began before ``since``."""
+    is_old = and_(outcomes.c.agent == agent, outcomes.c.session.in_(sessions), outcomes.c.at < since)
+    return [str(session) for session in await connection.scalars(select(outcomes.c.session).where(is_old).distinct())]
 
 
 def _firsts(reported: Sequence[Outcome]) -> Sequence[Outcome]:

@@ -230,6 +230,16 @@ class SqlStore:
         async with self._database.reading() as connection:
             return await outcomes.received(connection, which)
 
+    async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> Sequence[str]:
+        """Return those of ``sessions`` in which a call began before ``since``."""
+        async with self._database.reading() as connection:
+            return await outcomes.old_sessions(connection, agent, sessions, since)
+
+    async def agents_named_like(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the agents that are there and called as one of ``names``, give or take capitals."""
+        async with self._database.reading() as connection:
+            return await agents.named_like(connection, names)
+
     async def forget_measurements(self, before: datetime) -> int:
         """Take away what ended rollouts measured before that time; return how many."""
         async with self._database.writing() as connection:

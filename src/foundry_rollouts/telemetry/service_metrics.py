@@ -7,6 +7,8 @@ from importlib.metadata import version as version_of
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from foundry_rollouts.ports.outcomes import Result
+
 LAGS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -59,6 +61,10 @@ class ServiceMetrics:
         """Count one failure of a source to measure."""
         self._source_errors.labels(source, kind).inc()
 
+    def outcomes(self, result: Result, count: int = 1) -> None:
+        """Count calls that callers reported, by what became of them."""
+        self._outcomes.labels(result.value).inc(count)
+
     def leases(self, held: int) -> None:
         """Show how many leases this replica holds."""
         self._leases.set(held)
@@ -86,6 +92,9 @@ class ServiceMetrics:
             "foundry_request_seconds", "How long the cloud took to answer.", LATENCIES, "operation"
         )
         self._source_errors = self._counter("source_errors", "Times a source could not measure.", "source", "kind")
+        self._outcomes = self._counter("outcomes", "Calls that callers reported, by what became of them.", "result")
+        for result in Result:
+            self._outcomes.labels(result.value)
         self._leases = self._gauge("leases_held", "Leases that this replica holds.")
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
         self._outbox_oldest = self._gauge("outbox_oldest_seconds", "How long the oldest of them has been waiting.")

@@ -6,7 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from foundry_rollouts.operations.outcomes import Report, Taken, take
+from foundry_rollouts.operations.outcomes import Taken, take
+from foundry_rollouts.operations.reports import Report
+from foundry_rollouts.ports.outcomes import Result
 from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.schemas import ONE_LINE, Name
 from foundry_rollouts.web.services import Ours
@@ -43,29 +45,57 @@ class OutcomeBatch(BaseModel):
 
 
 class RefusedOutcome(BaseModel):
-    """An outcome that is not counted, and why."""
+    """An outcome of which nothing is written down, and why."""
 
     id: str
     because: str
 
 
+class OutcomeNotCounted(BaseModel):
+    """An outcome that does not count: ``result`` is the word that the metric has for it, ``why`` a sentence."""
+
+    id: str
+    agent: str
+    result: Result
+    why: str
+
+
 class OutcomesTaken(BaseModel):
-    """What became of a batch; ``known`` were reported before and count once."""
+    """What became of a batch: ``counted`` and ``not_counted`` are all of it.
+
+    ``accepted`` are written down, ``known`` were reported before and count once, ``refused`` may be sent again when
+    they are right; ``clock`` says how far the caller's clock may be from ours.
+    """
 
     accepted: int
     known: int
+    counted: int
     refused: list[RefusedOutcome]
+    not_counted: list[OutcomeNotCounted]
+    clock: str | None
 
 
 @router.post("/outcomes")
 async def report_outcomes(batch: OutcomeBatch, ours: Ours) -> OutcomesTaken:
     """Report how calls went; a failing canary call makes its rollout due at once."""
     now: datetime = ours.now()
-    taken: Taken = await take(ours.store, [_report(outcome) for outcome in batch.outcomes], now)
+    taken: Taken = await take(ours.store, ours.policies, [_report(outcome) for outcome in batch.outcomes], now)
     if taken.woken:
         ours.wake.ring()
-    refused = [RefusedOutcome(id=each.id, because=each.because) for each in taken.refused]
-    return OutcomesTaken(accepted=taken.accepted, known=taken.known, refused=refused)
+    ours.metrics.outcomes(Result.COUNTED, taken.counted)
+    for each in taken.not_counted:
+        ours.metrics.outcomes(each.result)
+    return OutcomesTaken(
+        accepted=taken.accepted,
+        known=taken.known,
+        counted=taken.counted,
+        refused=[RefusedOutcome(id=each.id, because=each.because) for each in taken.refused],
+        not_counted=[
+            OutcomeNotCounted(id=each.id, agent=each.agent, result=each.result, why=each.because)
+            for each in taken.not_counted
+        ],
+        clock=taken.clock,
+    )
 
 
 def _report(outcome: OutcomeReport) -> Report:

@@ -12,9 +12,10 @@ from builders import NOON
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sources import Expectation, Prompt
 from foundry_rollouts.ports import Answer, SessionSeen
+from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
 from foundry_rollouts.signals import probe
 from foundry_rollouts.signals.manners import FAILURES, Budget
-from foundry_rollouts.signals.probe import CALLS_PER_SESSION, PREFIX, STARTUP_BUDGET, ProbeSource
+from foundry_rollouts.signals.probe import CALLS_PER_SESSION, PREFIX, ProbeSource
 from unit.signals.session_world import (
     WELL,
     Hand,

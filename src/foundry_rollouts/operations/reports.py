@@ -1,0 +1,31 @@
+"""One call as its caller tells it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+#: What callers see below 500 when no version answered: it was not ready, or too slow.
+NEVER_ANSWERED = frozenset({408, 424})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One call as its caller tells it: ``is_ok``, or the HTTP status, or both."""
+
+    id: str
+    agent: str
+    version: str
+    at: datetime
+    is_ok: bool | None = None
+    status: int | None = None
+    latency: timedelta | None = None
+    session: str | None = None
+    has_log_error: bool = False
+
+    @property
+    def cause(self) -> str | None:
+        """Why the call failed; None: it did well. What the caller says outweighs the status."""
+        status = self.status or 200
+        is_ok = self.is_ok if self.is_ok is not None else status < 500 and status not in NEVER_ANSWERED
+        if is_ok:
+            return None
+        return f"HTTP {status}" if status >= 400 else "reported as failed"
