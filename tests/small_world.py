@@ -20,6 +20,7 @@ from foundry_rollouts.ports import (
     AgentKnown,
     AgentSeen,
     Event,
+    Looks,
     SessionSeen,
     SessionStatus,
     Store,
@@ -210,6 +211,7 @@ class SmallWorld:
     time: datetime = NOON
     replicas: int = 0
     source: SmallSource = field(init=False)
+    ready: Looks | None = None  #: Who looks whether sandboxes become ready.
 
     def __post_init__(self) -> None:
         self.cloud.name = f"support-{self.id}"
@@ -230,7 +232,7 @@ class SmallWorld:
         self.replicas += 1
         store: Any = Mortal(self.open_as(f"replica-{self.replicas}"), self.deaths)
         cloud: Any = Mortal(self.cloud, self.deaths)
-        world = World(cloud=cloud, sessions=cloud, store=store, policies=None, sources=(self.source,))  # type: ignore[arg-type]
+        world = World(cloud=cloud, sessions=cloud, store=store, policies=None, sources=(self.source,), ready=self.ready)  # type: ignore[arg-type]
         metrics = Metrics("test")
         return store, Ticker(world, metrics, self.now, TICK, Watchman(world, metrics, self.now))
 

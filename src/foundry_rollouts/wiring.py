@@ -31,6 +31,7 @@ from foundry_rollouts.ports import Source, World
 from foundry_rollouts.settings import Settings
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.every import every_source
+from foundry_rollouts.signals.ready import ReadyCheck
 from foundry_rollouts.signals.waking import Alarm
 from foundry_rollouts.store import schema
 from foundry_rollouts.store.alone import alone_on
@@ -152,12 +153,14 @@ async def _world(settings: Settings, policies: PolicyFolder, metrics: Metrics, b
     )
     alarm = Alarm(store, clock.now, bells.sweep)
     sources = every_source(cloud, store, clock.now, alarm, Credentials(settings.source_credentials))
+    ready = ReadyCheck(cloud, clock.now, alarm)
     courier = _courier(settings, store, metrics)
     try:
         if settings.database_url.startswith("sqlite:"):
             await store.take_over()
-        yield World(cloud, cloud, store, policies, sources, courier)
+        yield World(cloud, cloud, store, policies, sources, courier, ready)
     finally:
+        await ready.close()
         await _let_go(sources, alarm)
         await courier.aclose()
         await cloud.aclose()

@@ -78,11 +78,15 @@ async def test_a_version_that_fails_provisioning_fails_the_rollout_and_traffic_n
     assert await town.weights() == {"1": 100}
 
 
-async def test_an_agent_that_crashes_at_start_is_taken_back(town: Town) -> None:
-    await town.a_stable_version()
+async def test_an_agent_that_crashes_at_start_meets_no_user(town: Town) -> None:
+    await town.image("emulator://echo")
+    await town.control(f"{POLICY}ready-within: 5s\n")
+    await town.until_pinned("1")
     await town.image("emulator://echo?crash=true")
-    rollout = await town.until_phase("rolled_back")
+    rollout = await town.until_phase("failed")
+    assert rollout["because"].startswith("no sandbox of version 2 was ready within 5s, stable's are ready in ")
     assert "session_creation_failed" in rollout["because"]
+    assert await town.kinds() == ["created", "failed"]
     assert await town.weights() == {"1": 100}
 
 

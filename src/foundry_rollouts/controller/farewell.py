@@ -17,3 +17,5 @@ async def let_go(world: World, rollout: str) -> None:
     """Let every source stop watching: the rollout has ended, or another replica has it."""
     for source in world.sources:
         await source.release(rollout)
+    if world.ready is not None:
+        await world.ready.release(rollout)

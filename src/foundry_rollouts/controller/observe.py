@@ -10,6 +10,7 @@ import structlog
 from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.measurement import Measurement, Window
 from foundry_rollouts.core.policy import OnNewVersion
+from foundry_rollouts.core.readiness import Readiness
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routing_of
 from foundry_rollouts.errors import CloudError
@@ -37,6 +38,7 @@ class Sight:
     failure: str | None = None
     is_gone: bool = False  #: The cloud shows the agent no more.
     newer: str | None = None  #: The active version that is to take this one's place.
+    readiness: Readiness | None = None  #: How sandboxes of both versions fare; None: nobody looked.
     commands: tuple[Command, ...] = ()
 
 

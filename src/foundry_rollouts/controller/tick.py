@@ -32,6 +32,7 @@ from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh, histo
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.queue import holds_queue
+from foundry_rollouts.core.readiness import Readiness, with_sandboxes
 from foundry_rollouts.core.rollout import Known, Phase, Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
 from foundry_rollouts.errors import CloudError, DriftError
@@ -99,8 +100,9 @@ class Ticker:
         rollout = await self._with_present_stable(rollout)
         with urgently(Urgency.BRIEF):
             sight = await look(self.world, rollout, newest, now)
-        analysis, measurements = await self._judged(rollout, now)
-        decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
+        readiness = await self._readiness(rollout, sight)
+        analysis, measurements = await self._judged(rollout, now, readiness)
+        decision = decide(rollout, situation(rollout, replace(sight, readiness=readiness), analysis, now, self.period))
         then = _noted(after(rollout, decision, now), analysis, now)
         event = event_of(rollout, then, decision, now) if _is_told(rollout, decision, analysis) else None
         then = replace(then, events=rollout.events + (event is not None))
@@ -176,12 +178,21 @@ class Ticker:
         """Return what the trial of the stable version told of it."""
         return history_of(await self.world.store.evidence(trial.id)) if trial else ()
 
-    async def _judged(self, rollout: Rollout, now: datetime) -> tuple[Analysis | None, tuple[Measurement, ...]]:
+    async def _readiness(self, rollout: Rollout, sight: Sight) -> Readiness | None:
+        """Return how sandboxes of both versions fare, once nothing else keeps the rollout from its first weight."""
+        is_kept = sight.routing is None or sight.waits_for or sight.failure or rollout.phase is Phase.PAUSED
+        if self.world.ready is None or (is_kept and not rollout.step):
+            return None
+        return await self.world.ready.look(rollout)
+
+    async def _judged(
+        self, rollout: Rollout, now: datetime, readiness: Readiness | None
+    ) -> tuple[Analysis | None, tuple[Measurement, ...]]:
         if not rollout.step:
             return None, ()
         evidence = await self.world.store.evidence(rollout.id)
         measurements = tuple(await measure(self.world, rollout, now, self.metrics))
-        return judge(rollout, evidence, measurements, now), measurements
+        return with_sandboxes(judge(rollout, evidence, measurements, now), rollout, readiness, now), measurements
 
     def _show_routing(self, then: Rollout, routing: Routing) -> None:
         if then.phase is Phase.PROMOTED:
@@ -209,6 +220,7 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         drift=drift_of(rollout, sight.routing),
         late=sight.late,
         is_closed=sight.routing is not None and not sight.routing.is_open,
+        readiness=sight.readiness,
         look=look,
     )
 

@@ -26,6 +26,7 @@ from foundry_rollouts.core.decision import (
     Supersede,
 )
 from foundry_rollouts.core.policy import OnDrift, OnFailure, OnNoEvidence
+from foundry_rollouts.core.readiness import Readiness, before_users, unseen
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.schedule import proof, rise
 
@@ -57,6 +58,7 @@ class Situation:
     drift: str | None = None  #: How the routing differs from the plan.
     late: str | None = None  #: Which change of ours made it differ, arriving late; None: it was another hand.
     is_closed: bool = False  #: Somebody disabled the endpoint.
+    readiness: Readiness | None = None  #: How sandboxes fare; None: nobody looked.
     look: timedelta = timedelta(seconds=10)  #: The time until the next look, at most.
 
 
@@ -99,11 +101,13 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
         return Hold(rollout.because, rollout.waiting_for or PERSON)
     if seen.waits_for:
         return Hold(f"waiting for {seen.waits_for}", seen.waits_for)
+    if move := before_users(rollout, seen.readiness, seen.now):
+        return move
     if rollout.is_return:
         because = f"version {rollout.canary} was stable before version {rollout.stable}: all new sessions go back to it"
-        return Start(because, step=rollout.policy.last_weight_step)
-    first = rollout.policy.weight_at(1)
-    return Start(f"version {rollout.canary} is active; {first}% of new sessions go to it")
+        return Start(because + unseen(seen.readiness), step=rollout.policy.last_weight_step)
+    because = f"version {rollout.canary} is active; {rollout.policy.weight_at(1)}% of new sessions go to it"
+    return Start(because + unseen(seen.readiness))
 
 
 def obey_before_start(rollout: Rollout, command: Command) -> Decision | None:

@@ -91,7 +91,7 @@ class Supersede:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """End a rollout whose version never became active; traffic never moved."""
+    """End a rollout whose version, or whose sandboxes, never became ready; traffic never moved."""
 
     because: str
     author: str | None = None

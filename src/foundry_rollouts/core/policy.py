@@ -219,6 +219,7 @@ class Policy:
     on_adoption: OnAdoption = OnAdoption.KEEP
     on_new_version: OnNewVersion = OnNewVersion.QUEUE
     sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
+    ready_within: timedelta | None = 3 * MINUTE  #: By when a sandbox of the canary is ready; None: nobody looks.
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:

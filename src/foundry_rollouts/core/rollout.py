@@ -17,7 +17,7 @@ class Phase(StrEnum):
     ROLLED_BACK = "rolled_back"  #: All new traffic goes to the stable version again.
     DISABLED = "disabled"  #: The endpoint is closed: no safe version was left, or the policy says so.
     SUPERSEDED = "superseded"  #: Something else took this rollout's place.
-    FAILED = "failed"  #: The version never became active: traffic never moved.
+    FAILED = "failed"  #: The version, or its sandboxes, never became ready: traffic never moved.
     ABORTED = "aborted"  #: A person ended it before its first weight: traffic never moved.
 
     @property

@@ -77,6 +77,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         on_adoption=entry.on_adoption,
         on_new_version=entry.on_new_version,
         sessions_on_rollback=entry.sessions_on_rollback,
+        ready_within=entry.ready_within,
         automatic=automatic,
     )
 

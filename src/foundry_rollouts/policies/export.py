@@ -70,6 +70,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "on-adoption": policy.on_adoption.value,
         "on-new-version": policy.on_new_version.value,
         "sessions-on-rollback": policy.sessions_on_rollback.value,
+        "ready-within": span_text(policy.ready_within) if policy.ready_within is not None else "off",
     }
 
 

@@ -32,7 +32,7 @@ from foundry_rollouts.core.policy import (
 )
 from foundry_rollouts.policies.presets import PresetName, expanded
 from foundry_rollouts.policies.source_entries import STRICT, SourceName, SourcesEntry, ValueName
-from foundry_rollouts.policies.units import Duration, MarginText, Percent, PositiveDuration, Times
+from foundry_rollouts.policies.units import Duration, DurationOrOff, MarginText, Percent, PositiveDuration, Times
 
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+$"
@@ -260,6 +260,13 @@ class PolicyEntry(BaseModel):
     sessions_on_rollback: SessionsOnRollback = Field(
         default=SessionsOnRollback.KEEP,
         description="What happens to live sessions of a canary that is rolled back.",
+    )
+
+    ready_within: DurationOrOff = Field(
+        default=timedelta(minutes=3),
+        description="A sandbox of the canary is opened and asked before users meet it, and at every step. None ready "
+        "within this time, while stable's are, ends the rollout. `off`: nobody looks.",
+        json_schema_extra={"default": "3m"},
     )
 
     @model_validator(mode="before")

@@ -51,6 +51,13 @@ def parse_positive_duration(value: object) -> timedelta:
     return span
 
 
+def parse_duration_or_off(value: object) -> timedelta | None:
+    """Return the span that ``value`` names; None for the word ``off``."""
+    if value is None or value == "off" or value is False:  # YAML reads the bare word as a truth value
+        return None
+    return parse_positive_duration(value)
+
+
 def span_text(span: timedelta) -> str:
     """Return the text that names ``span``, as ``1h30m``."""
     return str(durationpy.to_str(span)) if span else "0s"
@@ -99,6 +106,11 @@ _DURATION = WithJsonSchema(_text_schema(DURATION_PATTERN, ["30s", "10m", "1h30m"
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), _DURATION]
 PositiveDuration = Annotated[timedelta, BeforeValidator(parse_positive_duration), _DURATION]
+DurationOrOff = Annotated[
+    timedelta | None,
+    BeforeValidator(parse_duration_or_off),
+    WithJsonSchema({"anyOf": [_text_schema(DURATION_PATTERN, ["3m"]), {"enum": ["off", False]}]}),
+]
 Percent = Annotated[
     float,
     BeforeValidator(parse_percent),

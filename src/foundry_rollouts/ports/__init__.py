@@ -27,7 +27,7 @@ from foundry_rollouts.ports.records import (
     RolloutFilter,
 )
 from foundry_rollouts.ports.store import Store
-from foundry_rollouts.ports.world import Condition, Health, Policies, Source, Wake, World
+from foundry_rollouts.ports.world import Condition, Health, Looks, Policies, Source, Wake, World
 
 __all__ = [
     "AgentKnown",
@@ -41,6 +41,7 @@ __all__ = [
     "Intent",
     "Lease",
     "LogLine",
+    "Looks",
     "Message",
     "Notifier",
     "Outbox",

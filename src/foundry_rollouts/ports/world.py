@@ -7,6 +7,7 @@ from typing import Protocol
 
 from foundry_rollouts.core.measurement import Measurement, Window
 from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.readiness import Readiness
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.ports.cloud import Cloud, Sessions
 from foundry_rollouts.ports.outbox import Notifier
@@ -27,6 +28,16 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Stop watching everything."""
+
+
+class Looks(Protocol):
+    """Looks whether sandboxes of a rollout's versions become ready."""
+
+    async def look(self, rollout: Rollout) -> Readiness | None:
+        """Return how they fare; the first call begins to look. None where the policy wants no look."""
+
+    async def release(self, rollout: str) -> None:
+        """Stop looking: the rollout has ended, or another replica has it."""
 
 
 class Policies(Protocol):
@@ -76,3 +87,4 @@ class World:
     policies: Policies
     sources: Sequence[Source] = field(default=())
     notifier: Notifier | None = None  #: None: what is recorded waits.
+    ready: Looks | None = None  #: None: nobody looks whether sandboxes become ready.

@@ -19,7 +19,7 @@ from foundry_rollouts.ports import Sessions, SessionSeen, SessionStatus
 from foundry_rollouts.signals.loglines import CallReader
 from foundry_rollouts.signals.manners import Breaker, Budget, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.numbers import TroubleError
-from foundry_rollouts.signals.probe import PREFIX
+from foundry_rollouts.signals.probe import LOOK, PREFIX
 from foundry_rollouts.signals.tally import Seen, Tallies
 from foundry_rollouts.signals.waking import Wake, nobody
 
@@ -157,7 +157,8 @@ class LogSource:
             async for session in self._sessions.sessions(watch.rollout.agent):
                 if session.created_at < since:
                     break  # The newest come first, so that the rest is older still.
-                if session.version in {watch.rollout.stable, watch.rollout.canary}:
+                is_ours = session.version in {watch.rollout.stable, watch.rollout.canary}
+                if is_ours and not session.id.startswith(LOOK):
                     seen[session.id] = session
         # An older session is taken to be as it was, until the next look at all of them.
         older = [each.session for each in watch.followed.values() if each.session.created_at < since]

@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 #: The prefix of every probe session's id, so that everybody can tell them from users' sessions.
 PREFIX = "probe-"
+#: Of those, the ones that are opened to see whether sandboxes become ready; what they log is no evidence.
+LOOK = f"{PREFIX}ready-"
 #: A new sandbox is met from time to time; every call in one would only tell of that one.
 CALLS_PER_SESSION = 20
 #: How long a call may take when the prompt does not say.
