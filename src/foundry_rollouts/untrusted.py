@@ -11,7 +11,7 @@ _NAMES = (
     r"password|passwd|pwd|passphrase|api[_-]?key|client[_-]?secret|access[_-]?token|refresh[_-]?token|id[_-]?token"
     r"|auth[_-]?token|account[_-]?key|access[_-]?key|shared[_-]?access[_-]?(?:key|signature)|subscription[_-]?key"
 )
-_VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s"'&;<>]+)"""
+_VALUE = r"""(?:\[redacted\]|"[^"\n]*"|'[^'\n]*'|[^\s"'&;<>]+)"""
 
 #: What looks like a secret: what stands before it is kept, in the group ``before``.
 SECRETS = re.compile(

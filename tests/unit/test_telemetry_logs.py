@@ -10,7 +10,8 @@ import structlog
 
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.telemetry import LogFormat, configure_logging
-from foundry_rollouts.telemetry.logs import REDACTED, TALKATIVE, redact
+from foundry_rollouts.telemetry.logs import TALKATIVE, redact
+from foundry_rollouts.untrusted import REDACTED
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from foundry_rollouts.cli.bounds import bounds_words
 from foundry_rollouts.cli.commands import waits
 from foundry_rollouts.cli.counts import HEADER
 from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption
-from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
+from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, say, show_item, show_items
 from foundry_rollouts.core.sentences import odds
 
 EXPLAIN_EXAMPLES = (
@@ -42,7 +42,7 @@ async def explain(
         if not rows:
             sources = sorted({each["source"] for decision in told["decisions"] for each in decision["measurements"]})
             raise NotFoundError(f"{counts} counted nothing here: name one of {', '.join(sources) or 'none'}")
-        typer.echo("\n".join([",".join(HEADER), *rows]))
+        say("\n".join([",".join(HEADER), *rows]))
     elif output is not Output.TABLE:
         show_item(told, (), output)
     else:
@@ -52,15 +52,15 @@ async def explain(
 def _show(told: Item) -> None:
     judge = told["judge"]
     against = f"against version {told['stable']}" if told["stable"] else "without a stable version"
-    typer.echo(
+    say(
         f"rollout {told['rollout']} of {told['agent']}: version {told['canary']} {against} under policy "
         f"{told['policy']}, {_words(told['phase'])}"
     )
-    typer.echo(
+    say(
         f"harm is proved at evidence {odds(judge['harm_enough_log10'])} that it is worse than {judge['tolerate']} "
         f"stable, all gates together"
     )
-    typer.echo(
+    say(
         f"a step is proved at evidence {odds(judge['safe_enough_log10'])} that it is better than {judge['bad']} "
         "stable, at each gate, while nothing speaks for harm"
     )
@@ -71,19 +71,19 @@ def _show(told: Item) -> None:
 def _show_decision(decision: Item) -> None:
     weights = ", ".join(f"version {version} at {weight}%" for version, weight in (decision["weights"] or {}).items())
     author = f", by {decision['author']}" if decision["author"] else ""
-    typer.echo(f"\n{decision['at']}  {decision['kind']}  {weights}{author}")
-    typer.echo(f"because: {decision['because']}")
+    say(f"\n{decision['at']}  {decision['kind']}  {weights}{author}")
+    say(f"because: {decision['because']}")
     if decision["computed"] not in {None, decision["because"]}:
-        typer.echo(f"computed again from the measurements: {decision['computed']}")
+        say(f"computed again from the measurements: {decision['computed']}")
     strata = [_flat(gate, stratum) for gate in decision["gates"] for stratum in gate["strata"]]
     if decision["gates"]:
-        typer.echo(_since(decision))
+        say(_since(decision))
     if strata:
         show_items(strata, _STRATA, Output.TABLE, "")
     if numbers := list(_numbers(decision["gates"])):
         show_items(numbers, _NUMBERS, Output.TABLE, "")
     for gate in decision["gates"]:
-        typer.echo(_gate_line(gate))
+        say(_gate_line(gate))
 
 
 def _since(decision: Item) -> str:

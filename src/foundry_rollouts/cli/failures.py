@@ -13,6 +13,7 @@ import traceback
 from typer import Abort, TyperException
 
 from foundry_rollouts.errors import ConflictError, NotFoundError, PolicyError, RolloutsError, UsageError
+from foundry_rollouts.untrusted import clean
 
 ERROR = 1
 WRONG_USAGE = 2
@@ -24,9 +25,9 @@ def told(error: BaseException, *, is_verbose: bool) -> int:
     """Write what went wrong to stderr, with its trace when asked for, and return the exit code."""
     cause = _cause(error)
     if is_verbose:
-        traceback.print_exception(error)
+        sys.stderr.write(clean("".join(traceback.format_exception(error))))
     for line in _lines(cause):
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(clean(line) + "\n")
     return _code(cause)
 
 

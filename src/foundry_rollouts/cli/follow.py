@@ -8,6 +8,7 @@ import typer
 
 from foundry_rollouts.cli.api import Json, OpsApi
 from foundry_rollouts.errors import UnavailableError
+from foundry_rollouts.untrusted import visible
 
 FINAL = frozenset({"promoted", "rolled_back", "disabled", "superseded", "failed", "aborted"})
 PATIENCE = timedelta(minutes=5)  #: A service that is away so long is not being restarted.
@@ -39,4 +40,4 @@ async def follow(api: OpsApi, rollout: str, tell: Callable[[Json], None]) -> Jso
 
 def line_of(event: Json) -> str:
     """Return an event as one plain line: time, kind, because."""
-    return f"{event['at']}  {event['kind']:<20}  {' '.join(str(event['because']).split())}"
+    return visible(f"{event['at']}  {event['kind']:<20}  {' '.join(str(event['because']).split())}")

@@ -12,6 +12,7 @@ from rich.text import Text
 from foundry_rollouts.cli.api import Json, OpsApi
 from foundry_rollouts.cli.follow import follow
 from foundry_rollouts.errors import UnavailableError
+from foundry_rollouts.untrusted import visible
 
 LOOK_SECONDS = 1.0
 BAR_CELLS = 40
@@ -44,10 +45,10 @@ async def _look(api: OpsApi, rollout: str, events: Sequence[Json], live: Live) -
 
 def view_of(rollout: Json, events: Sequence[Json]) -> RenderableType:
     """Return the picture of a rollout: where it stands, its weights as bars, its last events."""
-    title = f"{rollout['agent']}: version {rollout['canary']}, {str(rollout['phase']).replace('_', ' ')}"
+    title = f"{visible(rollout['agent'])}: version {rollout['canary']}, {str(rollout['phase']).replace('_', ' ')}"
     step = f"step {rollout['step']} of {rollout['steps']}, policy {rollout['policy']}"
     waiting = f"waiting for {rollout['waiting_for']}" if rollout.get("waiting_for") else ""
-    lines = [Text(title, style="bold"), Text(step), *_bars(rollout), Text(str(rollout["because"]))]
+    lines = [Text(title, style="bold"), Text(step), *_bars(rollout), Text(visible(str(rollout["because"])))]
     if waiting:
         lines.append(Text(waiting, style="yellow"))
     return Group(*lines, Text(""), _table(events[-LAST_EVENTS:]))
@@ -69,5 +70,5 @@ def _table(events: Sequence[Json]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     for event in events:
         kind = Text(str(event["kind"]), style="bold")
-        table.add_row(Text(str(event["at"])[11:19], style="dim"), kind, Text(str(event["because"])))
+        table.add_row(Text(str(event["at"])[11:19], style="dim"), kind, Text(visible(str(event["because"]))))
     return table

@@ -13,7 +13,19 @@ from typing import Annotated, Any
 
 import typer
 
+from foundry_rollouts.untrusted import visible, visible_json
+
 Item = Mapping[str, Any]
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Write ``text``, whoever wrote it, so that no character of it does anything to a terminal."""
+    typer.echo(visible(text), err=err, nl=nl)
+
+
+def pass_on(text: str, *, nl: bool = True) -> None:
+    """Write what an agent said: to a terminal as ``say`` does, into a pipe as it came."""
+    typer.echo(visible(text) if sys.stdout.isatty() else text, nl=nl)
 
 
 class Output(StrEnum):
@@ -75,13 +87,26 @@ def show_item(item: Item, columns: Sequence[Column], output: Output) -> None:
 
 def _show_data(data: Any, output: Output) -> None:
     if output is Output.JSON:
-        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        typer.echo(visible_json(json.dumps(data, indent=2, ensure_ascii=False)))
         return
     from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.width = 10_000
-    yaml.dump(data, sys.stdout)
+    yaml.dump(_seen(data), sys.stdout)
+
+
+def _seen(data: Any) -> Any:
+    """Return ``data`` with nothing in its texts that a terminal would obey: YAML writes some of it as it is."""
+    match data:
+        case str():
+            return visible(data)
+        case Mapping():
+            return {_seen(key): _seen(each) for key, each in data.items()}
+        case list() | tuple():
+            return [_seen(each) for each in data]
+        case _:
+            return data
 
 
 def _show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -112,8 +137,9 @@ def _text(value: object) -> str:
         case None:
             return ""
         case Mapping():
-            return ", ".join(f"{name}: {share}" for name, share in value.items())
+            text = ", ".join(f"{name}: {share}" for name, share in value.items())
         case list() | tuple():
-            return ", ".join(map(str, value))
+            text = ", ".join(map(str, value))
         case _:
-            return " ".join(str(value).split())
+            text = str(value)
+    return visible(" ".join(text.split()))

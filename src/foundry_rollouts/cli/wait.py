@@ -9,6 +9,7 @@ import typer
 from foundry_rollouts.cli.api import Json, OpsApi
 from foundry_rollouts.cli.failures import ENDED_BADLY, TIMED_OUT
 from foundry_rollouts.cli.follow import follow, line_of
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UnavailableError
 
 
@@ -21,7 +22,7 @@ async def wait_for_end(api: OpsApi, rollout: str, timeout: timedelta | None) -> 
         return await _tell_timeout(api, rollout)
     if ended["phase"] == "promoted":
         return 0
-    typer.echo(f"error: version {ended['canary']} of {ended['agent']} is {_phase(ended)}: {ended['because']}", err=True)
+    say(f"error: version {ended['canary']} of {ended['agent']} is {_phase(ended)}: {ended['because']}", err=True)
     return ENDED_BADLY
 
 
@@ -42,7 +43,7 @@ async def _tell_timeout(api: OpsApi, rollout: str) -> int:
     except (UnavailableError, TimeoutError):
         where = "out of sight, for the service does not answer"
     how = f"it goes on, look with 'foundry-rollouts rollout watch {rollout}'"
-    typer.echo(f"error: the wait for rollout {rollout} timed out while it was {where}: {how}", err=True)
+    say(f"error: the wait for rollout {rollout} timed out while it was {where}: {how}", err=True)
     return TIMED_OUT
 
 

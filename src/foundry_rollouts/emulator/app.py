@@ -13,6 +13,7 @@ from foundry_rollouts.emulator.config import EmulatorConfig
 from foundry_rollouts.emulator.control import control_router
 from foundry_rollouts.emulator.errors import FoundryError, invalid, not_found
 from foundry_rollouts.emulator.gate import Answer, endpoint, refusal
+from foundry_rollouts.emulator.guard import Guard
 from foundry_rollouts.emulator.ids import guid
 from foundry_rollouts.emulator.operations import OPERATIONS
 from foundry_rollouts.emulator.placement import version_on_resume
@@ -90,6 +91,7 @@ def create_app(config: EmulatorConfig) -> FastAPI:
         await world.stop()
 
     app = FastAPI(title="Local Foundry", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    app.add_middleware(Guard, host=config.host)
     app.state.world = world
     app.state.ca_path = config.ca_path
     for operation in OPERATIONS:

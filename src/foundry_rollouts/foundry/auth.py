@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.retry import NO_CREDENTIAL
+from foundry_rollouts.untrusted import clean
 
 FOUNDRY = "https://ai.azure.com/.default"  #: The audience of agents, sessions and invocations.
 ARM = "https://management.azure.com/.default"  #: The audience of role assignments.
@@ -77,7 +78,7 @@ class EntraTokens:
             if still_good := self._fresh(audience, rejected, early=timedelta(0)):
                 return still_good
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise _unavailable(reason) from error
+            raise _unavailable(clean(reason)) from error
         self._held[audience] = (found.token, datetime.fromtimestamp(found.expires_on, UTC))
         return str(found.token)
 

@@ -17,7 +17,7 @@ from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.answering import read_to_end
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
-from foundry_rollouts.foundry.refusals import parsed, refusal_of
+from foundry_rollouts.foundry.refusals import one_word, parsed, refusal_of
 from foundry_rollouts.foundry.retry import PATIENT, TIMEOUT, Repeat, RetryBudget
 from foundry_rollouts.ports import Answer
 
@@ -118,6 +118,9 @@ class Invocations:
         async with self._transport.stream(call) as answer:
             if "text/event-stream" not in answer.headers.get("content-type", ""):
                 content = b"".join([chunk async for chunk in answer.chunks()])
+                if question.is_text:
+                    kind = answer.headers.get("content-type", "")
+                    shapes.answer().read(call.operation, answer.status, kind, content)
                 yield ServerEvent("message", content.decode("utf-8", "replace"))
                 return
             async with aclosing(answer.events()) as events:
@@ -157,7 +160,7 @@ def _invoked(reply: Reply) -> Invoked:
     return Invoked(
         _answer(reply),
         said=reply.content.decode("utf-8", "replace") if said is None else said,
-        session=reply.headers.get("x-agent-session-id") or body.get(_SESSION),
+        session=reply.headers.get("x-agent-session-id") or _text(body.get(_SESSION)),
         version=str(reference["version"]) if isinstance(reference, dict) and reference.get("version") else None,
         invocation=reply.headers.get("x-agent-invocation-id"),
         is_accepted=reply.status == 202,
@@ -171,7 +174,7 @@ def _answer(reply: Reply) -> Answer:
     if reply.status >= 300:
         return Answer(reply.status, text, reply.latency, refusal_of(reply.status, reply.headers, reply.content).code)
     failed = reply.json.get("error")
-    code = str(failed.get("code") or "failed") if isinstance(failed, dict) else None
+    code = one_word(failed.get("code") or "failed") if isinstance(failed, dict) else None
     return Answer(reply.status, text, reply.latency, code)
 
 
@@ -187,6 +190,10 @@ def output_text(response: Mapping[str, Any]) -> str | None:
         for part in _parts(item)
         if isinstance(part, dict) and part.get("type") == "output_text"
     )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _parts(item: Mapping[str, Any]) -> list[Any]:

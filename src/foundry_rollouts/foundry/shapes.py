@@ -158,6 +158,16 @@ def kept(what: str, name: str | None = None) -> Shape:
     return Shape(f"a {what}", fault)
 
 
+def answer() -> Shape:
+    """Return the shape of what an agent says that was asked for a stream: events, or one response, whole."""
+
+    def fault(value: Object) -> str | None:
+        is_response = isinstance(value.get("output"), list) or isinstance(value.get("error"), dict)
+        return None if is_response else "an object that is no response instead of a stream of events"
+
+    return Shape("a stream of events", fault)
+
+
 def done(name: str | None = None) -> Shape:
     """Return the shape of "it is done": nothing, or an object that does not deny it and names nothing else."""
 

@@ -15,6 +15,7 @@ import structlog
 from foundry_rollouts.errors import UnavailableError
 from foundry_rollouts.ports import Message, Outbox
 from foundry_rollouts.telemetry import Delivery, Metrics
+from foundry_rollouts.untrusted import clean
 
 log = structlog.get_logger()
 
@@ -117,7 +118,7 @@ class Courier:
         if not self._is_lost:
             log.warning("receiver.lost", because=str(error))
         self._is_lost = True
-        now, because = self.now(), str(error)
+        now, because = self.now(), clean(str(error))
         if now - message.event.at >= self.patience:
             await self.outbox.give_up(message, now, because)
             self._tell_given_up(1, f"event {message.event.id} after {message.attempts} attempts: {because}")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from foundry_rollouts.core.measurement import Counts, Window
+from foundry_rollouts.untrusted import clean
 
 #: A server's clock may run ahead of ours by so much.
 AHEAD = timedelta(minutes=1)
@@ -23,7 +24,10 @@ DUST = 1e-6
 
 
 class TroubleError(Exception):
-    """A source cannot count at present; the text is the sentence that people read."""
+    """A source cannot count at present; the text is the sentence that people read, whoever's words are in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(clean(text))
 
 
 class NotWholeError(TroubleError):

@@ -14,6 +14,7 @@ from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.ports import Event
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import events, outbox
+from foundry_rollouts.untrusted import clean
 
 
 async def append(connection: AsyncConnection, event: Event, *, has_receiver: bool) -> None:
@@ -26,7 +27,7 @@ async def append(connection: AsyncConnection, event: Event, *, has_receiver: boo
             kind=event.kind,
             agent=event.agent,
             rollout=event.rollout,
-            because=event.because,
+            because=clean(event.because),
             step=event.step,
             weights=event.weights,
             author=event.author,

@@ -7,6 +7,11 @@ in the text of an error say, and must never be the reason why a rollback is not 
 import math
 from typing import Any
 
+from foundry_rollouts.untrusted import clean
+
+#: Members that tell in words what happened, as others may have put it: no secret and no hidden character stays.
+_TOLD = frozenset({"because", "trouble", "causes"})
+
 
 def plain_text(text: str) -> str:
     """Return ``text`` with a replacement character for each one that cannot be kept."""
@@ -23,8 +28,21 @@ def plain_json(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return str(value)
         case dict():
-            return {plain_text(str(key)): plain_json(each) for key, each in value.items()}
+            return {
+                plain_text(str(key)): told(each) if key in _TOLD else plain_json(each) for key, each in value.items()
+            }
         case list() | tuple():
             return [plain_json(each) for each in value]
         case _:
             return value
+
+
+def told(value: Any) -> Any:
+    """Return words about what happened, or what holds such words, as they may be kept."""
+    match value:
+        case str():
+            return clean(value)
+        case list() | tuple():
+            return [told(each) for each in value]
+        case _:
+            return plain_json(value)

@@ -10,21 +10,16 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
 from foundry_rollouts.errors import UsageError
+from foundry_rollouts.untrusted import REDACTED, clean, redacted, visible_line
 
 LogFormat = Literal["console", "json"]
 
 #: Loggers that say too much: addresses with signatures in them, a line for each tick, SQL with values.
 TALKATIVE = ("httpx", "httpcore", "azure", "msal", "apscheduler", "aiosqlite", "alembic", "uvicorn.access")
 
-REDACTED = "[redacted]"
 SECRET_NAMES = re.compile(r"authorization|password|secret|(^|_)token$|api_?key|cookie", re.IGNORECASE)
-SECRET_TEXTS = re.compile(
-    r"(?P<scheme>bearer\s+)[\w.~+/=-]{8,}"
-    r"|(?P<name>[?&](?:sig|code|token|access_token)=)[^&\s\"']+"
-    r"|(?P<user>://[^/:@\s]+:)[^@/\s]+(?=@)"
-    r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
-    re.IGNORECASE,
-)
+#: What holds several lines by its nature; anything else is on one line, so that nobody's text can forge a second.
+_TRACES = frozenset({"exception", "stack"})
 
 
 def configure_logging(format: LogFormat, level: str = "INFO") -> None:  # noqa: A002 - the word of the setting
@@ -88,21 +83,17 @@ def _send_to_stderr(formatter: logging.Formatter, level: str) -> None:
 
 
 def redact(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Blot out what looks like a secret, by its name or by its form, wherever it stands in ``line``."""
-    return {name: REDACTED if SECRET_NAMES.search(name) else _redacted(value) for name, value in line.items()}
+    """Blot out what looks like a secret, by its name or by its form, and make visible what is no writing."""
+    return {name: REDACTED if SECRET_NAMES.search(name) else _cleaned(value, name) for name, value in line.items()}
 
 
-def _redacted(value: Any) -> Any:
+def _cleaned(value: Any, name: str = "") -> Any:
     match value:
         case str():
-            return SECRET_TEXTS.sub(_blotted, value)
+            return clean(value) if name in _TRACES else visible_line(redacted(value))
         case Mapping():
             return redact(None, "", {str(name): each for name, each in value.items()})
         case list() | tuple():
-            return [_redacted(each) for each in value]
+            return [_cleaned(each) for each in value]
         case _:
             return value
-
-
-def _blotted(found: re.Match[str]) -> str:
-    return (found["scheme"] or found["name"] or found["user"] or "") + REDACTED

@@ -13,6 +13,7 @@ from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.lists import agents_view, history, rollouts_view
 from foundry_rollouts.operations.views import AgentView, RolloutView, rollout_view
 from foundry_rollouts.ports import Event, RolloutFilter
+from foundry_rollouts.untrusted import visible
 from foundry_rollouts.web.problems import SAFE_HEADERS
 from foundry_rollouts.web.services import Ours
 
@@ -76,9 +77,9 @@ async def one_rollout(rollout_id: str, ours: Ours) -> HTMLResponse:
     try:
         rollout = rollout_view(await ours.store.rollout(rollout_id), now)
     except NotFoundError as error:
-        return _page("Not found", f"<p>{escape(str(error))}. <a href='/'>All rollouts</a></p>", status=404)
+        return _page("Not found", f"<p>{_shown(str(error))}. <a href='/'>All rollouts</a></p>", status=404)
     events = await history(ours.store, rollout_id)
-    here = f"/rollouts/{escape(rollout.id)}"
+    here = f"/rollouts/{_shown(rollout.id)}"
     body = f"<p>As of {_time(now)}. <a href='{here}'>Look again</a></p>{_facts(rollout)}" + _table(
         "History", EVENT, map(_event_row, events)
     )
@@ -89,9 +90,9 @@ def _page(title: str, body: str, status: int = 200) -> HTMLResponse:
     return HTMLResponse(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(title)} · foundry-rollouts</title><style>{STYLE}</style></head>"
+        f"<title>{_shown(title)} · foundry-rollouts</title><style>{STYLE}</style></head>"
         "<body><header><nav aria-label='Pages'><a href='/'>foundry-rollouts</a></nav></header>"
-        f"<main><h1>{escape(title)}</h1>{body}</main></body></html>",
+        f"<main><h1>{_shown(title)}</h1>{body}</main></body></html>",
         status,
         headers=_HEADERS,
     )
@@ -114,20 +115,20 @@ def _agent_row(agent: AgentView) -> str:
     weights = _weights(routing.weights) if routing else "not seen yet"
     closed = "" if routing is None or routing.is_open else " (disabled)"
     rollout = _link(agent.rollout.id, _phase(agent.rollout)) if agent.rollout else "none"
-    cells = (escape(agent.stable or "none"), weights + closed, escape(agent.policy or "none"), rollout)
-    return _row(AGENT, escape(agent.name), cells)
+    cells = (_shown(agent.stable or "none"), weights + closed, _shown(agent.policy or "none"), rollout)
+    return _row(AGENT, _shown(agent.name), cells)
 
 
 def _rollout_row(rollout: RolloutView) -> str:
-    link = f"{_link(rollout.id, _name(rollout))}<small>{escape(rollout.id)}</small>"
+    link = f"{_link(rollout.id, _name(rollout))}<small>{_shown(rollout.id)}</small>"
     step = f"{rollout.step} of {rollout.steps}"
-    cells = (_phase(rollout), step, _weights(rollout.weights), _time(rollout.created_at), escape(rollout.because))
+    cells = (_phase(rollout), step, _weights(rollout.weights), _time(rollout.created_at), _shown(rollout.because))
     return _row(ROLLOUT, link, cells)
 
 
 def _event_row(event: Event) -> str:
-    who = escape(event.author or "controller")
-    cells = (escape(event.kind), _weights(event.weights or {}), who, escape(event.because))
+    who = _shown(event.author or "controller")
+    cells = (_shown(event.kind), _weights(event.weights or {}), who, _shown(event.because))
     return _row(EVENT, _time(event.at), cells)
 
 
@@ -142,17 +143,17 @@ def _row(columns: Sequence[str], first: str, cells: Sequence[str]) -> str:
 def _facts(rollout: RolloutView) -> str:
     facts = {
         "Phase": f"<strong>{_phase(rollout)}</strong>, step {rollout.step} of {rollout.steps}",
-        "Because": escape(rollout.because),
-        "Waits for": escape(rollout.waiting_for or ""),
+        "Because": _shown(rollout.because),
+        "Waits for": _shown(rollout.waiting_for or ""),
         "Weights": _weights(rollout.weights),
-        "Policy": escape(rollout.policy),
-        "Rollout": escape(rollout.id),
+        "Policy": _shown(rollout.policy),
+        "Rollout": _shown(rollout.id),
     }
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{fact}</dd>' for name, fact in facts.items() if fact)}</dl>"
 
 
 def _link(rollout_id: str, text: str) -> str:
-    return f"<a href='/rollouts/{escape(rollout_id)}'>{escape(text)}</a>"
+    return f"<a href='/rollouts/{_shown(rollout_id)}'>{_shown(text)}</a>"
 
 
 def _name(rollout: RolloutView) -> str:
@@ -164,9 +165,13 @@ def _phase(rollout: RolloutView) -> str:
 
 
 def _weights(weights: Mapping[str, int]) -> str:
-    shares = (f"version {escape(version)} at {weight}%" for version, weight in weights.items())
+    shares = (f"version {_shown(version)} at {weight}%" for version, weight in weights.items())
     return ", ".join(f"<span class='share'>{share}</span>" for share in shares) or "none"
 
 
 def _time(at: datetime) -> str:
     return f"<time datetime='{at.isoformat()}'>{at:%Y-%m-%d %H:%M:%S} UTC</time>"
+
+
+def _shown(text: str) -> str:
+    return escape(visible(text))

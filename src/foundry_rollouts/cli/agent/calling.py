@@ -1,6 +1,5 @@
 """The call behind ``agent invoke``: its session, its answer whole or in pieces, its polling."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,12 +9,13 @@ from typing import Any
 import typer
 
 from foundry_rollouts.cli.failures import ERROR
+from foundry_rollouts.cli.output import pass_on, say
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.foundry.calls import ServerEvent
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.invocations import SYNCHRONOUS, Invoked, Question, text_of
+from foundry_rollouts.foundry.invocations import SYNCHRONOUS, Invoked, Question, output_text, text_of
 from foundry_rollouts.foundry.long_calls import PACE, LongCall, Progress
-from foundry_rollouts.foundry.refusals import refusal_of
+from foundry_rollouts.foundry.refusals import one_line, one_word, parsed, refusal_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ async def call(cloud: FoundryClient, question: Question, version: str | None, ma
         _refuse_failure(seated, invoked)
         _tell_who(invoked)
         if not invoked.is_accepted:
-            typer.echo(invoked.said)
+            pass_on(invoked.said)
             return 0
         return await _go_on(cloud, seated, invoked, manner)
 
@@ -73,22 +73,22 @@ async def _seated(
 
 async def _go_on(cloud: FoundryClient, question: Question, invoked: Invoked, manner: Manner) -> int:
     if invoked.invocation is None:
-        typer.echo(invoked.said)
+        pass_on(invoked.said)
         return 0
     long_call = LongCall(question.agent, invoked.invocation, invoked.session)
     words = f"foundry-rollouts agent invoke {question.agent} --session {invoked.session}"
-    typer.echo(f"accepted as {invoked.invocation}; it ends with: {words} --cancel {invoked.invocation}", err=True)
+    say(f"accepted as {invoked.invocation}; it ends with: {words} --cancel {invoked.invocation}", err=True)
     if not manner.is_waiting:
-        typer.echo(invoked.invocation)
+        say(invoked.invocation)
         return 0
     return await call_again(cloud, long_call, manner, ends=False)
 
 
 def _shown(progress: Progress, good: tuple[str, ...] = ("completed",)) -> int:
-    typer.echo(progress.text)
+    pass_on(progress.text)
     if progress.state in good or not progress.is_over:
         return 0
-    typer.echo(f"error: the call is {progress.state}: see 'foundry-rollouts agent logs'", err=True)
+    say(f"error: the call is {progress.state}: see 'foundry-rollouts agent logs'", err=True)
     return ERROR
 
 
@@ -99,21 +99,26 @@ async def _stream(cloud: FoundryClient, question: Question, manner: Manner) -> i
             _refuse_failed_event(question, event)
             if question.is_text:
                 _tell_author(event)
-                piece = text_of(event)
-                typer.echo(piece, nl=False)
+                piece = _whole_text(event) or text_of(event)
+                pass_on(piece, nl=False)
                 is_inside_line = is_inside_line or bool(piece)
             else:
-                typer.echo(event.data)
+                pass_on(event.data)
     if is_inside_line:
         typer.echo()
     return 0
 
 
+def _whole_text(event: ServerEvent) -> str | None:
+    """Return the words of an agent that answers whole although it was asked for a stream."""
+    return output_text(_object(event.data)) if event.event == "message" else None
+
+
 def _tell_author(event: ServerEvent) -> None:
     if event.event != "response.created":
         return
-    response = _object(event.data).get("response") or {}
-    version = (response.get("agent_reference") or {}).get("version")
+    response = _part(_object(event.data), "response")
+    version = _part(response, "agent_reference").get("version")
     _tell(version, response.get("agent_session_id"), None)
 
 
@@ -121,9 +126,9 @@ def _refuse_failed_event(question: Question, event: ServerEvent) -> None:
     if event.event not in {"error", "response.failed"}:
         return
     body = _object(event.data)
-    error = body.get("error") or (body.get("response") or {}).get("error") or body
-    what = str(error.get("message") or event.data)
-    raise CloudError(_operation(question), Refusal(200, str(error.get("code") or "failed"), what))
+    error = _part(body, "error") or _part(_part(body, "response"), "error") or body
+    what = one_line(str(error.get("message") or event.data))
+    raise CloudError(_operation(question), Refusal(200, one_word(error.get("code") or "failed"), what))
 
 
 def _refuse_failure(question: Question, invoked: Invoked) -> None:
@@ -144,19 +149,20 @@ def _tell_who(invoked: Invoked) -> None:
     _tell(invoked.version, invoked.session, invoked.answer.latency)
 
 
-def _tell(version: str | None, session: str | None, took: timedelta | None) -> None:
+def _tell(version: object, session: object, took: timedelta | None) -> None:
     words = [
         f"version {version}" if version else "",
         f"session {session}" if session else "",
         f"{took.total_seconds():.2f} s" if took else "",
     ]
     if told := ", ".join(word for word in words if word):
-        typer.echo(told, err=True)
+        say(told, err=True)
+
+
+def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
+    found = body.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    return parsed(text.encode("utf-8", "replace"))

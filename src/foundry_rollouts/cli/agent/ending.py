@@ -9,7 +9,7 @@ import typer
 
 from foundry_rollouts.cli.agent.progress import Steps, Tell
 from foundry_rollouts.cli.failures import ENDED_BADLY, ERROR, TIMED_OUT
-from foundry_rollouts.cli.output import Output, show_item
+from foundry_rollouts.cli.output import Output, say, show_item
 from foundry_rollouts.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def concluded(cloud: "FoundryClient", agent: str, created: "Created", endi
             tell.end()
             _show(agent, created, seen, ending)
             how = f"it goes on, look with 'foundry-rollouts agent show {agent} --version {seen.version}'"
-            typer.echo(f"error: {what} is not active after {_text(ending.limit)}: {how}", err=True)
+            say(f"error: {what} is not active after {_text(ending.limit)}: {how}", err=True)
             return TIMED_OUT
     tell.end()
     _show(agent, created, seen, ending)
@@ -93,7 +93,7 @@ async def _opened(cloud: "FoundryClient", agent: str, protocols: Sequence[str], 
 def _show(agent: str, created: "Created", seen: "VersionSeen", ending: Ending) -> None:
     if ending.output is Output.TABLE:
         known = "" if created.is_new else "already deployed as "
-        typer.echo(f"{known}version {seen.version} of {agent}: {seen.status}")
+        say(f"{known}version {seen.version} of {agent}: {seen.status}")
         return
     from foundry_rollouts.cli.agent.views import seen_item
 
@@ -120,7 +120,7 @@ def _code(agent: str, created: "Created", seen: "VersionSeen") -> int:
     if seen.status not in {VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED}:
         return 0
     why = f": {seen.error}" if seen.error else ""
-    typer.echo(f"error: version {seen.version} of {agent} is {seen.status}{why}: {_mend(created, seen)}", err=True)
+    say(f"error: version {seen.version} of {agent} is {seen.status}{why}: {_mend(created, seen)}", err=True)
     return ENDED_BADLY
 
 

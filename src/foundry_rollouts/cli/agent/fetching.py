@@ -10,6 +10,7 @@ import typer
 
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
 from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import RolloutsError, UsageError
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ async def download(
         await asyncio.to_thread(_refuse_difference, against.absolute(), got.archive)
     if not verify:
         place = await asyncio.to_thread(_written, got, to or Path(f"{agent}-{got.version}.zip"))
-        typer.echo(f"{place}: version {got.version} of {agent}, sha256 {got.archive.sha256}")
+        say(f"{place}: version {got.version} of {agent}, sha256 {got.archive.sha256}")
         return
     count = len(got.archive.names)
     files = f"{count} file{'s' if count > 1 else ''}"
-    typer.echo(f"version {got.version} of {agent} is as it was deployed: {files}, sha256 {got.archive.sha256}")
+    say(f"version {got.version} of {agent} is as it was deployed: {files}, sha256 {got.archive.sha256}")
 
 
 async def _refuse_other(cloud: "FoundryClient", agent: str, got: "Downloaded") -> None:

@@ -7,7 +7,7 @@ import typer
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project, roles
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.failures import TIMED_OUT
-from foundry_rollouts.cli.output import Output, OutputOption, column, show_item, show_items
+from foundry_rollouts.cli.output import Output, OutputOption, column, say, show_item, show_items
 from foundry_rollouts.errors import RolloutsError
 
 granting = group("Identity and roles.")
@@ -78,9 +78,9 @@ async def grant(
         try:
             is_new = await assignments.ensure(Grant(scope, principal, role))
         except WaitTimeoutError as error:
-            typer.echo(f"error: {error}: run it again in some minutes", err=True)
+            say(f"error: {error}: run it again in some minutes", err=True)
             return TIMED_OUT
-    typer.echo(f"{role} is {'granted' if is_new else 'granted already'} to {agent} ({principal}) at {scope}")
+    say(f"{role} is {'granted' if is_new else 'granted already'} to {agent} ({principal}) at {scope}")
     return 0
 
 

@@ -9,6 +9,7 @@ from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, 
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.failures import TIMED_OUT
 from foundry_rollouts.cli.options import parse_span
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UsageError
 
 invoking = group("Call agents.")
@@ -77,7 +78,7 @@ async def invoke(
             question = Question(agent, content_of(content, as_json=invocations), session, conversation, user)
             return await call(cloud, question, version, manner)
     except (AnswerTimeoutError, WaitTimeoutError) as error:
-        typer.echo(f"error: {error}: wait longer with --timeout", err=True)
+        say(f"error: {error}: wait longer with --timeout", err=True)
         return TIMED_OUT
 
 

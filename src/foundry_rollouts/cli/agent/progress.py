@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import typer
+from foundry_rollouts.cli.output import say
+from foundry_rollouts.untrusted import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -38,7 +39,7 @@ class _Plain:
     """A line for each step."""
 
     def __call__(self, text: str) -> None:
-        typer.echo(text, err=True)
+        say(text, err=True)
 
     def end(self) -> None:
         """Nothing is kept back."""
@@ -55,6 +56,7 @@ class _Alive:
 
     def __call__(self, text: str) -> None:
         self._let_go()
+        text = visible(text)
         self._now = text
         self._shown.update(self._task, description=text)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from foundry_rollouts.cli.agent.advice import advised
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import CloudError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _told_on_stderr() -> Iterator[None]:
     from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
 
     def tell(details: RetryDetails) -> None:
-        typer.echo(f"{details.caused_by}; trying again in {details.wait_for:.1f} s", err=True)
+        say(f"{details.caused_by}; trying again in {details.wait_for:.1f} s", err=True)
 
     usual = get_on_retry_hooks()
     set_on_retry_hooks([tell])

@@ -7,6 +7,7 @@ import typer
 from foundry_rollouts.cli.agent.asking import confirm
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
 from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UsageError
 
 removing = group("Delete agents and versions.")
@@ -44,4 +45,4 @@ async def delete(
             await cloud.api.versions.delete(agent, version, force=force)
         else:
             await cloud.api.agents.delete(agent, force=force)
-    typer.echo(f"{what} is deleted")
+    say(f"{what} is deleted")

@@ -8,7 +8,7 @@ import typer
 
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
 from foundry_rollouts.cli.commands import Command, examples, group, waits
-from foundry_rollouts.cli.output import Output, OutputOption, show_item
+from foundry_rollouts.cli.output import Output, OutputOption, say, show_item
 from foundry_rollouts.errors import DriftError, UsageError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _tell_state(agent: str, seen: "Routing", *, is_open: bool) -> None:
     state = "enabled" if is_open else "disabled"
     if seen.is_open is not is_open:
         raise DriftError(f"the cloud does not tell that {agent} is {state}: look again with 'agent show {agent}'")
-    typer.echo(f"{agent} is {state}: {seen}")
+    say(f"{agent} is {state}: {seen}")
 
 
 async def _read_back(cloud: "FoundryClient", agent: str, holds: Callable[["Routing"], bool]) -> "Routing":

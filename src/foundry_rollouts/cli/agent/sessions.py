@@ -8,7 +8,7 @@ import typer
 from foundry_rollouts.cli.agent.asking import confirm
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
 from foundry_rollouts.cli.commands import Command, examples, group, waits
-from foundry_rollouts.cli.output import Item, Output, OutputOption, show_item, show_items
+from foundry_rollouts.cli.output import Item, Output, OutputOption, say, show_item, show_items
 
 sessions = group("Conversations, each bound to one version when it is created.")
 
@@ -101,7 +101,7 @@ async def stop(
     """End the compute of a session and keep its files; the next call wakes it, on the version then routed."""
     async with project(project_endpoint, credential) as cloud:
         await cloud.api.sessions.stop(agent, session)
-    typer.echo(f"session {session} is stopped")
+    say(f"session {session} is stopped")
 
 
 @sessions.command(
@@ -124,4 +124,4 @@ async def delete(
     confirm(f"delete session {session} of {agent} with its files", yes=yes)
     async with project(project_endpoint, credential) as cloud:
         await cloud.api.sessions.delete(agent, session)
-    typer.echo(f"session {session} is deleted")
+    say(f"session {session} is deleted")

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 import typer
 
 from foundry_rollouts.cli.agent.advice import what_to_do
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.ports import LogLine, SessionSeen
+from foundry_rollouts.untrusted import visible_json, visible_line
 
 MOST = 50  #: Sessions that are followed at a time.
 LOOKED_AT = 500  #: Sessions, the newest, among which those are looked for: an agent may have many that sleep.
@@ -50,17 +52,17 @@ class Lines:
         at = line.at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if line.at else "-"
         if self.is_json:
             told = {"at": at, "version": session.version, "session": session.id, "stream": line.stream}
-            typer.echo(json.dumps(told | {"text": line.text}, ensure_ascii=False))
+            typer.echo(visible_json(json.dumps(told | {"text": line.text}, ensure_ascii=False)))
             return
         whose = "" if self.is_one else f"{session.version}/{session.id[-8:]}  "
-        typer.echo(f"{at}  {whose}{line.text}", err=line.stream == "status")
+        say(f"{at}  {whose}{visible_line(line.text)}", err=line.stream == "status")
 
 
 async def read_all(cloud: FoundryClient, wanted: Wanted, lines: Lines) -> int:
     """Show what the sessions have to tell now, in the order of time."""
     chosen = await _chosen(cloud, wanted)
     if not chosen:
-        typer.echo(f"{wanted.agent} has no such live session", err=True)
+        say(f"{wanted.agent} has no such live session", err=True)
     told = await asyncio.gather(*(_told(cloud, wanted, session) for session in chosen))
     found = [(session, line) for session, some in zip(chosen, told, strict=True) for line in some]
     with _pipe_may_close():
@@ -96,7 +98,7 @@ async def follow_one(cloud: FoundryClient, wanted: Wanted, lines: Lines) -> int:
             async with aclosing(cloud.api.logs.follow(wanted.agent, session.version, session.id)) as told:
                 async for line in told:
                     lines.show(session, line)
-            typer.echo(f"session {session.id} is gone", err=True)
+            say(f"session {session.id} is gone", err=True)
     return 0
 
 
@@ -129,7 +131,7 @@ async def _follow_quietly(
             async for line in told:
                 lines.show(session, line)
     except CloudError as error:
-        typer.echo(f"session {session.id}: {error}: {what_to_do(error)}", err=True)
+        say(f"session {session.id}: {error}: {what_to_do(error)}", err=True)
     except BrokenPipeError:
         _be_silent()
         broken.set()
@@ -144,7 +146,7 @@ async def _looked(cloud: FoundryClient, wanted: Wanted) -> list[SessionSeen]:
             if failures == PATIENCE or error.refusal.status in _FOR_GOOD:
                 raise
             if failures == 1:
-                typer.echo(f"{error}; looking again", err=True)
+                say(f"{error}; looking again", err=True)
             await asyncio.sleep(LOOK_EVERY.total_seconds())
     return []
 
