@@ -144,7 +144,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.policy = a_quick_policy(sessions_on_rollback=SessionsOnRollback.STOP)
         policies: Any = SimpleNamespace(policy_for=lambda _: self.policy)
-        self.world = World(self.client, self.client, self.store, policies, (self.source,))  # type: ignore[arg-type]
+        self.world = World(self.client, self.client, self.store, policies, (self.source,))
         metrics = Metrics("test")
         self.ticker = Ticker(self.world, metrics, self.now, TICK, Watchman(self.world, metrics, self.now))
         ids = itertools.count()

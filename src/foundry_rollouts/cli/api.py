@@ -101,12 +101,12 @@ class OpsApi:
     async def _json(self, method: str, path: str, **more: Any) -> Json:
         try:
             response = await self._client.request(method, f"/api/v1{path}", **more)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._away(error) from None
         _refuse(response)
         try:
-            answer: Json = response.json()
-        except ValueError:
+            answer: Json = dict(response.json())
+        except (ValueError, TypeError, RecursionError):
             what = f"HTTP {response.status_code} without JSON"
             raise UnavailableError(f"{self._client.base_url} answered {what}: is --server right?") from None
         return answer

@@ -25,7 +25,7 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 def pass_on(text: str, *, nl: bool = True) -> None:
     """Write what an agent said: to a terminal as ``say`` does, into a pipe as it came."""
-    typer.echo(visible(text) if sys.stdout.isatty() else text, nl=nl)
+    typer.echo(visible(text) if sys.stdout.isatty() else text, nl=nl, color=True)
 
 
 class Output(StrEnum):

@@ -100,7 +100,7 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
     if rollout.phase is Phase.PAUSED:
         return Hold(rollout.because, rollout.waiting_for or PERSON)
     if seen.waits_for:
-        return Hold(f"waiting for {seen.waits_for}", seen.waits_for)
+        return Hold(f"waiting for {seen.waits_for}" + (f": {seen.blind}" if seen.blind else ""), seen.waits_for)
     if move := before_users(rollout, seen.readiness, seen.now):
         return move
     if rollout.is_return:
