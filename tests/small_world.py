@@ -92,7 +92,9 @@ class SmallCloud:
 
     async def sessions(self, agent: str) -> AsyncIterator[SessionSeen]:
         for version in ("1", "2"):
-            yield SessionSeen(f"session-{version}", version, NOON, self.session_status)
+            is_stopped = f"session-{version}" in self.stopped
+            status = SessionStatus.IDLE if is_stopped else self.session_status
+            yield SessionSeen(f"session-{version}", version, NOON, status)
 
     async def stop_session(self, agent: str, session: str) -> None:
         self.stopped.append(session)
@@ -211,6 +213,7 @@ class SmallWorld:
     time: datetime = NOON
     replicas: int = 0
     source: SmallSource = field(init=False)
+    waits_for_stops: bool = False  #: The end of the canary's sessions belongs to the story.
     ready: Looks | None = None  #: Who looks whether sandboxes become ready.
 
     def __post_init__(self) -> None:
@@ -244,7 +247,9 @@ class SmallWorld:
         store, ticker = self.ticker()
         reader = self.open_as("reader")
         for _ in range(ticks):
-            if (await reader.rollout(self.id)).phase.is_final and await reader.intent(self.cloud.name) is None:
+            rollout = await reader.rollout(self.id)
+            is_over = rollout.phase.is_final and not (self.waits_for_stops and rollout.owes_stops)
+            if is_over and await reader.intent(self.cloud.name) is None:
                 break
             self.time += TICK
             try:

@@ -47,7 +47,7 @@ async def test_whoever_settles_a_rollback_stops_the_sessions_of_the_canary_too(
 ) -> None:
     policy = a_quick_policy(sessions_on_rollback=SessionsOnRollback.STOP)
     open_once = cache(open_store)
-    calm = SmallWorld(open_once, bad_from=1, policy=policy)
+    calm = SmallWorld(open_once, bad_from=1, policy=policy, waits_for_stops=True)
     await calm.begin()
     assert (await calm.run()).phase is Phase.ROLLED_BACK
     assert calm.cloud.stopped == ["session-2"]
@@ -56,6 +56,7 @@ async def test_whoever_settles_a_rollback_stops_the_sessions_of_the_canary_too(
         for is_before in (True, False):
             deaths = Deaths(touch, is_before=is_before)
             world = SmallWorld(open_once, f"s-{touch}-{is_before}", bad_from=1, policy=policy, deaths=deaths)
+            world.waits_for_stops = True
             await world.begin()
             assert (await world.run()).phase is Phase.ROLLED_BACK, (touch, is_before)
             assert set(world.cloud.stopped) == {"session-2"}, (touch, is_before)

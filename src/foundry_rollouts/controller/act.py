@@ -48,7 +48,7 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
     are still to be ended, for nothing else knows of the retreat until the caller remembers it.
     """
     if change.target == change.before:
-        await end_sessions(world.sessions, record.rollout)
+        record = await end_sessions(world.sessions, record)
         await world.store.record(lease, record)
         return Acted(record)
     intent = Intent(
@@ -69,7 +69,7 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
         record = with_unanswered(record, intent)
     if not is_written:
         return Acted(record, is_written=False)
-    await end_sessions(world.sessions, record.rollout)
+    record = await end_sessions(world.sessions, record)
     await world.store.record(lease, record, closes=intent)
     return Acted(record)
 

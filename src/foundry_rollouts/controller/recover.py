@@ -74,8 +74,7 @@ async def _drop(world: World, lease: Lease, intent: Intent, now: datetime) -> No
 
 
 async def _complete(world: World, lease: Lease, intent: Intent) -> Record:
-    record = with_unanswered(intent.record, intent)
-    await end_sessions(world.sessions, record.rollout)
+    record = await end_sessions(world.sessions, with_unanswered(intent.record, intent))
     await world.store.record(lease, record, closes=intent)
     log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(intent.target))
     return record

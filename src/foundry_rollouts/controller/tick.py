@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.controller.act import Change, act, closed_as
-from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.controller.drain import SOON, end_sessions, end_what_is_left
 from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of, move_of
 from foundry_rollouts.controller.observe import RECENT, Sight, drift_of, look, measure
@@ -70,6 +70,12 @@ class Ticker:
         if settled is not None and settled.rollout is not None:
             self._show_routing(settled.rollout, routing_of(settled.rollout))
             await self._take_note(settled, settled.rollout, move_of(settled.event))
+        has_more = await self._move_on(lease)
+        await end_what_is_left(self.world, lease, self.now())
+        return has_more
+
+    async def _move_on(self, lease: Lease) -> bool:
+        """Move the rollout in hand, the next one where it ended before its start; return whether any is left."""
         has_ended, queue = False, Queue()
         for _ in range(IN_A_ROW):
             queue = await self.world.store.queue(lease.agent)
@@ -112,7 +118,7 @@ class Ticker:
             evidence=_carried(rollout, then, analysis),
             measurements=measurements,
             obeyed=tuple(command.id for command in sight.commands),
-            due_at=None if then.phase.is_final else _due_after(decision, now, self.period),
+            due_at=_due_after(then, decision, now, self.period),
             stable=await self._stable_after(then, decision, sight),
             kept=NOTHING_KEPT if isinstance(decision, Start) else None,
             holds_queue=holds_queue(then),
@@ -121,7 +127,7 @@ class Ticker:
         acted = await act(self.world, lease, change, record, self.now)
         if not acted.is_written:
             self.watchman.spool[lease.agent] = (lease, acted.record)
-            await end_sessions(self.world.sessions, acted.record.rollout)
+            self.watchman.spool[lease.agent] = (lease, await end_sessions(self.world.sessions, acted.record))
         self._show_routing(then, change.target)
         await self._take_note(acted.record, acted.record.rollout or then, type(decision), analysis)
         return then.phase.is_final
@@ -201,8 +207,13 @@ class Ticker:
             self.metrics.routing(then.agent, routing, stable=then.stable, canary=then.canary if then.step else None)
 
 
-def _due_after(decision: Decision, now: datetime, period: timedelta) -> datetime:
-    """Return when to look again: at once after a start, for the sources begin to watch when they are first asked."""
+def _due_after(then: Rollout, decision: Decision, now: datetime, period: timedelta) -> datetime | None:
+    """Return when to look again: at once after a start, for the sources begin to watch when they are first asked.
+
+    A rollout that has ended is looked at only where sessions of its canary are still to be stopped.
+    """
+    if then.phase.is_final:
+        return now + SOON if then.owes_stops else None
     return now if isinstance(decision, Start) else now + period
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from foundry_rollouts.controller.act import bring_about, closed_as, confirm, while_ours
-from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.controller.drain import SOON, end_sessions
 from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import measure
@@ -85,7 +85,10 @@ class Watchman:
             return
         then = after(seen, move, now)
         event = event_of(seen, then, move, now)
-        record = Record(event, replace(then, events=seen.events + 1), analysis.evidence, tuple(measurements))
+        left = replace(then, events=seen.events + 1)
+        record = Record(
+            event, left, analysis.evidence, tuple(measurements), due_at=now + SOON if left.owes_stops else None
+        )
         try:
             await self._take_back(lease, then)
         except (CloudError, DriftError, LeaseLostError) as error:
@@ -94,7 +97,7 @@ class Watchman:
         # From here on the record outlives whatever cuts the rest off.
         self.wards.pop(lease.agent, None)
         self.spool[lease.agent] = (lease, record)
-        await end_sessions(self.world.sessions, then)
+        self.spool[lease.agent] = (lease, await end_sessions(self.world.sessions, record))
         self.metrics.show(then, analysis, now)
         await bid_farewell(self.world, self.metrics, then, now)
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")

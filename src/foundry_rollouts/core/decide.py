@@ -25,9 +25,9 @@ from foundry_rollouts.core.decision import (
     Start,
     Supersede,
 )
-from foundry_rollouts.core.policy import OnDrift, OnFailure, OnNoEvidence
+from foundry_rollouts.core.policy import OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback
 from foundry_rollouts.core.readiness import Readiness, before_users, unseen
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.rollout import Phase, Rollout, Stops
 from foundry_rollouts.core.schedule import proof, rise
 
 ENDS = {
@@ -282,4 +282,6 @@ def _resumed(rollout: Rollout, now: datetime) -> Rollout:
 
 
 def _ended(rollout: Rollout, phase: Phase, now: datetime) -> Rollout:
-    return replace(rollout, phase=phase, ended_at=now, generation=rollout.generation + 1)
+    is_stopped = rollout.policy.sessions_on_rollback is SessionsOnRollback.STOP
+    stops = Stops() if is_stopped and phase in {Phase.ROLLED_BACK, Phase.DISABLED} else None
+    return replace(rollout, phase=phase, ended_at=now, generation=rollout.generation + 1, stops=stops)

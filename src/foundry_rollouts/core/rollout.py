@@ -38,6 +38,17 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Stops:
+    """The canary's live sessions, which a rollback is to stop: how far that is."""
+
+    count: int = 0  #: So many were stopped.
+    tries: int = 0
+    next_at: datetime | None = None  #: When to look again; None: at once.
+    is_told: bool = False  #: The history says that they are not stopped yet.
+    is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What one source told of the stable version, at one gate, while that was on trial itself."""
 
@@ -75,6 +86,7 @@ class Rollout:
     is_return: bool = False  #: The canary was stable just before the present stable version: it needs no small steps.
     is_held: bool = False  #: It waits in the queue for a person, who aborted the one before it.
     history: tuple[Known, ...] = ()  #: What is known of the stable version from before the trial.
+    stops: Stops | None = None  #: None: no sessions are to be stopped.
     events: int = 0  #: How many events the history holds; the next one's number is one more.
 
     @property
@@ -99,6 +111,11 @@ class Rollout:
         """Return the rollout with ``change`` remembered, and those forgotten that arrive no more."""
         recent = tuple(each for each in self.unanswered if change.sent_at - each.sent_at < MAY_ARRIVE_WITHIN)
         return replace(self, unanswered=(*recent, change))
+
+    @property
+    def owes_stops(self) -> bool:
+        """Whether sessions of the canary are still to be stopped, though it has ended."""
+        return self.stops is not None and not self.stops.is_done
 
     def step_age(self, now: datetime) -> timedelta:
         """How long the present step lasts by now, pauses left out."""

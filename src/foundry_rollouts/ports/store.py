@@ -64,6 +64,9 @@ class Store(Protocol):
     async def rest(self, lease: Lease, in_hand: str, now: datetime, until: datetime) -> None:
         """Let the agent's rollouts that are due and not in hand rest ``until`` then."""
 
+    async def owing_stops(self, agent: str) -> Sequence[Rollout]:
+        """Return the ended rollouts of ``agent`` whose canary's sessions are still to be stopped."""
+
     async def evidence(self, rollout: str) -> Evidence: ...
 
     async def commands(self, rollout: str) -> Sequence[Command]:

@@ -47,7 +47,7 @@ async def _due(
 ) -> datetime | None:
     """Return when to look again: at once when a command or a failure came while the tick was under way."""
     if rollout.phase.is_final:
-        return None
+        return due_at if rollout.owes_stops else None
     overlooked = await commands.overlooked_since(connection, rollout)
     return min((at for at in (due_at, overlooked, _woken(rollout, stands)) if at is not None), default=None)
 

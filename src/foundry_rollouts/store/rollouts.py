@@ -51,6 +51,13 @@ async def by_id(connection: AsyncConnection, ids: Collection[str]) -> Mapping[st
     return found
 
 
+async def owing_stops(connection: AsyncConnection, agent: str) -> Sequence[Rollout]:
+    """Return the ended rollouts of ``agent`` whose canary's sessions are still to be stopped."""
+    ended = rollouts.c.phase.in_([Phase.ROLLED_BACK.value, Phase.DISABLED.value])
+    query = _READ.where(rollouts.c.agent == agent, ended, rollouts.c.due_at.is_not(None))
+    return [rollout for rollout in await _all(connection, query.order_by(rollouts.c.created_at)) if rollout.owes_stops]
+
+
 async def page(connection: AsyncConnection, which: RolloutFilter) -> Sequence[Rollout]:
     """Return one page of rollouts, newest first; NotFoundError when the page is to begin after an unknown one."""
     query = _READ.order_by(*_NEWEST_FIRST).limit(which.limit)

@@ -106,6 +106,11 @@ class SqlStore:
         async with self._database.reading() as connection:
             return await rollouts.unfinished(connection, agent)
 
+    async def owing_stops(self, agent: str) -> Sequence[Rollout]:
+        """Return the ended rollouts of ``agent`` whose canary's sessions are still to be stopped."""
+        async with self._database.reading() as connection:
+            return await rollouts.owing_stops(connection, agent)
+
     async def queue(self, agent: str) -> Queue:
         """Return the rollout in hand of ``agent`` and what matters of those behind it, however many they are."""
         async with self._database.reading() as connection:
