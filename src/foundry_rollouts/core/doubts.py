@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from foundry_rollouts.core.climb import LOOK
+from foundry_rollouts.core.patterns import stands_alone
 from foundry_rollouts.core.plan import Plan, StepPlan
-from foundry_rollouts.core.policy import OnNoEvidence
+from foundry_rollouts.core.policy import OnNoEvidence, Policy
 from foundry_rollouts.core.value_plan import seconds_within, value_plans
 
 #: The regression that every step ought to see.
@@ -32,7 +33,15 @@ class Doubt:
 def doubts(plan: Plan) -> tuple[Doubt, ...]:
     """Return what speaks against the policy at that traffic."""
     of_steps = [doubt for step in plan.steps for doubt in _of_step(plan, step)]
-    return (*_of_traffic(plan), *of_steps, *_of_deadline(plan))
+    return (*_of_prompts(plan.policy), *_of_traffic(plan), *of_steps, *_of_deadline(plan))
+
+
+def _of_prompts(policy: Policy) -> Iterator[Doubt]:
+    """Yield the prompts whose answers cannot be checked."""
+    for prompt in policy.sources.probe.prompts if policy.sources.probe else ():
+        if prompt.expect.schema is not None and not stands_alone(prompt.expect.schema):
+            what = f"the schema of prompt {prompt.name} refers to another document, and none is ever fetched"
+            yield Doubt(None, f"{what}, so that the probe proves nothing: copy that part into the schema")
 
 
 def _of_traffic(plan: Plan) -> Iterator[Doubt]:

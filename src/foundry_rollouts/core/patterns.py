@@ -5,6 +5,7 @@ fetched. What cannot be promised that for is refused when the policy is read.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from jsonschema_rs import RegexOptions, ValidationError, Validator, validator_for
@@ -20,8 +21,20 @@ def has_pattern(text: str, pattern: str) -> bool:
 
 
 def obeys(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Return whether ``value`` obeys ``schema``. Raises UsageError for a schema that ``refuse_schema`` refuses."""
+    """Return whether ``value`` obeys ``schema``.
+
+    Raises UsageError for a schema that ``refuse_schema`` refuses, and for one that does not stand alone.
+    """
     return _matcher(schema).is_valid(value)
+
+
+def stands_alone(schema: Mapping[str, Any]) -> bool:
+    """Return whether ``schema`` says all that it asks for; one that refers elsewhere can never be checked."""
+    try:
+        _matcher(schema)
+    except ElsewhereError:
+        return False
+    return True
 
 
 def refuse_pattern(pattern: str) -> None:
@@ -30,8 +43,13 @@ def refuse_pattern(pattern: str) -> None:
 
 
 def refuse_schema(schema: Mapping[str, Any]) -> None:
-    """Raise UsageError unless ``schema`` is a JSON schema that stands alone, with patterns that always end."""
-    _matcher(schema)
+    """Raise UsageError unless ``schema`` is a JSON schema with patterns that always end."""
+    with suppress(ElsewhereError):
+        _matcher(schema)
+
+
+class ElsewhereError(UsageError):
+    """A schema refers to another document, which is never fetched."""
 
 
 def _matcher(schema: Mapping[str, Any]) -> Validator:
@@ -39,17 +57,16 @@ def _matcher(schema: Mapping[str, Any]) -> Validator:
         return validator_for(dict(schema), pattern_options=_LINEAR, retriever=_never_fetched)
     except (ValueError, TypeError, RecursionError) as error:
         said = error.message if isinstance(error, ValidationError) else str(error)
-        raise UsageError(_why(" ".join(said.split()))) from None
+        raise _refusal(" ".join(said.split())) from None
 
 
-def _why(said: str) -> str:
+def _refusal(said: str) -> UsageError:
     if said.endswith(_NO_REGEX):
-        what = said.removesuffix(_NO_REGEX)
         how = "write RE2 syntax, without look-around and back references"
-        return f"{what} is no regular expression that always ends: {how}"
+        return UsageError(f"{said.removesuffix(_NO_REGEX)} is no regular expression that always ends: {how}")
     if said.startswith("Resource "):
-        return "a $ref leads to another document, and none is ever fetched: copy that part into the schema"
-    return f"this is no JSON schema, {said[:200]}: fix it"
+        return ElsewhereError("a $ref leads to another document, and none is ever fetched: copy it into the schema")
+    return UsageError(f"this is no JSON schema, {said[:200]}: fix it")
 
 
 _NO_REGEX = ' is not a "regex"'

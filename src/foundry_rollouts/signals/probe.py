@@ -16,7 +16,7 @@ import structlog
 from foundry_rollouts.core.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.sources import ProbePlan, Prompt
-from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.ports.outcomes import COLD, STARTUP_BUDGET
 from foundry_rollouts.signals.expectations import flaw
@@ -181,7 +181,10 @@ class ProbeSource:
             arm.session = None
             return self._failed(arm, answer.status, answer.code)
         arm.cold_since = None
-        return Sample(cause=flaw(answer, prompt), latency=answer.latency)
+        try:
+            return Sample(cause=flaw(answer, prompt), latency=answer.latency)
+        except UsageError as error:
+            raise TroubleError(f"prompt {prompt.name} cannot be checked: {error}") from error
 
     def _failed(self, arm: Arm, status: int | None, code: str | None) -> Sample | None:
         """Count a failed call, unless the version may still be warming up."""

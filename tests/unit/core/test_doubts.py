@@ -11,7 +11,7 @@ from foundry_rollouts.core.doubts import Doubt, doubts, span_words
 from foundry_rollouts.core.outlook import Traffic
 from foundry_rollouts.core.plan import Plan, plan
 from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
-from foundry_rollouts.core.sources import OutcomesPlan, Sources
+from foundry_rollouts.core.sources import Expectation, OutcomesPlan, ProbePlan, Prompt, Sources
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 BEGIN = "proof of the 50% step takes about 11m at 2 rps, after its max of 10m it "
@@ -101,3 +101,16 @@ def test_a_deadline_is_told_when_it_comes_before_the_end_and_not_when_with_it() 
 )
 def test_a_span_is_said_to_two_places(seconds: float, words: str) -> None:
     assert span_words(timedelta(seconds=seconds)) == words
+
+
+def test_a_prompt_whose_schema_lies_elsewhere_is_told_for_it_is_never_fetched() -> None:
+    prompts = tuple(
+        Prompt(name, "hi", Expectation(schema=schema))
+        for name, schema in (("here", {"$ref": "#/$defs/a", "$defs": {"a": {}}}), ("elsewhere", {"$ref": "http://a/b"}))
+    )
+    policy = a_policy(sources=Sources(probe=ProbePlan(prompts)))
+    told = [doubt.sentence for doubt in doubts(replace(planned(), policy=policy)) if "prompt" in doubt.sentence]
+    assert told == [
+        "the schema of prompt elsewhere refers to another document, and none is ever fetched, so that the probe proves"
+        " nothing: copy that part into the schema"
+    ]

@@ -130,6 +130,17 @@ async def test_a_refusal_of_our_own_call_counts_on_neither_version(probing: Prob
     assert (measurement.stable.calls, measurement.canary.calls) == (0, 0)
 
 
+async def test_an_answer_that_cannot_be_checked_counts_on_neither_version(probing: Probing) -> None:
+    elsewhere = Expectation(schema={"$ref": "http://127.0.0.1:1/schema"})
+    rollout = a_probed(prompts=(Prompt("natural", "hi", elsewhere),))
+    assert await probing.trouble(rollout) == (
+        "prompt natural cannot be checked: a $ref leads to another document, and none is ever fetched: copy it into the"
+        " schema"
+    )
+    measurement = (await seen_by(probing.source, rollout))["probe"]
+    assert (measurement.stable.calls, measurement.canary.calls) == (0, 0)
+
+
 async def test_a_lost_network_counts_on_neither_version_and_is_forgotten_when_it_is_back(probing: Probing) -> None:
     probing.cloud.openings = {"1": [refused(None)], "2": [refused(None)]}
     rollout = a_probed()
