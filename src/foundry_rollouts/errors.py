@@ -5,6 +5,7 @@ RolloutsError
 │   ├── PolicyError       a policy file is wrong; the text names file, line and column
 │   ├── NotFoundError     no such rollout, agent or version is known here
 │   └── ConflictError     it is not as its author saw it: look again
+│       └── OnTrialError  the version has an unfinished rollout already: join it
 ├── UnavailableError      something we lean on is away or refuses us: wait, then try again
 │   ├── CloudError        the cloud answered with an error
 │   └── StoreError        the database cannot be reached or written
@@ -39,6 +40,10 @@ class NotFoundError(UsageError):
 
 class ConflictError(UsageError):
     """The rollout is not as the author of the command saw it."""
+
+
+class OnTrialError(ConflictError):
+    """The version has an unfinished rollout already."""
 
 
 class UnavailableError(RolloutsError):

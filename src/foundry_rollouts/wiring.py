@@ -119,6 +119,7 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
             now=clock.now,
             stop=stop,
             hosts=frozenset({settings.host}),
+            catalogue=world.cloud,
         )
         yield Daemon(scheduler, services, policies, world, pulse, settings)
 

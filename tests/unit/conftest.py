@@ -32,4 +32,5 @@ def services(store: SqlStore) -> Services:
         now=lambda: NOON,
         stop=asyncio.Event(),
         look_every=timedelta(milliseconds=10),
+        answer_within=timedelta(milliseconds=100),
     )

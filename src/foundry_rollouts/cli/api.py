@@ -15,6 +15,7 @@ Json = Mapping[str, Any]
 
 PAGE = 200
 ANSWER_SECONDS = 30.0
+DONE_SECONDS = 5  #: How long the answer to a command waits for the command to be done.
 QUIET_SECONDS = 30.0  #: A stream that is alive says so every few seconds.
 
 
@@ -54,6 +55,19 @@ class OpsApi:
                 break
         return found
 
+    async def in_hand(self, agent: str) -> Json | None:
+        """Return ``agent`` with its rollout in hand; None when nobody knows it."""
+        try:
+            return await self._json("GET", f"/agents/{_part(agent)}")
+        except NotFoundError:
+            return None
+
+    async def trial(self, agent: str, version: str) -> Json | None:
+        """Return the newest rollout of ``version``; None while there is none."""
+        wanted = {"agent": agent, "version": version, "limit": 1}
+        items = (await self._json("GET", "/rollouts", params=wanted))["items"]
+        return items[0] if items else None
+
     async def newest(self, agent: str) -> Json:
         """Return the newest rollout of ``agent``. Raises NotFoundError when it has none."""
         found = await self.rollouts(agent, None, 1)
@@ -62,10 +76,18 @@ class OpsApi:
         return found[0]
 
     async def named(self, rollout: str | None, agent: str | None) -> Json:
-        """Return the rollout of that id, or the newest of that agent. Raises UsageError unless one is named."""
+        """Return the rollout of that id, or the one in hand of that agent, else its newest.
+
+        Raises UsageError unless one is named.
+        """
         if (rollout is None) == (agent is None):
-            raise UsageError("name one rollout: give its id, or --agent NAME for the newest of an agent")
-        return await (self.rollout(rollout) if rollout else self.newest(agent or ""))
+            raise UsageError("name one rollout: give its id, or --agent NAME for the one in hand of an agent")
+        if rollout:
+            return await self.rollout(rollout)
+        known = await self.in_hand(agent or "")
+        if known and known["rollout"]:
+            return await self.rollout(known["rollout"]["id"])
+        return await self.newest(agent or "")
 
     async def start(self, wanted: Json) -> Json:
         return await self._json("POST", "/rollouts", json=_present(wanted), headers=_once())
@@ -73,7 +95,8 @@ class OpsApi:
     async def command(self, rollout: str, verb: str, wanted: Json) -> Json:
         """Ask for ``verb``; ``wanted`` holds the generation and perhaps reason and author."""
         path = f"/rollouts/{_part(rollout)}:{verb}"
-        return await self._json("POST", path, json=_present(wanted), headers=_once())
+        headers = _once() | {"Prefer": f"wait={DONE_SECONDS}"}
+        return await self._json("POST", path, json=_present(wanted), headers=headers)
 
     async def history(self, rollout: str) -> list[Json]:
         return list((await self._json("GET", f"/rollouts/{_part(rollout)}/events"))["items"])

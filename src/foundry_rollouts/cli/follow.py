@@ -33,7 +33,8 @@ async def follow(api: OpsApi, rollout: str, tell: Callable[[Json], None]) -> Jso
             away += BETWEEN_TRIES
         else:
             away = timedelta(0)
-            if now["phase"] in FINAL:
+            # A service that is newer may know other ends.
+            if now["phase"] in FINAL or now.get("ended_at"):
                 return now
         await asyncio.sleep(BETWEEN_TRIES.total_seconds())
 

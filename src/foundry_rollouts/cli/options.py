@@ -34,7 +34,10 @@ ServerOption = Annotated[
 RolloutArgument = Annotated[
     str | None, typer.Argument(metavar="[ROLLOUT]", help="The rollout's id; or name its agent with --agent.")
 ]
-AgentOption = Annotated[str | None, typer.Option("--agent", help="The newest rollout of this agent.")]
+AgentOption = Annotated[str | None, typer.Option("--agent", help="The rollout in hand of this agent, else its newest.")]
+VersionOption = Annotated[
+    str | None, typer.Option("--version", help="With --agent: the rollout of this version; wait until there is one.")
+]
 TimeoutOption = Annotated[
     timedelta | None,
     typer.Option("--timeout", parser=parse_span, metavar="SPAN", help="Wait no longer, for example 30m."),

@@ -1,5 +1,7 @@
 """``foundry-rollouts rollout``: start rollouts, look at them, wait for their end."""
 
+import time
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -12,11 +14,21 @@ from foundry_rollouts.cli.options import (
     RolloutArgument,
     ServerOption,
     TimeoutOption,
+    VersionOption,
     user,
 )
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
 
 rollout = group("Start rollouts, watch them, and tell them what to do.")
+
+
+def _asked(item: Item) -> str:
+    """Return what people asked and no tick has done yet."""
+    return "; ".join(
+        f"{each['author']} asked to {each['verb']} at {each['at']}" + (f": {each['reason']}" if each["reason"] else "")
+        for each in item.get("open_commands") or ()
+    )
+
 
 _LIST = (
     *map(column, ("id", "agent", "canary", "phase")),
@@ -28,6 +40,7 @@ _SHOW = (
     Column("step", lambda item: f"{item['step']} of {item['steps']}"),
     *map(column, ("weights", "generation", "verdict", "because", "waiting_for", "author")),
     *map(column, ("created_at", "started_at", "ended_at")),
+    Column("open_commands", _asked),
 )
 _HISTORY = tuple(map(column, ("at", "kind", "step", "weights", "author", "because")))
 
@@ -46,12 +59,13 @@ async def start(
     version: Annotated[str, typer.Option(help="The version to try.")],
     policy: Annotated[str | None, typer.Option(help="The policy, if not the one that names the agent.")] = None,
     author: Annotated[str | None, typer.Option(help="Who asks, for the history.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the history.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; the exit code tells how it ended.")] = False,
     timeout: TimeoutOption = None,
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
 ) -> int:
-    """Start a rollout of a version.
+    """Start a rollout of a version, or join the one of that version.
 
     The version that was stable just before gets all new sessions at once, and is watched there.
     """
@@ -62,13 +76,23 @@ async def start(
     if timeout and not wait:
         raise UsageError("--timeout says how long to wait: add --wait")
     async with OpsApi.at(server) as api:
-        wanted = {"agent": agent, "version": version, "policy": policy, "author": author or user()}
+        wanted = {"agent": agent, "version": version, "policy": policy, "author": author or user(), "reason": reason}
         started = await api.start(wanted)
+        _say_started(started, is_document=output is not Output.TABLE)
         if output is Output.TABLE:
-            typer.echo(f"rollout {started['id']} of {agent} version {started['canary']} is {started['phase']}")
-        else:
-            show_item(started, (), output)
-        return await wait_for_end(api, str(started["id"]), timeout) if wait else 0
+            return await wait_for_end(api, str(started["id"]), timeout) if wait else 0
+        code = await wait_for_end(api, str(started["id"]), timeout, is_quiet=True) if wait else 0
+        show_item(await api.rollout(str(started["id"])) if wait else started, (), output)
+        return code
+
+
+def _say_started(started: Item, *, is_document: bool) -> None:
+    """Tell which rollout that is; beside a document, on stderr and only what the caller would not expect."""
+    if started.get("answer"):
+        typer.echo(str(started["answer"]), err=is_document)
+    if not is_document:
+        which = f"rollout {started['id']} of {started['agent']} version {started['canary']}"
+        typer.echo(f"{which} is {started['phase']}")
 
 
 @rollout.command(
@@ -106,14 +130,16 @@ async def list_rollouts(
 async def show(
     rollout: RolloutArgument = None,
     agent: AgentOption = None,
+    version: VersionOption = None,
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show a rollout as it stands."""
     from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.cli.naming import SOON, meant
 
     async with OpsApi.at(server) as api:
-        show_item(await api.named(rollout, agent), _SHOW, output)
+        show_item(await meant(api, rollout, agent, version, SOON), _SHOW, output)
 
 
 @rollout.command(
@@ -128,15 +154,20 @@ async def show(
 async def watch(
     rollout: RolloutArgument = None,
     agent: AgentOption = None,
+    version: VersionOption = None,
     timeout: TimeoutOption = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> int:
     """Follow a rollout to its end; the exit code tells how it ended."""
     from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.cli.naming import meant
     from foundry_rollouts.cli.wait import wait_for_end
 
+    begun = time.monotonic()
     async with OpsApi.at(server) as api:
-        return await wait_for_end(api, str((await api.named(rollout, agent))["id"]), timeout)
+        which = await meant(api, rollout, agent, version, timeout)
+        left = timeout and max(timeout - timedelta(seconds=time.monotonic() - begun), timedelta(milliseconds=1))
+        return await wait_for_end(api, str(which["id"]), left)
 
 
 @rollout.command(
@@ -151,14 +182,16 @@ async def watch(
 async def history(
     rollout: RolloutArgument = None,
     agent: AgentOption = None,
+    version: VersionOption = None,
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show what happened in a rollout, and why."""
     from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.cli.naming import SOON, meant
 
     async with OpsApi.at(server) as api:
-        named: Item = await api.named(rollout, agent)
+        named: Item = await meant(api, rollout, agent, version, SOON)
         show_items(await api.history(str(named["id"])), _HISTORY, output, "nothing has happened yet")
 
 

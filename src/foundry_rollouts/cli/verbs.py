@@ -4,13 +4,19 @@ Each verb looks at the rollout first, shows how it stands, and names the generat
 quicker, the service refuses instead of obeying two people at once.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foundry_rollouts.cli.commands import Command, examples, waits
 from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption, user
+
+if TYPE_CHECKING:
+    from foundry_rollouts.cli.api import Json, OpsApi
+
+LAST = 50  #: Rollouts of an agent among which the one that ended last is looked for.
 
 #: Each verb, what it asks for, and a reason as somebody may give it.
 VERBS = {
@@ -33,6 +39,43 @@ def add_verbs(group: typer.Typer) -> None:
         group.command(verb, cls=Command, help=summary, epilog=epilog)(_command(verb))
 
 
+async def _meant(api: "OpsApi", verb: str, rollout: str | None, agent: str | None) -> "Json":
+    """Return the rollout that is meant; of an agent with several, the one in hand, and say so."""
+    if agent is None or rollout is not None:
+        return await api.named(rollout, agent)
+    if verb == "retry":
+        return await _last_ended(api, agent)
+    seen = await api.named(None, agent)
+    known = await api.in_hand(agent)
+    if known and known["queued"]:
+        others = "another one waits" if known["queued"] == 1 else f"{known['queued']} others wait"
+        typer.echo(
+            f"{others} behind it; 'foundry-rollouts rollout list --agent {agent}' shows every one, an id names one",
+            err=True,
+        )
+    return seen
+
+
+@asynccontextmanager
+async def _advised(verb: str, agent: str | None) -> AsyncIterator[None]:
+    """Name the command that goes back without the service when an abort does not reach it."""
+    from foundry_rollouts.errors import UnavailableError
+
+    try:
+        yield
+    except UnavailableError as error:
+        if verb != "abort":
+            raise
+        back = f"'foundry-rollouts agent route {agent or 'AGENT'} STABLE=100' goes back without the service"
+        raise UnavailableError(f"{error}; nothing was asked. {back}") from None
+
+
+async def _last_ended(api: "OpsApi", agent: str) -> "Json":
+    """Return the rollout of ``agent`` that ended last, for that is the one to be tried again."""
+    ended = [each for each in await api.rollouts(agent, None, LAST) if each["ended_at"]]
+    return max(ended, key=lambda each: str(each["ended_at"])) if ended else await api.named(None, agent)
+
+
 def _command(verb: str) -> Callable[..., None]:
     @waits
     async def ask(
@@ -47,8 +90,8 @@ def _command(verb: str) -> Callable[..., None]:
     ) -> None:
         from foundry_rollouts.cli.api import OpsApi
 
-        async with OpsApi.at(server) as api:
-            seen = await api.named(rollout, agent)
+        async with OpsApi.at(server) as api, _advised(verb, agent):
+            seen = await _meant(api, verb, rollout, agent)
             typer.echo(
                 f"rollout {seen['id']} of {seen['agent']} version {seen['canary']} is {seen['phase']}, "
                 f"generation {seen['generation']}: {seen['because']}"
@@ -56,7 +99,7 @@ def _command(verb: str) -> Callable[..., None]:
             wanted = {"generation": generation or seen["generation"], "reason": reason, "author": author or user()}
             now = await api.command(str(seen["id"]), verb, wanted)
             if now["id"] == seen["id"]:
-                typer.echo(f"asked to {verb}; it is obeyed at the next tick (generation {now['generation']})")
+                typer.echo(str(now.get("answer") or f"asked to {verb}; the next tick obeys"))
             else:
                 typer.echo(f"rollout {now['id']} tries version {now['canary']} again")
 

@@ -13,11 +13,14 @@ from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UnavailableError
 
 
-async def wait_for_end(api: OpsApi, rollout: str, timeout: timedelta | None) -> int:
-    """Show the rollout until it has ended and return the exit code that tells how, or that time ran out."""
+async def wait_for_end(api: OpsApi, rollout: str, timeout: timedelta | None, *, is_quiet: bool = False) -> int:
+    """Show the rollout until it has ended and return the exit code that tells how, or that time ran out.
+
+    ``is_quiet`` leaves stdout to the caller: progress goes to stderr.
+    """
     try:
         async with asyncio.timeout(timeout.total_seconds() if timeout else None):
-            ended = await _show_until_end(api, rollout)
+            ended = await _show_until_end(api, rollout, is_quiet)
     except TimeoutError:
         return await _tell_timeout(api, rollout)
     if ended["phase"] == "promoted":
@@ -26,12 +29,12 @@ async def wait_for_end(api: OpsApi, rollout: str, timeout: timedelta | None) -> 
     return ENDED_BADLY
 
 
-async def _show_until_end(api: OpsApi, rollout: str) -> Json:
-    if sys.stdout.isatty():
+async def _show_until_end(api: OpsApi, rollout: str, is_quiet: bool) -> Json:
+    if sys.stdout.isatty() and not is_quiet:
         from foundry_rollouts.cli.live import follow_live
 
         return await follow_live(api, rollout)
-    return await follow(api, rollout, lambda event: typer.echo(line_of(event)))
+    return await follow(api, rollout, lambda event: typer.echo(line_of(event), err=is_quiet))
 
 
 async def _tell_timeout(api: OpsApi, rollout: str) -> int:

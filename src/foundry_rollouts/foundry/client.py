@@ -1,6 +1,6 @@
 """The client of one project: what the controller and the sources ask of the cloud, and every resource beside it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +28,8 @@ from foundry_rollouts.ports import AgentSeen, Answer, LogLine, SessionSeen, Vers
 
 if TYPE_CHECKING:
     from foundry_rollouts import ports
+
+MOST_VERSIONS = 100  #: How many versions of an agent are listed when the nearest to one is looked for.
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,16 @@ class FoundryClient:
     async def version(self, agent: str, version: str) -> VersionSeen:
         return (await self.api.versions.one(agent, version)).seen
 
+    async def versions(self, agent: str) -> Sequence[VersionSeen]:
+        """Return the newest versions of ``agent``, newest first, a hundred at most."""
+        found: list[VersionSeen] = []
+        async with aclosing(self.api.versions.all(agent)) as versions:
+            async for version in versions:
+                found.append(version.seen)
+                if len(found) == MOST_VERSIONS:
+                    break
+        return found
+
     async def route(self, agent: str, routing: Routing) -> bool:
         """Send the weights of ``routing`` and nothing else; read them back to see whether they hold.
 
@@ -153,5 +165,5 @@ class FoundryClient:
 
 if TYPE_CHECKING:
 
-    def _answers_both_ports(client: FoundryClient) -> tuple[ports.Cloud, ports.Sessions]:
-        return client, client
+    def _answers_every_port(client: FoundryClient) -> tuple[ports.Cloud, ports.Sessions, ports.Catalogue]:
+        return client, client, client

@@ -1,5 +1,7 @@
 """Commands to a rollout that has not ended: what may be asked when, told in sentences where it may not."""
 
+from shlex import quote
+
 from foundry_rollouts.core.command import Command, Verb
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError
@@ -17,14 +19,37 @@ async def command(store: Store, asked: Command) -> Rollout:
     # store tells which. One with the present generation is new, and its author saw the phase that we see.
     if asked.generation == rollout.generation and (refusal := refusal_of(rollout, asked.verb)):
         raise ConflictError(f"rollout {rollout.id} {refusal}")
-    return await store.accept(asked)
+    try:
+        return await store.accept(asked)
+    except ConflictError as error:
+        raise ConflictError(f"{error}{await _help(store, asked)}") from None
+
+
+async def _help(store: Store, asked: Command) -> str:
+    """Return the command that does help where ``asked`` does not."""
+    rollout = await store.rollout(asked.rollout)
+    if rollout.phase.is_final:
+        return f"; {way_back(rollout)}"
+    if any(command.verb is asked.verb for command in await store.commands(rollout.id)):
+        return f"; 'foundry-rollouts rollout show {rollout.id}' tells what it waits for"
+    return ""
+
+
+def way_back(rollout: Rollout) -> str:
+    """Name the command that sends users back from an ended rollout's version, or to another one."""
+    start = f"foundry-rollouts rollout start --agent {quote(rollout.agent)} --version"
+    if rollout.phase is Phase.PROMOTED and rollout.stable:
+        return f"'{start} {quote(rollout.stable)}' goes back at once"
+    if rollout.phase in {Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.FAILED, Phase.ABORTED} and rollout.stable:
+        return f"version {rollout.stable} was stable at its end: '{start} OLD' goes back to the one before at once"
+    return f"'{start} N' starts another version"
 
 
 def refusal_of(rollout: Rollout, verb: Verb) -> str | None:
     """Say why ``verb`` makes no sense for ``rollout`` as it stands; None when it does."""
     phase = rollout.phase
     if phase.is_final:
-        return f"has ended: it is {phase.value}; start or retry begins a new one"
+        return f"has ended: it is {phase.value}; start or retry begins a new one; {way_back(rollout)}"
     match verb, phase:
         case Verb.PAUSE, Phase.PAUSED:
             return "is paused already"

@@ -7,7 +7,8 @@ from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, routing_of
 from foundry_rollouts.errors import ConflictError, NotFoundError, UsageError
-from foundry_rollouts.ports import AgentKnown, Event, Policies, RolloutFilter, Store
+from foundry_rollouts.operations.versions import UNCHECKED, is_checked, refuse_id
+from foundry_rollouts.ports import AgentKnown, Catalogue, Event, Policies, RolloutFilter, Store
 
 #: The ends after which a canary may be tried again.
 RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED, Phase.ABORTED})
@@ -15,7 +16,7 @@ RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SU
 #: The ends that speak against a canary: it goes back to no users in one step.
 LED_BACK = frozenset({Phase.ROLLED_BACK, Phase.DISABLED})
 
-LAST = 200  #: Rollouts of an agent among which an earlier one of the same canary is looked for.
+LAST = 50  #: Trials of a version among which the last one that says something is looked for.
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Start:
     author: str
     policy: str | None = None
     idempotency_key: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,17 @@ class Retry:
     idempotency_key: str | None = None
 
 
-async def start(store: Store, policies: Policies, wanted: Start, now: datetime) -> Rollout:
+async def start(
+    store: Store, policies: Policies, wanted: Start, now: datetime, catalogue: Catalogue | None = None
+) -> Rollout:
     """Create a rollout; it waits for others of the agent. The same idempotency key again returns what it made.
 
     The version that was stable just before the present one takes all traffic in one step: it is known to be good,
     unless its last trial led back.
 
-    Raises NotFoundError for an agent or policy that nobody knows, UsageError for an agent without a policy,
-    ConflictError when the version is the stable one or on trial already, or when the idempotency key served
-    another request.
+    Raises NotFoundError for an agent, a version or a policy that nobody knows, UsageError for an agent without a policy
+    and for what is no version id, ConflictError when the version is the stable one or on trial already, or when the
+    idempotency key served another request.
     """
     agent = await _agent(store, wanted.agent)
     policy = _policy(policies, wanted)
@@ -58,6 +62,9 @@ async def start(store: Store, policies: Policies, wanted: Start, now: datetime) 
     is_return = await _is_return(store, agent, wanted.version)
     back = f", which was stable before version {agent.stable}" if is_return else ""
     because = f"{wanted.author} asked for version {wanted.version}{back}"
+    because += f": {wanted.reason}" if wanted.reason else ""
+    if not await is_checked(catalogue, wanted.agent, wanted.version):
+        because += f"; {UNCHECKED}"
     rollout = replace(_rollout(wanted, agent, policy, because, now), is_return=is_return)
     return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
 
@@ -75,14 +82,15 @@ async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
     reason = f": {wanted.reason}" if wanted.reason else ""
     asked = Start(wanted.id, ended.agent, ended.canary, wanted.author)
     because = f"{wanted.author} asked to try version {ended.canary} again after rollout {ended.id}{reason}"
-    rollout = _rollout(asked, agent, ended.policy, because, now)
+    is_return = ended.is_return and await _is_return(store, agent, ended.canary)
+    rollout = replace(_rollout(asked, agent, ended.policy, because, now), is_return=is_return)
     return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
 
 
 async def trial_of(store: Store, agent: str, version: str) -> Rollout | None:
-    """Return the newest rollout of ``version`` on ``agent``; None when there is none among the last ones."""
-    last = await store.rollouts(RolloutFilter(agent=agent, limit=LAST))
-    return next((rollout for rollout in last if rollout.canary == version), None)
+    """Return the newest rollout of ``version`` on ``agent``; None when there is none."""
+    found = await store.rollouts(RolloutFilter(agent=agent, canary=version, limit=1))
+    return found[0] if found else None
 
 
 async def _stable_before(store: Store, agent: AgentKnown) -> str | None:
@@ -94,8 +102,12 @@ async def _stable_before(store: Store, agent: AgentKnown) -> str | None:
 async def _is_return(store: Store, agent: AgentKnown, version: str) -> bool:
     if version != await _stable_before(store, agent):
         return False
-    trial = await trial_of(store, agent.name, version)
-    return trial is None or trial.phase not in LED_BACK
+    for trial in await store.rollouts(RolloutFilter(agent=agent.name, canary=version, limit=LAST)):
+        if trial.phase in {Phase.ABORTED, Phase.SUPERSEDED, Phase.FAILED} and not trial.step:
+            continue  # It never began, and says nothing of the version.
+        # A return that a person aborted went well until then: that was the person's mistake, or a change of mind.
+        return trial.phase not in LED_BACK or (trial.is_return and trial.ended_by is not None)
+    return True
 
 
 async def _refuse_retry(store: Store, wanted: Retry, ended: Rollout) -> None:
@@ -137,6 +149,7 @@ def _policy(policies: Policies, wanted: Start) -> Policy:
 def _refuse_version(agent: AgentKnown, version: str) -> None:
     if version == LATEST:
         raise UsageError(f"{LATEST} moves by itself: name one version")
+    refuse_id(version)
     if version == agent.stable:
         raise ConflictError(f"version {version} is the stable version of {agent.name} already")
 

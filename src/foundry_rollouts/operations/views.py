@@ -1,9 +1,10 @@
 """How rollouts, agents, policies and measurements are shown to people and programs. Times in seconds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.measurement import Counts, Measurement, quantile, seconds_of
 from foundry_rollouts.core.policy import Policy, Step, WeightStep
 from foundry_rollouts.core.rollout import Phase, Rollout
@@ -18,6 +19,16 @@ class Remaining:
     step_seconds: float
     limit_seconds: float | None  #: None: the step has no ``max``.
     deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandView:
+    """What a person asked and no tick has obeyed yet."""
+
+    verb: str
+    author: str
+    at: datetime
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,9 @@ class RolloutView:
     started_at: datetime | None
     ended_at: datetime | None
     remaining: Remaining | None  #: None before the first step and after the end.
+    open_commands: tuple[CommandView, ...] | None = None  #: Accepted and not obeyed yet; None: not asked for here.
+    joined: bool = False  #: It was there when it was asked for.
+    answer: str | None = None  #: What came of what was asked, in a sentence.
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +156,14 @@ class MeasurementView:
     stable: CountsView
     canary: CountsView
     trouble: str | None
+
+
+def whole_view(
+    rollout: Rollout, commands: Sequence[Command], now: datetime, *, joined: bool = False, answer: str | None = None
+) -> RolloutView:
+    """Show ``rollout`` with the commands that nobody obeyed yet, and what came of a request."""
+    asked = tuple(CommandView(each.verb.value, each.author, each.at, each.reason) for each in commands)
+    return replace(rollout_view(rollout, now), open_commands=asked, joined=joined, answer=answer)
 
 
 def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:

@@ -6,6 +6,7 @@
 from foundry_rollouts.ports.cloud import (
     AgentSeen,
     Answer,
+    Catalogue,
     Cloud,
     LogLine,
     Sessions,
@@ -34,6 +35,7 @@ __all__ = [
     "AgentSeen",
     "Answer",
     "Backlog",
+    "Catalogue",
     "Cloud",
     "Condition",
     "Event",

@@ -1,6 +1,6 @@
 """What is asked of the cloud: its agents and their routing; its sessions, calls and logs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -40,14 +40,21 @@ class AgentSeen:
     latest: VersionSeen | None
 
 
-class Cloud(Protocol):
-    """The hosted agents of one project. Every method raises CloudError when the cloud refuses or is away."""
-
-    def agents(self) -> AsyncIterator[AgentSeen]: ...
+class Catalogue(Protocol):
+    """What operations ask of the cloud, reading only. Every method raises CloudError."""
 
     async def agent(self, name: str) -> AgentSeen: ...
 
     async def version(self, agent: str, version: str) -> VersionSeen: ...
+
+    async def versions(self, agent: str) -> Sequence[VersionSeen]:
+        """Return the newest versions of ``agent``, newest first, a hundred at most."""
+
+
+class Cloud(Catalogue, Protocol):
+    """The hosted agents of one project. Every method raises CloudError when the cloud refuses or is away."""
+
+    def agents(self) -> AsyncIterator[AgentSeen]: ...
 
     async def route(self, agent: str, routing: Routing) -> bool:
         """Send the weights of ``routing``; does not open or close the endpoint, does not read back.

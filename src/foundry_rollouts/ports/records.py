@@ -106,6 +106,8 @@ class RolloutFilter:
     phase: Phase | None = None
     limit: int = 50
     before: str | None = None
+    canary: str | None = None
+    is_unfinished: bool = False  #: Those that have not ended only.
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy import Row, Select, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.errors import ConflictError, NotFoundError
+from foundry_rollouts.errors import ConflictError, NotFoundError, OnTrialError
 from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.store.documents import ROLLOUT
 from foundry_rollouts.store.engine import insert_into
@@ -63,6 +63,10 @@ async def page(connection: AsyncConnection, which: RolloutFilter) -> Sequence[Ro
     query = _READ.order_by(*_NEWEST_FIRST).limit(which.limit)
     if which.agent is not None:
         query = query.where(rollouts.c.agent == which.agent)
+    if which.canary is not None:
+        query = query.where(rollouts.c.canary == which.canary)
+    if which.is_unfinished:
+        query = query.where(UNFINISHED)
     if which.phase is not None:
         query = query.where(rollouts.c.phase == which.phase)
     if which.before is not None:
@@ -167,7 +171,7 @@ async def _earlier(connection: AsyncConnection, rollout: Rollout, key: str | Non
     if row is None:
         raise ConflictError(f"there is a rollout {rollout.id} already: ask again under another id")
     running = _rollout(row)
-    raise ConflictError(
+    raise OnTrialError(
         f"version {running.canary} of agent {running.agent} is on trial already: rollout {running.id} is"
         f" {running.phase} at generation {running.generation}"
     )

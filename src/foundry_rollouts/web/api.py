@@ -1,25 +1,30 @@
 """The ops API: thin routes over the operations."""
 
+import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 from starlette.requests import Request
 
 from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
+from foundry_rollouts.operations.answers import answer_to, settled
 from foundry_rollouts.operations.commands import command
 from foundry_rollouts.operations.explain import Explanation, explain
+from foundry_rollouts.operations.joining import start_or_join
 from foundry_rollouts.operations.lists import (
     RolloutPage,
     agents_view,
     history,
     measurements_view,
+    one_agent_view,
     rollouts_view,
 )
-from foundry_rollouts.operations.start import Retry, Start, retry, start, trial_of
-from foundry_rollouts.operations.views import RolloutView, policy_view, rollout_view
+from foundry_rollouts.operations.start import Retry, Start, retry, trial_of
+from foundry_rollouts.operations.views import AgentView, RolloutView, policy_view, rollout_view, whole_view
 from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.schemas import (
@@ -28,22 +33,29 @@ from foundry_rollouts.web.schemas import (
     Events,
     Key,
     Measurements,
-    Name,
     PoliciesInForce,
+    Prefer,
     StartRequest,
+    WhichRollouts,
 )
 from foundry_rollouts.web.services import Ours
 from foundry_rollouts.web.stream import live_history
 
 router = APIRouter(prefix="/api/v1", responses=DOCUMENTED)
 
-Obey = Callable[[str, CommandRequest, Ours, Key], Awaitable[RolloutView]]
+Obey = Callable[[str, CommandRequest, Ours, Key, Prefer], Awaitable[RolloutView]]
 
 
 @router.get("/agents")
 async def list_agents(ours: Ours) -> Agents:
     """List agents with routing, versions, policy and the rollout in hand."""
     return Agents(items=list(await agents_view(ours.store, ours.now())))
+
+
+@router.get("/agents/{agent_name}")
+async def show_agent(agent_name: str, ours: Ours) -> AgentView:
+    """Show one agent with the rollout in hand, and how many wait behind it."""
+    return await one_agent_view(ours.store, agent_name, ours.now())
 
 
 @router.get("/policies")
@@ -54,23 +66,19 @@ async def list_policies(ours: Ours) -> PoliciesInForce:
 
 
 @router.get("/rollouts")
-async def list_rollouts(
-    ours: Ours,
-    agent: Name | None = None,
-    phase: Phase | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Name | None = None,
-) -> RolloutPage:
+async def list_rollouts(ours: Ours, wanted: Annotated[WhichRollouts, Query()]) -> RolloutPage:
     """List rollouts, newest first; ``before`` takes the ``next`` of the page before."""
-    which = RolloutFilter(agent=agent, phase=phase, limit=limit, before=before)
+    which = RolloutFilter(
+        agent=wanted.agent, phase=wanted.phase, canary=wanted.version, limit=wanted.limit, before=wanted.before
+    )
     return await rollouts_view(ours.store, which, ours.now())
 
 
-@router.post("/rollouts", status_code=201)
+@router.post("/rollouts", status_code=201, responses={200: {"model": RolloutView, "description": "Joined"}})
 async def start_rollout(
     wanted: StartRequest, ours: Ours, request: Request, response: Response, key: Key = None
 ) -> RolloutView:
-    """Start a rollout; it waits for others of the agent."""
+    """Start a rollout, or join the one of that version; it waits for others of the agent."""
     now = ours.now()
     asked = Start(
         id=ours.new_id(now),
@@ -79,21 +87,27 @@ async def start_rollout(
         author=wanted.author or ours.author,
         policy=wanted.policy,
         idempotency_key=key,
+        reason=wanted.reason,
     )
     try:
-        rollout = await start(ours.store, ours.policies, asked, now)
+        started = await start_or_join(ours.store, ours.policies, asked, now, ours.catalogue)
     except ConflictError:
         request.state.about = await trial_of(ours.store, asked.agent, asked.version)
         raise
     ours.wake.ring()
+    rollout = started.rollout
     response.headers["Location"] = f"/api/v1/rollouts/{rollout.id}"
-    return rollout_view(rollout, now)
+    if started.joined:
+        response.status_code = 200
+    waiting = await ours.store.commands(rollout.id)
+    return whole_view(rollout, waiting, now, joined=started.joined, answer=started.answer)
 
 
 @router.get("/rollouts/{rollout_id}")
 async def show_rollout(rollout_id: str, ours: Ours) -> RolloutView:
     """Show one rollout as it stands."""
-    return rollout_view(await ours.store.rollout(rollout_id), ours.now())
+    rollout = await ours.store.rollout(rollout_id)
+    return whole_view(rollout, await ours.store.commands(rollout_id), ours.now())
 
 
 @router.get("/rollouts/{rollout_id}/events", response_model=Events)
@@ -141,7 +155,9 @@ async def retry_rollout(rollout_id: str, wanted: CommandRequest, ours: Ours, key
 def _obey(verb: Verb) -> Obey:
     """Return the route of one verb."""
 
-    async def obey(rollout_id: str, wanted: CommandRequest, ours: Ours, key: Key = None) -> RolloutView:
+    async def obey(
+        rollout_id: str, wanted: CommandRequest, ours: Ours, key: Key = None, prefer: Prefer = None
+    ) -> RolloutView:
         now = ours.now()
         asked = Command(
             id=ours.new_id(now),
@@ -155,9 +171,24 @@ def _obey(verb: Verb) -> Obey:
         )
         rollout = await command(ours.store, asked)
         ours.wake.ring()
-        return rollout_view(rollout, now)
+        return await _answered(ours, asked, rollout, _patience(prefer))
 
     return obey
+
+
+def _patience(prefer: str | None) -> timedelta | None:
+    """Return how long the caller would wait for the command to be done; None: not at all."""
+    found = re.search(r"(?:^|[,;\s])wait=(\d{1,3})(?:$|[,;\s])", prefer or "")
+    return timedelta(seconds=int(found[1])) if found else None
+
+
+async def _answered(ours: Ours, asked: Command, rollout: Rollout, patience: timedelta | None) -> RolloutView:
+    answer = None
+    if patience is not None:
+        await settled(ours.store, asked, min(patience, ours.answer_within))
+        answer = await answer_to(ours.store, ours.catalogue, asked, ours.now())
+        rollout = await ours.store.rollout(rollout.id)
+    return whole_view(rollout, await ours.store.commands(rollout.id), ours.now(), answer=answer)
 
 
 for _verb in Verb:
@@ -167,5 +198,5 @@ for _verb in Verb:
         methods=["POST"],
         status_code=202,
         name=f"{_verb.value}_rollout",
-        summary=f"Ask to {_verb.value} a rollout as it was seen at a generation; the next tick obeys",
+        summary=f"Ask to {_verb.value} a rollout as it was seen at a generation; Prefer: wait=5 waits for the tick",
     )

@@ -115,6 +115,8 @@ def _agent_row(agent: AgentView) -> str:
     weights = _weights(routing.weights) if routing else "not seen yet"
     closed = "" if routing is None or routing.is_open else " (disabled)"
     rollout = _link(agent.rollout.id, _phase(agent.rollout)) if agent.rollout else "none"
+    if agent.queued:
+        rollout += f", {agent.queued} queued"
     cells = (_shown(agent.stable or "none"), weights + closed, _shown(agent.policy or "none"), rollout)
     return _row(AGENT, _shown(agent.name), cells)
 

@@ -21,7 +21,7 @@ from foundry_rollouts.errors import (
     UnavailableError,
     UsageError,
 )
-from foundry_rollouts.operations.views import RolloutView, rollout_view
+from foundry_rollouts.operations.views import RolloutView, whole_view
 from foundry_rollouts.web.services import services_of
 
 log = structlog.get_logger(__name__)
@@ -128,10 +128,11 @@ async def _current(request: Request) -> dict[str, RolloutView]:
     named, about = request.path_params.get("rollout_id"), getattr(request.state, "about", None)
     try:
         rollout = await services.store.rollout(named) if named else about
+        commands = await services.store.commands(rollout.id) if rollout else ()
     except RolloutsError:
         # The conflict is the news; that its rollout cannot be shown just now must not hide it.
         return {}
-    return {"current": rollout_view(rollout, services.now())} if rollout else {}
+    return {"current": whole_view(rollout, commands, services.now())} if rollout else {}
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Header
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from foundry_rollouts.core.rollout import Phase
 from foundry_rollouts.operations.views import AgentView, MeasurementView, PolicyView
 from foundry_rollouts.ports import Condition, Event
 
@@ -16,15 +17,30 @@ Sentence = Annotated[str, StringConstraints(min_length=1, max_length=500, patter
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200, pattern=ONE_LINE)]
 
 
+#: ``wait=5``: answer when the command is done, within five seconds at most (RFC 7240).
+Prefer = Annotated[str | None, Header(max_length=200)]
+
+
 class StartRequest(BaseModel):
     """A wish for a rollout of ``version`` on ``agent``; without ``policy`` the one that names the agent holds."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     agent: Name
-    version: Name
+    version: Annotated[str, StringConstraints(max_length=1000)]
     policy: Name | None = None
     author: Name | None = None
+    reason: Sentence | None = None
+
+
+class WhichRollouts(BaseModel):
+    """Which rollouts to list."""
+
+    agent: Name | None = None
+    version: Name | None = None
+    phase: Phase | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    before: Name | None = None
 
 
 class CommandRequest(BaseModel):

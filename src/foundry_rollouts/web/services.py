@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from foundry_rollouts.operations.ids import new_id
-from foundry_rollouts.ports import Health, Policies, Store, Wake
+from foundry_rollouts.ports import Catalogue, Health, Policies, Store, Wake
 from foundry_rollouts.telemetry import Metrics
 
 
@@ -27,6 +27,8 @@ class Services:
     author: str = "api"  #: Who asked, when the request does not say.
     hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
     new_id: Callable[[datetime], str] = new_id
+    catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
+    answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     look_every: timedelta = timedelta(seconds=1)  #: How often a live history looks for news.
 
 

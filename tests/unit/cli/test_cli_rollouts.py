@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -41,6 +42,62 @@ async def test_a_rollout_is_started_and_shown(service: Service) -> None:
     shown = json.loads((await service.run("show", "--agent", "support-agent", "-o", "json")).out)
     assert started.out == f"rollout {shown['id']} of support-agent version 2 is pending\n"
     assert (shown["canary"], shown["author"], shown["policy"]) == ("2", "ci", "support")
+
+
+async def test_a_start_twice_joins_and_says_so(service: Service) -> None:
+    start = ("start", "--agent", "support-agent", "--version", "2", "--reason", "ticket 7")
+    first, again = await service.run(*start), await service.run(*start)
+    identity = first.out.split()[1]
+    assert (again.code, again.err) == (0, "")
+    assert again.lines[0] == f"version 2 of agent support-agent is on trial already: joined rollout {identity}"
+    assert again.lines[1:] == first.lines
+    assert (await service.store.rollout(identity)).because.endswith("asked for version 2: ticket 7")
+
+
+async def test_a_start_that_waits_writes_one_document_and_its_progress_to_stderr(service: Service) -> None:
+    args = ("--agent", "support-agent", "--version", "2")
+    waiting = await service.begin("start", *args, "--wait", "--output", "json")
+    which: Sequence[Rollout] = ()
+    while not which:
+        await asyncio.sleep(0.1)
+        which = await service.store.unfinished("support-agent")
+    await end(service, which[0], Phase.ROLLED_BACK, "it failed")
+    done = await outcome_of(waiting)
+    assert (done.code, json.loads(done.out)["phase"]) == (3, "rolled_back")
+    assert "rollout.rolled_back" in done.err
+
+
+async def test_watching_a_version_waits_until_it_has_a_rollout(service: Service) -> None:
+    watching = await service.begin("watch", "--agent", "support-agent", "--version", "2")
+    assert watching.stderr is not None
+    assert b"waiting until there is one" in await asyncio.wait_for(watching.stderr.readline(), 30)
+    await end(service, await stand(service.store, PROGRESSING), Phase.PROMOTED, "proved")
+    assert (await outcome_of(watching)).code == 0
+    late = await service.run("watch", "--agent", "support-agent", "--version", "3", "--timeout", "1s")
+    assert (late.code, "has no rollout of version 3" in late.err) == (4, True)
+
+
+async def test_an_agent_means_the_rollout_in_hand_and_others_are_told(service: Service) -> None:
+    await stand(service.store, PROGRESSING)
+    await stand(service.store, a_rollout(id="r-2", canary="3", created_at=NOON + timedelta(minutes=1)))
+    done = await service.run("pause", "--agent", "support-agent", "--author", "kim")
+    assert done.lines[0].startswith("rollout r-1 of support-agent version 2")
+    assert done.errors == [
+        "another one waits behind it; 'foundry-rollouts rollout list --agent support-agent' shows every one, an id"
+        " names one"
+    ]
+    shown = await service.run("show", "--agent", "support-agent")
+    assert "kim asked to pause at" in shown.out
+    assert json.loads((await service.run("show", "--agent", "support-agent", "-o", "json")).out)["id"] == "r-1"
+    by_version = await service.run("show", "--agent", "support-agent", "--version", "3", "-o", "json")
+    assert json.loads(by_version.out)["id"] == "r-2"
+
+
+async def test_an_abort_that_does_not_reach_the_service_names_the_way_without_it(tmp_path: Path) -> None:
+    args = ("rollout", "abort", "--agent", "support-agent", "--server", "http://127.0.0.1:9")
+    done = await outcome_of(await begin(*args, folder=tmp_path))
+    assert (done.code, len(done.errors)) == (1, 1)
+    assert "'foundry-rollouts agent route support-agent STABLE=100' goes back without the service" in done.err
 
 
 async def test_a_refused_start_tells_the_reason_of_the_service(service: Service) -> None:
@@ -95,7 +152,7 @@ async def test_a_verb_shows_what_it_saw_and_leaves_a_command_with_its_author(ser
     assert (done.code, done.err) == (0, "")
     assert done.lines == [
         "rollout r-1 of support-agent version 2 is progressing, generation 1: the first step has begun",
-        f"asked to {verb}; it is obeyed at the next tick (generation 2)",
+        f"asked to {verb}, accepted and not done yet: it waits for the next look of the controller",
     ]
     (command,) = await service.store.commands("r-1")
     assert (command.verb, command.generation, command.author, command.reason) == (verb, 1, "kim", "incident 7")

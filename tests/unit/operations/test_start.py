@@ -170,7 +170,7 @@ async def test_two_people_who_retry_at_once_start_one_rollout(store: SqlStore) -
 
     answers = await asyncio.gather(*(retry(store, each, NOON) for each in asked), return_exceptions=True)
 
-    assert sorted(type(answer).__name__ for answer in answers) == ["ConflictError", "Rollout"]
+    assert sorted(type(answer).__name__ for answer in answers) == ["OnTrialError", "Rollout"]
     assert len(await store.unfinished("support-agent")) == 1
 
 

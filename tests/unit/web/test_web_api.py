@@ -70,13 +70,41 @@ async def test_the_same_idempotency_key_again_is_answered_the_same(web: Web) -> 
     assert one.json() == other.json()
 
 
-async def test_a_version_on_trial_is_a_conflict_that_shows_its_rollout(web: Web) -> None:
+async def test_a_start_of_a_version_on_trial_joins_its_rollout(web: Web) -> None:
     started = (await web.client.post("/api/v1/rollouts", json=START)).json()
 
     answer = await web.client.post("/api/v1/rollouts", json=START)
 
-    assert answer.status_code == 409
-    assert answer.json()["current"] == started
+    assert (answer.status_code, answer.json()["joined"], started["joined"]) == (200, True, False)
+    assert answer.json()["id"] == started["id"]
+    assert answer.headers["location"] == f"/api/v1/rollouts/{started['id']}"
+    listed = await web.client.get("/api/v1/rollouts", params={"agent": "support-agent", "version": "2"})
+    assert [each["id"] for each in listed.json()["items"]] == [started["id"]]
+    assert (await web.client.get("/api/v1/rollouts", params={"version": "3"})).json()["items"] == []
+
+
+async def test_a_command_may_wait_for_its_tick_and_is_open_until_then(web: Web) -> None:
+    started = (await web.client.post("/api/v1/rollouts", json=START)).json()
+
+    at = f"/api/v1/rollouts/{started['id']}"
+    answer = await web.client.post(
+        f"{at}:abort", json={"generation": 1, "author": "kim"}, headers={"Prefer": "respond-async, wait=5"}
+    )
+
+    assert (answer.status_code, answer.json()["generation"]) == (202, 2)
+    assert answer.json()["answer"].startswith("asked to abort, accepted and not done yet: it waits for ")
+    [open_command] = (await web.client.get(at)).json()["open_commands"]
+    assert (open_command["verb"], open_command["author"]) == ("abort", "kim")
+
+
+async def test_one_agent_comes_with_the_rollout_in_hand_and_how_many_wait(web: Web) -> None:
+    for version in ("2", "3"):
+        await web.client.post("/api/v1/rollouts", json={**START, "version": version})
+
+    agent = (await web.client.get("/api/v1/agents/support-agent")).json()
+
+    assert (agent["rollout"]["canary"], agent["queued"]) == ("2", 1)
+    assert (await web.client.get("/api/v1/agents/nobody")).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -86,6 +114,9 @@ async def test_a_version_on_trial_is_a_conflict_that_shows_its_rollout(web: Web)
         ({**START, "policy": "nothing"}, 404, "no policy nothing"),
         ({**START, "version": "1"}, 409, "version 1 is the stable version"),
         ({**START, "version": "@latest"}, 422, "name one version"),
+        ({**START, "version": ".."}, 422, "this is no version id"),
+        ({**START, "version": ""}, 422, "this is no version id"),
+        ({**START, "version": "1\n2"}, 422, "this is no version id"),
         ({"agent": "support-agent"}, 422, "body.version: Field required"),
         ({**START, "weight": 5}, 422, "body.weight"),
         ({**START, "author": "two\nlines"}, 422, "body.author"),
@@ -280,6 +311,7 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", "/readyz"),
         ("GET", "/metrics"),
         ("GET", "/api/v1/agents"),
+        ("GET", "/api/v1/agents/{agent_name}"),
         ("GET", "/api/v1/policies"),
         ("GET", "/api/v1/rollouts"),
         ("POST", "/api/v1/rollouts"),
