@@ -1,20 +1,16 @@
 """A session's log for as long as the session lives: the stream ends every few minutes and is opened again.
 
-The cloud has no cursor. Lines that a new connection tells a second time are known by time, stream and text;
-where a connection ends between two lines that are equal in all three, the second one is lost.
+Lines that a new stream repeats are dropped (``ports/log_memory.py``).
 """
 
 import asyncio
-from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import LogLine
-
-REMEMBERED = 5000  #: Lines that a new connection may tell again.
+from foundry_rollouts.ports import LogLine, LogMemory
 
 OpenLog = Callable[[], AsyncGenerator[LogLine, None]]
 
@@ -37,11 +33,11 @@ async def follow(open_log: OpenLog, manners: Reconnecting | None = None) -> Asyn
     waited for in the same way.
     """
     manners = manners or Reconnecting()
-    memory = _Memory()
+    memory = LogMemory()
     failures, quiet, has_begun = 0, 0, False
     while True:
         told, said = 0, False
-        memory.reconnected()
+        memory.reopened()
         try:
             async with aclosing(open_log()) as lines:
                 async for line in lines:
@@ -60,24 +56,3 @@ async def follow(open_log: OpenLog, manners: Reconnecting | None = None) -> Asyn
             if failures > manners.failures or (error.refusal.status not in _PASSING and not error.is_missing):
                 raise
         await asyncio.sleep(min(manners.pause * 2 ** min(failures + quiet, 10), manners.longest).total_seconds())
-
-
-class _Memory:
-    """The last lines of all connections, to know a line that is told again by a later one."""
-
-    def __init__(self) -> None:
-        self._recent: deque[LogLine] = deque(maxlen=REMEMBERED)
-        self._may_come_again: Counter[LogLine] = Counter()
-
-    def reconnected(self) -> None:
-        self._may_come_again = Counter(self._recent)
-
-    def is_new(self, line: LogLine) -> bool:
-        """Tell whether ``line`` is new, and remember it. A line without a time is always new."""
-        if line.at is None:
-            return True
-        if self._may_come_again[line] > 0:
-            self._may_come_again[line] -= 1
-            return False
-        self._recent.append(line)
-        return True

@@ -15,6 +15,7 @@ from foundry_rollouts.ports.cloud import (
     VersionSeen,
     VersionStatus,
 )
+from foundry_rollouts.ports.log_memory import LogMemory
 from foundry_rollouts.ports.outbox import Backlog, Message, Notifier, Outbox
 from foundry_rollouts.ports.records import (
     AgentKnown,
@@ -43,6 +44,7 @@ __all__ = [
     "Intent",
     "Lease",
     "LogLine",
+    "LogMemory",
     "Looks",
     "Message",
     "Notifier",

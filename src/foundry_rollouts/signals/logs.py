@@ -15,7 +15,7 @@ import structlog
 from foundry_rollouts.core.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import Sessions, SessionSeen, SessionStatus
+from foundry_rollouts.ports import LogLine, LogMemory, Sessions, SessionSeen, SessionStatus
 from foundry_rollouts.signals.loglines import CallReader
 from foundry_rollouts.signals.manners import Breaker, Budget, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.numbers import TroubleError
@@ -44,7 +44,8 @@ class Followed:
     """One session, over as many streams as it takes."""
 
     session: SessionSeen
-    read_until: datetime  #: A stream that is opened again repeats its last lines.
+    since: datetime  #: Lines before this were counted by an earlier process.
+    memory: LogMemory = field(default_factory=LogMemory)
     reader: CallReader = field(default_factory=CallReader)
     stream: asyncio.Task[None] | None = None
     trouble: str | None = None  #: Of our own, at the last try.
@@ -54,6 +55,10 @@ class Followed:
         """Whether the stream cannot be read; one that was opened again and lasts is merely silent."""
         lasts = self.is_open and self.opened_at is not None and now - self.opened_at > SETTLED
         return self.trouble is not None and not lasts
+
+    def has_read(self, line: LogLine) -> bool:
+        """Whether ``line`` was counted before, by us or by an earlier process."""
+        return (line.at is not None and line.at <= self.since) or not self.memory.is_new(line)
 
     @property
     def is_open(self) -> bool:
@@ -190,23 +195,23 @@ class LogSource:
         streams = sum(each.is_open for each in watch.followed.values() if each.session.version == session.version)
         if (followed and followed.is_open) or streams >= watch.limit or watch.streams.refuses(self._now()):
             return
-        followed = followed or Followed(session, read_until=watch.since - SKEW)
+        followed = followed or Followed(session, since=watch.since - SKEW)
         watch.followed[session.id] = followed
         name = f"log of {followed.session.id}"
         followed.stream = asyncio.create_task(self._follow(watch, followed), name=name)
 
     async def _follow(self, watch: Watch, followed: Followed) -> None:
         """Read one session's stream until it ends; the next look opens it again if the session lives on."""
-        session, read_until = followed.session, followed.read_until
+        session = followed.session
         try:
             await self._budget.take()
             followed.opened_at = self._now()
+            followed.memory.reopened()
             async for line in self._sessions.log_lines(watch.rollout.agent, session.version, session.id):
                 followed.trouble = None
                 watch.streams.answered()
-                if line.at is not None and line.at <= read_until:
+                if followed.has_read(line):
                     continue
-                followed.read_until = max(followed.read_until, self._plausible(line.at or read_until))
                 for sample in followed.reader.read(line):
                     self._count(watch, followed, sample)
         except CloudError as error:
@@ -218,10 +223,6 @@ class LogSource:
             followed.trouble = f"a session's log cannot be read: {type(error).__name__}"
             watch.streams.failed(followed.trouble, self._now())
         await asyncio.sleep(REOPEN_AFTER.total_seconds())
-
-    def _plausible(self, at: datetime) -> datetime:
-        """Return the time of a line; one from the future must not make us deaf until then."""
-        return min(at, self._now() + SKEW)
 
     def _count(self, watch: Watch, followed: Followed, sample: Sample) -> None:
         watch.tallies.add(Seen(self._now(), followed.stratum, followed.session.version, sample))

@@ -122,6 +122,25 @@ async def test_a_stream_that_is_opened_again_repeats_lines_which_count_once(foll
     await until_calls(following.source, a_watched(), "logs", 3)
 
 
+async def test_lines_of_one_instant_on_both_sides_of_a_broken_stream_count_once_each(following: Following) -> None:
+    following.says("two", "2", line(BAD, 1), line(GOOD, 2))
+    following.cloud.breaks["two"] = refused(500)
+    await until_calls(following.source, a_watched(), "logs", 2)
+    following.cloud.lines["two"] += [line(BAD, 2), line(BAD, 2), line(GOOD, 2)]
+    await until_calls(following.source, a_watched(), "logs", 5)
+    await following.looked(4)
+    assert (await counted(following))["logs"] == (0, 0, 5, 3)
+
+
+async def test_a_late_line_of_the_other_stream_counts(following: Following) -> None:
+    following.says("two", "2", line(GOOD, 2))
+    following.cloud.breaks["two"] = refused(500)
+    await until_calls(following.source, a_watched(), "logs", 1)
+    following.cloud.lines["two"].append(line(BAD, 1, stream="stdout"))
+    await until_calls(following.source, a_watched(), "logs", 2)
+    assert (await counted(following))["logs"] == (0, 0, 2, 1)
+
+
 async def test_a_line_from_the_future_does_not_make_us_deaf(following: Following) -> None:
     following.says("two", "2", line(GOOD, 86_400 * 365))
     following.cloud.breaks["two"] = refused(500)
