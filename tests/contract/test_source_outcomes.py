@@ -109,7 +109,8 @@ async def test_outcomes_of_both_versions_become_counts(callers: Callers) -> None
     seen = await callers.counted()
     assert (seen.stable.calls, seen.stable.failures, len(seen.stable.latencies)) == (1, 0, 1)
     assert (seen.canary.calls, seen.canary.failures, seen.canary.log_errors) == (3, 2, 1)
-    assert seen.canary.causes == (("HTTP 503", 1), ("reported as failed", 1))
+    assert seen.canary.causes == (("HTTP 404", 1), ("HTTP 503", 1), ("reported as failed", 1))
+    assert (seen.stable.client_errors, seen.canary.client_errors) == (0, 1)
     assert (await callers.counted()).canary == Counts()
 
 

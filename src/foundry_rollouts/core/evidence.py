@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.failures import ErrorKind, kind_of
 from foundry_rollouts.core.measurement import Counts, Histogram, Measurement, Tallied, quantile
 from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy
 from foundry_rollouts.core.rollout import Known
@@ -35,6 +36,8 @@ STALE_AFTER = timedelta(minutes=2)
 SHORTEST_WINDOW, LONGEST_WINDOW = 5.0, 120.0
 #: Calls without which the traffic is not known.
 TELLING_CALLS = 8
+#: Sources that tell calls that were refused as the caller's mistake from those that failed.
+TELL_CLIENT_ERRORS = frozenset({"probe", "logs", "outcomes"})
 #: A ceiling grants no tolerance: below it, as good as stable is good enough.
 STRICT = Margin(1.0)
 
@@ -58,6 +61,7 @@ class Track:
     trouble: str | None = None  #: Why the source could not count, as of its last word.
     watched: float = 0.0  #: Seconds of this step in which the source could count.
     busiest: float = 0.0  #: Calls a second in the busiest window, rather too many; of the whole trial.
+    kind: ErrorKind | None = None  #: None: plain errors.
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,13 @@ class Evidence:
     tracks: tuple[Track, ...] = ()
     values: tuple[ValueTrack, ...] = ()
     is_proved: bool = False  #: Every gate was proved at once, at this weight or at one before.
+    beside: tuple[Track, ...] = ()  #: Calls refused as the callers' mistake: they may show harm, and prove nothing.
 
     def of(self, gate: Gate) -> tuple[Track, ...]:
         return tuple(track for track in self.tracks if track.gate == gate.name)
+
+    def client_errors(self, gate: Gate) -> tuple[Track, ...]:
+        return tuple(track for track in self.beside if track.gate == gate.name)
 
 
 def history_of(evidence: Evidence) -> tuple[Known, ...]:
@@ -98,6 +106,24 @@ def fresh(policy: Policy, history: Sequence[Known] = ()) -> Evidence:
             for stratum, share in strata(policy, gate)
         ),
         tracked(policy),
+        beside=_beside(policy),
+    )
+
+
+def _beside(policy: Policy) -> tuple[Track, ...]:
+    """Return the tracks of client errors, as both versions face the same callers; none where the policy ignores them.
+
+    Mixed with the errors they would hide those: where a third of all calls are callers' mistakes on both versions, a
+    few percent of broken ones more are within tolerance.
+    """
+    if ErrorKind.CLIENT_ERROR in policy.ignored_errors:
+        return ()
+    return tuple(
+        Track(gate=gate.name, stratum=stratum, share=share, processes=(begin(),), kind=ErrorKind.CLIENT_ERROR)
+        for gate in policy.gates
+        if gate.kind is GateKind.ERROR_RATE
+        for stratum, share in strata(policy, gate)
+        if stratum.partition("/")[0] in TELL_CLIENT_ERRORS
     )
 
 
@@ -123,34 +149,60 @@ def strata(policy: Policy, gate: Gate) -> tuple[tuple[str, float], ...]:
 
 def at_new_weight(evidence: Evidence) -> Evidence:
     """Return the evidence with which a step at another weight begins: each step earns its own proof."""
-    return Evidence(
-        tuple(
-            replace(
-                track,
-                processes=tuple(reweighted(process) for process in track.processes),
-                strict=reweighted(track.strict) if track.strict else None,
-                at_step=Tally(),
-                seen_at=None,
-                watched=0.0,
-            )
-            for track in evidence.tracks
-        ),
-        at_new_step(evidence.values),
-        evidence.is_proved,
+    return replace(
+        evidence,
+        tracks=tuple(_at_new_weight(track) for track in evidence.tracks),
+        values=at_new_step(evidence.values),
+        beside=tuple(_at_new_weight(track) for track in evidence.beside),
+    )
+
+
+def _at_new_weight(track: Track) -> Track:
+    return replace(
+        track,
+        processes=tuple(reweighted(process) for process in track.processes),
+        strict=reweighted(track.strict) if track.strict else None,
+        at_step=Tally(),
+        seen_at=None,
+        watched=0.0,
     )
 
 
 def gathered(evidence: Evidence, policy: Policy, measurements: Sequence[Measurement]) -> Evidence:
     """Return ``evidence`` after ``measurements``, each of which goes to the tracks of its stratum only."""
     gates = {gate.name: gate for gate in policy.gates}
-    tracks, values = evidence.tracks, evidence.values
+    # The release before kept none of them.
+    tracks, values, beside = evidence.tracks, evidence.values, evidence.beside or _beside(policy)
     for measurement in measurements:
         tracks = tuple(
             _watched(track, gates[track.gate], policy, measurement) if track.stratum == measurement.source else track
             for track in tracks
         )
         values = valued(values, policy, measurement)
-    return Evidence(tracks, values, evidence.is_proved)
+        beside = tuple(
+            _refused(track, policy, measurement) if track.stratum == measurement.source else track for track in beside
+        )
+    return Evidence(tracks, values, evidence.is_proved, beside)
+
+
+def _refused(track: Track, policy: Policy, seen: Measurement) -> Track:
+    canary, stable = seen.canary, seen.stable
+    tally = Tally(canary.calls, canary.client_errors, stable.calls, stable.client_errors)
+    bets = Bets(policy.judge.tolerate, policy.judge.bad)
+    (process,) = track.processes
+    return replace(
+        track,
+        processes=(observed(process, bets, tally, seen.window.seconds),),
+        total=track.total + tally,
+        at_step=track.at_step + tally,
+        causes=_causes(track, canary, ErrorKind.CLIENT_ERROR),
+        seen_at=seen.window.end if canary.calls else track.seen_at,
+    )
+
+
+def _causes(track: Track, canary: Counts, kind: ErrorKind | None) -> Tallied:
+    new = tuple((cause, times) for cause, times in canary.causes if kind_of(cause) is kind)
+    return (Counts(causes=track.causes) + Counts(causes=new)).causes
 
 
 def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Track:
@@ -172,7 +224,7 @@ def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Tra
         else None,
         total=track.total + main,
         at_step=track.at_step + main,
-        causes=(Counts(causes=track.causes) + Counts(causes=seen.canary.causes)).causes,
+        causes=_causes(track, seen.canary, None),
         seen_at=seen.window.end if main.canary_calls else track.seen_at,
     )
 

@@ -22,6 +22,8 @@ from foundry_rollouts.core.value_judge import value_reading
 PARTS = {GateKind.ERROR_RATE: 0.6, GateKind.LATENCY: 0.25, GateKind.LOG_ERRORS: 0.15}
 #: A critical gate has so many times its part: it decides sooner, the others later, and the promise stays.
 CRITICAL = 4.0
+#: What client errors count for within a gate, where its source tells them from errors.
+BESIDE = 0.1
 #: Less than this much worse is "not gross".
 GROSS = 0.16
 
@@ -84,24 +86,35 @@ def _culprit(rollout: Rollout, evidence: Evidence, gates: Sequence[Gate]) -> Gat
     parts = {gate: math.log10(_weight(gate) / whole) for gate in gates}
     enough = -math.log10(rollout.policy.judge.false_rollback)
     for measure in (_harm, _breach):
-        weighed = {gate: parts[gate] + measure(rollout, evidence.of(gate)) for gate in gates}
+        weighed = {gate: parts[gate] + measure(rollout, evidence, gate) for gate in gates}
         if log10_sum(weighed.values()) >= enough:
             return max(weighed, key=lambda gate: weighed[gate])
     return None
 
 
-def _harm(_: Rollout, tracks: Sequence[Track]) -> float:
+def _harm(_: Rollout, evidence: Evidence, gate: Gate) -> float:
     """Return log10 of the evidence that the canary is worse than tolerated."""
-    return log10_sum(_share(track) + _mean(p.harm_log10 for p in track.processes) for track in tracks)
+    return log10_sum(
+        part + _mean(process.harm_log10 for process in track.processes) for track, part in _parts(evidence, gate)
+    )
 
 
-def _breach(rollout: Rollout, tracks: Sequence[Track]) -> float:
+def _parts(evidence: Evidence, gate: Gate) -> list[tuple[Track, float]]:
+    """Return the gate's tracks with log10 of their parts in the evidence of harm; all parts sum to 1."""
+    beside = evidence.client_errors(gate)
+    shared = {track.stratum for track in beside}
+    rest = math.log10(1 - BESIDE)
+    errors = [(track, _share(track) + (rest if track.stratum in shared else 0.0)) for track in evidence.of(gate)]
+    return errors + [(track, _share(track) + math.log10(BESIDE)) for track in beside]
+
+
+def _breach(rollout: Rollout, evidence: Evidence, gate: Gate) -> float:
     """Return log10 of the evidence that the canary is above its ceiling and worse than stable.
 
     Where stable fails as much, the ceiling is no fault of the canary. Alone the ceiling decides only at weight 100,
     when stable has no calls left to compare with.
     """
-    return log10_sum(_share(track) + _breach_of(rollout, track) for track in tracks)
+    return log10_sum(_share(track) + _breach_of(rollout, track) for track in evidence.of(gate))
 
 
 def _breach_of(rollout: Rollout, track: Track) -> float:
@@ -139,14 +152,15 @@ def _reading(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | N
     policy, tracks = rollout.policy, evidence.of(gate)
     # A dry run is judged as if it stood alone.
     accused = _culprit(rollout, evidence, (gate,)) if gate.is_dry_run else culprit
-    harm, safe = _harm(rollout, tracks), _safe(rollout, tracks)
+    harm, safe = _harm(rollout, evidence, gate), _safe(rollout, tracks)
     step = _strongest(rollout, tracks).at_step
     verdict = Verdict.FAIL if gate is accused else _verdict(policy, tracks, harm, safe, now)
     missing = _missing(rollout, tracks) if verdict is Verdict.INSUFFICIENT else None
+    told = (*tracks, *evidence.client_errors(gate)) if verdict is Verdict.FAIL else tracks
     return GateReading(
         gate=gate.name,
         verdict=verdict,
-        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, rollout, gate, tracks, missing),
+        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, rollout, gate, told, missing),
         is_dry_run=gate.is_dry_run,
         canary_value=_rate(step.canary_failures, step.canary_calls),
         stable_value=_rate(step.stable_failures, step.stable_calls),

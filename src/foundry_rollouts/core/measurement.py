@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from foundry_rollouts.core.failures import ErrorKind, kind_of
+
 K = TypeVar("K", str, int)
 
 #: Latencies fall into buckets whose edges grow by a tenth each: bucket ``k`` ends at ``1.1 ** k`` milliseconds.
@@ -29,13 +31,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one version did: samples, how many failed and why, how many wrote an error line, how slow they were."""
+    """What one version did: samples, how many failed and why, how many wrote an error line, how slow they were.
+
+    A call that was refused as its caller's mistake is no failure: it is counted in ``client_errors``.
+    """
 
     calls: int = 0
     failures: int = 0
     log_errors: int = 0
     causes: Tallied = ()
     latencies: Histogram = ()
+    client_errors: int = 0
     values: tuple[tuple[str, float], ...] = ()  #: Numbers that are no counts, by name; they do not add up.
     unread: tuple[tuple[str, str], ...] = ()  #: Those that cannot be read, by name, and why.
 
@@ -46,6 +52,7 @@ class Counts:
             self.log_errors + other.log_errors,
             _merged(self.causes, other.causes),
             _merged(self.latencies, other.latencies),
+            self.client_errors + other.client_errors,
             other.values or self.values,
             other.unread or self.unread,
         )
@@ -60,9 +67,11 @@ class Sample:
     has_log_error: bool = False
 
     def as_counts(self) -> Counts:
+        is_client_error = kind_of(self.cause) is ErrorKind.CLIENT_ERROR
         return Counts(
             calls=1,
-            failures=int(self.cause is not None),
+            failures=int(self.cause is not None and not is_client_error),
+            client_errors=int(is_client_error),
             log_errors=int(self.has_log_error),
             causes=((self.cause, 1),) if self.cause else (),
             latencies=((bucket_of(self.latency), 1),) if self.latency is not None else (),

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from foundry_rollouts.core.bounds import Bounds
+from foundry_rollouts.core.failures import ErrorKind
 from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.errors import UsageError
 
@@ -220,6 +221,7 @@ class Policy:
     on_new_version: OnNewVersion = OnNewVersion.QUEUE
     sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
     ready_within: timedelta | None = 3 * MINUTE  #: By when a sandbox of the canary is ready; None: nobody looks.
+    ignored_errors: tuple[ErrorKind, ...] = ()  #: Kinds of failures that are not judged.
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.decide import Situation, decide
 from foundry_rollouts.core.evidence import at_new_weight, fresh
+from foundry_rollouts.core.failures import ErrorKind
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.past import standing_at
@@ -74,7 +75,7 @@ def _counting(policy: Policy) -> Policy:
     plain = Gate(GateKind.ERROR_RATE, (SOURCE,))
     gate = next((gate for gate in policy.gates if gate.kind is GateKind.ERROR_RATE), plain)
     alone = replace(gate, sources=(SOURCE,), weights=(), is_dry_run=False)
-    return replace(policy, sources=COUNTED, gates=(alone,))
+    return replace(policy, sources=COUNTED, gates=(alone,), ignored_errors=tuple(ErrorKind))
 
 
 def _on_trial(policy: Policy) -> Rollout:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.evidence import Track
+from foundry_rollouts.core.failures import ErrorKind
 from foundry_rollouts.core.policy import Gate, GateKind, Judging
 from foundry_rollouts.core.statistics import Tally
 
@@ -13,6 +14,7 @@ DEEDS = {
     GateKind.ERROR_RATE: "failed",
     GateKind.LATENCY: "were slower than stable's median",
     GateKind.LOG_ERRORS: "wrote an error line",
+    ErrorKind.CLIENT_ERROR: "were refused as the caller's mistake",
 }
 
 
@@ -20,7 +22,8 @@ def because_harm(gate: Gate, judging: Judging, track: Track) -> str:
     """Say how the canary did harm: "canary 14 of 120 failed (HTTP 500) against 3 of 1 080 on stable, ..."."""
     causes = ", ".join(cause for cause, _ in sorted(track.causes, key=lambda pair: -pair[1])[:2])
     why = f" ({causes})" if causes and gate.kind is not GateKind.LATENCY else ""
-    return f"{_compared(gate, track.total, why)}, seen by {track.stratum}: {_crossed(gate, judging, track)}"
+    compared = _compared(track.kind or gate.kind, track.total, why)
+    return f"{compared}, seen by {track.stratum}: {_crossed(gate, judging, track)}"
 
 
 def _crossed(gate: Gate, judging: Judging, track: Track) -> str:
@@ -74,7 +77,7 @@ def count(number: int) -> str:
 
 def _seen(gate: Gate, track: Track, *, is_alone: bool) -> str:
     if not is_alone:
-        return _compared(gate, track.at_step)
+        return _compared(gate.kind, track.at_step)
     step, known = track.at_step, track.processes[0].known
     return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({_past(known)})"
 
@@ -85,8 +88,8 @@ def _past(known: float | None) -> str:
     return f"stable failed about {100 * known:.2g}% before" if known >= RARE else "stable hardly ever failed before"
 
 
-def _compared(gate: Gate, tally: Tally, why: str = "") -> str:
-    deed = DEEDS[gate.kind]
+def _compared(kind: GateKind | ErrorKind, tally: Tally, why: str = "") -> str:
+    deed = DEEDS[kind]
     return (
         f"canary {count(tally.canary_failures)} of {count(tally.canary_calls)} {deed}{why} "
         f"against {count(tally.stable_failures)} of {count(tally.stable_calls)} on stable"

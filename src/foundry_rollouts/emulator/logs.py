@@ -10,6 +10,7 @@ from typing import Literal
 from foundry_rollouts.emulator.clock import EmulatedClock
 
 TAIL_LINES = 300
+KEPT_LINES = 3000  #: A reader that is slower than an agent that writes a lot misses nothing.
 CONNECTION_SECONDS = 30 * 60
 IDLE_SECONDS = 2 * 60
 STATUS_SECONDS = 60
@@ -40,7 +41,7 @@ class LogTail:
 
     def __init__(self, clock: EmulatedClock) -> None:
         self._clock = clock
-        self._frames: deque[LogFrame] = deque(maxlen=TAIL_LINES)
+        self._frames: deque[LogFrame] = deque(maxlen=KEPT_LINES)
         self._written = 0
         self._bell = asyncio.Event()
         self.is_open = True
@@ -66,10 +67,13 @@ class LogTail:
         started = quiet_since = spoke_at = self._clock.now()
         while True:
             bell = self._bell
-            for frame in self._since(seen):
+            # More may be written while these are sent.
+            news, seen = self._since(seen), self._written
+            for frame in news:
                 yield frame.encode()
                 quiet_since = spoke_at = self._clock.now()
-            seen = self._written
+            if seen < self._written:
+                continue
             now = self._clock.now()
             if not self.is_open or now - started >= CONNECTION_SECONDS or now - quiet_since >= IDLE_SECONDS:
                 return

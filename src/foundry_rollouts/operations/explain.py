@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from foundry_rollouts.core.analysis import GateReading, Verdict
-from foundry_rollouts.core.evidence import Track
-from foundry_rollouts.core.judge import part_of
+from foundry_rollouts.core.evidence import Evidence, Track
+from foundry_rollouts.core.judge import BESIDE, part_of
 from foundry_rollouts.core.past import Look, Past, looks
 from foundry_rollouts.core.policy import Gate, Policy
 from foundry_rollouts.core.rollout import Phase, Rollout
@@ -206,23 +206,33 @@ def _gate(gate: Gate, reading: GateReading, look: Look, numbers: Numbers) -> Gat
         safe_log10=reading.safe_log10,
         at_most_worse=reading.at_most_worse,
         missing_calls=reading.missing_calls,
-        strata=tuple(_stratum(track, policy) for track in evidence.of(gate)),
+        strata=tuple(_stratum(track, policy) for track in _spoke(evidence, gate)),
         bounds=bounds_view(gate.bounds) if gate.bounds else None,
         values=value_views(gate.bounds, watched, numbers) if gate.bounds else (),
     )
 
 
+def _spoke(evidence: Evidence, gate: Gate) -> list[Track]:
+    """Return the gate's tracks; those of client errors where there were any."""
+    beside = [track for track in evidence.client_errors(gate) if _has_failures(track.total)]
+    return [*evidence.of(gate), *beside]
+
+
+def _has_failures(tally: Tally) -> bool:
+    return bool(tally.canary_failures or tally.stable_failures)
+
+
 def _stratum(track: Track, policy: Policy) -> StratumView:
     (process, *_) = track.processes
     return StratumView(
-        stratum=track.stratum,
-        share=track.share,
+        stratum=f"{track.stratum}: {track.kind}" if track.kind else track.stratum,
+        share=track.share * (BESIDE if track.kind else 1.0),
         at_step=_pair(track.at_step),
         total=_pair(track.total),
         stable_guess=process.guess.rate,
         harm_log10=process.harm_log10,
         safe_log10=process.safe_log10,
-        at_most_worse=process.at_most_worse(policy.judge.missed_bad * track.share),
+        at_most_worse=None if track.kind else process.at_most_worse(policy.judge.missed_bad * track.share),
         trouble=track.trouble,
     )
 

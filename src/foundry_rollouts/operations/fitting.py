@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.doubts import span_words
+from foundry_rollouts.core.failures import NOT_THE_VERSIONS
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.operations.reports import Report
@@ -16,8 +17,6 @@ AHEAD = timedelta(minutes=1)
 OLD = timedelta(days=1)
 #: The newest call of a batch began so long ago at most, where clocks agree and reports are not held back.
 BEHIND = timedelta(seconds=5)
-#: A refused token, a missing right, throttling: the caller's trouble, not the version's.
-NOT_THE_VERSIONS = frozenset({401, 403, 429})
 
 
 @dataclass(frozen=True, slots=True)

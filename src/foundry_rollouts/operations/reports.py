@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: What callers see below 500 when no version answered: it was not ready, or too slow.
-NEVER_ANSWERED = frozenset({408, 424})
+from foundry_rollouts.core.failures import cause_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Report:
     def cause(self) -> str | None:
         """Why the call failed; None: it did well. What the caller says outweighs the status."""
         status = self.status or 200
-        is_ok = self.is_ok if self.is_ok is not None else status < 500 and status not in NEVER_ANSWERED
+        is_ok = self.is_ok if self.is_ok is not None else cause_of(status) is None
         if is_ok:
             return None
         return f"HTTP {status}" if status >= 400 else "reported as failed"

@@ -139,6 +139,7 @@ class CountsView:
 
     calls: int
     failures: int
+    client_errors: int
     log_errors: int
     causes: Mapping[str, int]
     median_seconds: float | None
@@ -284,6 +285,7 @@ def _counts_view(counts: Counts) -> CountsView:
     return CountsView(
         calls=counts.calls,
         failures=counts.failures,
+        client_errors=counts.client_errors,
         log_errors=counts.log_errors,
         causes=dict(counts.causes),
         median_seconds=None if median is None else round(seconds_of(median), 3),

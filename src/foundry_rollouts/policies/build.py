@@ -78,6 +78,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         on_new_version=entry.on_new_version,
         sessions_on_rollback=entry.sessions_on_rollback,
         ready_within=entry.ready_within,
+        ignored_errors=tuple(dict.fromkeys(entry.errors.ignore)),
         automatic=automatic,
     )
 

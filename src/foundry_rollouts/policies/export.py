@@ -64,6 +64,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         },
         "sources": _sources(policy.sources),
         "gates": [{gate.kind.value: _gate(gate)} for gate in policy.gates],
+        "errors": {"ignore": [kind.value for kind in policy.ignored_errors]},
         "on-failure": policy.on_failure.value,
         "on-no-evidence": policy.on_no_evidence.value,
         "on-drift": policy.on_drift.value,

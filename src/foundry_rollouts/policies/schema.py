@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from foundry_rollouts.core.bounds import Bounds
+from foundry_rollouts.core.failures import ErrorKind
 from foundry_rollouts.core.policy import (
     Margin,
     OnAdoption,
@@ -151,6 +152,19 @@ Asked = Annotated[
 ]
 
 
+class ErrorsEntry(BaseModel):
+    """What is judged among the failures of calls."""
+
+    model_config = STRICT
+
+    ignore: list[ErrorKind] = Field(
+        default_factory=list,
+        description="Kinds of failures that are not judged. client-error: calls refused with 4xx as the caller's "
+        "mistake, which count beside the errors when this is left out (401, 403 and 429 never count).",
+        examples=[["client-error"]],
+    )
+
+
 class GateBody(BaseModel):
     """What a gate asks."""
 
@@ -244,6 +258,7 @@ class PolicyEntry(BaseModel):
     gates: list[GateEntry] | None = Field(
         default=None, min_length=1, description="Left out: error-rate, asked of every source in use."
     )
+    errors: ErrorsEntry = Field(default_factory=ErrorsEntry, description="What is judged among failures of calls.")
     on_failure: OnFailure = Field(default=OnFailure.ROLLBACK, description="What harm leads to.")
     on_no_evidence: OnNoEvidence = Field(
         default=OnNoEvidence.HOLD,

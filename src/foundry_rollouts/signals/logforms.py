@@ -1,58 +1,72 @@
-"""The forms in which a call and an error stand in a log: Microsoft's hosting library, the usual servers, Kestrel.
+"""The forms in which a call and an error stand in a log: Microsoft's hosting library, the usual servers, .NET.
 
-Each form was read off the real thing, or off its source. A call is a POST to a protocol's own path; what asks for or
-cancels an earlier call is none.
+Each was read off the real thing, or off its source. A call is a POST to a protocol's own path; what asks for an
+earlier call, or cancels it, is none.
 """
 
 import re
 from dataclasses import dataclass
 from enum import IntEnum
 
-_PATH = r"(/responses|/invocations)/?(?:\?[^\s\"]*)?"
-_LIBRARY = r"^[^\"{]{0,120}?\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) azure\.ai\.agentserver(?:\.[\w.]+)?: "
-_INBOUND = rf"Inbound POST {_PATH} (?:completed|failed) with status (\d{{3}})(?: in ([\d.]+) ?ms)?(?P<ids> \([^)]*\))?"
+_PATH = r"(?P<path>/responses|/invocations)/?(?:\?[^\s\"]*)?"
+_LOGGER = r"azure\.ai\.agentserver(?:\.[\w.]+)?"
+_LIBRARY = rf"^[^\"{{]{{0,120}}?\b(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) {_LOGGER}: "
+_ENDED = (
+    rf"Inbound POST {_PATH} (?:completed|failed) with status (?P<status>\d{{3}})"
+    r"(?: in (?P<ms>[\d.]+) ?ms)?(?P<ids> \([^)]*\))?"
+)
 
 #: ``2026-11-30 00:49:42,130 INFO azure.ai.agentserver: Inbound POST /responses completed with status 200 in 77.3ms``.
-HOSTED = re.compile(_LIBRARY + _INBOUND)
-#: The same words behind anything else: another format, or a JSON record of an exporter.
-RETOLD = re.compile(rf"(?P<quote>\")?{_INBOUND}")
+_HOSTED = re.compile(_LIBRARY + _ENDED)
+#: The same words behind anything else: another format, or a record of an exporter.
+_RETOLD = re.compile(rf"(?P<quote>\"?){_ENDED}")
 #: ``Request finished HTTP/1.1 POST http://localhost:8088/responses - 500 - application/json 12.3ms`` (.NET).
-KESTREL = re.compile(
-    rf"Request finished HTTP/[\d.]+ POST (?:https?://[^\s/]+)?{_PATH}(?:\s[^\"]*?)? - (\d{{3}})\b(?:[^\"]*? ([\d.]+) ?ms)?"
+_KESTREL = re.compile(
+    rf"Request finished HTTP/[\d.]+ POST (?:https?://[^\s/]+)?{_PATH}(?: [^\"]*?)? - (?P<status>\d{{3}})\b"
+    r"(?:[^\"]*? (?P<ms>[\d.]+) ?ms)?"
 )
 #: ``"POST /responses HTTP/1.1" 200`` (uvicorn, gunicorn, nginx), ``"POST /responses 1.1" 200`` (hypercorn).
-ACCESS = re.compile(rf"\\?\"POST (?:https?://[^\s/]+)?{_PATH} (?P<http>HTTP/)?[\d.]+\\?\" (\d{{3}})\b")
+_ACCESS = re.compile(
+    rf"\\?\"POST (?:https?://[^\s/]+)?{_PATH} (?P<http>HTTP/)?[\d.]+\\?\" (?P<status>\d{{3}}|-)(?![\w.])"
+)
 
-#: Any line of the library that is no call: it will tell of each call itself.
-LIBRARY = re.compile(_LIBRARY)
-#: An error that the library ties to a call: ``Handler raised after response.created (response_id=caresp_…)``.
-_FAILED_ID = r"(?:response_id=|create request |response |invocation )([\w-]{8,})"
-LIBRARY_ERROR = re.compile(rf"^[^\"{{]{{0,120}}?\b(?:ERROR|CRITICAL) azure\.ai\.agentserver(?:\.[\w.]+)?: .*?{_FAILED_ID}")
-#: ``Response caresp_… completed: status=failed output_count=0``: a whole answer that says it failed.
-LIBRARY_FAILED = re.compile(_LIBRARY + r"Response ([\w-]{8,}) completed: status=failed\b")
+#: A line of the library itself: it tells of each call, and what others tell is an echo.
+_OF_LIBRARY = re.compile(_LIBRARY)
+_STARTED = re.compile(r"Inbound [A-Z]+ /\S* started")
+
+#: What the library says of a call that failed: ``Handler raised after response.created (response_id=caresp_…)``,
+#: ``Error processing invocation …``, ``Response caresp_… completed: status=failed``.
+_FAULT = (
+    r"(?:[^\"]*?\(response_id=(?P<response>[\w-]{8,})\)|Error processing invocation (?P<invocation>[\w-]{8,})"
+    r"|Response (?P<whole>[\w-]{8,}) completed: status=failed\b)"
+)
+_LIBRARY_FAULT = re.compile(_LIBRARY + r"(?!checkpoint )" + _FAULT)
+_RETOLD_FAULT = re.compile(r"\b(?=Handler |First-event |Persistence |Error processing |Response )" + _FAULT)
 
 #: A server that caught what its application raised; where an answer had begun, no access line tells of it.
 CRASH = re.compile(
     r"Exception in ASGI application|Error in ASGI Framework|Error handling request\b"
-    r"|An unhandled exception (?:was thrown by the application|has occurred while executing the request)"
+    r"|[Uu]nhandled exception (?:was thrown by the application|has occurred while executing the request)"
 )
-#: A level word of the usual log formats, as a word of its own near the line's beginning.
-LEVEL = re.compile(r"^(?:.{0,60}?[\s\[|:\"])?(?:ERROR|CRITICAL|FATAL)\b|^(?:fail|crit): ")
 TRACEBACK = re.compile(
     r"^\s*(?:\+ )?(?:(?:Exception Group )?Traceback \(most recent call last\):|Unhandled exception|panic: )"
 )
-#: A line of a common logger, whatever its level: what a traceback before it said is over.
-LOGGED = re.compile(r"^(?:.{0,60}?[\s\[|:\"])?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
-#: A line within a record that an exporter writes as indented JSON, and one on a single line.
-RECORD = re.compile(r"^\s*(?:\"[\w.]+\": |[{}\[\]],?\s*$|[}\]],?\s*$)|^\{.*\"severity_?[tT]ext\"")
-SEVERITY = re.compile(r"^\s*\"severity_?[tT]ext\": \"(?:ERROR|CRITICAL|FATAL)")
+#: A level word of the usual log formats, as a word of its own near the line's beginning.
+_NEAR_THE_BEGINNING = r"^(?:.{0,60}?[\s\[|:\"])?"
+ERROR = re.compile(rf"{_NEAR_THE_BEGINNING}(?:ERROR|CRITICAL|FATAL)\b|^(?:fail|crit): ")
+LOGGED = re.compile(rf"{_NEAR_THE_BEGINNING}(?:DEBUG|INFO|WARN|WARNING)\b|^(?:dbug|info|warn): ")
 #: An exporter that cannot reach its server: no call's error.
-EXPORTER = re.compile(r"(?:ERROR|CRITICAL) (?:azure\.monitor\.)?opentelemetry\.")
+EXPORTER = re.compile(r"\b(?:ERROR|CRITICAL) (?:azure\.monitor\.)?opentelemetry\.")
+
+#: A line of a record that an exporter writes as JSON, over many lines or on one.
+RECORD = re.compile(r"^\s*(?:\"[\w.]+\": |[{}\[\]]+,?\s*$)|^\{.*\"severity_?[tT]ext\"")
+SEVERE = re.compile(r"\"severity_?[tT]ext\": ?\"(?:ERROR|CRITICAL|FATAL)")
 
 
 class Form(IntEnum):
-    """Who tells of a call; the higher word outweighs the lower, which only echoes it."""
+    """Who tells of a call; what stands higher outweighs the lower, which only echoes it."""
 
+    UNKNOWN = 0
     ACCESS = 1
     RETOLD = 2
     HOSTED = 3
@@ -63,39 +77,49 @@ class CallLine:
     """A line that ends a call."""
 
     form: Form
-    shape: str  #: Tells the writers of one form apart: a proxy and a server may each log the call.
+    shape: str  #: Tells writers of one form apart: a proxy and a server may each log the call.
     path: str
-    status: int
-    milliseconds: str | None
+    status: int | None  #: None: the server cannot say how it ended.
+    milliseconds: str | None = None
     request: str | None = None  #: The whole message, where it names the request: it comes once.
+    is_quiet: bool = False  #: Said though the library may be set to keep silent on calls that go well.
 
 
 def call_line(text: str) -> CallLine | None:
     """Return the call that ``text`` ends; None when it ends none."""
-    if found := HOSTED.search(text):
-        return _inbound(Form.HOSTED, "library", found)
-    if found := RETOLD.search(text):
+    if found := _HOSTED.search(text):
+        return _inbound(Form.HOSTED, "library", found, is_quiet=found["level"] not in {"DEBUG", "INFO"})
+    if found := _RETOLD.search(text):
         return _inbound(Form.RETOLD, "record" if found["quote"] else "text", found)
-    if found := KESTREL.search(text):
-        return CallLine(Form.ACCESS, "kestrel", found[1], int(found[2]), found[3])
-    if found := ACCESS.search(text):
-        return CallLine(Form.ACCESS, _shape(text[: found.start()], found), found[1], int(found[3]), None)
+    if found := _KESTREL.search(text):
+        return CallLine(Form.ACCESS, "kestrel", found["path"], int(found["status"]), found["ms"])
+    if found := _ACCESS.search(text):
+        status = None if found["status"] == "-" else int(found["status"])
+        return CallLine(Form.ACCESS, _shape(text[: found.start()], found), found["path"], status)
     return None
 
 
-def _inbound(form: Form, shape: str, found: re.Match[str]) -> CallLine:
-    plain = [group for name, group in _groups(found) if name not in {"quote", "ids"}]
-    path, status, milliseconds = plain
-    request = found[0].lstrip('"') if found["ids"] else None
-    return CallLine(form, shape, str(path), int(str(status)), milliseconds, request)
-
-
-def _groups(found: re.Match[str]) -> list[tuple[str | None, str | None]]:
-    names = {number: name for name, number in found.re.groupindex.items()}
-    return [(names.get(number), found[number]) for number in range(1, (found.re.groups or 0) + 1)]
+def _inbound(form: Form, shape: str, found: re.Match[str], *, is_quiet: bool = False) -> CallLine:
+    request = found[0][found[0].index("Inbound") :] if found["ids"] else None
+    return CallLine(form, shape, found["path"], int(found["status"]), found["ms"], request, is_quiet)
 
 
 def _shape(before: str, found: re.Match[str]) -> str:
-    """Return how the server writes: with a date in brackets as Apache did, or without."""
-    style = "dated" if "[" in before else "named" if before.lstrip().startswith("INFO") else "plain"
+    """Return how the server writes: with a date in brackets as Apache did, with a level, or neither."""
+    style = "dated" if "[" in before else "levelled" if before.lstrip().startswith("INFO") else "plain"
     return style if found["http"] else f"{style} without HTTP"
+
+
+def form_of_library(text: str) -> Form:
+    """Return how the library tells of calls in this log, as far as a line that ends none shows it."""
+    if (found := _OF_LIBRARY.search(text)) and found["level"] in {"DEBUG", "INFO"}:
+        return Form.HOSTED
+    return Form.RETOLD if _STARTED.search(text) else Form.UNKNOWN
+
+
+def fault_of(text: str, form: Form) -> str | None:
+    """Return the id of the response or invocation that the library says has failed; None for any other line."""
+    found = (_LIBRARY_FAULT if form is Form.HOSTED else _RETOLD_FAULT).search(text)
+    if found is None or (form is Form.HOSTED and not found["whole"] and found["level"] not in {"ERROR", "CRITICAL"}):
+        return None
+    return found["response"] or found["invocation"] or found["whole"]

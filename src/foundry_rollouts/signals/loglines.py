@@ -1,24 +1,36 @@
-"""Read calls out of a session's log: which status they ended with, and whether they wrote an error line.
+"""Read calls out of a session's log: which status they ended with, whether they failed behind it, what they logged.
 
-An access line ends a call. Error lines and tracebacks since the access line before belong to that call; several of
-them count once, for one fault may write many lines.
+A line that ends a call tells its status; several writers may tell of one call, and one of them counts. Error lines
+and tracebacks since the call before belong to that call; several of them count once, for one fault may write many
+lines. What the hosting library says of a response that failed makes its call a failure whatever the status: by then
+it may have been sent. Calls of one session may overlap; a failure goes to the next one that ends, so that the numbers
+are right whichever it was.
 """
 
-import re
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from foundry_rollouts.core.failures import NOT_THE_VERSIONS, cause_of
 from foundry_rollouts.core.measurement import Sample
 from foundry_rollouts.ports import LogLine
+from foundry_rollouts.signals.logforms import (
+    CRASH,
+    ERROR,
+    EXPORTER,
+    LOGGED,
+    RECORD,
+    SEVERE,
+    TRACEBACK,
+    CallLine,
+    Form,
+    call_line,
+    fault_of,
+    form_of_library,
+)
 
-#: ``Inbound POST /responses completed with status 200 in 12.3ms`` (the hosting library).
-HOSTING = re.compile(r"Inbound POST /(?:responses|invocations)\S* completed with status (\d{3})(?: in ([\d.]+) ?ms)?")
-#: ``"POST /responses HTTP/1.1" 200`` (http.server, uvicorn, hypercorn and most others).
-ACCESS = re.compile(r'"POST /(?:responses|invocations)[^"]* HTTP/[\d.]+" (\d{3})\b')
-#: A level word of the usual log formats, as a word of its own near the line's beginning.
-LEVEL = re.compile(r"^(?:.{0,60}?[\s\[|:\"])?(ERROR|CRITICAL|FATAL)\b")
-TRACEBACK = re.compile(r"^\s*(?:Traceback \(most recent call last\):|Unhandled exception|panic: )")
+REMEMBERED = 200  #: Requests and faults that may be told once more.
 
 
 @dataclass(slots=True)
@@ -26,32 +38,101 @@ class CallReader:
     """Follows the lines of one session and yields a sample at the end of each call."""
 
     has_error: bool = False
-    is_hosted: bool = False  #: The hosting library tells of each call; the server below it tells the same again.
+    form: Form = Form.UNKNOWN  #: The best that this log has; the others are echoes.
+    shapes: dict[str, tuple[Form, str]] = field(default_factory=dict)  #: By path, who counts.
+    last: CallLine | None = None  #: Counted by a lesser form, which a better one may tell again.
+    faults: dict[str, None] = field(default_factory=dict)  #: Failures that no call was charged with yet.
+    known: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))  #: Requests and faults counted.
+    is_in_crash: bool = False  #: A server tells what its application raised.
+    crashes: int = 0
 
     def read(self, line: LogLine) -> Iterator[Sample]:
         """Yield the sample that ``line`` completes, if it completes one."""
         if line.stream == "status":
             return
-        if found := HOSTING.search(line.text):
-            self.is_hosted = True
-            yield self._sample(int(found[1]), _span(found[2]))
-        elif found := ACCESS.search(line.text):
-            if not self.is_hosted:
-                yield self._sample(int(found[1]), None)
-        elif LEVEL.match(line.text) or TRACEBACK.match(line.text):
-            self.has_error = True
+        if call := call_line(line.text):
+            self.is_in_crash = False
+            if not self._is_echo(call) and (sample := self._sample(call)):
+                yield sample
+        else:
+            form = form_of_library(line.text)
+            self.form = max(self.form, form)
+            self.last = self.last if form is Form.UNKNOWN else None
+            self._note(line.text)
 
     def end(self) -> Iterator[Sample]:
-        """Yield the sample of a call that the session's death cut off, if there was one."""
-        if self.has_error:
-            self.has_error = False
+        """Yield the samples of calls that the session's death cut off."""
+        for _ in range(max(int(self.has_error), len(self.faults))):
             yield Sample(cause="session ended on an error", has_log_error=True)
+        self.has_error, self.crashes = False, 0
+        self.faults.clear()
 
-    def _sample(self, status: int, latency: timedelta | None) -> Sample:
-        cause = f"HTTP {status}" if status >= 500 else None
-        sample = Sample(cause=cause, latency=latency, has_log_error=self.has_error)
-        self.has_error = False
-        return sample
+    def _is_echo(self, call: CallLine) -> bool:
+        """Whether another line tells of this call; otherwise note who tells."""
+        form, shape = self.shapes.get(call.path, (Form.UNKNOWN, ""))
+        if call.form < self.form or call.form < form or (call.form == form and call.shape != shape):
+            return True
+        if call.request in self.known or (call.is_quiet and Form.UNKNOWN < form < call.form):
+            return True
+        if call.request:
+            self.known.append(call.request)
+        told, self.last = self.last, call if call.form < Form.HOSTED else None
+        if not call.is_quiet:
+            self.form = max(self.form, call.form) if call.form > Form.ACCESS else self.form
+            self.shapes[call.path] = call.form, call.shape
+        is_told = told is not None and told.form < call.form
+        return is_told and told is not None and (told.path, told.status) == (call.path, call.status)
+
+    def _sample(self, call: CallLine) -> Sample | None:
+        """Return what came of the call; None when that says nothing of the version."""
+        has_error, self.has_error = self.has_error, False
+        is_charged = call.status is None or not 400 <= call.status < 500
+        has_failed = self._charge() if is_charged else False
+        if call.status is None and not has_failed:
+            return None  # The caller hung up.
+        if call.status in NOT_THE_VERSIONS:
+            return None
+        cause = cause_of(call.status or 200)
+        if has_failed and cause is None:
+            cause = "an error after HTTP 200"
+        return Sample(cause=cause, latency=_span(call.milliseconds), has_log_error=has_error)
+
+    def _charge(self) -> bool:
+        """Charge one failure to the call that ends, if there is one left."""
+        if self.faults:
+            fault = next(iter(self.faults))
+            del self.faults[fault]
+            self.known.append(fault)
+            return True
+        if self.crashes:
+            self.crashes -= 1
+            return True
+        return False
+
+    def _note(self, text: str) -> None:
+        """Note what a line says of the call that is to end next."""
+        fault = fault_of(text, self.form)
+        if fault and fault not in self.known:
+            self.faults[fault] = None
+        if RECORD.search(text):
+            # Where the library writes lines of its own, an exporter's record only repeats one of them.
+            self.has_error = self.has_error or (self.form is not Form.HOSTED and bool(SEVERE.search(text)))
+        elif CRASH.search(text):
+            self._crashed()
+        elif TRACEBACK.search(text):
+            self.has_error = self.has_error or not self.is_in_crash
+        elif ERROR.search(text):
+            self.is_in_crash = False
+            self.has_error = self.has_error or not EXPORTER.search(text)
+        elif LOGGED.search(text):
+            self.is_in_crash = False
+
+    def _crashed(self) -> None:
+        """Note what a server caught; the hosting library has told of that call before."""
+        if self.form is Form.UNKNOWN and not self.is_in_crash:
+            self.crashes += 1
+            self.has_error = True
+        self.is_in_crash = True
 
 
 def _span(milliseconds: str | None) -> timedelta | None:

@@ -10,6 +10,7 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
 from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, Track
+from foundry_rollouts.core.failures import ErrorKind
 from foundry_rollouts.core.judge import CRITICAL, judge, log10_sum, part_of
 from foundry_rollouts.core.policy import Gate, GateKind, OnFailure, Policy
 from foundry_rollouts.core.rollout import Phase
@@ -26,7 +27,8 @@ PROVED, HARMED = proving(-1, 3), proving(3, -1)
 
 
 def analysed(policy: Policy, *tracks: Track, step: int = 1, now: datetime = NOON) -> Analysis:
-    rollout = a_rollout(phase=Phase.PROGRESSING, step=step, started_at=NOON, step_started_at=NOON, policy=policy)
+    bare = replace(policy, ignored_errors=tuple(ErrorKind))
+    rollout = a_rollout(phase=Phase.PROGRESSING, step=step, started_at=NOON, step_started_at=NOON, policy=bare)
     return judge(rollout, Evidence(tracks), (), now)
 
 

@@ -37,6 +37,23 @@ async def test_two_readers_follow_the_same_news_in_order_until_the_log_closes() 
     assert await asyncio.gather(*readers) == [["before", *(str(number) for number in range(50))]] * 2
 
 
+async def test_lines_that_are_written_while_a_slow_reader_takes_its_time_come_too() -> None:
+    log, lines = LogTail(EmulatedClock()), []
+    log.write("stdout", "0")
+    async for frame in log.follow():
+        lines.append(frame)
+        if len(lines) <= 500:
+            log.write("stdout", str(len(lines)))
+            if len(lines) == 1:
+                for _ in range(400):
+                    log.write("stderr", "many")
+        else:
+            log.close()
+    told = messages_of(lines)
+    assert told.count("many") == 400
+    assert [line for line in told if line != "many"] == [str(number) for number in range(501)]
+
+
 async def test_silence_is_said_every_minute_and_ends_the_stream_after_two() -> None:
     log = LogTail(EmulatedClock(speed=2000))
     log.write("stdout", "hello")

@@ -1,5 +1,6 @@
 """Rollouts of the past, told again: why each decision fell, and what another policy would have done."""
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import record, stand
+from foundry_rollouts.core.judge import BESIDE
 from foundry_rollouts.core.past import Ending
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Phase
@@ -50,7 +52,7 @@ async def test_a_decision_tells_all_that_it_rested_on(store: SqlStore) -> None:
     assert (last.step_age_seconds, len(last.measurements)) == (10, 1)
     assert (gate.gate, gate.verdict, gate.part) == ("error-rate", "fail", 1)
     assert (gate.canary_value, gate.stable_value) == (0.6, 0)
-    assert gate.harm_log10 == pytest.approx(stratum.harm_log10)
+    assert gate.harm_log10 == pytest.approx(stratum.harm_log10 + math.log10(1 - BESIDE), abs=0.01)
     assert (stratum.stratum, stratum.share) == ("probe", 1)
     assert stratum.at_step == CountsPair(30, 18, 30, 0)
     assert stratum.total.canary_calls > 30

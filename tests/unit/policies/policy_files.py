@@ -29,6 +29,7 @@ gates:
   - error-rate: {sources: [logs, probe], max: 20%}
   - latency: {on-failure: pause}
   - log-errors: {}
+errors: {ignore: [client-error]}
 on-failure: disable
 on-no-evidence: advance-if-not-gross
 on-drift: restore

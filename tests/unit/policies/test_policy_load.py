@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from foundry_rollouts.core.failures import ErrorKind
 from foundry_rollouts.core.policy import (
     ApprovalStep,
     Automatic,
@@ -66,6 +67,7 @@ def test_every_key_of_a_file_reaches_the_policy(whole: Path) -> None:
             on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS,
             on_drift=OnDrift.RESTORE,
             sessions_on_rollback=SessionsOnRollback.STOP,
+            ignored_errors=(ErrorKind.CLIENT_ERROR,),
         ),
     )
 

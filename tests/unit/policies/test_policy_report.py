@@ -81,6 +81,8 @@ STEPS = "steps: [{weight: 100}]\n"
          "p.yaml:4:25: gates[1].error-rate: error-rate stands here twice: put their sources into one"),
         (HEAD + STEPS + "on-drift: no\n",
          "p.yaml:4:11: on-drift: 'no' is not known here: write pause, restore or adopt"),
+        (HEAD + STEPS + "errors: {ignore: [client-eror]}\n",
+         "p.yaml:4:19: errors.ignore[0]: 'client-eror' is not known here: did you mean client-error?"),
         (HEAD + STEPS + "on-failure: rollbck\n",
          "p.yaml:4:13: on-failure: 'rollbck' is not known here: did you mean rollback?"),
         ("name: a b\nagents: [a]\n" + STEPS,

@@ -1,0 +1,30 @@
+"""What a call's HTTP status says of the version that answered it, and of which kind a failure is."""
+
+import re
+from enum import StrEnum
+
+#: A refused token, a missing right, throttling: no word about the version.
+NOT_THE_VERSIONS = frozenset({401, 403, 429})
+#: What callers see below 500 when no version answered: it was not ready, or too slow.
+NEVER_ANSWERED = frozenset({408, 424})
+
+_STATUS = re.compile(r"^HTTP (4\d\d)\b")
+
+
+class ErrorKind(StrEnum):
+    """A kind of failure that is judged beside the errors, and that a policy may leave out."""
+
+    CLIENT_ERROR = "client-error"  #: Refused with 4xx as the caller's mistake.
+
+
+def cause_of(status: int) -> str | None:
+    """Return why a call that ended with ``status`` failed; None: it did well, or the status is no word about it."""
+    return f"HTTP {status}" if status >= 400 and status not in NOT_THE_VERSIONS else None
+
+
+def kind_of(cause: str | None) -> ErrorKind | None:
+    """Return the kind of the failure that ``cause`` names; None for a plain error, and for no failure."""
+    found = _STATUS.match(cause or "")
+    if found is None or int(found[1]) in NOT_THE_VERSIONS | NEVER_ANSWERED:
+        return None
+    return ErrorKind.CLIENT_ERROR
