@@ -91,13 +91,13 @@ class Caller:
         await self._call("/agents/a/endpoint/protocols/openai/responses", body)
 
     async def invoke(self, said: str, *, stream: bool) -> None:
-        path = f"/agents/a/endpoint/protocols/invocations?agent_session_id={self.session}"
-        await self._call(path, {"say": said, "stream": stream})
+        path = "/agents/a/endpoint/protocols/invocations"
+        await self._call(path, {"say": said, "stream": stream}, agent_session_id=self.session)
 
-    async def _call(self, path: str, body: dict[str, object]) -> None:
+    async def _call(self, path: str, body: dict[str, object], **params: str) -> None:
         self.calls += 1
         try:
-            answer = await self.http.post(path, json=body)
+            answer = await self.http.post(path, json=body, params=params)
         except httpx.HTTPError:
             self.failures += 1
             return
