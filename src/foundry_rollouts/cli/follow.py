@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-import typer
-
 from foundry_rollouts.cli.api import Json, OpsApi
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UnavailableError
 from foundry_rollouts.untrusted import visible
 
@@ -29,7 +28,7 @@ async def follow(api: OpsApi, rollout: str, tell: Callable[[Json], None]) -> Jso
             if seen is None or away >= PATIENCE:
                 raise
             if not away:
-                typer.echo(f"{error}; trying again for {PATIENCE.seconds // 60} minutes", err=True)
+                say(f"{error}; trying again for {PATIENCE.seconds // 60} minutes", err=True)
             away += BETWEEN_TRIES
         else:
             away = timedelta(0)

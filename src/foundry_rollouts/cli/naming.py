@@ -7,6 +7,7 @@ import typer
 
 from foundry_rollouts.cli.api import Json, OpsApi
 from foundry_rollouts.cli.failures import TIMED_OUT
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UsageError
 
 BETWEEN_LOOKS = timedelta(seconds=1)
@@ -29,7 +30,7 @@ async def meant(
         async with asyncio.timeout(timeout.total_seconds() if timeout else None):
             return await _trial(api, agent, version)
     except TimeoutError:
-        typer.echo(
+        say(
             f"error: the wait timed out, agent {agent} has no rollout of version {version}: start it with"
             f" 'foundry-rollouts rollout start --agent {agent} --version {version}'",
             err=True,
@@ -41,7 +42,7 @@ async def _trial(api: OpsApi, agent: str, version: str) -> Json:
     is_told = False
     while (found := await api.trial(agent, version)) is None:
         if not is_told:
-            typer.echo(f"agent {agent} has no rollout of version {version} yet: waiting until there is one", err=True)
+            say(f"agent {agent} has no rollout of version {version} yet: waiting until there is one", err=True)
         is_told = True
         await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
     return await api.rollout(str(found["id"]))

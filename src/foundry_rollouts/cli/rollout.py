@@ -17,7 +17,7 @@ from foundry_rollouts.cli.options import (
     VersionOption,
     user,
 )
-from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
+from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, say, show_item, show_items
 
 rollout = group("Start rollouts, watch them, and tell them what to do.")
 
@@ -89,10 +89,10 @@ async def start(
 def _say_started(started: Item, *, is_document: bool) -> None:
     """Tell which rollout that is; beside a document, on stderr and only what the caller would not expect."""
     if started.get("answer"):
-        typer.echo(str(started["answer"]), err=is_document)
+        say(str(started["answer"]), err=is_document)
     if not is_document:
         which = f"rollout {started['id']} of {started['agent']} version {started['canary']}"
-        typer.echo(f"{which} is {started['phase']}")
+        say(f"{which} is {started['phase']}")
 
 
 @rollout.command(

@@ -12,6 +12,7 @@ import typer
 
 from foundry_rollouts.cli.commands import Command, examples, waits
 from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption, user
+from foundry_rollouts.cli.output import say
 
 if TYPE_CHECKING:
     from foundry_rollouts.cli.api import Json, OpsApi
@@ -49,7 +50,7 @@ async def _meant(api: "OpsApi", verb: str, rollout: str | None, agent: str | Non
     known = await api.in_hand(agent)
     if known and known["queued"]:
         others = "another one waits" if known["queued"] == 1 else f"{known['queued']} others wait"
-        typer.echo(
+        say(
             f"{others} behind it; 'foundry-rollouts rollout list --agent {agent}' shows every one, an id names one",
             err=True,
         )
@@ -92,16 +93,16 @@ def _command(verb: str) -> Callable[..., None]:
 
         async with OpsApi.at(server) as api, _advised(verb, agent):
             seen = await _meant(api, verb, rollout, agent)
-            typer.echo(
+            say(
                 f"rollout {seen['id']} of {seen['agent']} version {seen['canary']} is {seen['phase']}, "
                 f"generation {seen['generation']}: {seen['because']}"
             )
             wanted = {"generation": generation or seen["generation"], "reason": reason, "author": author or user()}
             now = await api.command(str(seen["id"]), verb, wanted)
             if now["id"] == seen["id"]:
-                typer.echo(str(now.get("answer") or f"asked to {verb}; the next tick obeys"))
+                say(str(now.get("answer") or f"asked to {verb}; the next tick obeys"))
             else:
-                typer.echo(f"rollout {now['id']} tries version {now['canary']} again")
+                say(f"rollout {now['id']} tries version {now['canary']} again")
 
     ask.__name__ = verb
     return ask

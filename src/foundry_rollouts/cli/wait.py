@@ -4,8 +4,6 @@ import asyncio
 import sys
 from datetime import timedelta
 
-import typer
-
 from foundry_rollouts.cli.api import Json, OpsApi
 from foundry_rollouts.cli.failures import ENDED_BADLY, TIMED_OUT
 from foundry_rollouts.cli.follow import follow, line_of
@@ -34,7 +32,7 @@ async def _show_until_end(api: OpsApi, rollout: str, is_quiet: bool) -> Json:
         from foundry_rollouts.cli.live import follow_live
 
         return await follow_live(api, rollout)
-    return await follow(api, rollout, lambda event: typer.echo(line_of(event), err=is_quiet))
+    return await follow(api, rollout, lambda event: say(line_of(event), err=is_quiet))
 
 
 async def _tell_timeout(api: OpsApi, rollout: str) -> int:
