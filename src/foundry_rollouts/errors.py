@@ -8,12 +8,14 @@ RolloutsError
 │       └── OnTrialError  the version has an unfinished rollout already: join it
 ├── UnavailableError      something we lean on is away or refuses us: wait, then try again
 │   ├── CloudError        the cloud answered with an error
+│   │   └── ChangeError   ... to a change of an endpoint
 │   └── StoreError        the database cannot be reached or written
 ├── DriftError            the cloud is not as we last confirmed
 └── LeaseLostError        stop at once: another replica owns this agent now
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 NOT_WHOLE = "not_whole"  #: Code of a call whose answer is not the JSON of its kind: cut, HTML, another object.
 
@@ -61,7 +63,9 @@ class Refusal:
 
 
 class CloudError(UnavailableError):
-    """The cloud answered with an error, or did not answer."""
+    """The cloud answered with an error, or did not answer; perhaps it said when to come back."""
+
+    retry_after: timedelta | None = None
 
     def __init__(self, operation: str, refusal: Refusal) -> None:
         status = "no answer" if refusal.status is None else f"HTTP {refusal.status}"
@@ -81,6 +85,14 @@ class CloudError(UnavailableError):
     def is_ours(self) -> bool:
         """Whether the fault is on our side: a refused token, throttling, a lost network."""
         return self.refusal.status in {None, 401, 403, 429}
+
+
+class ChangeError(CloudError):
+    """The cloud does not take a change of an endpoint."""
+
+    def __init__(self, error: CloudError) -> None:
+        super().__init__(error.operation, error.refusal)
+        self.retry_after = error.retry_after
 
 
 class StoreError(UnavailableError):

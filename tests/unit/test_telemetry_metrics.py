@@ -25,6 +25,7 @@ PROMISED = {
     "gate_threshold": {"agent", "gate"},
     "gate_verdict": {"agent", "gate", "verdict"},
     "decisions_total": {"agent", "decision"},
+    "refused_changes_total": {"agent", "change"},
     "rollout_duration_seconds_bucket": {"outcome", "le"},
     "tick_lag_seconds_bucket": {"le"},
     "last_sweep_timestamp_seconds": set(),
@@ -69,6 +70,7 @@ def used() -> Metrics:
     metrics = Metrics("1.2.3")
     metrics.show(PROGRESSING, ANALYSIS, NOON)
     metrics.decided("support-agent", "advance")
+    metrics.change_refused("support-agent", "forward")
     metrics.ended(a_rollout(id="r-0", phase=Phase.PROMOTED, ended_at=NOON), NOON)
     metrics.routing("support-agent", Routing.of({"1": 90, "2": 10}), "1", "2")
     metrics.phases({Phase.PROGRESSING: 1})
@@ -264,3 +266,19 @@ def test_two_registries_do_not_share_anything() -> None:
     one.leases(3)
 
     assert value(other, "leases_held") == 0
+
+
+def test_the_series_of_an_agent_that_is_gone_go_ten_minutes_later_unless_it_comes_back() -> None:
+    metrics = Metrics("test")
+    for agent in ("gone", "back", "here"):
+        metrics.routing(agent, Routing.of({"1": 100}), "1", None)
+        metrics.decided(agent, "hold")
+        metrics.change_refused(agent, "back")
+    metrics.see(("gone", "back", "here", "never"), {"here"}, NOON)
+    metrics.see(("gone", "back", "here", "never"), {"here", "back"}, NOON + timedelta(minutes=5))
+    metrics.sweep_series(NOON + timedelta(minutes=9))
+    assert b'agent="gone"' in metrics.render()[0]
+    metrics.sweep_series(NOON + timedelta(minutes=10))
+    text = metrics.render()[0]
+    assert b'agent="gone"' not in text
+    assert text.count(b'agent="back"') == text.count(b'agent="here"') > 3

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.core.rollout import Unanswered
 from foundry_rollouts.core.routing import Routing
-from foundry_rollouts.errors import DriftError, LeaseLostError, StoreError
+from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError, StoreError
 from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 
@@ -42,7 +42,7 @@ class Acted:
 async def act(world: World, lease: Lease, change: Change, record: Record, now: Callable[[], datetime]) -> Acted:
     """Bring the cloud to ``change.target`` and write ``record``.
 
-    Raises CloudError when the cloud refuses, DriftError when it does not confirm and LeaseLostError when the lease
+    Raises ChangeError when the cloud refuses, DriftError when it does not confirm and LeaseLostError when the lease
     runs out before the change is sent; the intent stays open then, and the next tick settles it. A retreat does not
     wait for a database that is away: its record is still to be written then, unless the intent stands, and the sessions
     are still to be ended, for nothing else knows of the retreat until the caller remembers it.
@@ -106,12 +106,16 @@ async def _open(world: World, lease: Lease, intent: Intent) -> bool:
 async def bring_about(cloud: Cloud, agent: str, before: Routing, target: Routing) -> bool:
     """Send what differs; return whether every try to change the weights was answered.
 
-    An endpoint is closed before its weights change, and never opened: a person does that.
+    An endpoint is closed before its weights change, and never opened: a person does that. Raises ChangeError when the
+    cloud refuses.
     """
-    if before.is_open and not target.is_open:
-        await cloud.disable(agent)
-    if before.weights != target.weights:
-        return await cloud.route(agent, target)
+    try:
+        if before.is_open and not target.is_open:
+            await cloud.disable(agent)
+        if before.weights != target.weights:
+            return await cloud.route(agent, target)
+    except CloudError as error:
+        raise ChangeError(error) from error
     return True
 
 

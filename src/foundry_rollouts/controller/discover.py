@@ -5,7 +5,7 @@ takes that away before anything else: at first sight the version that serves bec
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from foundry_rollouts.controller.governance import Governance, Survey, lost_policy
 from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.pin import PinGuard
+from foundry_rollouts.controller.wheel import Wheel
 from foundry_rollouts.core.policy import Policy, Trigger
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
@@ -32,10 +33,11 @@ class Discovery:
     hand: Hand
     now: Callable[[], datetime]
     new_id: Callable[[datetime], str]
+    wheel: Wheel = field(default_factory=Wheel)
 
     @property
     def pins(self) -> PinGuard:
-        return PinGuard(self.world, self.now)
+        return PinGuard(self.world, self.metrics, self.now, self.wheel)
 
     async def discover(self) -> Survey:
         """Look at every agent once and return who is governed. Raises CloudError when the cloud cannot be listed."""
@@ -52,6 +54,7 @@ class Discovery:
             if policy is not None and is_notable(agent, noted):
                 await self._attend(agent, noted, policy)
         await self.world.store.see_agents(seen, self.now())
+        self.metrics.see(known, {agent.name for agent in seen}, self.now())
         return governance.survey()
 
     async def _record_loss(self, known: AgentKnown) -> bool:

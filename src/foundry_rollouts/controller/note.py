@@ -9,6 +9,8 @@ from foundry_rollouts.ports import Event
 
 #: A wait that the history tells about, for it is our trouble and not the canary's.
 HELD = "rollout.held"
+#: Harm is proved, and the policy leaves the answer to a person.
+HARMED = "rollout.harmed"
 
 
 #: The moves by what the history calls them.

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from foundry_rollouts.controller.existence import absent
 from foundry_rollouts.core.command import Command
+from foundry_rollouts.core.loss import AGENT
 from foundry_rollouts.core.measurement import Measurement, Window
 from foundry_rollouts.core.policy import OnNewVersion
 from foundry_rollouts.core.readiness import Readiness
@@ -36,7 +38,7 @@ class Sight:
     late: str | None = None  #: Which change of ours made the routing differ from the plan, arriving late.
     waits_for: str | None = None
     failure: str | None = None
-    is_gone: bool = False  #: The cloud shows the agent no more.
+    absent: tuple[str, ...] | None = None  #: What the cloud does not show; None: that was not looked at.
     newer: str | None = None  #: The active version that is to take this one's place.
     readiness: Readiness | None = None  #: How sandboxes of both versions fare; None: nobody looked.
     commands: tuple[Command, ...] = ()
@@ -49,11 +51,12 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
         agent = await world.cloud.agent(rollout.agent)
         version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
         newer = await _newer(world, rollout, newest)
+        missing = await absent(world, rollout) if rollout.step else None
     except CloudError as error:
         if error.is_missing and not rollout.step:
             return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
         if error.is_missing:
-            return Sight(None, is_gone=True, commands=commands)
+            return Sight(None, absent=(AGENT,), commands=commands)
         return Sight(
             None, blind=f"the cloud cannot be read: {error}", waits_for="the cloud to answer", commands=commands
         )
@@ -63,6 +66,7 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
         waits_for=_waits_for(rollout, version, agent) or await _unlike_the_record(world, rollout, agent),
         failure=_failure(rollout, version),
         newer=newer,
+        absent=missing,
         commands=commands,
     )
 
@@ -71,7 +75,12 @@ async def _newer(world: World, rollout: Rollout, newest: Rollout | None) -> str 
     """Return the version that takes this one's place, once it is active; a build that fails displaces nobody."""
     if newest is None or newest.policy.on_new_version is not OnNewVersion.SUPERSEDE:
         return None
-    version = await world.cloud.version(rollout.agent, newest.canary)
+    try:
+        version = await world.cloud.version(rollout.agent, newest.canary)
+    except CloudError as error:
+        if error.is_missing:
+            return None
+        raise
     return newest.canary if version.status is VersionStatus.ACTIVE else None
 
 

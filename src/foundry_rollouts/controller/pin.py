@@ -12,12 +12,16 @@ import structlog
 
 from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
+from foundry_rollouts.controller.refusal import is_silent, note_retreat
+from foundry_rollouts.controller.wheel import Wheel
 from foundry_rollouts.core.adoption import adopted, at_first_sight
+from foundry_rollouts.core.contest import because_restored
 from foundry_rollouts.core.policy import OnDrift, Policy
 from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN
 from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
-from foundry_rollouts.errors import CloudError
+from foundry_rollouts.errors import ChangeError, CloudError, DriftError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
+from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
@@ -32,7 +36,9 @@ class PinGuard:
     """Sees to it that the stable version serves while no rollout is under way."""
 
     world: World
+    metrics: Metrics
     now: Callable[[], datetime]
+    wheel: Wheel
 
     async def adopt(self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease) -> AgentKnown:
         """At first sight, take note of the stable version and name every version in the routing."""
@@ -62,7 +68,10 @@ class PinGuard:
         if await self._is_late_change_of_ours(agent, stable):
             await self._restore(agent, stable, f"{drift}: a change of ours arrived late; pinned again", lease)
         elif policy.on_drift is OnDrift.RESTORE:
-            await self._restore(agent, stable, f"{drift}: restored", lease)
+            now = self.now()
+            if not self.wheel.is_resting(agent.name, now):
+                because = because_restored(drift, self.wheel.contest(agent.name, now), now)
+                await self._restore(agent, stable, because, lease)
         elif policy.on_drift is OnDrift.ADOPT:
             return await self._adopt_drift(agent, known, drift, lease)
         else:
@@ -141,16 +150,30 @@ class PinGuard:
         await self._restore(agent, stable, because, lease)
 
     async def _restore(self, agent: AgentSeen, stable: str, because: str, lease: Lease) -> None:
+        """Bring the endpoint back; where that is done again and again, it is told once and then by reminders."""
         target = Routing.of({stable: 100})
-        record = Record(self._event(agent, "agent.pinned", because, target), stable=stable, kept=NOTHING_KEPT)
+        event = self._event(agent, "agent.pinned", because, target)
+        is_told = self.wheel.turn(agent.name, self.now())
+        record = Record(event if is_told else None, stable=stable, kept=NOTHING_KEPT)
         await self._settle(agent, target, record, lease)
 
     async def _settle(self, agent: AgentSeen, target: Routing, record: Record, lease: Lease) -> None:
         """Bring the endpoint to ``target``, closed where it is closed, and write ``record``."""
         change = Change(agent.routing, closed_as(target, agent.routing), is_retreat=True)
-        await act(self.world, lease, change, record, self.now)
+        try:
+            await act(self.world, lease, change, record, self.now)
+        except (ChangeError, DriftError) as error:
+            await self._report_refusal(lease, error)
+            raise
         if record.event is not None:
             log.info(record.event.kind, agent=agent.name, because=record.event.because)
+
+    async def _report_refusal(self, lease: Lease, error: ChangeError | DriftError) -> None:
+        """Report that the cloud does not let an endpoint be pinned; the intent stays open and is sent again."""
+        self.metrics.change_refused(lease.agent, "pin")
+        intent = None if is_silent(error) else await self.world.store.intent(lease.agent)
+        if intent is not None:
+            await note_retreat(self.world, lease, intent, error, self.now())
 
     def _event(self, agent: AgentSeen, kind: str, because: str, target: Routing) -> Event:
         now = self.now()

@@ -9,6 +9,7 @@ from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.core.decide import Situation, after, decide
 from foundry_rollouts.core.decision import Hold
+from foundry_rollouts.core.obey import answered
 from foundry_rollouts.core.queue import QUEUED
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.ports import Lease, Queue, Record, World
@@ -43,7 +44,8 @@ class Line:
         record = Record(
             event=event,
             rollout=then,
-            obeyed=tuple(command.id for command in commands),
+            obeyed=tuple(command.id for command in answered(decision, then, commands)),
+            heard=tuple(command.id for command in commands),
             due_at=None if then.phase.is_final else now + self.period,
         )
         await self.world.store.record(lease, record)

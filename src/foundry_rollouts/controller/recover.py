@@ -6,46 +6,80 @@ does not take, is forgotten, for it has to be decided anew on fresh evidence, an
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from foundry_rollouts.controller.act import bring_about, confirm, while_ours, with_unanswered
 from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.controller.existence import is_gone
+from foundry_rollouts.controller.refusal import Refusal, event_of_refusal, is_resting, note_retreat, noted, step_refused
+from foundry_rollouts.core.loss import SURE_AFTER, stable_is_gone
+from foundry_rollouts.core.rollout import Missing, Rollout
 from foundry_rollouts.core.routing import Routing
-from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
-from foundry_rollouts.ports import Cloud, Event, Intent, Lease, Record, VersionStatus, World
+from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
+from foundry_rollouts.ports import Cloud, Event, Intent, Lease, Record, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 
 log = structlog.get_logger()
 
 #: A step forward that could not be taken for so long rests on old evidence.
 FORWARD_WITHIN = timedelta(minutes=2)
-GONE = {VersionStatus.DELETED, VersionStatus.DELETING}
 
 
-async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> tuple[Lease, Record | None]:
-    """Settle the open intent of an agent; return what was written down for it, as the first would have done.
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What came of an open intent, under the lease as it was prolonged meanwhile."""
 
-    The lease comes back as it was prolonged meanwhile. Raises CloudError or DriftError while the cloud cannot be read
-    or does not take a retreat, LeaseLostError when it is no longer ours to settle.
+    lease: Lease
+    record: Record | None = None  #: What was written down for it, as the first would have done.
+    is_waiting: bool = False  #: The cloud does not take a way back: nothing else is to be done before it does.
+    is_refused: bool = False  #: It was refused just now.
+
+
+async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Recovered:
+    """Settle the open intent of an agent, if there is one.
+
+    Raises CloudError while the cloud cannot be read, LeaseLostError when it is no longer ours to settle.
     """
     intent = await world.store.intent(lease.agent)
     if intent is None:
-        return lease, None
-    lease = await _prolonged(world, lease, now())
+        return Recovered(lease)
+    if intent.is_retreat and await _rests(world, intent, now()):
+        return Recovered(lease, is_waiting=True)
+    return await _settle(world, await _prolonged(world, lease, now()), intent, now)
+
+
+async def _rests(world: World, intent: Intent, now: datetime) -> bool:
+    planned = intent.record.rollout
+    commands = await world.store.commands(planned.id) if planned and intent.refused else ()
+    return is_resting(intent.refused, commands, now)
+
+
+async def _settle(world: World, lease: Lease, intent: Intent, now: Callable[[], datetime]) -> Recovered:
     with urgently(Urgency.FIRST if intent.is_retreat else Urgency.BRIEF):
         seen = (await world.cloud.agent(lease.agent)).routing
-    if await _is_overtaken(world, intent):
+    stands = await _standing(world, intent)
+    if stands is not None and stands.phase.is_final and not intent.is_retreat:
+        # A canary was taken back without a database while its step forward was open.
         await _drop(world, lease, intent, now())
         log.info("intent.overtaken", agent=lease.agent, intent=intent.id, routing=str(seen))
-        return lease, None
+        return Recovered(lease)
     if seen == intent.target:
-        return lease, await _complete(world, lease, intent)
+        return Recovered(lease, await _complete(world, lease, intent))
     if intent.is_retreat:
-        return lease, await _go_back(world, lease, intent, seen, now)
+        return await _go_back(world, lease, intent, seen, now)
+    if stands is not None and is_resting(stands.refused, (), now()):
+        await _drop(world, lease, intent, now())
+        log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen), because="it was refused")
+        return Recovered(lease)
     return await _go_forward(world, lease, intent, seen, now)
+
+
+async def _standing(world: World, intent: Intent) -> Rollout | None:
+    planned = intent.record.rollout
+    return await world.store.rollout(planned.id) if planned else None
 
 
 async def _prolonged(world: World, lease: Lease, now: datetime) -> Lease:
@@ -55,26 +89,28 @@ async def _prolonged(world: World, lease: Lease, now: datetime) -> Lease:
     return kept[0]
 
 
-async def _is_overtaken(world: World, intent: Intent) -> bool:
-    """Whether the rollout ended while its step forward was open: a canary was taken back without a database."""
-    planned = intent.record.rollout
-    if intent.is_retreat or planned is None:
-        return False
-    return (await world.store.rollout(planned.id)).phase.is_final
-
-
-async def _drop(world: World, lease: Lease, intent: Intent, now: datetime) -> None:
-    """Forget what was wanted, but not that it may have been sent."""
+async def _drop(world: World, lease: Lease, intent: Intent, now: datetime, error: Refusal | None = None) -> None:
+    """Forget what was wanted, but not that it may have been sent, nor what the cloud said to it."""
     planned = intent.record.rollout
     if planned is None:
         await world.store.drop_intent(lease, intent)
         return
-    stands = Record(rollout=await world.store.rollout(planned.id), due_at=now)
+    rollout, event = await world.store.rollout(planned.id), None
+    if error is not None:
+        refused = step_refused(rollout, planned, error, now)
+        rollout, before = noted(rollout, refused, now), rollout.refused
+        event = event_of_refusal(lease.agent, rollout, before, refused, now)
+    stands = Record(event=event, rollout=rollout, due_at=now)
     await world.store.record(lease, with_unanswered(stands, intent), closes=intent)
 
 
 async def _complete(world: World, lease: Lease, intent: Intent) -> Record:
-    record = await end_sessions(world.sessions, with_unanswered(intent.record, intent))
+    record = with_unanswered(intent.record, intent)
+    if record.rollout is not None and record.rollout.phase.is_final:
+        # The end answers whatever was asked since it was decided.
+        commands = await world.store.commands(record.rollout.id)
+        record = replace(record, obeyed=(*record.obeyed, *(command.id for command in commands)))
+    record = await end_sessions(world.sessions, record)
     await world.store.record(lease, record, closes=intent)
     log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(intent.target))
     return record
@@ -82,34 +118,34 @@ async def _complete(world: World, lease: Lease, intent: Intent) -> Record:
 
 async def _go_forward(
     world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
-) -> tuple[Lease, Record | None]:
+) -> Recovered:
     """Try once more, briefly; a step that the cloud does not take is forgotten, and whoever ticks goes on."""
-    because = "it has grown old, or the routing is another one"
+    because, refusal = "it has grown old, or the routing is another one", None
     if seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
         try:
             with urgently(Urgency.BRIEF):
                 await _send_again(world.cloud, lease, intent, seen, now)
         except (CloudError, DriftError) as error:
-            because = str(error)
+            because, refusal = str(error), error if isinstance(error, Refusal) else None
         else:
-            return lease, await _complete(world, lease, intent)
+            return Recovered(lease, await _complete(world, lease, intent))
         lease, intent = await _prolonged(world, lease, now()), replace(intent, opened_at=now())
-    await _drop(world, lease, intent, now())
+    await _drop(world, lease, intent, now(), refusal)
     log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen), because=because)
-    return lease, None
+    return Recovered(lease, is_refused=refusal is not None)
 
 
-async def _go_back(
-    world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
-) -> Record | None:
+async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> Recovered:
     try:
         with urgently(Urgency.FIRST):
             await _send_again(world.cloud, lease, intent, seen, now)
-    except CloudError as error:
-        if error.refusal.status in {400, 404} and await _is_stable_gone(world, intent):
-            return await _go_on_without_stable(world, lease, intent, now())
-        raise
-    return await _complete(world, lease, intent)
+    except (ChangeError, DriftError) as error:
+        status = error.refusal.status if isinstance(error, ChangeError) else None
+        if status in {400, 404} and await _is_stable_gone(world, intent):
+            return Recovered(lease, await _go_on_without_stable(world, lease, intent, now()))
+        await note_retreat(world, lease, intent, error, now())
+        return Recovered(lease, is_waiting=True, is_refused=True)
+    return Recovered(lease, await _complete(world, lease, intent))
 
 
 async def _send_again(cloud: Cloud, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> None:
@@ -122,10 +158,7 @@ async def _is_stable_gone(world: World, intent: Intent) -> bool:
     rollout = intent.record.rollout
     if not intent.is_retreat or rollout is None or rollout.stable is None:
         return False
-    try:
-        return (await world.cloud.version(intent.agent, rollout.stable)).status in GONE
-    except CloudError as error:
-        return error.is_missing
+    return await is_gone(world, intent.agent, rollout.stable)
 
 
 async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now: datetime) -> Record | None:
@@ -134,7 +167,8 @@ async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now:
     if planned is None:
         return None
     rollout = await world.store.rollout(planned.id)
-    because = f"stable version {rollout.stable} was deleted: there is no version to go back to"
+    because = stable_is_gone(rollout)
+    missing = (Missing(rollout.stable or "", now - SURE_AFTER),)
     event = Event(
         id=f"{rollout.id}:{rollout.events + 1}",
         at=now,
@@ -144,7 +178,7 @@ async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now:
         rollout=rollout.id,
         step=rollout.step or None,
     )
-    left = replace(rollout, stable=None, because=because, events=rollout.events + 1)
+    left = replace(rollout, is_stable_gone=True, missing=missing, because=because, events=rollout.events + 1)
     record = Record(event=event, rollout=left, evidence=intent.record.evidence, due_at=now)
     await world.store.record(lease, record, closes=intent)
     log.warning("stable.gone", agent=lease.agent, because=because)

@@ -6,48 +6,54 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.act import Change, act, closed_as
-from foundry_rollouts.controller.drain import SOON, end_sessions, end_what_is_left
+from foundry_rollouts.controller.act import act
+from foundry_rollouts.controller.drain import end_sessions, end_what_is_left
 from foundry_rollouts.controller.farewell import bid_farewell
-from foundry_rollouts.controller.note import event_of, move_of
-from foundry_rollouts.controller.observe import RECENT, Sight, drift_of, look, measure
+from foundry_rollouts.controller.move import (
+    Move,
+    due_after,
+    evidence_after,
+    is_harm_new,
+    is_told,
+    move_by,
+    situation,
+    with_losses,
+)
+from foundry_rollouts.controller.note import HARMED, event_of, move_of
+from foundry_rollouts.controller.observe import RECENT, Sight, look, measure
 from foundry_rollouts.controller.pin import NOTHING_KEPT
 from foundry_rollouts.controller.queue import Line
 from foundry_rollouts.controller.recover import recover
+from foundry_rollouts.controller.refusal import (
+    event_of_refusal,
+    is_silent,
+    note_retreat,
+    noted,
+    step_refused,
+    unless_refused,
+)
 from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.core.adoption import adopted
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.decide import Situation, after, decide, may_move
-from foundry_rollouts.core.decision import (
-    KINDS,
-    Decision,
-    Disable,
-    Hold,
-    Promote,
-    RollBack,
-    Start,
-    Supersede,
-)
-from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh, history_of
+from foundry_rollouts.core.analysis import Analysis
+from foundry_rollouts.core.decide import decide
+from foundry_rollouts.core.decision import KINDS, Decision, Hold, Promote, Start, Supersede
+from foundry_rollouts.core.evidence import history_of
 from foundry_rollouts.core.judge import judge
+from foundry_rollouts.core.loss import uncounted
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.queue import holds_queue
 from foundry_rollouts.core.readiness import Readiness, with_sandboxes
 from foundry_rollouts.core.rollout import Known, Phase, Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
-from foundry_rollouts.errors import CloudError, DriftError
+from foundry_rollouts.errors import ChangeError, CloudError, DriftError
 from foundry_rollouts.ports import Lease, Queue, Record, RolloutFilter, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
-#: Moves that lower the canary's exposure; they are repeated until they are done.
-RETREATS = (RollBack, Disable, Supersede)
 #: How many rollouts that end before their first weight are dealt with in one tick.
 IN_A_ROW = 32
-#: Silences that the history tells about, once each.
-TOLD = {Verdict.SOURCE_ERROR, Verdict.STALE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,12 @@ class Ticker:
         Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError; the
         next tick begins where this one ended.
         """
-        lease, settled = await recover(self.world, lease, self.now)
+        recovered = await recover(self.world, lease, self.now)
+        lease, settled = recovered.lease, recovered.record
+        if recovered.is_refused:
+            self.metrics.change_refused(lease.agent, "back" if recovered.is_waiting else "forward")
+        if recovered.is_waiting:
+            return True
         if settled is not None and settled.rollout is not None:
             self._show_routing(settled.rollout, routing_of(settled.rollout))
             await self._take_note(settled, settled.rollout, move_of(settled.event))
@@ -103,34 +114,78 @@ class Ticker:
     async def _move(self, lease: Lease, rollout: Rollout, newest: Rollout | None) -> bool:
         """Observe, judge, decide, act, record; return whether the rollout has ended."""
         now = self.now()
-        rollout = await self._with_present_stable(rollout)
+        before = await self._with_present_stable(rollout)
         with urgently(Urgency.BRIEF):
-            sight = await look(self.world, rollout, newest, now)
-        readiness = await self._readiness(rollout, sight)
+            sight = await look(self.world, before, newest, now)
+        rollout = with_losses(before, sight, now)
+        # Where something is missing, its sandboxes say nothing.
+        readiness = None if rollout.missing else await self._readiness(rollout, sight)
         analysis, measurements = await self._judged(rollout, now, readiness)
-        decision = decide(rollout, situation(rollout, replace(sight, readiness=readiness), analysis, now, self.period))
-        then = _noted(after(rollout, decision, now), analysis, now)
-        event = event_of(rollout, then, decision, now) if _is_told(rollout, decision, analysis) else None
-        then = replace(then, events=rollout.events + (event is not None))
+        sight = replace(sight, readiness=readiness)
+        decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
+        move = unless_refused(move_by(rollout, decision, sight, analysis, now), rollout, sight, analysis, now)
+        event = event_of(rollout, move.then, move.decision, now) if is_told(before, move, analysis) else None
+        if event and isinstance(move.decision, Hold) and is_harm_new(before, move.then):
+            event = replace(event, kind=HARMED)
+        then = replace(move.then, events=rollout.events + (event is not None))
         record = Record(
             event=event,
             rollout=then,
-            evidence=_carried(rollout, then, analysis),
+            evidence=evidence_after(rollout, then, analysis),
             measurements=measurements,
-            obeyed=tuple(command.id for command in sight.commands),
-            due_at=_due_after(then, decision, now, self.period),
-            stable=await self._stable_after(then, decision, sight),
-            kept=NOTHING_KEPT if isinstance(decision, Start) else None,
+            obeyed=tuple(command.id for command in move.closed),
+            heard=tuple(command.id for command in sight.commands),
+            due_at=due_after(move, sight, now, self.period),
+            stable=await self._stable_after(then, move.decision, sight),
+            kept=NOTHING_KEPT if isinstance(move.decision, Start) else None,
             holds_queue=holds_queue(then),
         )
-        change = _change(rollout, then, decision, sight)
-        acted = await act(self.world, lease, change, record, self.now)
+        return await self._carry_out(lease, Doing(rollout, move, analysis, record))
+
+    async def _carry_out(self, lease: Lease, doing: "Doing") -> bool:
+        """Act and record, or report that the cloud refuses; return whether the rollout has ended."""
+        then, move = doing.record.rollout or doing.move.then, doing.move
+        try:
+            acted = await act(self.world, lease, move.change, doing.record, self.now)
+        except (ChangeError, DriftError) as error:
+            if is_silent(error):
+                raise
+            await self._report_refusal(lease, doing, error)
+            return False
         if not acted.is_written:
             self.watchman.spool[lease.agent] = (lease, acted.record)
             self.watchman.spool[lease.agent] = (lease, await end_sessions(self.world.sessions, acted.record))
-        self._show_routing(then, change.target)
-        await self._take_note(acted.record, acted.record.rollout or then, type(decision), analysis)
+        self._show_routing(then, move.change.target)
+        await self._take_note(acted.record, acted.record.rollout or then, type(move.decision), doing.analysis)
         return then.phase.is_final
+
+    async def _report_refusal(self, lease: Lease, doing: "Doing", error: ChangeError | DriftError) -> None:
+        """Say what the cloud said to a change, and when it is sent again; requests stay open meanwhile."""
+        now, is_retreat = self.now(), doing.move.change.is_retreat
+        self.metrics.change_refused(lease.agent, "back" if is_retreat else "forward")
+        if is_retreat:
+            intent = await self.world.store.intent(lease.agent)
+            if intent is None:
+                raise error
+            await note_retreat(self.world, lease, intent, error, now)
+            return
+        stands = doing.stands
+        refused = step_refused(stands, doing.move.then, error, now)
+        then = noted(stands, refused, now)
+        record = replace(
+            doing.record,
+            event=event_of_refusal(lease.agent, then, stands.refused, refused, now),
+            rollout=then,
+            evidence=doing.analysis.evidence if doing.analysis else None,
+            obeyed=(),
+            due_at=now + self.period,
+            stable=None,
+            kept=None,
+            holds_queue=False,
+        )
+        await self.world.store.record(lease, record)
+        log.warning("change.refused", agent=lease.agent, because=then.because)
+        await self._take_note(record, then, Hold, doing.analysis)
 
     async def _take_note(
         self, record: Record, then: Rollout, move: type[Decision], analysis: Analysis | None = None
@@ -197,7 +252,7 @@ class Ticker:
         if not rollout.step:
             return None, ()
         evidence = await self.world.store.evidence(rollout.id)
-        measurements = tuple(await measure(self.world, rollout, now, self.metrics))
+        measurements = uncounted(rollout, tuple(await measure(self.world, rollout, now, self.metrics)))
         return with_sandboxes(judge(rollout, evidence, measurements, now), rollout, readiness, now), measurements
 
     def _show_routing(self, then: Rollout, routing: Routing) -> None:
@@ -207,57 +262,18 @@ class Ticker:
             self.metrics.routing(then.agent, routing, stable=then.stable, canary=then.canary if then.step else None)
 
 
-def _due_after(then: Rollout, decision: Decision, now: datetime, period: timedelta) -> datetime | None:
-    """Return when to look again: at once after a start, for the sources begin to watch when they are first asked.
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """A move that is about to be carried out, with what it rests on and what is written down for it."""
 
-    A rollout that has ended is looked at only where sessions of its canary are still to be stopped.
-    """
-    if then.phase.is_final:
-        return now + SOON if then.owes_stops else None
-    return now if isinstance(decision, Start) else now + period
+    rollout: Rollout
+    move: Move
+    analysis: Analysis | None
+    record: Record
 
-
-def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: datetime, look: timedelta) -> Situation:
-    """Put together what a decision may rest on."""
-    return Situation(
-        now=now,
-        analysis=analysis,
-        command=sight.commands[0] if sight.commands else None,
-        waits_for=sight.waits_for,
-        failure=sight.failure,
-        newer=sight.newer,
-        is_gone=sight.is_gone,
-        blind=sight.blind,
-        drift=drift_of(rollout, sight.routing),
-        late=sight.late,
-        is_closed=sight.routing is not None and not sight.routing.is_open,
-        readiness=sight.readiness,
-        look=look,
-    )
-
-
-def _is_told(rollout: Rollout, decision: Decision, analysis: Analysis | None) -> bool:
-    """Whether the history tells of a decision: of every move, and of a wait when a silence of ours begins."""
-    if not isinstance(decision, Hold):
-        return True
-    return analysis is not None and analysis.verdict in TOLD and analysis.verdict != rollout.verdict
-
-
-def _noted(then: Rollout, analysis: Analysis | None, now: datetime) -> Rollout:
-    if analysis is None:
-        return then
-    return replace(then, verdict=analysis.verdict, measured_until=now)
-
-
-def _carried(rollout: Rollout, then: Rollout, analysis: Analysis | None) -> Evidence | None:
-    """Return the evidence to keep: each weight earns its own proof."""
-    if analysis is None:
-        return fresh(rollout.policy, rollout.history) if then.step and not rollout.step else None
-    return at_new_weight(analysis.evidence) if then.weight != rollout.weight else analysis.evidence
-
-
-def _change(rollout: Rollout, then: Rollout, decision: Decision, sight: Sight) -> Change:
-    """Return what the cloud has to become; where nothing may move, that is what it is."""
-    before = sight.routing or routing_of(rollout)
-    target = closed_as(routing_of(then), before) if may_move(rollout, decision) else before
-    return Change(before, target, is_retreat=isinstance(decision, RETREATS))
+    @property
+    def stands(self) -> Rollout:
+        """The rollout as it stands where the move does not come about, with what was seen."""
+        if self.analysis is None:
+            return self.rollout
+        return replace(self.rollout, verdict=self.analysis.verdict, measured_until=self.move.then.measured_until)

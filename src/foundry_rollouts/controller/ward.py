@@ -15,14 +15,15 @@ from foundry_rollouts.controller.drain import SOON, end_sessions
 from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import measure
+from foundry_rollouts.controller.refusal import back_refused, is_resting
 from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.decide import after, answer_harm
 from foundry_rollouts.core.decision import Disable, RollBack
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import routing_of
-from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
+from foundry_rollouts.core.routing import Routing, routing_of
+from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
 from foundry_rollouts.ports import Lease, Record, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
@@ -81,7 +82,7 @@ class Watchman:
         seen = replace(ward.rollout, measured_until=now, verdict=analysis.verdict)
         self.wards[lease.agent] = Ward(seen, analysis.evidence)
         move = answer_harm(seen, analysis) if analysis.verdict is Verdict.FAIL else None
-        if not isinstance(move, RollBack | Disable):
+        if not isinstance(move, RollBack | Disable) or is_resting(seen.refused, (), now):
             return
         then = after(seen, move, now)
         event = event_of(seen, then, move, now)
@@ -93,6 +94,8 @@ class Watchman:
             await self._take_back(lease, then)
         except (CloudError, DriftError, LeaseLostError) as error:
             log.warning("ward.refused", agent=lease.agent, because=str(error))
+            if isinstance(error, ChangeError | DriftError):
+                self._let_rest(self.wards[lease.agent], routing_of(then), error)
             return
         # From here on the record outlives whatever cuts the rest off.
         self.wards.pop(lease.agent, None)
@@ -101,6 +104,10 @@ class Watchman:
         self.metrics.show(then, analysis, now)
         await bid_farewell(self.world, self.metrics, then, now)
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
+
+    def _let_rest(self, ward: Ward, target: Routing, error: ChangeError | DriftError) -> None:
+        refused = back_refused(ward.rollout.refused, target, error, self.now())
+        self.wards[ward.rollout.agent] = Ward(replace(ward.rollout, refused=refused), ward.evidence)
 
     async def _take_back(self, lease: Lease, then: Rollout) -> None:
         with urgently(Urgency.FIRST):

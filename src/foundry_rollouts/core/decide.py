@@ -10,10 +10,12 @@ from typing import assert_never
 
 from foundry_rollouts.core.analysis import Analysis, Verdict
 from foundry_rollouts.core.command import Command, Verb
+from foundry_rollouts.core.contest import because_restored, restored, still
 from foundry_rollouts.core.decision import (
     Abort,
     Advance,
     Decision,
+    Decline,
     Disable,
     Fail,
     Hold,
@@ -25,6 +27,8 @@ from foundry_rollouts.core.decision import (
     Start,
     Supersede,
 )
+from foundry_rollouts.core.loss import lose_canary, lose_stable
+from foundry_rollouts.core.obey import abort, forward, obey, obey_before_start, retreat
 from foundry_rollouts.core.policy import OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback
 from foundry_rollouts.core.readiness import Readiness, before_users, unseen
 from foundry_rollouts.core.rollout import Phase, Rollout, Stops
@@ -39,7 +43,7 @@ ENDS = {
     Abort: Phase.ABORTED,
 }
 #: Decisions that may move traffic, beside giving way to a newer version; the others leave the cloud as it is.
-MOVES = (Start, Advance, Promote, RollBack, Disable, Restore, Resume)
+MOVES = (Start, Advance, Promote, RollBack, Disable, Restore, Resume, Fail)
 PERSON = "a person: resume, promote or abort"
 
 
@@ -53,6 +57,8 @@ class Situation:
     waits_for: str | None = None  #: Why a pending rollout cannot start yet.
     failure: str | None = None  #: Why the version can never become active.
     is_gone: bool = False  #: The cloud shows the agent no more.
+    is_canary_gone: bool = False  #: The canary was deleted during its trial.
+    doubt: str | None = None  #: What the cloud shows no more, at one look only.
     newer: str | None = None  #: The version that is to take this one's place.
     blind: str | None = None  #: Why the cloud cannot be read.
     drift: str | None = None  #: How the routing differs from the plan.
@@ -76,25 +82,38 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
         return begin(rollout, seen)
     if seen.is_gone:
         return Supersede("the agent was deleted")
+    if seen.is_canary_gone:
+        return lose_canary(rollout)
     if seen.analysis.verdict is Verdict.FAIL and (move := answer_harm(rollout, seen.analysis)):
         return move
-    if seen.command and (move := obey(rollout, seen.command)):
-        return move
+    if seen.command:
+        return obey(rollout, seen.command)
+    if rollout.is_stable_gone:
+        return lose_stable(rollout)
+    return go_on(rollout, seen, seen.analysis)
+
+
+def go_on(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
+    """Choose what comes next where neither harm nor a person decides."""
+    is_paused = rollout.phase is Phase.PAUSED
+    if seen.doubt:
+        return Hold(rollout.because if is_paused else seen.doubt, "a second look")
     if seen.newer:
         return make_way(seen.newer)
-    if rollout.phase is Phase.PAUSED:
-        return Hold(rollout.because, PERSON)
-    if seen.drift and (move := answer_drift(rollout, seen, seen.drift)):
-        return move
-    return progress(rollout, seen, seen.analysis)
+    if is_paused:
+        is_harm_new = analysis.verdict is Verdict.FAIL and rollout.harmed_at != rollout.step
+        return Hold(analysis.because if is_harm_new else rollout.because, PERSON)
+    if seen.drift:
+        return answer_drift(rollout, seen, seen.drift)
+    return progress(rollout, seen, analysis)
 
 
 def begin(rollout: Rollout, seen: Situation) -> Decision:
     """Start a pending rollout once nothing stands in its way."""
     if seen.failure:
         return Fail(seen.failure)
-    if seen.command and (move := obey_before_start(rollout, seen.command)):
-        return move
+    if seen.command:
+        return obey_before_start(rollout, seen.command)
     if seen.newer:
         return make_way(seen.newer)
     if rollout.phase is Phase.PAUSED:
@@ -110,18 +129,8 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
     return Start(because + unseen(seen.readiness))
 
 
-def obey_before_start(rollout: Rollout, command: Command) -> Decision | None:
-    """Do what a person asks of a rollout that has not begun: it can only be kept from it, or let go again."""
-    is_paused = rollout.phase is Phase.PAUSED
-    if command.verb is Verb.PAUSE and not is_paused:
-        return Pause(command.because, command.author)
-    if command.verb in {Verb.RESUME, Verb.PROMOTE} and is_paused:
-        return Resume(command.because, command.author)
-    return None
-
-
 def answer_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
-    """Do what the policy says about harm; None when it says so and that is already so."""
+    """Do what the policy says about harm; None where that is to wait for a person, who then has the word."""
     match analysis.on_failure or rollout.policy.on_failure:
         case OnFailure.ROLLBACK:
             return retreat(rollout, analysis.because)
@@ -130,37 +139,7 @@ def answer_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
         case OnFailure.PAUSE:
             return None if rollout.phase is Phase.PAUSED else Pause(analysis.because)
         case OnFailure.HOLD:
-            return None if rollout.phase is Phase.PAUSED else Hold(analysis.because, "the harm to end, or a person")
-        case other:
-            assert_never(other)
-
-
-def abort(rollout: Rollout, command: Command) -> Decision:
-    """End a rollout at the word of a person; what has not begun moves nothing."""
-    if rollout.step:
-        return retreat(rollout, command.because, command.author)
-    return Abort(f"{command.because}; aborted before it began, nothing was moved", command.author)
-
-
-def retreat(rollout: Rollout, because: str, author: str | None = None) -> RollBack | Disable:
-    """Go back to the stable version, or close the endpoint if there is none."""
-    return RollBack(because, author) if rollout.stable else Disable(because, author)
-
-
-def obey(rollout: Rollout, command: Command) -> Decision | None:
-    """Do what a person asks; None when there is nothing to do."""
-    is_paused = rollout.phase is Phase.PAUSED
-    match command.verb:
-        case Verb.ABORT:
-            return abort(rollout, command)
-        case Verb.PAUSE:
-            return None if is_paused else Pause(command.because, command.author)
-        case Verb.RESUME:
-            return Resume(command.because, command.author) if is_paused else None
-        case Verb.PROMOTE:
-            return forward(rollout, command.because, command.author)
-        case Verb.APPROVE:
-            return forward(rollout, command.because, command.author) if rollout.waits_for_approval else None
+            return None
         case other:
             assert_never(other)
 
@@ -177,7 +156,7 @@ def may_move(rollout: Rollout, decision: Decision) -> bool:
     return isinstance(decision, MOVES) or (isinstance(decision, Supersede) and decision.goes_back)
 
 
-def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision | None:
+def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision:
     """Do what the policy says when somebody else changed the routing; an endpoint closed by hand stays closed.
 
     What is our own is no drift: a change that arrived late is followed by the plan's.
@@ -189,7 +168,10 @@ def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision | No
         case OnDrift.PAUSE:
             return Pause(drift)
         case OnDrift.RESTORE:
-            return Restore(drift)
+            contest = still(rollout.contest, seen.now)
+            if contest and seen.now < contest.until:
+                return Hold(f"{drift}. {contest.sentence(seen.now)}", "the other hand to let go")
+            return Restore(because_restored(drift, contest, seen.now), is_contested=True)
         case OnDrift.ADOPT:
             return Supersede(drift)
         case other:
@@ -237,17 +219,14 @@ def without_proof(rollout: Rollout, analysis: Analysis) -> Decision:
             assert_never(other)
 
 
-def forward(rollout: Rollout, because: str, author: str | None = None) -> Advance | Promote:
-    """Take the next step; behind the last one, promote."""
-    return Promote(because, author) if rollout.is_on_last_step else Advance(because, author)
-
-
 def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
     """Return the rollout as it stands once ``decision`` is confirmed by the cloud."""
     said = replace(rollout, because=decision.because, waiting_for=getattr(decision, "waiting_for", None))
     match decision:
         case Hold():
             return said
+        case Decline():
+            return rollout
         case Start():
             began = _stepped(said, now, decision.step)
             return replace(began, phase=Phase.PROGRESSING, started_at=now, measured_until=now)
@@ -261,7 +240,8 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
             phase = Phase.PROGRESSING if rollout.step else Phase.PENDING
             return replace(_resumed(said, now), phase=phase, is_held=False)
         case Restore():
-            return replace(said, generation=said.generation + 1)
+            contest = restored(said.contest, now) if decision.is_contested else said.contest
+            return replace(said, generation=said.generation + 1, contest=contest)
         case Promote() | RollBack() | Disable() | Supersede() | Fail() | Abort():
             return replace(_ended(said, ENDS[type(decision)], now), ended_by=decision.author)
         case other:

@@ -71,10 +71,11 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Bring the routing back to the plan after drift."""
+    """Bring the routing back to the plan after drift; it is contested unless what differs is our own."""
 
     because: str
     author: str | None = None
+    is_contested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Supersede:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """End a rollout whose version, or whose sandboxes, never became ready; traffic never moved."""
+    """End a rollout whose version cannot be tried: it, or its sandboxes, never became ready, or it was deleted."""
 
     because: str
     author: str | None = None
@@ -105,7 +106,29 @@ class Abort:
     author: str | None = None
 
 
-Decision = Hold | Start | Advance | Promote | RollBack | Disable | Pause | Resume | Restore | Supersede | Fail | Abort
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Answer a command that changes nothing as the rollout stands: the history says why."""
+
+    because: str
+    author: str | None = None
+
+
+Decision = (
+    Hold
+    | Start
+    | Advance
+    | Promote
+    | RollBack
+    | Disable
+    | Pause
+    | Resume
+    | Restore
+    | Supersede
+    | Fail
+    | Abort
+    | Decline
+)
 
 #: The past tense of each move, as the history tells it.
 KINDS: dict[type, str] = {
@@ -120,4 +143,5 @@ KINDS: dict[type, str] = {
     Supersede: "rollout.superseded",
     Fail: "rollout.failed",
     Abort: "rollout.aborted",
+    Decline: "rollout.declined",
 }

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from foundry_rollouts.core.backoff import Refused
+from foundry_rollouts.core.contest import Contest
 from foundry_rollouts.core.policy import ApprovalStep, Policy, Step
 
 
@@ -49,6 +51,14 @@ class Stops:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """What the cloud does not show: a version by its number, or the agent; one look may be mistaken."""
+
+    what: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What one source told of the stable version, at one gate, while that was on trial itself."""
 
@@ -88,11 +98,21 @@ class Rollout:
     history: tuple[Known, ...] = ()  #: What is known of the stable version from before the trial.
     stops: Stops | None = None  #: None: no sessions are to be stopped.
     events: int = 0  #: How many events the history holds; the next one's number is one more.
+    refused: Refused | None = None  #: The change that the cloud refuses; None: it took the last one.
+    contest: Contest | None = None  #: Another hand that changes the routing each time it was restored.
+    missing: tuple[Missing, ...] = ()  #: What the last look did not find.
+    is_stable_gone: bool = False  #: The stable version was deleted during the trial.
+    harmed_at: int | None = None  #: The step at which harm was proved that the policy does not go back for.
 
     @property
     def weight(self) -> int:
         """The canary's weight by the plan."""
         return self.policy.weight_at(self.step)
+
+    @property
+    def refuge(self) -> str | None:
+        """The version to go back to; None: there is none, or there is none any more."""
+        return None if self.is_stable_gone else self.stable
 
     @property
     def present_step(self) -> Step | None:

@@ -44,7 +44,7 @@ def routing_of(rollout: Rollout) -> Routing:
     """
     stable, canary = rollout.stable, rollout.canary
     if rollout.phase is Phase.DISABLED:
-        return Routing.of({stable: 100} if stable else {canary: 100}, is_open=False)
+        return Routing.of({rollout.refuge or canary: 100}, is_open=False)
     if rollout.phase is Phase.PROMOTED or stable is None:
         return Routing.of({canary: 100})
     if rollout.phase in {Phase.PROGRESSING, Phase.PAUSED}:

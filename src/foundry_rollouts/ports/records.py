@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.backoff import Refused
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Phase, Rollout
@@ -66,6 +67,7 @@ class Record:
     evidence: Evidence | None = None
     measurements: tuple[Measurement, ...] = ()
     obeyed: tuple[str, ...] = ()  #: Ids of commands that need no more attention.
+    heard: tuple[str, ...] = ()  #: Ids of commands that were looked at, obeyed or not.
     due_at: datetime | None = None  #: When the rollout is to be looked at again; None: never (it has ended).
     stable: str | None = None  #: The agent's stable version from now on.
     newest: str | None = None  #: The newest version that discovery has dealt with, from now on.
@@ -86,6 +88,7 @@ class Intent:
     target: Routing
     is_retreat: bool  #: It lowers the canary's exposure, so it is repeated until it is done.
     record: Record
+    refused: Refused | None = None  #: What the cloud said to it; None: nothing yet.
 
 
 @dataclass(frozen=True, slots=True)

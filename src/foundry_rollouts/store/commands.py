@@ -49,17 +49,18 @@ async def obey(connection: AsyncConnection, obeyed: Sequence[str]) -> None:
         await connection.execute(update(commands).where(commands.c.id.in_(obeyed)).values(is_obeyed=True))
 
 
-async def overlooked_since(connection: AsyncConnection, rollout: Rollout) -> datetime | None:
+async def overlooked_since(connection: AsyncConnection, rollout: Rollout, heard: Sequence[str] = ()) -> datetime | None:
     """Return when the first command came that the tick which leaves ``rollout`` may not have seen; None: no such.
 
     The tick began at the generation of ``rollout`` or, when it raised it itself, at the one before; a command that
-    named an older generation was there before the tick was.
+    named an older generation was there before the tick was, and what it ``heard`` was looked at.
     """
     first: datetime | None = await connection.scalar(
         select(func.min(commands.c.at)).where(
             commands.c.rollout == rollout.id,
             commands.c.is_obeyed.is_(False),
             commands.c.generation >= rollout.generation - 1,
+            commands.c.id.not_in(heard),
         )
     )
     return first

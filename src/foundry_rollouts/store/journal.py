@@ -11,11 +11,14 @@ from foundry_rollouts.store.tables import intents
 
 
 async def open_intent(connection: AsyncConnection, intent: Intent) -> None:
-    """Write ``intent`` down; ConflictError when another one of its agent is not settled yet."""
+    """Write ``intent`` down, anew when it is open; ConflictError when another one of its agent is not settled yet."""
+    document = INTENT.write(intent)
     await connection.execute(
         insert_into(connection, intents)
-        .values(agent=intent.agent, id=intent.id, opened_at=intent.opened_at, document=INTENT.write(intent))
-        .on_conflict_do_nothing(index_elements=[intents.c.agent])
+        .values(agent=intent.agent, id=intent.id, opened_at=intent.opened_at, document=document)
+        .on_conflict_do_update(
+            index_elements=[intents.c.agent], set_={"document": document}, where=intents.c.id == intent.id
+        )
     )
     opened = await connection.scalar(select(intents.c.id).where(intents.c.agent == intent.agent))
     if opened != intent.id:

@@ -35,7 +35,7 @@ async def write(
 async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Record) -> None:
     # The row is locked before the commands are looked at, so that none can slip in between.
     stands = await rollouts.standing(connection, rollout.id)
-    due_at = await _due(connection, rollout, stands, made.due_at)
+    due_at = await _due(connection, rollout, stands, made)
     await rollouts.save(connection, rollout, stands, due_at)
     if made.evidence is not None:
         await measurements.weigh(connection, rollout.id, made.evidence)
@@ -43,13 +43,13 @@ async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Re
 
 
 async def _due(
-    connection: AsyncConnection, rollout: Rollout, stands: rollouts.Standing | None, due_at: datetime | None
+    connection: AsyncConnection, rollout: Rollout, stands: rollouts.Standing | None, made: Record
 ) -> datetime | None:
     """Return when to look again: at once when a command or a failure came while the tick was under way."""
     if rollout.phase.is_final:
-        return due_at if rollout.owes_stops else None
-    overlooked = await commands.overlooked_since(connection, rollout)
-    return min((at for at in (due_at, overlooked, _woken(rollout, stands)) if at is not None), default=None)
+        return made.due_at if rollout.owes_stops else None
+    overlooked = await commands.overlooked_since(connection, rollout, made.heard)
+    return min((at for at in (made.due_at, overlooked, _woken(rollout, stands)) if at is not None), default=None)
 
 
 def _woken(rollout: Rollout, stands: rollouts.Standing | None) -> datetime | None:

@@ -3,7 +3,7 @@
 No session, request or rollout id is ever a label, and series of what is over go away.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
@@ -30,6 +30,9 @@ class _Series:
         self._gauge = gauge
         self._held: dict[str, set[Labels]] = {}
 
+    def __contains__(self, agent: str) -> bool:
+        return agent in self._held
+
     def replace(self, agent: str, values: Mapping[Labels, float]) -> None:
         """Let ``agent`` have just these series; keys are the labels behind the agent's."""
         for labels in self._held.get(agent, set()) - values.keys():
@@ -50,6 +53,8 @@ class Metrics(ServiceMetrics):
         self._shown: dict[str, str] = {}  # agent to the id of the rollout whose series it has
         self._leaving: dict[str, datetime] = {}  # agent to the time when those series go away
         self._decided: dict[str, set[str]] = {}  # agent to the decisions that were counted
+        self._gone: dict[str, datetime] = {}  # agent that the cloud shows no more to the time when its series go
+        self._refusals: dict[str, set[str]] = {}  # agent to the kinds of change that were refused
 
     def show(self, rollout: Rollout, analysis: Analysis | None, now: datetime) -> None:
         """Show where ``rollout`` stands and what its gates said; None leaves the gates as they were."""
@@ -82,10 +87,29 @@ class Metrics(ServiceMetrics):
         if self._shown.get(rollout.agent) == rollout.id:
             self._leaving[rollout.agent] = now + AFTERLIFE
 
+    def change_refused(self, agent: str, change: str) -> None:
+        """Count one change that the cloud refused: ``forward``, ``back`` or ``pin``."""
+        self._refusals.setdefault(agent, set()).add(change)
+        self._refused_changes.labels(agent, change).inc()
+
     def sweep_series(self, now: datetime) -> None:
-        """Take away the series of rollouts that ended ten minutes ago."""
+        """Take away the series of rollouts that ended ten minutes ago, and of agents that went then."""
+        for agent in [agent for agent, at in self._gone.items() if at <= now]:
+            del self._gone[agent]
+            self.forget(agent)
         for agent in [agent for agent, at in self._leaving.items() if at <= now]:
             self._drop(agent)
+
+    def see(self, known: Iterable[str], seen: Collection[str], now: datetime) -> None:
+        """Let the series go, in ten minutes, of agents that were ``known`` and are not ``seen`` any more."""
+        for agent in known:
+            if agent not in seen and self._has_series(agent):
+                self._gone.setdefault(agent, now + AFTERLIFE)
+        for agent in self._gone.keys() & set(seen):
+            del self._gone[agent]
+
+    def _has_series(self, agent: str) -> bool:
+        return agent in self._shown or agent in self._weight or agent in self._decided or agent in self._refusals
 
     def forget(self, agent: str) -> None:
         """Take away everything about ``agent``: it is gone, or another replica has it now."""
@@ -94,6 +118,8 @@ class Metrics(ServiceMetrics):
         self._queued.replace(agent, {})
         for decision in self._decided.pop(agent, set()):
             self._decisions.remove(agent, decision)
+        for change in self._refusals.pop(agent, set()):
+            self._refused_changes.remove(agent, change)
 
     def routing(self, agent: str, routing: Routing, stable: str | None, canary: str | None) -> None:
         """Show the weights of ``agent`` as confirmed; the role is stable, canary or other."""
@@ -165,6 +191,9 @@ class Metrics(ServiceMetrics):
         gates = (self._gate_value, self._gate_threshold, self._gate_verdict)
         self._of_rollout = (self._info, self._phase, self._step, *gates)
         self._decisions = self._counter("decisions", "Decisions about rollouts.", "agent", "decision")
+        self._refused_changes = self._counter(
+            "refused_changes", "Changes that the cloud refused: forward, back or pin.", "agent", "change"
+        )
         self._duration = self._histogram(
             "rollout_duration_seconds", "From the first step to the end.", DURATIONS, "outcome"
         )

@@ -76,7 +76,7 @@ async def test_many_that_wait_cost_no_more_reads_of_the_cloud_than_one(world: Sm
         await put(world, str(number))
     await ask(world, world.id, Verb.PAUSE)
     await world.run(5)
-    assert reads == []
+    assert set(reads) == {"1", "2"}, "only what is compared is looked at"
     queue = await world.open_as("reader").queue(world.cloud.name)
     assert (queue.waiting, queue.to_tend) == (100, ())
     _, *behind = await world.open_as("reader").unfinished(world.cloud.name)

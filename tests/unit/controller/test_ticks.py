@@ -196,15 +196,38 @@ async def test_a_deleted_agent_ends_its_rollout(world: SmallWorld) -> None:
     await ticked(world)
     world.cloud.trouble = CloudError("agents.get", Refusal(404, "not_found", "no such agent"))
     rollout = await ticked(world)
+    assert (rollout.phase, rollout.waiting_for) == (Phase.PROGRESSING, "a second look")
+    rollout = await ticked(world)
     assert (rollout.phase, rollout.because) == (Phase.SUPERSEDED, "the agent was deleted")
 
 
-async def test_harm_with_a_deleted_stable_version_closes_the_endpoint(world: SmallWorld) -> None:
+async def test_an_agent_that_is_missing_at_one_look_only_goes_on(world: SmallWorld) -> None:
+    await world.begin()
+    await ticked(world)
+    world.cloud.trouble = CloudError("agents.get", Refusal(404, "not_found", "no such agent"))
+    await ticked(world)
+    world.cloud.trouble = None
+    assert (await ticked(world, 20)).phase is Phase.PROMOTED
+
+
+async def test_harm_with_a_deleted_stable_version_closes_the_endpoint(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: Any) -> tuple[str, ...]:
+        return ()
+
     await world.begin()
     await ticked(world)
     world.source.bad_from = 1
+    # It is deleted between the look and the way back.
+    monkeypatch.setattr("foundry_rollouts.controller.observe.absent", nothing)
     world.cloud.deleted = "1"
-    rollout = await ticked(world, 10)
+    for _ in range(10):
+        if (await kinds(world))[-1] == "held":
+            break
+        await ticked(world)
+    monkeypatch.undo()
+    rollout = await ticked(world, 3)
     assert rollout.phase is Phase.DISABLED
     assert not world.cloud.routing.is_open
     assert (await kinds(world))[-2:] == ["held", "disabled"]

@@ -13,6 +13,7 @@ from foundry_rollouts.core.decide import Situation, after, decide, may_move
 from foundry_rollouts.core.decision import (
     KINDS,
     Advance,
+    Decline,
     Disable,
     Fail,
     Hold,
@@ -234,7 +235,8 @@ def test_an_approval_step_waits_for_a_person_however_good_the_evidence() -> None
 
 
 def test_an_approval_that_nobody_waits_for_does_nothing() -> None:
-    assert isinstance(decide(on_step(), seen(command=asked(Verb.APPROVE))), Hold)
+    decision = decide(on_step(), seen(command=asked(Verb.APPROVE)))
+    assert decision == Decline("kim asked to approve: so. Nothing was done: it waits for no approval", "kim")
 
 
 @pytest.mark.parametrize(

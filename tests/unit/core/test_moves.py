@@ -9,11 +9,13 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.command import Verb
+from foundry_rollouts.core.contest import because_restored
 from foundry_rollouts.core.decide import PERSON, Situation, after, decide
 from foundry_rollouts.core.decision import (
     Abort,
     Advance,
     Decision,
+    Decline,
     Disable,
     Fail,
     Hold,
@@ -32,6 +34,7 @@ from unit.core.test_decide import BAKED, OVERDUE, SOON, asked, on_step, paused, 
 WHY, WHO = "kim asked to {}: so", "kim"
 NEVER_BEGAN = "kim asked to abort: so; aborted before it began, nothing was moved"
 HARM = "it is fail"
+NOTHING = ". Nothing was done: "
 MENDED = "the harm to end, or a person"
 SECOND = timedelta(seconds=1)
 
@@ -61,8 +64,11 @@ def test_before_the_start(rollout: Rollout, situation: Situation, decision: Deci
 
 
 @pytest.mark.parametrize("verb", [Verb.RESUME, Verb.PROMOTE, Verb.APPROVE])
-def test_a_pending_rollout_that_nobody_paused_starts_whatever_else_is_asked(verb: Verb) -> None:
-    assert isinstance(decide(a_rollout(), seen(None, command=asked(verb))), Start)
+def test_what_cannot_be_done_before_the_start_is_answered_and_leaves_the_rollout_as_it_is(verb: Verb) -> None:
+    decision = decide(a_rollout(), seen(None, command=asked(verb)))
+    because = f"{WHY.format(verb)}. Nothing was done: it has not begun, and begins by itself"
+    assert decision == Decline(because, WHO)
+    assert after(a_rollout(), decision, SOON) == a_rollout()
 
 
 def test_the_next_look_is_expected_in_ten_seconds_unless_somebody_knows_better() -> None:
@@ -84,7 +90,9 @@ def test_nothing_that_is_measured_matters_before_the_start() -> None:
 @pytest.mark.parametrize("verb", [Verb.PAUSE, Verb.APPROVE])
 def test_a_pause_before_the_start_is_ended_by_nothing_else(verb: Verb) -> None:
     rollout = a_rollout(phase=Phase.PAUSED, because="kim")
-    assert decide(rollout, seen(None, command=asked(verb))) == Hold("kim", PERSON)
+    decision = decide(rollout, seen(None, command=asked(verb)))
+    assert isinstance(decision, Decline)
+    assert after(rollout, decision, SOON) == rollout
 
 
 @pytest.mark.parametrize(
@@ -94,11 +102,19 @@ def test_a_pause_before_the_start_is_ended_by_nothing_else(verb: Verb) -> None:
         (on_step(), seen(newer="3"), Supersede("version 3 is newer and takes its place", goes_back=True)),
         (paused(because="kim"), seen(), Hold("kim", PERSON)),
         (on_step(), seen(command=asked(Verb.PAUSE)), Pause(WHY.format("pause"), WHO)),
-        (paused(because="kim"), seen(command=asked(Verb.PAUSE)), Hold("kim", PERSON)),
+        (
+            paused(because="kim"),
+            seen(command=asked(Verb.PAUSE)),
+            Decline(WHY.format("pause") + NOTHING + "it is paused already", WHO),
+        ),
         (paused(), seen(command=asked(Verb.RESUME)), Resume(WHY.format("resume"), WHO)),
         (on_step(), seen(command=asked(Verb.PROMOTE)), Advance(WHY.format("promote"), WHO)),
         (on_step(3), seen(command=asked(Verb.PROMOTE)), Promote(WHY.format("promote"), WHO)),
-        (on_step(), seen(command=asked(Verb.RESUME), blind="HTTP 503"), Hold("HTTP 503", "the cloud to answer")),
+        (
+            on_step(),
+            seen(command=asked(Verb.RESUME), blind="HTTP 503"),
+            Decline(WHY.format("resume") + NOTHING + "it is not paused", WHO),
+        ),
         (on_step(), seen(blind="HTTP 503"), Hold("HTTP 503", "the cloud to answer")),
     ],
 )
@@ -111,8 +127,8 @@ def test_on_the_way(rollout: Rollout, situation: Situation, decision: Decision) 
     [
         (OnFailure.ROLLBACK, RollBack(HARM), RollBack(HARM)),
         (OnFailure.DISABLE, Disable(HARM), Disable(HARM)),
-        (OnFailure.PAUSE, Pause(HARM), Hold("created", PERSON)),
-        (OnFailure.HOLD, Hold(HARM, MENDED), Hold("created", PERSON)),
+        (OnFailure.PAUSE, Pause(HARM), Hold(HARM, PERSON)),
+        (OnFailure.HOLD, Hold(HARM, MENDED), Hold(HARM, PERSON)),
     ],
 )
 def test_harm_is_answered_with_what_was_seen(on_failure: OnFailure, moving: Decision, halted: Decision) -> None:
@@ -128,7 +144,11 @@ def test_harm_that_is_only_paused_for_leaves_people_their_say() -> None:
 
 @pytest.mark.parametrize(
     ("on_drift", "decision"),
-    [(OnDrift.PAUSE, Pause("moved")), (OnDrift.RESTORE, Restore("moved")), (OnDrift.ADOPT, Supersede("moved"))],
+    [
+        (OnDrift.PAUSE, Pause("moved")),
+        (OnDrift.RESTORE, Restore(because_restored("moved", None, SOON), is_contested=True)),
+        (OnDrift.ADOPT, Supersede("moved")),
+    ],
 )
 def test_drift_is_answered_with_what_differs(on_drift: OnDrift, decision: Decision) -> None:
     rollout = on_step(policy=a_policy(on_drift=on_drift))

@@ -54,6 +54,7 @@ def test_each_move_is_told_in_the_past_tense() -> None:
         "Restore": "rollout.restored",
         "Supersede": "rollout.superseded",
         "Abort": "rollout.aborted",
+        "Decline": "rollout.declined",
         "Fail": "rollout.failed",
     }
 

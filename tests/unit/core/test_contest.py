@@ -1,0 +1,63 @@
+"""Two hands on the wheel: restoring goes on ever more rarely, and is told once and then by reminders."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from builders import NOON, a_policy
+from foundry_rollouts.core.contest import QUIET, Contest, because_restored, restored, still
+from foundry_rollouts.core.decide import after, decide
+from foundry_rollouts.core.decision import Hold, Restore
+from foundry_rollouts.core.policy import OnDrift
+from unit.core.test_decide import on_step, seen
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_a_drift_that_comes_back_is_restored_ever_more_rarely_and_says_whose_hands_are_on_the_wheel() -> None:
+    rollout, restores, told = on_step(policy=a_policy(on_drift=OnDrift.RESTORE)), [], 0
+    for second in range(600):
+        now = NOON + timedelta(seconds=second)
+        decision = decide(rollout, seen(now=now, drift="somebody moved it"))
+        rollout = after(rollout, decision, now)
+        if isinstance(decision, Restore):
+            restores.append(second)
+            assert rollout.contest is not None
+            told += rollout.contest.told_at == now
+        else:
+            assert isinstance(decision, Hold)
+            assert "two hands are on the wheel" in rollout.because
+            assert rollout.waiting_for == "the other hand to let go"
+    assert restores == [0, 10, 30, 70, 150, 310]
+    assert told == 1
+
+
+def test_a_change_of_our_own_that_arrives_late_is_no_contest() -> None:
+    rollout = on_step(policy=a_policy(on_drift=OnDrift.RESTORE))
+    decision = decide(rollout, seen(drift="moved", late="a change of ours arrived late"))
+    assert decision == Restore("a change of ours arrived late")
+    assert after(rollout, decision, NOON).contest is None
+
+
+def test_a_contest_is_told_again_by_the_reminders_and_begins_anew_after_quiet() -> None:
+    contest: Contest | None = None
+    told = 0
+    for minute in range(0, 61, 5):
+        contest = restored(contest, NOON + minute * MINUTE)
+        told += contest.told_at == contest.at
+    assert (told, contest and contest.times) == (3, 13)
+    assert contest is not None
+    assert still(contest, contest.at + QUIET - MINUTE) is contest
+    later = contest.at + QUIET
+    assert restored(contest, later) == Contest(later, later, later)
+
+
+def test_the_sentence_counts() -> None:
+    contest = restored(None, NOON)
+    assert because_restored("moved", None, NOON) == (
+        "moved: restored. If it is changed again, two hands are on the wheel: stop the other one, or set on-drift:"
+        " pause"
+    )
+    assert because_restored("moved", replace(contest, times=3), NOON + MINUTE) == (
+        "moved: restored, after 3 times since 12:00:00. Two hands are on the wheel: stop the other one, or set"
+        " on-drift: pause"
+    )
