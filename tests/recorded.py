@@ -9,6 +9,7 @@ from email.message import Message
 from email.parser import HeaderParser
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,13 +17,13 @@ from emulated import AGENT, a_zip
 
 PER_CONNECTION = {"host", "connection", "content-length"}  #: They say nothing of the operation.
 ANSWER: dict[str, Any] = {
-    "object": "x",
     "id": "a",
     "name": "a",
     "version": "1",
     "data": [],
     "entries": [],
     "deleted": True,
+    "agent_endpoint": {"protocols": ["responses"]},
 }
 ANSWER["versions"] = {"latest": {"name": "a", "version": "1"}}
 
@@ -48,7 +49,24 @@ class Recorder:
         if url.path.endswith("logstream") or (url.path.endswith("/responses") and b'"stream"' in body):
             return 200, "text/event-stream", b""
         is_made = (method == "POST" and url.path.endswith("/sessions")) or method == "PUT"
-        return 201 if is_made else 200, "application/json", json.dumps(ANSWER).encode()
+        answer = ANSWER | _named_in(url.path) | _wanted_by(body)
+        return 201 if is_made else 200, "application/json", json.dumps(answer).encode()
+
+
+def _named_in(path: str) -> dict[str, Any]:
+    """Return what an answer has to be called by: who asks for one thing takes no other one."""
+    parts = path.split("/")
+    named = dict(pairwise(parts))
+    words = {"responses": "id", "versions": "version", "sessions": "agent_session_id"}
+    return {word: named[part] for part, word in words.items() if part in named}
+
+
+def _wanted_by(body: bytes) -> dict[str, Any]:
+    try:
+        wish = json.loads(body)
+    except ValueError:
+        return {}
+    return {"agent_session_id": wish["agent_session_id"]} if "agent_session_id" in wish else {}
 
 
 def _content(headers: Message, body: bytes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, Policy
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.core.sources import HttpPlan, Sources
-from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import (
     AgentKnown,
     AgentSeen,
@@ -68,6 +68,8 @@ class SmallCloud:
 
     async def version(self, agent: str, version: str) -> VersionSeen:
         self._fail()
+        if not version.isdigit():
+            raise UsageError(f"{version}: no such thing can exist")
         if int(version) > int(self.latest) or version == self.deleted:
             raise CloudError("versions.get", Refusal(404, "not_found", f"version {version} of {agent} not found"))
         status = VersionStatus.ACTIVE if version in self.active else self.status

@@ -104,7 +104,7 @@ def test_a_caller_over_tls_who_does_not_answer_the_farewell_is_cut_off(tmp_path:
         trust = ssl.create_default_context(cafile=str(config.ca_path))
         line = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10)
         caller = trust.wrap_socket(line, server_hostname="127.0.0.1")
-        caller.sendall(b"GET /_emulator/health HTTP/1.1\r\nHost: a\r\n\r\n")
+        caller.sendall(b"GET /_emulator/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert caller.recv(12) == b"HTTP/1.1 200"
     with socket.socket(fileno=caller.detach()) as bare:
         bare.settimeout(2)

@@ -88,7 +88,7 @@ async def test_of_many_that_ask_for_the_same_trial_at_once_one_gets_it(store: Sq
         ),
         return_exceptions=True,
     )
-    assert sorted(type(answer).__name__ for answer in answers) == ["ConflictError"] * 3 + ["Rollout"]
+    assert sorted(type(answer).__name__ for answer in answers) == ["OnTrialError"] * 3 + ["Rollout"]
 
 
 async def test_of_many_that_send_the_same_request_at_once_all_get_the_one_rollout(

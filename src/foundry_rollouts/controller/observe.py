@@ -15,7 +15,7 @@ from foundry_rollouts.core.policy import OnNewVersion
 from foundry_rollouts.core.readiness import Readiness
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routing_of
-from foundry_rollouts.errors import CloudError
+from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.ports import AgentSeen, RolloutFilter, Source, VersionSeen, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics
 
@@ -52,6 +52,9 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
         version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
         newer = await _newer(world, rollout, newest)
         missing = await absent(world, rollout) if rollout.step else None
+    except UsageError as error:
+        # A version that nobody can ask the cloud for: an earlier release took any text for one.
+        return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
     except CloudError as error:
         if error.is_missing and not rollout.step:
             return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
@@ -77,6 +80,8 @@ async def _newer(world: World, rollout: Rollout, newest: Rollout | None) -> str 
         return None
     try:
         version = await world.cloud.version(rollout.agent, newest.canary)
+    except UsageError:
+        return None
     except CloudError as error:
         if error.is_missing:
             return None

@@ -19,7 +19,8 @@ AWAY = CloudError("agents.get", Refusal(None, "connection", "no answer"))
 
 async def put(world: SmallWorld, version: str, **but: Any) -> Rollout:
     """Put a rollout of ``version`` behind all others, with its version's number as its id."""
-    world.cloud.latest = max(world.cloud.latest, version, key=int)
+    if version.isdigit():
+        world.cloud.latest = max(world.cloud.latest, version, key=int)
     world.time += TICK / 10
     names: dict[str, Any] = {"id": version, "canary": version, "agent": world.cloud.name, "created_at": world.time}
     rollout = a_rollout(**names, policy=world.policy, events=1, **but)
@@ -200,3 +201,26 @@ async def test_a_queued_rollout_does_what_a_person_asks(world: SmallWorld, verb:
     store = world.open_as("reader")
     assert (await store.rollout("3")).phase is {Verb.PAUSE: Phase.PAUSED, Verb.ABORT: Phase.ABORTED}[verb]
     assert await store.commands("3") == []
+
+
+@pytest.mark.parametrize("on_new_version", list(OnNewVersion))
+async def test_a_version_that_cannot_be_ends_its_own_rollout_and_stops_no_other(
+    world: SmallWorld, on_new_version: OnNewVersion
+) -> None:
+    """Releases before took any text for a version."""
+    world.policy = replace(a_quick_policy(), on_new_version=on_new_version)
+    await world.begin()
+    store, ticker = world.ticker()
+    await tick_with(world, ticker, store)
+    await put(world, "..")
+    await tick_with(world, ticker, store)
+    in_hand = await store.rollout(world.id)
+    assert in_hand.phase is Phase.PROGRESSING
+    await ask(world, world.id, Verb.ABORT)
+    await tick_with(world, ticker, store)
+    assert (await store.rollout(world.id)).phase is Phase.ROLLED_BACK
+    await ask(world, "..", Verb.RESUME)
+    await tick_with(world, ticker, store)
+    ended = await store.rollout("..")
+    assert ended.phase is Phase.FAILED
+    assert "version .. does not exist" in ended.because
