@@ -10,6 +10,7 @@ from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.core.bounds import Bounds
+from foundry_rollouts.core.incarnation import NO_MARKS, Marks
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.rollout import Rollout
@@ -57,6 +58,9 @@ class SmallCloud:
     session_status: SessionStatus = SessionStatus.ACTIVE
     trouble: CloudError | None = None
     deleted: str | None = None
+    failed: set[str] = field(default_factory=set)  #: Versions whose build failed.
+    marks: Marks = NO_MARKS  #: What tells the agent from another of its name.
+    created: dict[str, datetime] = field(default_factory=dict)  #: When each version was created, where that is told.
     active: set[str] = field(default_factory=set)  #: Versions that are active whatever the status of the others.
 
     async def agents(self) -> AsyncIterator[AgentSeen]:
@@ -64,7 +68,10 @@ class SmallCloud:
 
     async def agent(self, name: str) -> AgentSeen:
         self._fail()
-        return AgentSeen(name, self.routing, VersionSeen(self.latest, self.status))
+        status = VersionStatus.FAILED if self.latest in self.failed else self.status
+        latest = VersionSeen(self.latest, status, self.created.get(self.latest))
+        marks = replace(self.marks, versions=((latest.version, latest.created_at),))
+        return AgentSeen(name, self.routing, latest, marks)
 
     async def version(self, agent: str, version: str) -> VersionSeen:
         self._fail()
@@ -73,7 +80,13 @@ class SmallCloud:
         if int(version) > int(self.latest) or version == self.deleted:
             raise CloudError("versions.get", Refusal(404, "not_found", f"version {version} of {agent} not found"))
         status = VersionStatus.ACTIVE if version in self.active else self.status
-        return VersionSeen(version, status, error="the wheel is missing")
+        status = VersionStatus.FAILED if version in self.failed else status
+        return VersionSeen(version, status, self.created.get(version), error="the wheel is missing")
+
+    async def versions(self, agent: str) -> Sequence[VersionSeen]:
+        self._fail()
+        numbers = [str(number) for number in range(int(self.latest), 0, -1) if str(number) != self.deleted]
+        return [await self.version(agent, number) for number in numbers]
 
     async def route(self, agent: str, routing: Routing) -> bool:
         self._fail()

@@ -12,12 +12,15 @@ import structlog
 
 from foundry_rollouts.controller.governance import Governance, Survey, lost_policy
 from foundry_rollouts.controller.hand import Hand
+from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew, is_recreated
+from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
 from foundry_rollouts.controller.wheel import Wheel
-from foundry_rollouts.core.policy import Policy, Trigger
+from foundry_rollouts.core.incarnation import is_same
+from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, World
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, Record, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
@@ -51,8 +54,8 @@ class Discovery:
             if policy is None and before.policy is not None and not await self._record_loss(before):
                 noted = replace(noted, policy=before.policy)  # Another replica has it in hand: once more next time.
             seen.append(noted)
-            if policy is not None and is_notable(agent, noted):
-                await self._attend(agent, noted, policy)
+            if policy is not None and is_notable(agent, before):
+                await self._attend(agent, before, policy)
         await self.world.store.see_agents(seen, self.now())
         self.metrics.see(known, {agent.name for agent in seen}, self.now())
         return governance.survey()
@@ -69,7 +72,7 @@ class Discovery:
         While a rollout is under way only a new version is of interest: its ticks do the rest, and never wait for us.
         """
         name = listed.name
-        if known.stable and not _is_new(listed, known) and _under_way(await self.world.store.unfinished(name)):
+        if known.stable and await self._is_for_ticks(listed, known):
             return
         lease = await self.hand.take(name, self.now())
         if lease is None:
@@ -83,11 +86,23 @@ class Discovery:
                 known = await self.world.store.agent(name) or AgentKnown(name)
                 with urgently(Urgency.BRIEF):
                     agent = await self.world.cloud.agent(name)
+                    if await is_recreated(self.world, known, agent):
+                        found = RecreatedError(known, agent)
+                        known, unfinished = await begin_anew(self.world, self.metrics, lease, found, self.now), ()
                 await self._deal_with(agent, known, policy, lease, unfinished)
         except (CloudError, DriftError, LeaseLostError) as error:
             log.warning("agent.unattended", agent=name, because=str(error))
         finally:
             await self.hand.lay_down(lease, keep=has_rollouts)
+
+    async def _is_for_ticks(self, listed: AgentSeen, known: AgentKnown) -> bool:
+        """Whether nothing is of interest here that the ticks of the agent's rollouts do not see to."""
+        unfinished = await self.world.store.unfinished(listed.name)
+        if is_same(known.marks, listed.marks) is False:
+            return False
+        if _under_way(unfinished):
+            return not _is_unknown(listed, known) or is_being_built(listed, unfinished)
+        return known.is_as_recorded(listed.routing) and is_being_built(listed, unfinished)
 
     async def _deal_with(
         self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease, unfinished: Sequence[Rollout]
@@ -100,48 +115,18 @@ class Discovery:
         if known.stable is None:
             return
         self.metrics.routing(agent.name, agent.routing, known.stable, started.canary if started else None)
-        latest = agent.latest.version if agent.latest and not agent.latest.is_draft else None
-        if latest is not None and latest not in {known.newest, known.stable}:
-            is_asked = any(rollout.canary == latest for rollout in unfinished)
-            wanted = policy if policy.trigger is Trigger.NEW_VERSION and not is_asked else None
-            await self._meet(known, latest, wanted, lease)
-
-    async def _meet(self, known: AgentKnown, version: str, policy: Policy | None, lease: Lease) -> None:
-        """Begin a rollout of a new version, where the policy wants one."""
-        record = Record(newest=version)
-        if policy is not None:
-            now = self.now()
-            rollout = Rollout(
-                id=self.new_id(now),
-                agent=known.name,
-                canary=version,
-                stable=known.stable,
-                policy=policy,
-                created_at=now,
-                because=f"version {version} is new; policy {policy.name} rolls it out",
-                events=1,
-            )
-            event = Event(
-                id=f"{rollout.id}:1",
-                at=now,
-                kind="rollout.created",
-                agent=known.name,
-                because=rollout.because,
-                rollout=rollout.id,
-                weights={known.stable: 100} if known.stable else None,
-            )
-            record = replace(record, created=rollout, event=event, due_at=now)
-            log.info("rollout.created", agent=known.name, version=version, because=rollout.because)
-        await self.world.store.record(lease, record)
+        await Reception(self.world, self.now, self.new_id).receive(agent, known, policy, lease)
 
 
 def is_notable(agent: AgentSeen, known: AgentKnown) -> bool:
     """Whether a listing shows anything that is not as recorded; most agents are quiet most of the time."""
-    return not known.is_as_recorded(agent.routing) or _is_new(agent, known)
+    return known.is_gone or not known.is_as_recorded(agent.routing) or _is_unknown(agent, known)
 
 
-def _is_new(agent: AgentSeen, known: AgentKnown) -> bool:
-    return agent.latest is not None and agent.latest.version not in {known.newest, known.stable}
+def _is_unknown(agent: AgentSeen, known: AgentKnown) -> bool:
+    """Whether the agent has a new version, or marks that are not those that are known."""
+    is_another = is_same(known.marks, agent.marks) is False
+    return is_another or has_news(agent, known) or marks_after(agent, known) != known.marks
 
 
 def _under_way(unfinished: Sequence[Rollout]) -> Rollout | None:

@@ -71,6 +71,7 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         command=sight.commands[0] if sight.commands else None,
         waits_for=sight.waits_for,
         failure=sight.failure,
+        earlier=sight.earlier,
         newer=sight.newer,
         is_gone=loss.agent,
         is_canary_gone=loss.canary,

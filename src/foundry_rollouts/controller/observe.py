@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.controller.existence import absent
+from foundry_rollouts.controller.incarnation import read_agent
+from foundry_rollouts.controller.new_versions import earlier_trial
 from foundry_rollouts.core.command import Command
 from foundry_rollouts.core.loss import AGENT
 from foundry_rollouts.core.measurement import Measurement, Window
@@ -39,6 +41,7 @@ class Sight:
     waits_for: str | None = None
     failure: str | None = None
     absent: tuple[str, ...] | None = None  #: What the cloud does not show; None: that was not looked at.
+    earlier: str | None = None  #: Which trial its version had before, where nobody asked for another one.
     newer: str | None = None  #: The active version that is to take this one's place.
     readiness: Readiness | None = None  #: How sandboxes of both versions fare; None: nobody looked.
     commands: tuple[Command, ...] = ()
@@ -48,7 +51,7 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
     """Return what stands in the cloud and what people ask; a cloud that cannot be read is told in ``blind``."""
     commands = tuple(await world.store.commands(rollout.id))
     try:
-        agent = await world.cloud.agent(rollout.agent)
+        agent = await read_agent(world, rollout.agent)
         version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
         newer = await _newer(world, rollout, newest)
         missing = await absent(world, rollout) if rollout.step else None
@@ -68,10 +71,19 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
         late=await _late(world, rollout, agent.routing, now),
         waits_for=_waits_for(rollout, version, agent) or await _unlike_the_record(world, rollout, agent),
         failure=_failure(rollout, version),
+        earlier=await _earlier(world, rollout),
         newer=newer,
         absent=missing,
         commands=commands,
     )
+
+
+async def _earlier(world: World, rollout: Rollout) -> str | None:
+    """Say which trial the version had before; None when there was none, or a person asked for this one."""
+    if rollout.step or rollout.author is not None:
+        return None
+    trial = await earlier_trial(world.store, rollout)
+    return f"rollout {trial.id}, which is {trial.phase}" if trial else None
 
 
 async def _newer(world: World, rollout: Rollout, newest: Rollout | None) -> str | None:
@@ -146,7 +158,9 @@ async def _late(world: World, rollout: Rollout, seen: Routing, now: datetime) ->
     """
     if drift_of(rollout, seen) is None or not seen.is_open:
         return None
-    recent = await world.store.rollouts(RolloutFilter(agent=rollout.agent, limit=RECENT))
+    recent = await world.store.rollouts(
+        RolloutFilter(agent=rollout.agent, incarnation=rollout.incarnation, limit=RECENT)
+    )
     change = arrived_late(recent, seen, now - LATE_CHANGES)
     if change is None or is_way_back(recent, rollout.canary, seen):
         return None

@@ -4,7 +4,7 @@ By default an endpoint follows the latest version, so that a new one meets all u
 rollout of ours set lead to is chosen in ``core/adoption.py``; here it is brought about, and told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from foundry_rollouts.controller.wheel import Wheel
 from foundry_rollouts.core.adoption import adopted, at_first_sight
 from foundry_rollouts.core.contest import because_restored
 from foundry_rollouts.core.policy import OnDrift, Policy
-from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN
+from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
@@ -57,15 +57,17 @@ class PinGuard:
 
     async def guard(self, agent: AgentSeen, known: AgentKnown, stable: str, policy: Policy, lease: Lease) -> AgentKnown:
         """Answer what another hand did to the routing between rollouts; return what is known then."""
+        if known.is_as_recorded(agent.routing):
+            return known
+        if await self._is_deleted(agent.name, stable):
+            return await self._go_on_without(agent, known, stable, lease)
         if not agent.routing.is_pinned:
             await self._pin(agent, stable, lease)
-            return known
-        if known.is_as_recorded(agent.routing):
             return known
         drift = (
             f"no rollout is under way, yet the endpoint serves {agent.routing} and version {stable} is the stable one"
         )
-        if await self._is_late_change_of_ours(agent, stable):
+        if await self._is_late_change_of_ours(agent, known, stable):
             await self._restore(agent, stable, f"{drift}: a change of ours arrived late; pinned again", lease)
         elif policy.on_drift is OnDrift.RESTORE:
             now = self.now()
@@ -79,8 +81,30 @@ class PinGuard:
             await self._tell(agent, "agent.drifted", because, lease)
         return known
 
+    async def _go_on_without(self, agent: AgentSeen, known: AgentKnown, stable: str, lease: Lease) -> AgentKnown:
+        """Adopt what serves instead of a stable version that was deleted; say once where nothing does, and rest."""
+        gone = f"stable version {stable} of agent {agent.name} was deleted"
+        left = Routing.of({version: weight for version, weight in agent.routing.weights if version != stable})
+        served = adopted(left, None, await self._recent(known)) or await self._served_by_latest(agent)
+        if not agent.routing.is_open or served is None:
+            because = (
+                f"{gone}, the endpoint is {agent.routing}: nothing is changed until a person enables it"
+                " or routes to a version"
+            )
+            await self._tell(agent, "agent.stable_gone", because, lease)
+            return known
+        target = Routing.of({served: 100})
+        because = f"{gone}, the endpoint served {agent.routing}: version {served} is the stable version from now on"
+        record = Record(self._event(agent, "agent.adopted", because, target), stable=served, kept=NOTHING_KEPT)
+        await self._settle(agent, target, record, lease)
+        return replace(known, stable=served, kept=NOTHING_KEPT)
+
+    async def _recent(self, known: AgentKnown) -> Sequence[Rollout]:
+        which = RolloutFilter(agent=known.name, incarnation=known.incarnation, limit=RECENT)
+        return await self.world.store.rollouts(which)
+
     async def _adopt_drift(self, agent: AgentSeen, known: AgentKnown, drift: str, lease: Lease) -> AgentKnown:
-        trials = await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=RECENT))
+        trials = await self._recent(known)
         stable = adopted(agent.routing, known.stable, trials) or known.stable
         if stable is None:
             return known
@@ -92,13 +116,13 @@ class PinGuard:
         await self._settle(agent, target, record, lease)
         return replace(known, stable=stable, kept=NOTHING_KEPT)
 
-    async def _is_late_change_of_ours(self, agent: AgentSeen, stable: str) -> bool:
+    async def _is_late_change_of_ours(self, agent: AgentSeen, known: AgentKnown, stable: str) -> bool:
         """Whether the routing is one that a rollout sent, and that the cloud may have applied after its end.
 
         What went without an answer is known for an hour; what was answered, and applied twice, for some minutes.
         A person who goes back from the stable version is not taken for the cloud, whatever of ours is unanswered.
         """
-        recent = await self.world.store.rollouts(RolloutFilter(agent=agent.name, limit=RECENT))
+        recent = await self._recent(known)
         if is_way_back(recent, stable, agent.routing):
             return False
         if arrived_late(recent, agent.routing, self.now() - MAY_ARRIVE_WITHIN):
@@ -133,6 +157,14 @@ class PinGuard:
             if await self._is_active(agent.name, str(number)):
                 return str(number)
         return None
+
+    async def _is_deleted(self, agent: str, version: str) -> bool:
+        try:
+            return (await self.world.cloud.version(agent, version)).status is VersionStatus.DELETED
+        except CloudError as error:
+            if error.is_missing:
+                return True
+            raise
 
     async def _is_active(self, agent: str, version: str) -> bool:
         try:

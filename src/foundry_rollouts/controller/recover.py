@@ -14,6 +14,7 @@ import structlog
 from foundry_rollouts.controller.act import bring_about, confirm, while_ours, with_unanswered
 from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.controller.existence import is_gone
+from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.refusal import Refusal, event_of_refusal, is_resting, note_retreat, noted, step_refused
 from foundry_rollouts.core.loss import SURE_AFTER, stable_is_gone
 from foundry_rollouts.core.rollout import Missing, Rollout
@@ -41,7 +42,8 @@ class Recovered:
 async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Recovered:
     """Settle the open intent of an agent, if there is one.
 
-    Raises CloudError while the cloud cannot be read, LeaseLostError when it is no longer ours to settle.
+    Raises CloudError while the cloud cannot be read, LeaseLostError when it is no longer ours to settle,
+    RecreatedError when the agent is not the one that the intent was for.
     """
     intent = await world.store.intent(lease.agent)
     if intent is None:
@@ -58,8 +60,11 @@ async def _rests(world: World, intent: Intent, now: datetime) -> bool:
 
 
 async def _settle(world: World, lease: Lease, intent: Intent, now: Callable[[], datetime]) -> Recovered:
-    with urgently(Urgency.FIRST if intent.is_retreat else Urgency.BRIEF):
-        seen = (await world.cloud.agent(lease.agent)).routing
+    seen = await _routing(world, intent)
+    if seen is None:
+        await _drop(world, lease, intent, now())
+        log.info("intent.dropped", agent=lease.agent, intent=intent.id, because="the agent is gone")
+        return Recovered(lease)
     stands = await _standing(world, intent)
     if stands is not None and stands.phase.is_final and not intent.is_retreat:
         # A canary was taken back without a database while its step forward was open.
@@ -80,6 +85,17 @@ async def _settle(world: World, lease: Lease, intent: Intent, now: Callable[[], 
 async def _standing(world: World, intent: Intent) -> Rollout | None:
     planned = intent.record.rollout
     return await world.store.rollout(planned.id) if planned else None
+
+
+async def _routing(world: World, intent: Intent) -> Routing | None:
+    """Return the routing now seen; None when the cloud shows the agent no more."""
+    try:
+        with urgently(Urgency.FIRST if intent.is_retreat else Urgency.BRIEF):
+            return (await read_agent(world, intent.agent)).routing
+    except CloudError as error:
+        if error.is_missing:
+            return None
+        raise
 
 
 async def _prolonged(world: World, lease: Lease, now: datetime) -> Lease:
@@ -143,6 +159,11 @@ async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, no
         status = error.refusal.status if isinstance(error, ChangeError) else None
         if status in {400, 404} and await _is_stable_gone(world, intent):
             return Recovered(lease, await _go_on_without_stable(world, lease, intent, now()))
+        if status in {400, 404} and intent.record.rollout is None and await _has_gone_version(world, intent):
+            # The pin guard says so at its next look, and asks for nothing that cannot be.
+            await _drop(world, lease, intent, now())
+            log.info("intent.dropped", agent=lease.agent, intent=intent.id, because=str(error))
+            return Recovered(lease)
         await note_retreat(world, lease, intent, error, now())
         return Recovered(lease, is_waiting=True, is_refused=True)
     return Recovered(lease, await _complete(world, lease, intent))
@@ -159,6 +180,10 @@ async def _is_stable_gone(world: World, intent: Intent) -> bool:
     if not intent.is_retreat or rollout is None or rollout.stable is None:
         return False
     return await is_gone(world, intent.agent, rollout.stable)
+
+
+async def _has_gone_version(world: World, intent: Intent) -> bool:
+    return any([await is_gone(world, intent.agent, version) for version, _ in intent.target.weights])
 
 
 async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now: datetime) -> Record | None:

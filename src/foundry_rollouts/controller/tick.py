@@ -9,6 +9,7 @@ import structlog
 from foundry_rollouts.controller.act import act
 from foundry_rollouts.controller.drain import end_sessions, end_what_is_left
 from foundry_rollouts.controller.farewell import bid_farewell
+from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew
 from foundry_rollouts.controller.move import (
     Move,
     due_after,
@@ -72,6 +73,14 @@ class Ticker:
         Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError; the
         next tick begins where this one ended.
         """
+        try:
+            return await self._tick(lease)
+        except RecreatedError as found:
+            await begin_anew(self.world, self.metrics, lease, found, self.now)
+            await self._miss(lease.agent, None)
+            return False
+
+    async def _tick(self, lease: Lease) -> bool:
         recovered = await recover(self.world, lease, self.now)
         lease, settled = recovered.lease, recovered.record
         if recovered.is_refused:
@@ -216,13 +225,13 @@ class Ticker:
         known = None if rollout.step else await self.world.store.agent(rollout.agent)
         if known is None or known.stable is None:
             return rollout
-        trial = await self._trial_of_stable(rollout.agent, known.stable)
+        trial = await self._trial_of_stable(rollout.agent, rollout.incarnation, known.stable)
         is_return = rollout.is_return and trial is not None and trial.stable == rollout.canary
         return replace(rollout, stable=known.stable, is_return=is_return, history=await self._history(trial))
 
-    async def _trial_of_stable(self, agent: str, stable: str) -> Rollout | None:
+    async def _trial_of_stable(self, agent: str, incarnation: int, stable: str) -> Rollout | None:
         """Return the trial that made the stable version so, when that was the last one that ended well."""
-        promoted = RolloutFilter(agent=agent, phase=Phase.PROMOTED, limit=1)
+        promoted = RolloutFilter(agent=agent, phase=Phase.PROMOTED, incarnation=incarnation, limit=1)
         trials = await self.world.store.rollouts(promoted)
         return trials[0] if trials and trials[0].canary == stable else None
 
@@ -230,8 +239,10 @@ class Ticker:
         """Return the version that users have from now on; None when that stays as it is."""
         if isinstance(decision, Promote):
             return then.canary
-        if isinstance(decision, Supersede) and not decision.goes_back and sight.routing:
-            trials = await self.world.store.rollouts(RolloutFilter(agent=then.agent, limit=RECENT))
+        if isinstance(decision, Supersede) and not decision.goes_back and then.step and sight.routing:
+            trials = await self.world.store.rollouts(
+                RolloutFilter(agent=then.agent, incarnation=then.incarnation, limit=RECENT)
+            )
             return adopted(sight.routing, then.stable, trials)
         return None
 

@@ -56,6 +56,7 @@ class Situation:
     command: Command | None = None  #: The most urgent one that nobody obeyed yet.
     waits_for: str | None = None  #: Why a pending rollout cannot start yet.
     failure: str | None = None  #: Why the version can never become active.
+    earlier: str | None = None  #: Which trial the version had before, where no person asked for another one.
     is_gone: bool = False  #: The cloud shows the agent no more.
     is_canary_gone: bool = False  #: The canary was deleted during its trial.
     doubt: str | None = None  #: What the cloud shows no more, at one look only.
@@ -112,6 +113,11 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
     """Start a pending rollout once nothing stands in its way."""
     if seen.failure:
         return Fail(seen.failure)
+    if seen.earlier and rollout.author is None:
+        again = f"`rollout start --agent {rollout.agent} --version {rollout.canary}`"
+        return Supersede(
+            f"version {rollout.canary} was tried before: {seen.earlier}. Only a person tries it again: {again}"
+        )
     if seen.command:
         return obey_before_start(rollout, seen.command)
     if seen.newer:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.failures import ErrorKind
+from foundry_rollouts.core.new_versions import NewVersions
 from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.errors import UsageError
 
@@ -222,6 +223,7 @@ class Policy:
     sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
     ready_within: timedelta | None = 3 * MINUTE  #: By when a sandbox of the canary is ready; None: nobody looks.
     ignored_errors: tuple[ErrorKind, ...] = ()  #: Kinds of failures that are not judged.
+    new_versions: NewVersions = NewVersions.NEWEST
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:

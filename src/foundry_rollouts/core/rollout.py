@@ -97,6 +97,8 @@ class Rollout:
     is_held: bool = False  #: It waits in the queue for a person, who aborted the one before it.
     history: tuple[Known, ...] = ()  #: What is known of the stable version from before the trial.
     stops: Stops | None = None  #: None: no sessions are to be stopped.
+    incarnation: int = 1  #: Of the agent, by our count; another one's rollouts tell nothing about this one.
+    canary_created_at: datetime | None = None  #: By the cloud; None: not told.
     events: int = 0  #: How many events the history holds; the next one's number is one more.
     refused: Refused | None = None  #: The change that the cloud refuses; None: it took the last one.
     contest: Contest | None = None  #: Another hand that changes the routing each time it was restored.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from foundry_rollouts.core.incarnation import Marks
 from foundry_rollouts.core.routing import LATEST, Routing
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.foundry.refusals import one_line
@@ -54,11 +55,28 @@ def agent_details(json: Json) -> AgentDetails:
             name=str(json.get("name") or json.get("id") or ""),
             routing=Routing.of(_weights(endpoint), is_open=_DISABLED not in states),
             latest=version_seen(latest) if latest else None,
+            marks=_marks(json, latest),
         ),
         protocols=tuple(str(name) for name in protocols or ()),
         principal=_object(json, "instance_identity").get("principal_id"),
         tells_routing=bool(endpoint),
     )
+
+
+def _marks(json: Json, latest: Json) -> Marks:
+    """Read what tells this agent from another of its name. The guid may stand at the latest version only."""
+    seen = version_seen(latest)
+    return Marks(
+        guid=_text(json, "agent_guid") or _text(json, "guid") or _text(latest, "agent_guid"),
+        principal=_text(_object(json, "instance_identity"), "principal_id"),
+        created_at=instant(json.get("created_at")),
+        versions=((seen.version, seen.created_at),) if seen.version else (),
+    )
+
+
+def _text(json: Json, key: str) -> str | None:
+    value = json.get(key)
+    return value.strip() or None if isinstance(value, str) else None
 
 
 def _weights(endpoint: Json) -> dict[str, int]:

@@ -78,6 +78,11 @@ async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
     ended = await store.rollout(wanted.rollout)
     await _refuse_retry(store, wanted, ended)
     agent = await _agent(store, ended.agent)
+    if ended.incarnation != agent.incarnation:
+        raise ConflictError(
+            f"rollout {ended.id} was of an agent {ended.agent} that was deleted and made again since, so that version"
+            f" {ended.canary} is another one: ask for it with `rollout start`"
+        )
     _refuse_version(agent, ended.canary)
     reason = f": {wanted.reason}" if wanted.reason else ""
     asked = Start(wanted.id, ended.agent, ended.canary, wanted.author)
@@ -88,14 +93,16 @@ async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
 
 
 async def trial_of(store: Store, agent: str, version: str) -> Rollout | None:
-    """Return the newest rollout of ``version`` on ``agent``; None when there is none."""
-    found = await store.rollouts(RolloutFilter(agent=agent, canary=version, limit=1))
-    return found[0] if found else None
+    """Return the newest rollout of ``version`` on the present ``agent``; None when there is none."""
+    known = await store.agent(agent)
+    which = RolloutFilter(agent=agent, canary=version, incarnation=known.incarnation if known else None, limit=1)
+    return next(iter(await store.rollouts(which)), None)
 
 
 async def _stable_before(store: Store, agent: AgentKnown) -> str | None:
     """Return the version that the stable one took the place of; None when no rollout made it stable."""
-    promoted = await store.rollouts(RolloutFilter(agent=agent.name, phase=Phase.PROMOTED, limit=1))
+    which = RolloutFilter(agent=agent.name, phase=Phase.PROMOTED, incarnation=agent.incarnation, limit=1)
+    promoted = await store.rollouts(which)
     return promoted[0].stable if promoted and promoted[0].canary == agent.stable else None
 
 
@@ -166,6 +173,7 @@ def _rollout(wanted: Start, agent: AgentKnown, policy: Policy, because: str, now
         waiting_for="the controller to begin",
         author=wanted.author,
         events=1,
+        incarnation=agent.incarnation,
     )
 
 

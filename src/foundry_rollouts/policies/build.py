@@ -76,6 +76,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         on_drift=entry.on_drift,
         on_adoption=entry.on_adoption,
         on_new_version=entry.on_new_version,
+        new_versions=entry.new_versions,
         sessions_on_rollback=entry.sessions_on_rollback,
         ready_within=entry.ready_within,
         ignored_errors=tuple(dict.fromkeys(entry.errors.ignore)),

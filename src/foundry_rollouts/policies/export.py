@@ -70,6 +70,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "on-drift": policy.on_drift.value,
         "on-adoption": policy.on_adoption.value,
         "on-new-version": policy.on_new_version.value,
+        "new-versions": policy.new_versions.value,
         "sessions-on-rollback": policy.sessions_on_rollback.value,
         "ready-within": span_text(policy.ready_within) if policy.ready_within is not None else "off",
     }

@@ -21,6 +21,7 @@ from pydantic import (
 
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.failures import ErrorKind
+from foundry_rollouts.core.new_versions import NewVersions
 from foundry_rollouts.core.policy import (
     Margin,
     OnAdoption,
@@ -271,6 +272,11 @@ class PolicyEntry(BaseModel):
     )
     on_new_version: OnNewVersion = Field(
         default=OnNewVersion.QUEUE, description="What a version leads to that appears while another is on trial."
+    )
+    new_versions: NewVersions = Field(
+        default=NewVersions.NEWEST,
+        description="Which of several versions get a trial that appear between two looks; all of them are reported. "
+        "newest: the newest whose build does not fail. each: one after the other.",
     )
     sessions_on_rollback: SessionsOnRollback = Field(
         default=SessionsOnRollback.KEEP,

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from foundry_rollouts.core.incarnation import NO_MARKS, Marks
 from foundry_rollouts.core.routing import Routing
 
 
@@ -38,6 +39,7 @@ class AgentSeen:
     name: str
     routing: Routing
     latest: VersionSeen | None
+    marks: Marks = NO_MARKS  #: What tells it from another agent of its name, as far as this answer holds it.
 
 
 class Catalogue(Protocol):

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from foundry_rollouts.core.backoff import Refused
 from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.incarnation import NO_MARKS, Marks
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Phase, Rollout
 from foundry_rollouts.core.routing import Routing
@@ -51,6 +52,8 @@ class AgentKnown:
     is_gone: bool = False  #: The cloud shows it no more.
     kept: Routing | None = None  #: Weights of another hand that stay until a rollout begins.
     unreadable: str | None = None  #: Why nothing of it can be read, decided or recorded; None: all is well.
+    incarnation: int = 1  #: Grows when the agent was deleted and made again under its name.
+    marks: Marks = NO_MARKS  #: What tells this incarnation from the ones before.
 
     def is_as_recorded(self, seen: Routing) -> bool:
         """Whether the weights are those that are left to serve between rollouts."""
@@ -75,6 +78,8 @@ class Record:
     kept: Routing | None = None  #: Weights of another hand that stay from now on; one without versions: none do.
     unreadable: str | None = None  #: Why the agent cannot be dealt with, from now on; empty: it can again.
     holds_queue: bool = False  #: What is queued behind ``rollout`` waits for a person from now on.
+    marks: Marks | None = None  #: What tells the agent from another of its name, from now on.
+    incarnation: int | None = None  #: A new one begins: what was known of stable and newest versions is forgotten.
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ class RolloutFilter:
     before: str | None = None
     canary: str | None = None
     is_unfinished: bool = False  #: Those that have not ended only.
+    incarnation: int | None = None  #: Of the agent, when the rollout was created.
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from foundry_rollouts.core.incarnation import NO_MARKS, number
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import AgentKnown, Record
-from foundry_rollouts.store.documents import ROUTING
+from foundry_rollouts.store.documents import MARKS, ROUTING
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import agents
 
@@ -54,15 +55,27 @@ async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: date
 
 
 async def settle(connection: AsyncConnection, agent: str, made: Record) -> None:
-    """Write down what a record says of its agent; None leaves things as they are."""
+    """Write down what a record says of its agent; a new incarnation has no stable and no newest version before it."""
     change: dict[str, Any] = {name: getattr(made, name) for name in ("stable", "newest") if getattr(made, name)}
     if made.kept is not None:
         change["kept"] = ROUTING.write(made.kept) if made.kept.weights else None
     if made.unreadable is not None:
         change["unreadable"] = made.unreadable or None
+    if made.marks is not None:
+        change["marks"] = MARKS.write(made.marks)
+    if made.incarnation is not None:
+        change = {"stable": None, "newest": None, "kept": None, **change, "incarnation": made.incarnation}
     if change:
         insert = insert_into(connection, agents).values(name=agent, is_gone=False, **change)
         await connection.execute(insert.on_conflict_do_update(index_elements=[agents.c.name], set_=change))
+
+
+async def note_newest(connection: AsyncConnection, agent: str, version: str) -> None:
+    """Take a version that a person started for dealt with, where discovery has none between it and the last one."""
+    query = select(agents.c.newest).where(agents.c.name == agent).with_for_update()
+    before, place = number(await connection.scalar(query)), number(version)
+    if before is not None and place == before + 1:
+        await connection.execute(update(agents).where(agents.c.name == agent).values(newest=version))
 
 
 def _row(agent: AgentKnown, now: datetime) -> dict[str, Any]:
@@ -90,6 +103,8 @@ def _agent(row: Row[Any]) -> AgentKnown:
         is_gone=row.is_gone,
         kept=_routing(row.kept),
         unreadable=row.unreadable,
+        incarnation=row.incarnation,
+        marks=MARKS.read(row.marks) if row.marks is not None else NO_MARKS,
     )
 
 

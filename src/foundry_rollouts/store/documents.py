@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.incarnation import Marks
 from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.policy import Policy
 from foundry_rollouts.core.rollout import Rollout
@@ -53,4 +54,5 @@ POLICY = Document("policy", TypeAdapter(tuple[Policy], config=_CONFIG))
 EVIDENCE = Document("evidence", TypeAdapter(tuple[Evidence], config=_CONFIG))
 MEASUREMENT = Document("measurement", TypeAdapter(tuple[Measurement], config=_CONFIG))
 ROUTING = Document("routing", TypeAdapter(tuple[Routing], config=_CONFIG))
+MARKS = Document("marks", TypeAdapter(tuple[Marks], config=_CONFIG))
 INTENT = Document("intent", TypeAdapter(tuple[Intent], config=_CONFIG))

@@ -19,7 +19,9 @@ from foundry_rollouts.store.documents import ROLLOUT
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import UNFINISHED, rollouts
 
-_READ = select(rollouts.c.id, rollouts.c.phase, rollouts.c.generation, rollouts.c.policy, rollouts.c.document)
+#: What a column knows better than the document.
+_COLUMNS = ("phase", "generation", "incarnation", "policy")
+_READ = select(rollouts.c.id, *(rollouts.c[name] for name in _COLUMNS), rollouts.c.document)
 #: What a document says of a phase that the release before does not know: it reads documents, and must not trip over
 #: them. The column has the word that holds.
 EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED}
@@ -69,6 +71,10 @@ async def page(connection: AsyncConnection, which: RolloutFilter) -> Sequence[Ro
         query = query.where(UNFINISHED)
     if which.phase is not None:
         query = query.where(rollouts.c.phase == which.phase)
+    if which.canary is not None:
+        query = query.where(rollouts.c.canary == which.canary)
+    if which.incarnation is not None:
+        query = query.where(rollouts.c.incarnation == which.incarnation)
     if which.before is not None:
         last = await one(connection, which.before)
         query = query.where(tuple_(rollouts.c.created_at, rollouts.c.id) < (last.created_at, last.id))
@@ -203,6 +209,7 @@ def _written(rollout: Rollout) -> dict[str, Any]:
         "step": rollout.step,
         "generation": rollout.generation,
         "created_at": rollout.created_at,
+        "incarnation": rollout.incarnation,
         "document": _documents(rollout)[1],
     }
 
@@ -215,4 +222,4 @@ def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _rollout(row: Row[*tuple[Any, ...]]) -> Rollout:
-    return ROLLOUT.read({**row.document, "policy": row.policy, "phase": row.phase, "generation": row.generation})
+    return ROLLOUT.read({**row.document, **{name: getattr(row, name) for name in _COLUMNS}})

@@ -188,6 +188,7 @@ class SqlStore:
             await leasing.register(connection, rollout.agent)
             made = await rollouts.add(connection, rollout, idempotency_key)
             if made is rollout:
+                await agents.note_newest(connection, rollout.agent, rollout.canary)
                 await history.append(connection, event, has_receiver=self._has_receiver)
                 await wakeups.notify(connection)
         self._ring()

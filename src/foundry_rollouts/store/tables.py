@@ -97,6 +97,8 @@ agents = Table(
     Column("is_gone", Boolean, nullable=False),
     Column("kept", _Json),  # weights of another hand that stay until a rollout begins
     Column("unreadable", PlainText),  # why it cannot be dealt with; NULL: it can
+    Column("incarnation", Integer, nullable=False, server_default=text("1")),
+    Column("marks", _Json),
 )
 
 leases = Table(
@@ -122,6 +124,7 @@ rollouts = Table(
     Column("idempotency_key", PlainText, unique=True),
     Column("policy", _Json, nullable=False),  # written once
     Column("document", _Json, nullable=False),
+    Column("incarnation", Integer, nullable=False, server_default=text("1")),
     Index(None, "due_at"),
     Index(None, "created_at", "id"),
     Index(None, "agent", "created_at", "id"),

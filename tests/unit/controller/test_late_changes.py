@@ -204,7 +204,11 @@ async def test_a_late_change_of_the_last_rollout_is_known_in_the_midst_of_the_ne
 async def the_next_begins(world: SmallWorld, canary: str) -> None:
     """Let a rollout of ``canary`` take its first step."""
     world.cloud.latest, world.id, world.source.bad_from = "3", "newer", 101
-    newer = a_rollout(id="newer", agent=world.cloud.name, canary=canary, policy=world.policy, created_at=world.time)
+    newer = replace(
+        a_rollout(id="newer", agent=world.cloud.name, canary=canary, policy=world.policy),
+        created_at=world.time,
+        author="kim",
+    )
     await world.open_as("api").create(newer, an_event(id="newer:1", agent=newer.agent, rollout="newer"), None)
     await world.run(1)
     assert world.cloud.routing == Routing.of({"1": 90, canary: 10})

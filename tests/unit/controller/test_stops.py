@@ -1,7 +1,7 @@
 """Sessions that a rollback is to stop are stopped in the end, and until then the history tells that they are not."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -127,7 +127,7 @@ async def test_a_version_that_is_on_trial_again_keeps_its_sessions(world: SmallW
     await later(world, 20)
     store = world.open_as("api")
     first = await store.rollout(world.id)
-    again = a_second(first, world)
+    again = replace(a_second(first, world), author="kim")
     await store.create(again, an_event(id="again:1", agent=again.agent, rollout="again"), None)
     cloud.stopping, world.source.bad_from = None, 101
     store, ticker = world.ticker()

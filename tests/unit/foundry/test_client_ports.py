@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from foundry_rollouts.core.incarnation import Marks
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.ports import AgentSeen, VersionSeen, VersionStatus
@@ -19,7 +20,10 @@ async def test_agents_are_read_page_by_page_with_routing_and_latest() -> None:
     )
     seen = [agent async for agent in client.agents()]
     assert seen[0] == AgentSeen(
-        "a", Routing.of({"1": 90, "2": 10}), VersionSeen("2", VersionStatus.ACTIVE, None, None, is_draft=False)
+        "a",
+        Routing.of({"1": 90, "2": 10}),
+        VersionSeen("2", VersionStatus.ACTIVE, None, None, is_draft=False),
+        Marks(versions=(("2", None),)),
     )
     assert not seen[1].routing.is_open
     assert cloud.lines == ["GET /agents?kind=hosted&limit=100", "GET /agents?kind=hosted&limit=100&after=a"]

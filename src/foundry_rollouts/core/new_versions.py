@@ -1,0 +1,10 @@
+"""Which versions get a trial when several appear at once."""
+
+from enum import StrEnum
+
+
+class NewVersions(StrEnum):
+    """Which of several versions that appear between two looks get a trial."""
+
+    NEWEST = "newest"  #: The newest one; while its build fails, the next older one.
+    EACH = "each"  #: One after the other, the oldest first.

@@ -1,0 +1,74 @@
+"""The stable version was deleted while no rollout is under way: it is said once, and nothing is asked for in vain."""
+
+from dataclasses import replace
+
+import pytest
+
+from discovered import Discovered
+from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.ports import VersionSeen
+from small_world import SmallWorld, a_quick_policy
+
+
+@pytest.fixture
+async def town(world: SmallWorld) -> Discovered:
+    """Return an agent whose stable version 1 was deleted; version 2 had its trial."""
+    town = Discovered(world, a_quick_policy())
+    await town.discover()
+    world.source.bad_from = 50
+    await town.discover("2")
+    await town.tick(8)
+    assert world.cloud.routing == Routing.of({"1": 100})
+    world.cloud.deleted = "1"
+    world.cloud.sent.clear()
+    return town
+
+
+async def test_a_closed_endpoint_without_its_stable_version_is_told_once_and_rests(town: Discovered) -> None:
+    cloud = town.world.cloud
+    cloud.routing = replace(Routing.of({"2": 100}), is_open=False)
+    for _ in range(4):
+        await town.discover()
+        await town.tick()
+    assert cloud.sent == []
+    assert await town.world.open_as("reader").intent(town.agent) is None
+    assert await town.told("agent.stable_gone") == [
+        f"stable version 1 of agent {town.agent} was deleted, the endpoint is version 2 at 100% (endpoint disabled):"
+        " nothing is changed until a person enables it or routes to a version"
+    ]
+    cloud.routing = Routing.of({"2": 100})
+    await town.discover()
+    assert (await town.known()).stable == "2"
+
+
+async def test_an_open_endpoint_that_follows_the_latest_is_pinned_to_what_serves(town: Discovered) -> None:
+    town.world.cloud.routing = Routing.of({LATEST: 100})
+    await town.discover()
+    assert town.world.cloud.routing == Routing.of({"2": 100})
+    assert (await town.known()).stable == "2"
+    assert await town.told("agent.adopted") == [
+        f"stable version 1 of agent {town.agent} was deleted, the endpoint served version @latest at 100%:"
+        " version 2 is the stable version from now on"
+    ]
+
+
+async def test_a_pin_that_was_under_way_when_its_version_was_deleted_is_not_sent_again(town: Discovered) -> None:
+    cloud = town.world.cloud
+    cloud.deleted, cloud.routing = None, replace(Routing.of({LATEST: 100}), is_open=False)
+    version = cloud.version
+
+    async def deleted_a_moment_later(agent: str, number: str) -> VersionSeen:
+        seen = await version(agent, number)
+        cloud.deleted = "1"
+        return seen
+
+    cloud.version = deleted_a_moment_later  # type: ignore[method-assign,assignment]
+    await town.discover()
+    assert await town.world.open_as("reader").intent(town.agent) is not None
+    try:
+        await town.tick()
+    except CloudError:
+        pytest.fail("the pin is asked for again and again")
+    assert await town.world.open_as("reader").intent(town.agent) is None
+    assert cloud.sent == []
