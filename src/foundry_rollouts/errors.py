@@ -11,6 +11,7 @@ RolloutsError
 │   │   └── ChangeError   ... to a change of an endpoint
 │   └── StoreError        the database cannot be reached or written
 ├── DriftError            the cloud is not as we last confirmed
+├── BrokenLawError        a step was about to do what no step may do: a fault of ours, nothing was done
 └── LeaseLostError        stop at once: another replica owns this agent now
 """
 
@@ -109,3 +110,7 @@ class DriftError(RolloutsError):
 
 class LeaseLostError(RolloutsError):
     """Stop at once: another replica owns this agent now."""
+
+
+class BrokenLawError(RolloutsError):
+    """A step was about to do what no step may do; nothing of it was sent or recorded."""

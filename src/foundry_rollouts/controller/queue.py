@@ -9,13 +9,18 @@ from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.core.decide import Situation, after, decide
 from foundry_rollouts.core.decision import Hold
+from foundry_rollouts.core.invariants import Transition, check
 from foundry_rollouts.core.obey import answered
 from foundry_rollouts.core.queue import QUEUED
 from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.ports import Lease, Queue, Record, World
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
+
+#: What the endpoint serves is not asked for those that wait, and stays.
+NOTHING_READ = Routing(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Line:
         seen = Situation(now=now, command=commands[0] if commands else None, waits_for=QUEUED)
         decision = decide(rollout, seen)
         then = after(rollout, decision, now)
+        check(Transition(rollout, then, decision, NOTHING_READ, NOTHING_READ))
         event = None if isinstance(decision, Hold) else event_of(rollout, then, decision, now)
         then = replace(then, events=rollout.events + (event is not None))
         record = Record(

@@ -39,6 +39,7 @@ from foundry_rollouts.core.analysis import Analysis
 from foundry_rollouts.core.decide import decide
 from foundry_rollouts.core.decision import KINDS, Decision, Hold, Promote, Start, Supersede
 from foundry_rollouts.core.evidence import history_of
+from foundry_rollouts.core.invariants import Transition, check
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.loss import uncounted
 from foundry_rollouts.core.measurement import Measurement
@@ -46,7 +47,7 @@ from foundry_rollouts.core.queue import holds_queue
 from foundry_rollouts.core.readiness import Readiness, with_sandboxes
 from foundry_rollouts.core.rollout import Known, Phase, Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
-from foundry_rollouts.errors import ChangeError, CloudError, DriftError
+from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, DriftError
 from foundry_rollouts.ports import Lease, Queue, Record, RolloutFilter, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
@@ -70,8 +71,8 @@ class Ticker:
     async def tick(self, lease: Lease) -> bool:
         """Settle what is open, then move the agent's rollout in hand by one decision, and tend those that wait.
 
-        Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError; the
-        next tick begins where this one ended.
+        Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError,
+        and BrokenLawError for a step that no rollout may take; the next tick begins where this one ended.
         """
         try:
             return await self._tick(lease)
@@ -113,7 +114,7 @@ class Ticker:
         now, line = self.now(), Line(self.world, self.metrics, self.period)
         try:
             has_ended = await self._move(lease, rollout, queue.newest)
-        except (CloudError, DriftError):
+        except (CloudError, DriftError, BrokenLawError):
             await line.tend(lease, queue, now)
             raise
         if not has_ended:
@@ -133,6 +134,7 @@ class Ticker:
         sight = replace(sight, readiness=readiness)
         decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
         move = unless_refused(move_by(rollout, decision, sight, analysis, now), rollout, sight, analysis, now)
+        check(Transition(rollout, move.then, move.decision, move.change.before, move.change.target, analysis))
         event = event_of(rollout, move.then, move.decision, now) if is_told(before, move, analysis) else None
         if event and isinstance(move.decision, Hold) and is_harm_new(before, move.then):
             event = replace(event, kind=HARMED)

@@ -20,6 +20,7 @@ from foundry_rollouts.core.analysis import Verdict
 from foundry_rollouts.core.decide import after, answer_harm
 from foundry_rollouts.core.decision import Disable, RollBack
 from foundry_rollouts.core.evidence import Evidence
+from foundry_rollouts.core.invariants import Transition, check
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
@@ -91,7 +92,7 @@ class Watchman:
             event, left, analysis.evidence, tuple(measurements), due_at=now + SOON if left.owes_stops else None
         )
         try:
-            await self._take_back(lease, then)
+            await self._take_back(lease, seen, then, move)
         except (CloudError, DriftError, LeaseLostError) as error:
             log.warning("ward.refused", agent=lease.agent, because=str(error))
             if isinstance(error, ChangeError | DriftError):
@@ -109,10 +110,11 @@ class Watchman:
         refused = back_refused(ward.rollout.refused, target, error, self.now())
         self.wards[ward.rollout.agent] = Ward(replace(ward.rollout, refused=refused), ward.evidence)
 
-    async def _take_back(self, lease: Lease, then: Rollout) -> None:
+    async def _take_back(self, lease: Lease, rollout: Rollout, then: Rollout, move: RollBack | Disable) -> None:
         with urgently(Urgency.FIRST):
             seen = (await self.world.cloud.agent(then.agent)).routing
             target = closed_as(routing_of(then), seen)
+            check(Transition(rollout, then, move, seen, target))
             async with while_ours(lease, self.now):
                 await bring_about(self.world.cloud, then.agent, seen, target)
             await confirm(self.world.cloud, then.agent, target)
