@@ -18,16 +18,21 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from databases import a_postgresql_database
 from foundry_rollouts.core.policy import OnDrift
+from storm.arrivals import Arrivals
 from storm.machine import Storm
 from storm.small import Folder
 
-EXAMPLES = int(os.environ.get("STORM_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("STORM_EXAMPLES", "30"))
 STEPS = 50
 
 
-def blow(new_database: Callable[[], AbstractContextManager[str]], examples: int) -> None:
+def blow(
+    new_database: Callable[[], AbstractContextManager[str]],
+    examples: int,
+    machine: type[Storm | Arrivals] = Storm,
+) -> None:
     """Let so many storms blow, each over a database of its own."""
-    Storm.new_database = staticmethod(new_database)
+    machine.new_database = staticmethod(new_database)
     Storm.tally = Counter()
     calm = settings(
         max_examples=examples,
@@ -41,7 +46,7 @@ def blow(new_database: Callable[[], AbstractContextManager[str]], examples: int)
     )
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     try:
-        run_state_machine_as_test(Storm, settings=calm)
+        run_state_machine_as_test(machine, settings=calm)
     finally:
         structlog.reset_defaults()
     print(", ".join(f"{number} {what}" for what, number in sorted(Storm.tally.items())))  # noqa: T201 - asked for
@@ -53,6 +58,13 @@ def test_storms_over_sqlite_leave_every_law_standing(sqlite_template: Path) -> N
         return Folder(sqlite_template)
 
     blow(new_database, EXAMPLES)
+
+
+@pytest.mark.timeout(3600)
+def test_nothing_that_was_tried_is_tried_again_by_itself_and_no_end_before_the_begin_moves_anything(
+    sqlite_template: Path,
+) -> None:
+    blow(lambda: Folder(sqlite_template), max(EXAMPLES // 2, 5), Arrivals)
 
 
 @pytest.mark.timeout(3600)

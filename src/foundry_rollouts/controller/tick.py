@@ -134,7 +134,8 @@ class Ticker:
         sight = replace(sight, readiness=readiness)
         decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
         move = unless_refused(move_by(rollout, decision, sight, analysis, now), rollout, sight, analysis, now)
-        check(Transition(rollout, move.then, move.decision, move.change.before, move.change.target, analysis))
+        change = move.change
+        check(Transition(rollout, move.then, move.decision, change.before, change.target, analysis, sight.earlier))
         event = event_of(rollout, move.then, move.decision, now) if is_told(before, move, analysis) else None
         if event and isinstance(move.decision, Hold) and is_harm_new(before, move.then):
             event = replace(event, kind=HARMED)

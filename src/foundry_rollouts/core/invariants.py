@@ -102,7 +102,7 @@ def _an_end_is_an_end(step: Transition) -> str | None:
 
 
 def _what_never_began_moves_nothing(step: Transition) -> str | None:
-    if step.before.step or isinstance(step.decision, Start):
+    if step.before.step or step.before.phase.is_final or isinstance(step.decision, Start):
         return None
     if step.moves:
         return "the rollout has not begun, and moves nothing"
