@@ -61,6 +61,11 @@ class SmallCloud:
     failed: set[str] = field(default_factory=set)  #: Versions whose build failed.
     marks: Marks = NO_MARKS  #: What tells the agent from another of its name.
     created: dict[str, datetime] = field(default_factory=dict)  #: When each version was created, where that is told.
+    unreadable: str | None = None
+    serves: tuple[str, ...] = ()
+    declares: tuple[str, ...] | None = None
+    settings: str = ""
+    after_route: str | None = None  #: What a change of the weights leaves of the settings.
     active: set[str] = field(default_factory=set)  #: Versions that are active whatever the status of the others.
 
     async def agents(self) -> AsyncIterator[AgentSeen]:
@@ -71,7 +76,8 @@ class SmallCloud:
         status = VersionStatus.FAILED if self.latest in self.failed else self.status
         latest = VersionSeen(self.latest, status, self.created.get(self.latest))
         marks = replace(self.marks, versions=((latest.version, latest.created_at),))
-        return AgentSeen(name, self.routing, latest, marks)
+        routing = Routing(()) if self.unreadable else self.routing
+        return AgentSeen(name, routing, latest, marks, self.unreadable, self.serves, self.settings)
 
     async def version(self, agent: str, version: str) -> VersionSeen:
         self._fail()
@@ -81,7 +87,8 @@ class SmallCloud:
             raise CloudError("versions.get", Refusal(404, "not_found", f"version {version} of {agent} not found"))
         status = VersionStatus.ACTIVE if version in self.active else self.status
         status = VersionStatus.FAILED if version in self.failed else status
-        return VersionSeen(version, status, self.created.get(version), error="the wheel is missing")
+        created = self.created.get(version)
+        return VersionSeen(version, status, created, error="the wheel is missing", protocols=self.declares)
 
     async def versions(self, agent: str) -> Sequence[VersionSeen]:
         self._fail()
@@ -96,7 +103,14 @@ class SmallCloud:
             )
         self.sent.append(routing)
         self.routing = replace(routing, is_open=self.routing.is_open)
+        self.settings = self.settings if self.after_route is None else self.after_route
         return True
+
+    async def put_back(self, agent: str, routing: Routing, before: str, after: str) -> tuple[tuple[str, ...], ...]:
+        self._fail()
+        assert (routing, after) == (self.routing, self.settings)
+        self.settings = before
+        return ("protocols",), ()
 
     async def enable(self, agent: str) -> None:
         self.routing = replace(self.routing, is_open=True)

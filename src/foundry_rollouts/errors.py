@@ -11,6 +11,7 @@ RolloutsError
 │   │   └── ChangeError   ... to a change of an endpoint
 │   └── StoreError        the database cannot be reached or written
 ├── DriftError            the cloud is not as we last confirmed
+│   └── UnreadableError   its rules are not known here: change nothing
 ├── BrokenLawError        a step was about to do what no step may do: a fault of ours, nothing was done
 └── LeaseLostError        stop at once: another replica owns this agent now
 """
@@ -106,6 +107,10 @@ class SchemaError(StoreError):
 
 class DriftError(RolloutsError):
     """The cloud is not as we last confirmed."""
+
+
+class UnreadableError(DriftError):
+    """The routing holds rules that are not known here: nothing of that agent is changed."""
 
 
 class LeaseLostError(RolloutsError):

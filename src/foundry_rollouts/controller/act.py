@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.controller.keep import keep_settings, tell_kept
 from foundry_rollouts.core.rollout import Unanswered
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError, StoreError
@@ -29,6 +30,7 @@ class Change:
     before: Routing
     target: Routing
     is_retreat: bool
+    settings: str | None = None  #: What the endpoint has beside its weights, to be kept.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +61,20 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
         target=change.target,
         is_retreat=change.is_retreat,
         record=record,
+        settings=change.settings,
     )
     is_written = await _open(world, lease, intent)
     with urgently(Urgency.FIRST if change.is_retreat else Urgency.USUAL):
         async with while_ours(lease, now):
             is_answered = await bring_about(world.cloud, lease.agent, change.before, change.target)
-        await confirm(world.cloud, lease.agent, change.target)
+        told = await confirm(world.cloud, lease.agent, change.target, change.settings)
     if not is_answered:
         record = with_unanswered(record, intent)
     if not is_written:
         return Acted(record, is_written=False)
     record = await end_sessions(world.sessions, record)
     await world.store.record(lease, record, closes=intent)
+    await tell_kept(world, lease, intent.id, told, now())
     return Acted(record)
 
 
@@ -119,13 +123,16 @@ async def bring_about(cloud: Cloud, agent: str, before: Routing, target: Routing
     return True
 
 
-async def confirm(cloud: Cloud, agent: str, target: Routing) -> None:
-    """Read the routing back until it is ``target``; raise DriftError when it does not become so in time."""
+async def confirm(cloud: Cloud, agent: str, target: Routing, settings: str | None = None) -> str | None:
+    """Read the routing back until it is ``target``; raise DriftError when it does not become so in time.
+
+    Return what is to be told of ``settings`` that the endpoint lost by the change; they are put back.
+    """
     pause, waited = FIRST_LOOK_AFTER, timedelta(0)
     while True:
-        seen = (await cloud.agent(agent)).routing
-        if seen == target:
-            return
+        read = await cloud.agent(agent)
+        if (seen := read.routing_read()) == target:
+            return await keep_settings(cloud, read, target, settings)
         if waited >= CONFIRM_WITHIN:
             raise DriftError(f"{agent}: sent {target}, but the cloud still shows {seen}")
         await asyncio.sleep(pause.total_seconds())

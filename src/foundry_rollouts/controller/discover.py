@@ -15,16 +15,25 @@ from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew, is_recreated
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
+from foundry_rollouts.controller.troubles import Troubles
 from foundry_rollouts.controller.wheel import Wheel
 from foundry_rollouts.core.incarnation import is_same
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.errors import CloudError, DriftError, LeaseLostError
+from foundry_rollouts.core.policy import OnDrift, Policy
+from foundry_rollouts.core.rollout import Ending, Rollout
+from foundry_rollouts.errors import LeaseLostError, RolloutsError, StoreError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, Record, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Governed:
+    """The policy of an agent; where several name it equally, it is one of them, and only pins the endpoint."""
+
+    policy: Policy
+    is_tied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +46,27 @@ class Discovery:
     now: Callable[[], datetime]
     new_id: Callable[[datetime], str]
     wheel: Wheel = field(default_factory=Wheel)
+    troubles: Troubles = field(default_factory=Troubles)
+    first_reads: dict[str, Ending] = field(default_factory=dict)  #: Latest versions that seem to be at their end.
 
     @property
     def pins(self) -> PinGuard:
-        return PinGuard(self.world, self.metrics, self.now, self.wheel)
+        return PinGuard(self.world, self.metrics, self.now, self.wheel, self.first_reads)
 
     async def discover(self) -> Survey:
         """Look at every agent once and return who is governed. Raises CloudError when the cloud cannot be listed."""
         governance = Governance(self.world.policies)
         known = {agent.name: agent for agent in await self.world.store.agents()}
         seen: list[AgentKnown] = []
+        troubles: dict[str, str] = {}
         async for agent in self.world.cloud.agents():
-            before = known.get(agent.name, AgentKnown(agent.name))
-            policy = governance.policy_for(before)
-            noted = _noted(before, agent, policy)
-            if policy is None and before.policy is not None and not await self._record_loss(before):
-                noted = replace(noted, policy=before.policy)  # Another replica has it in hand: once more next time.
+            noted, why = await self._look_at(agent, known.get(agent.name, AgentKnown(agent.name)), governance)
             seen.append(noted)
-            if policy is not None and is_notable(agent, before):
-                await self._attend(agent, before, policy)
+            if why is not None:
+                troubles[agent.name] = why
+            if (why is None) != (noted.unreadable is None):
+                await self._report(agent.name, why)
+        self.metrics.unreadable(troubles)
         await self.world.store.see_agents(seen, self.now())
         self.metrics.see(known, {agent.name for agent in seen}, self.now())
         return governance.survey()
@@ -66,7 +77,47 @@ class Discovery:
         log.warning(event.kind, agent=known.name, because=event.because)
         return await self.hand.record(known.name, Record(event=event), event.at)
 
-    async def _attend(self, listed: AgentSeen, known: AgentKnown, policy: Policy) -> None:
+    async def _look_at(
+        self, agent: AgentSeen, known: AgentKnown, governance: Governance
+    ) -> tuple[AgentKnown, str | None]:
+        """Deal with one agent; return what is noted of it, and what is wrong with it. It never keeps the others."""
+        noted, why = known, None
+        try:
+            policy = governance.policy_for(known)
+            noted = _noted(known, agent, policy)
+            if policy is None and known.policy is not None and not await self._record_loss(known):
+                noted = replace(noted, policy=known.policy)  # Another replica has it in hand: once more next time.
+            governed = Governed(policy) if policy else self._tied(agent.name)
+            why = self._trouble(agent)
+            if why is None and governed is not None and is_notable(agent, known):
+                await self._attend(agent, known, governed)
+            self.troubles.failed_before.pop(agent.name, None)
+        except RolloutsError as error:
+            log.warning("agent.unattended", agent=agent.name, because=str(error))
+            why = await self.troubles.why(self.world.store, agent.name, error)
+        except Exception as error:
+            # One agent's fault must not stop the others; the next look tries again.
+            log.exception("agent.crashed", agent=agent.name)
+            why = await self.troubles.why(self.world.store, agent.name, error)
+        return noted, why
+
+    def _trouble(self, agent: AgentSeen) -> str | None:
+        if agent.unreadable is not None:
+            return f"the routing of agent {agent.name} cannot be read: {agent.unreadable}"
+        return self.troubles.sick.get(agent.name)
+
+    async def _report(self, agent: str, why: str | None) -> None:
+        try:
+            await self.troubles.report(self.hand, self.world.store, agent, why, self.now)
+        except (StoreError, LeaseLostError) as error:
+            log.warning("agent.unreported", agent=agent, because=str(error))
+
+    def _tied(self, agent: str) -> Governed | None:
+        """Return one of the policies that name an agent equally; None when none names it."""
+        tied = next((policy for policy in self.world.policies.all() if policy.matches(agent) is not None), None)
+        return Governed(replace(tied, on_drift=OnDrift.PAUSE), is_tied=True) if tied else None
+
+    async def _attend(self, listed: AgentSeen, known: AgentKnown, governed: Governed) -> None:
         """Deal with one agent, unless a tick has it in hand or it has an open intent.
 
         While a rollout is under way only a new version is of interest: its ticks do the rest, and never wait for us.
@@ -89,9 +140,7 @@ class Discovery:
                     if await is_recreated(self.world, known, agent):
                         found = RecreatedError(known, agent)
                         known, unfinished = await begin_anew(self.world, self.metrics, lease, found, self.now), ()
-                await self._deal_with(agent, known, policy, lease, unfinished)
-        except (CloudError, DriftError, LeaseLostError) as error:
-            log.warning("agent.unattended", agent=name, because=str(error))
+                await self._deal_with(agent, known, governed, lease, unfinished)
         finally:
             await self.hand.lay_down(lease, keep=has_rollouts)
 
@@ -105,17 +154,18 @@ class Discovery:
         return known.is_as_recorded(listed.routing) and is_being_built(listed, unfinished)
 
     async def _deal_with(
-        self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease, unfinished: Sequence[Rollout]
+        self, agent: AgentSeen, known: AgentKnown, governed: Governed, lease: Lease, unfinished: Sequence[Rollout]
     ) -> None:
-        started = _under_way(unfinished)
+        started, policy, routing = _under_way(unfinished), governed.policy, agent.routing_read()
         if known.stable is None:
             known = await self.pins.adopt(agent, known, policy, lease)
         elif started is None:
             known = await self.pins.guard(agent, known, known.stable, policy, lease)
         if known.stable is None:
             return
-        self.metrics.routing(agent.name, agent.routing, known.stable, started.canary if started else None)
-        await Reception(self.world, self.now, self.new_id).receive(agent, known, policy, lease)
+        self.metrics.routing(agent.name, routing, known.stable, started.canary if started else None)
+        if not governed.is_tied:
+            await Reception(self.world, self.now, self.new_id).receive(agent, known, policy, lease)
 
 
 def is_notable(agent: AgentSeen, known: AgentKnown) -> bool:
@@ -134,11 +184,14 @@ def _under_way(unfinished: Sequence[Rollout]) -> Rollout | None:
 
 
 def _noted(known: AgentKnown, agent: AgentSeen, policy: Policy | None) -> AgentKnown:
+    named = policy.name if policy else None
+    if agent.unreadable is not None:
+        return replace(known, policy=named, is_gone=False)
     return replace(
         known,
         latest=agent.latest.version if agent.latest else None,
         latest_status=agent.latest.status if agent.latest else None,
         routing=agent.routing,
-        policy=policy.name if policy else None,
+        policy=named,
         is_gone=False,
     )

@@ -85,6 +85,10 @@ class Hand:
             await self.lay_down(lease, keep=is_kept)
         return True
 
+    def holds(self, agent: str) -> bool:
+        """Whether the lease of ``agent`` is in hand, in use or not."""
+        return agent in self._held
+
     async def lay_down(self, lease: Lease, *, keep: bool) -> None:
         """End the use of a lease; give it back unless it is to be kept."""
         self._laid_down[lease.agent] = self._elapsed()

@@ -22,10 +22,12 @@ from foundry_rollouts.core.decision import (
     Supersede,
 )
 from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.invariants import Transition, check
 from foundry_rollouts.core.loss import loss_of, missed
 from foundry_rollouts.core.obey import answered, saying_whom
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
+from foundry_rollouts.core.unreadable import is_news
 
 #: Moves that lower the canary's exposure; they are repeated until they are done.
 RETREATS = (RollBack, Disable, Supersede, Fail)
@@ -103,6 +105,8 @@ def is_told(before: Rollout, move: Move, analysis: Analysis | None) -> bool:
         return then.contest is not None and then.contest.told_at == then.contest.at
     if not isinstance(move.decision, Hold):
         return True
+    if is_news(before, move.decision):
+        return True
     if is_harm_new(before, then) or then.is_stable_gone != before.is_stable_gone:
         return True
     return analysis is not None and analysis.verdict in TOLD and analysis.verdict != before.verdict
@@ -145,7 +149,7 @@ def _change(rollout: Rollout, then: Rollout, decision: Decision, sight: Sight) -
     """Return what the cloud has to become; where nothing may move, that is what it is."""
     before = sight.routing or routing_of(rollout)
     target = closed_as(_target(rollout, then, before), before) if may_move(rollout, decision) else before
-    return Change(before, target, is_retreat=isinstance(decision, RETREATS))
+    return Change(before, target, isinstance(decision, RETREATS), sight.settings)
 
 
 def _target(rollout: Rollout, then: Rollout, before: Routing) -> Routing:
@@ -154,3 +158,10 @@ def _target(rollout: Rollout, then: Rollout, before: Routing) -> Routing:
     absent = {each.what for each in rollout.missing}
     is_left = not absent & {version for version, _ in wanted.weights}
     return wanted if is_left or wanted.is_open else replace(before, is_open=False)
+
+
+def checked(rollout: Rollout, move: Move, analysis: Analysis | None, sight: Sight) -> Move:
+    """Return ``move`` itself. Raises BrokenLawError when it does what no step may do, whoever made it so."""
+    change = move.change
+    check(Transition(rollout, move.then, move.decision, change.before, change.target, analysis, sight.earlier))
+    return move

@@ -15,8 +15,9 @@ from foundry_rollouts.core.loss import AGENT
 from foundry_rollouts.core.measurement import Measurement, Window
 from foundry_rollouts.core.policy import OnNewVersion
 from foundry_rollouts.core.readiness import Readiness
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.rollout import Ending, Phase, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routing_of
+from foundry_rollouts.core.unreadable import LEGIBLE
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.ports import AgentSeen, RolloutFilter, Source, VersionSeen, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics
@@ -37,6 +38,7 @@ class Sight:
 
     routing: Routing | None  #: None: the cloud could not be read; ``blind`` says why.
     blind: str | None = None
+    unreadable: str | None = None  #: Why the rules of the endpoint cannot be read: nothing may be changed.
     late: str | None = None  #: Which change of ours made the routing differ from the plan, arriving late.
     waits_for: str | None = None
     failure: str | None = None
@@ -45,6 +47,8 @@ class Sight:
     newer: str | None = None  #: The active version that is to take this one's place.
     readiness: Readiness | None = None  #: How sandboxes of both versions fare; None: nobody looked.
     commands: tuple[Command, ...] = ()
+    settings: str | None = None  #: What the endpoint has beside its weights.
+    endings: tuple[Ending, ...] | None = None  #: Versions that seem to be at their end; None: as they were.
 
 
 async def look(world: World, rollout: Rollout, newest: Rollout | None, now: datetime) -> Sight:
@@ -52,6 +56,9 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
     commands = tuple(await world.store.commands(rollout.id))
     try:
         agent = await read_agent(world, rollout.agent)
+        if agent.unreadable is not None and rollout.step:
+            # What is asked stays open: it is obeyed once the routing can be read.
+            return Sight(None, unreadable=_cannot_be_read(agent), commands=commands)
         version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
         newer = await _newer(world, rollout, newest)
         missing = await absent(world, rollout) if rollout.step else None
@@ -60,21 +67,25 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
         return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
     except CloudError as error:
         if error.is_missing and not rollout.step:
-            return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
+            return _seems_missing(rollout.with_ending(rollout.canary, "missing", now), commands, error, now)
         if error.is_missing:
             return Sight(None, absent=(AGENT,), commands=commands)
         return Sight(
             None, blind=f"the cloud cannot be read: {error}", waits_for="the cloud to answer", commands=commands
         )
+    if version is not None:
+        rollout = rollout.with_ending(version.version, version.status if version.status.is_end else None, now)
     return Sight(
-        routing=agent.routing,
-        late=await _late(world, rollout, agent.routing, now),
+        routing=agent.routing if agent.unreadable is None else None,
+        late=await _late(world, rollout, agent.routing, now) if agent.unreadable is None else None,
         waits_for=_waits_for(rollout, version, agent) or await _unlike_the_record(world, rollout, agent),
-        failure=_failure(rollout, version),
+        failure=_failure(rollout, version, agent, now),
         earlier=await _earlier(world, rollout),
         newer=newer,
         absent=missing,
         commands=commands,
+        settings=agent.settings,
+        endings=rollout.endings,
     )
 
 
@@ -84,6 +95,22 @@ async def _earlier(world: World, rollout: Rollout) -> str | None:
         return None
     trial = await earlier_trial(world.store, rollout)
     return f"rollout {trial.id}, which is {trial.phase}" if trial else None
+
+
+def _seems_missing(rollout: Rollout, commands: tuple[Command, ...], error: CloudError, now: datetime) -> Sight:
+    """Tell of a version that is not there: one such answer may be a flicker."""
+    is_over = rollout.is_at_its_end(rollout.canary, now)
+    return Sight(
+        None,
+        failure=f"version {rollout.canary} does not exist: {error}" if is_over else None,
+        waits_for=f"a second look: version {rollout.canary} is not there ({error})",
+        commands=commands,
+        endings=rollout.endings,
+    )
+
+
+def _cannot_be_read(agent: AgentSeen) -> str:
+    return f"the routing of agent {agent.name} cannot be read: {agent.unreadable}"
 
 
 async def _newer(world: World, rollout: Rollout, newest: Rollout | None) -> str | None:
@@ -105,6 +132,10 @@ def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen) 
     """Say what a pending rollout waits for; None when it may start."""
     if version is None:
         return None
+    if agent.unreadable is not None:
+        return f"{LEGIBLE}: {_cannot_be_read(agent)}"
+    if version.status.is_end:
+        return f"a second look: version {version.version} reads {version.status}, and one read ends nothing"
     if version.status is not VersionStatus.ACTIVE:
         return f"version {rollout.canary} to become active (it is {version.status})"
     if not agent.routing.is_open:
@@ -122,16 +153,30 @@ async def _unlike_the_record(world: World, rollout: Rollout, agent: AgentSeen) -
     return f"the routing to be as recorded: it is {agent.routing}, and version {rollout.stable} is the stable one"
 
 
-def _failure(rollout: Rollout, version: VersionSeen | None) -> str | None:
+def _failure(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen, now: datetime) -> str | None:
     if version is None:
         return None
     if version.version == rollout.stable:
         return f"version {version.version} is the stable version already"
     if version.is_draft:
         return f"version {version.version} is a draft: drafts cannot take traffic, promote it to a release first"
-    if version.status in {VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED}:
+    if version.status.is_end and rollout.is_at_its_end(version.version, now):
         return f"version {version.version} is {version.status}: {version.error or 'the cloud gives no reason'}"
-    return None
+    return None if rollout.is_return else _mute(version, agent)
+
+
+def _mute(version: VersionSeen, agent: AgentSeen) -> str | None:
+    """Say which protocols of the endpoint a version does not speak; one that declares nothing is not judged by it."""
+    if version.protocols is None:
+        return None
+    missing = sorted(set(agent.protocols) - set(version.protocols))
+    if not missing:
+        return None
+    return (
+        f"version {version.version} declares {', '.join(version.protocols)} and not {', '.join(missing)}, which the "
+        f"endpoint serves: who calls by {' or '.join(missing)} would get errors from it. Add it to the protocols of a "
+        "new version, or take it off the endpoint"
+    )
 
 
 def drift_of(rollout: Rollout, seen: Routing | None) -> str | None:

@@ -17,9 +17,9 @@ from foundry_rollouts.controller.wheel import Wheel
 from foundry_rollouts.core.adoption import adopted, at_first_sight
 from foundry_rollouts.core.contest import because_restored
 from foundry_rollouts.core.policy import OnDrift, Policy
-from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, Rollout
+from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, READS_APART, Ending, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
-from foundry_rollouts.errors import ChangeError, CloudError, DriftError
+from foundry_rollouts.errors import ChangeError, CloudError, DriftError, StoreError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics
 
@@ -39,9 +39,12 @@ class PinGuard:
     metrics: Metrics
     now: Callable[[], datetime]
     wheel: Wheel
+    first_reads: dict[str, Ending]  #: Latest versions that seem to be at their end, by agent.
 
     async def adopt(self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease) -> AgentKnown:
         """At first sight, take note of the stable version and name every version in the routing."""
+        if not agent.routing.is_pinned and self._may_flicker(agent):
+            return known
         served = None if agent.routing.is_pinned else await self._served_by_latest(agent)
         adoption = at_first_sight(agent.routing, served, policy.on_adoption)
         if adoption is None or agent.latest is None:
@@ -144,6 +147,17 @@ class PinGuard:
         )
         await self.world.store.record(lease, Record(event=event))
 
+    def _may_flicker(self, agent: AgentSeen) -> bool:
+        """Whether the latest version reads as if nothing came after, and no second read says the same yet."""
+        if agent.latest is None or not agent.latest.status.is_end:
+            self.first_reads.pop(agent.name, None)
+            return False
+        now = self.now()
+        first = self.first_reads.get(agent.name)
+        if first is None or (first.version, first.status) != (agent.latest.version, agent.latest.status):
+            first = self.first_reads[agent.name] = Ending(agent.latest.version, agent.latest.status, now)
+        return now - first.read_at < READS_APART
+
     async def _served_by_latest(self, agent: AgentSeen) -> str | None:
         """Return the version that ``@latest`` serves now; None while there is none."""
         if agent.latest is None:
@@ -190,13 +204,18 @@ class PinGuard:
         await self._settle(agent, target, record, lease)
 
     async def _settle(self, agent: AgentSeen, target: Routing, record: Record, lease: Lease) -> None:
-        """Bring the endpoint to ``target``, closed where it is closed, and write ``record``."""
-        change = Change(agent.routing, closed_as(target, agent.routing), is_retreat=True)
+        """Bring the endpoint to ``target``, closed where it is closed, and write ``record``.
+
+        Raises StoreError when it was brought about and could not be written down: the next look does it again.
+        """
+        change = Change(agent.routing, closed_as(target, agent.routing), is_retreat=True, settings=agent.settings)
         try:
-            await act(self.world, lease, change, record, self.now)
+            acted = await act(self.world, lease, change, record, self.now)
         except (ChangeError, DriftError) as error:
             await self._report_refusal(lease, error)
             raise
+        if not acted.is_written:
+            raise StoreError(f"agent {agent.name} is pinned, and the database did not take it down")
         if record.event is not None:
             log.info(record.event.kind, agent=agent.name, because=record.event.because)
 

@@ -15,12 +15,13 @@ from foundry_rollouts.controller.act import bring_about, confirm, while_ours, wi
 from foundry_rollouts.controller.drain import end_sessions
 from foundry_rollouts.controller.existence import is_gone
 from foundry_rollouts.controller.incarnation import read_agent
+from foundry_rollouts.controller.keep import keep_settings, tell_kept
 from foundry_rollouts.controller.refusal import Refusal, event_of_refusal, is_resting, note_retreat, noted, step_refused
-from foundry_rollouts.core.loss import SURE_AFTER, stable_is_gone
+from foundry_rollouts.core.loss import SURE_AFTER, loss_of, missed, stable_is_gone
 from foundry_rollouts.core.rollout import Missing, Rollout
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
-from foundry_rollouts.ports import Cloud, Event, Intent, Lease, Record, World
+from foundry_rollouts.ports import AgentSeen, Cloud, Event, Intent, Lease, Record, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 
 log = structlog.get_logger()
@@ -60,11 +61,12 @@ async def _rests(world: World, intent: Intent, now: datetime) -> bool:
 
 
 async def _settle(world: World, lease: Lease, intent: Intent, now: Callable[[], datetime]) -> Recovered:
-    seen = await _routing(world, intent)
-    if seen is None:
+    agent = await _agent(world, intent)
+    if agent is None:
         await _drop(world, lease, intent, now())
         log.info("intent.dropped", agent=lease.agent, intent=intent.id, because="the agent is gone")
         return Recovered(lease)
+    seen = agent.routing_read()
     stands = await _standing(world, intent)
     if stands is not None and stands.phase.is_final and not intent.is_retreat:
         # A canary was taken back without a database while its step forward was open.
@@ -72,7 +74,8 @@ async def _settle(world: World, lease: Lease, intent: Intent, now: Callable[[], 
         log.info("intent.overtaken", agent=lease.agent, intent=intent.id, routing=str(seen))
         return Recovered(lease)
     if seen == intent.target:
-        return Recovered(lease, await _complete(world, lease, intent))
+        told = await keep_settings(world.cloud, agent, seen, intent.settings)
+        return Recovered(lease, await _complete(world, lease, intent, told))
     if intent.is_retreat:
         return await _go_back(world, lease, intent, seen, now)
     if stands is not None and is_resting(stands.refused, (), now()):
@@ -87,11 +90,11 @@ async def _standing(world: World, intent: Intent) -> Rollout | None:
     return await world.store.rollout(planned.id) if planned else None
 
 
-async def _routing(world: World, intent: Intent) -> Routing | None:
-    """Return the routing now seen; None when the cloud shows the agent no more."""
+async def _agent(world: World, intent: Intent) -> AgentSeen | None:
+    """Return the agent as it is now; None when the cloud shows it no more."""
     try:
         with urgently(Urgency.FIRST if intent.is_retreat else Urgency.BRIEF):
-            return (await read_agent(world, intent.agent)).routing
+            return await read_agent(world, intent.agent)
     except CloudError as error:
         if error.is_missing:
             return None
@@ -120,7 +123,7 @@ async def _drop(world: World, lease: Lease, intent: Intent, now: datetime, error
     await world.store.record(lease, with_unanswered(stands, intent), closes=intent)
 
 
-async def _complete(world: World, lease: Lease, intent: Intent) -> Record:
+async def _complete(world: World, lease: Lease, intent: Intent, told: str | None) -> Record:
     record = with_unanswered(intent.record, intent)
     if record.rollout is not None and record.rollout.phase.is_final:
         # The end answers whatever was asked since it was decided.
@@ -128,6 +131,7 @@ async def _complete(world: World, lease: Lease, intent: Intent) -> Record:
         record = replace(record, obeyed=(*record.obeyed, *(command.id for command in commands)))
     record = await end_sessions(world.sessions, record)
     await world.store.record(lease, record, closes=intent)
+    await tell_kept(world, lease, intent.id, told, intent.opened_at)
     log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(intent.target))
     return record
 
@@ -140,11 +144,11 @@ async def _go_forward(
     if seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
         try:
             with urgently(Urgency.BRIEF):
-                await _send_again(world.cloud, lease, intent, seen, now)
+                told = await _send_again(world.cloud, lease, intent, seen, now)
         except (CloudError, DriftError) as error:
             because, refusal = str(error), error if isinstance(error, Refusal) else None
         else:
-            return Recovered(lease, await _complete(world, lease, intent))
+            return Recovered(lease, await _complete(world, lease, intent, told))
         lease, intent = await _prolonged(world, lease, now()), replace(intent, opened_at=now())
     await _drop(world, lease, intent, now(), refusal)
     log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen), because=because)
@@ -154,10 +158,10 @@ async def _go_forward(
 async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> Recovered:
     try:
         with urgently(Urgency.FIRST):
-            await _send_again(world.cloud, lease, intent, seen, now)
+            told = await _send_again(world.cloud, lease, intent, seen, now)
     except (ChangeError, DriftError) as error:
         status = error.refusal.status if isinstance(error, ChangeError) else None
-        if status in {400, 404} and await _is_stable_gone(world, intent):
+        if status in {400, 404} and await _is_stable_gone(world, lease, intent, now()):
             return Recovered(lease, await _go_on_without_stable(world, lease, intent, now()))
         if status in {400, 404} and intent.record.rollout is None and await _has_gone_version(world, intent):
             # The pin guard says so at its next look, and asks for nothing that cannot be.
@@ -166,20 +170,30 @@ async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, no
             return Recovered(lease)
         await note_retreat(world, lease, intent, error, now())
         return Recovered(lease, is_waiting=True, is_refused=True)
-    return Recovered(lease, await _complete(world, lease, intent))
+    return Recovered(lease, await _complete(world, lease, intent, told))
 
 
-async def _send_again(cloud: Cloud, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> None:
+async def _send_again(
+    cloud: Cloud, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
+) -> str | None:
     async with while_ours(lease, now):
         await bring_about(cloud, lease.agent, seen, intent.target)
-    await confirm(cloud, lease.agent, intent.target)
+    return await confirm(cloud, lease.agent, intent.target, intent.settings)
 
 
-async def _is_stable_gone(world: World, intent: Intent) -> bool:
+async def _is_stable_gone(world: World, lease: Lease, intent: Intent, now: datetime) -> bool:
+    """Whether two reads say that there is no stable version any more; the first is remembered with the rollout."""
     rollout = intent.record.rollout
     if not intent.is_retreat or rollout is None or rollout.stable is None:
         return False
-    return await is_gone(world, intent.agent, rollout.stable)
+    if not await is_gone(world, intent.agent, rollout.stable):
+        return False
+    stands = await world.store.rollout(rollout.id)
+    seen = replace(stands, missing=missed(stands, (rollout.stable,), now))
+    if loss_of(seen, now).stable:
+        return True
+    await world.store.record(lease, Record(rollout=seen, due_at=now + SURE_AFTER))
+    return False
 
 
 async def _has_gone_version(world: World, intent: Intent) -> bool:

@@ -208,6 +208,7 @@ class Scheduler:
         try:
             async with asyncio.timeout(TICK_LIMIT.total_seconds()):
                 keep = await self._ticker.tick(lease)
+            self._discovery.troubles.well(lease.agent)
         except LeaseLostError as error:
             log.warning("lease.lost", agent=lease.agent, because=str(error))
             await self._lost(lease.agent)
@@ -215,13 +216,15 @@ class Scheduler:
         except StoreError as error:
             log.warning("tick.failed", agent=lease.agent, because=str(error))
             await self._ticker.watchman.watch_over(lease)
+            await self._discovery.troubles.failed(self._store, lease.agent, error)
         except (UnavailableError, DriftError) as error:
             log.warning("tick.failed", agent=lease.agent, because=str(error))
         except TimeoutError:
             log.warning("tick.failed", agent=lease.agent, because=f"not done within {TICK_LIMIT.seconds} s")
-        except Exception:
+        except Exception as error:
             # One agent's fault must not stop the others; the next tick tries again.
             log.exception("tick.crashed", agent=lease.agent)
+            await self._discovery.troubles.failed(self._store, lease.agent, error)
         try:
             await self._hand.lay_down(lease, keep=keep)
         except RolloutsError as error:

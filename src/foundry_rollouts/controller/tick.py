@@ -1,6 +1,7 @@
 """One pass over one agent: observe, judge, decide, act, record."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,6 +13,7 @@ from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew
 from foundry_rollouts.controller.move import (
     Move,
+    checked,
     due_after,
     evidence_after,
     is_harm_new,
@@ -24,7 +26,7 @@ from foundry_rollouts.controller.note import HARMED, event_of, move_of
 from foundry_rollouts.controller.observe import RECENT, Sight, look, measure
 from foundry_rollouts.controller.pin import NOTHING_KEPT
 from foundry_rollouts.controller.queue import Line
-from foundry_rollouts.controller.recover import recover
+from foundry_rollouts.controller.recover import Recovered, recover
 from foundry_rollouts.controller.refusal import (
     event_of_refusal,
     is_silent,
@@ -39,7 +41,6 @@ from foundry_rollouts.core.analysis import Analysis
 from foundry_rollouts.core.decide import decide
 from foundry_rollouts.core.decision import KINDS, Decision, Hold, Promote, Start, Supersede
 from foundry_rollouts.core.evidence import history_of
-from foundry_rollouts.core.invariants import Transition, check
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.loss import uncounted
 from foundry_rollouts.core.measurement import Measurement
@@ -47,7 +48,8 @@ from foundry_rollouts.core.queue import holds_queue
 from foundry_rollouts.core.readiness import Readiness, with_sandboxes
 from foundry_rollouts.core.rollout import Known, Phase, Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
-from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, DriftError
+from foundry_rollouts.core.unreadable import leave_alone
+from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, DriftError, UnreadableError
 from foundry_rollouts.ports import Lease, Queue, Record, RolloutFilter, World
 from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
@@ -82,7 +84,9 @@ class Ticker:
             return False
 
     async def _tick(self, lease: Lease) -> bool:
-        recovered = await recover(self.world, lease, self.now)
+        recovered = Recovered(lease)
+        with suppress(UnreadableError):  # What is open stays so, and the rollout in hand says why.
+            recovered = await recover(self.world, lease, self.now)
         lease, settled = recovered.lease, recovered.record
         if recovered.is_refused:
             self.metrics.change_refused(lease.agent, "back" if recovered.is_waiting else "forward")
@@ -127,15 +131,13 @@ class Ticker:
         before = await self._with_present_stable(rollout)
         with urgently(Urgency.BRIEF):
             sight = await look(self.world, before, newest, now)
+        before = before if sight.endings is None else replace(before, endings=sight.endings)
         rollout = with_losses(before, sight, now)
         # Where something is missing, its sandboxes say nothing.
         readiness = None if rollout.missing else await self._readiness(rollout, sight)
         analysis, measurements = await self._judged(rollout, now, readiness)
         sight = replace(sight, readiness=readiness)
-        decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
-        move = unless_refused(move_by(rollout, decision, sight, analysis, now), rollout, sight, analysis, now)
-        change = move.change
-        check(Transition(rollout, move.then, move.decision, change.before, change.target, analysis, sight.earlier))
+        move = checked(rollout, self._next_move(rollout, sight, analysis, now), analysis, sight)
         event = event_of(rollout, move.then, move.decision, now) if is_told(before, move, analysis) else None
         if event and isinstance(move.decision, Hold) and is_harm_new(before, move.then):
             event = replace(event, kind=HARMED)
@@ -153,6 +155,13 @@ class Ticker:
             holds_queue=holds_queue(then),
         )
         return await self._carry_out(lease, Doing(rollout, move, analysis, record))
+
+    def _next_move(self, rollout: Rollout, sight: Sight, analysis: Analysis | None, now: datetime) -> Move:
+        if sight.unreadable is not None:
+            wait = leave_alone(rollout, analysis, sight.unreadable)
+            return replace(move_by(rollout, wait, sight, analysis, now), is_withheld=True)
+        decision = decide(rollout, situation(rollout, sight, analysis, now, self.period))
+        return unless_refused(move_by(rollout, decision, sight, analysis, now), rollout, sight, analysis, now)
 
     async def _carry_out(self, lease: Lease, doing: "Doing") -> bool:
         """Act and record, or report that the cloud refuses; return whether the rollout has ended."""
@@ -243,10 +252,8 @@ class Ticker:
         if isinstance(decision, Promote):
             return then.canary
         if isinstance(decision, Supersede) and not decision.goes_back and then.step and sight.routing:
-            trials = await self.world.store.rollouts(
-                RolloutFilter(agent=then.agent, incarnation=then.incarnation, limit=RECENT)
-            )
-            return adopted(sight.routing, then.stable, trials)
+            recent = RolloutFilter(agent=then.agent, incarnation=then.incarnation, limit=RECENT)
+            return adopted(sight.routing, then.stable, await self.world.store.rollouts(recent))
         return None
 
     async def _history(self, trial: Rollout | None) -> tuple[Known, ...]:

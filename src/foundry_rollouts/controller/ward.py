@@ -112,9 +112,10 @@ class Watchman:
 
     async def _take_back(self, lease: Lease, rollout: Rollout, then: Rollout, move: RollBack | Disable) -> None:
         with urgently(Urgency.FIRST):
-            seen = (await self.world.cloud.agent(then.agent)).routing
+            agent = await self.world.cloud.agent(then.agent)
+            seen = agent.routing_read()
             target = closed_as(routing_of(then), seen)
             check(Transition(rollout, then, move, seen, target))
             async with while_ours(lease, self.now):
                 await bring_about(self.world.cloud, then.agent, seen, target)
-            await confirm(self.world.cloud, then.agent, target)
+            await confirm(self.world.cloud, then.agent, target, agent.settings)

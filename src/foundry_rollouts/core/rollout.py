@@ -39,6 +39,19 @@ class Unanswered:
     sent_at: datetime
 
 
+#: How far apart two reads are that a version's end takes: one alone may flicker.
+READS_APART = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A status of a version that nothing comes after, since it was first read so."""
+
+    version: str
+    status: str
+    read_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Stops:
     """The canary's live sessions, which a rollback is to stop: how far that is."""
@@ -99,6 +112,7 @@ class Rollout:
     stops: Stops | None = None  #: None: no sessions are to be stopped.
     incarnation: int = 1  #: Of the agent, by our count; another one's rollouts tell nothing about this one.
     canary_created_at: datetime | None = None  #: By the cloud; None: not told.
+    endings: tuple[Ending, ...] = ()  #: Versions that seem to be at their end, by first reads.
     events: int = 0  #: How many events the history holds; the next one's number is one more.
     refused: Refused | None = None  #: The change that the cloud refuses; None: it took the last one.
     contest: Contest | None = None  #: Another hand that changes the routing each time it was restored.
@@ -138,6 +152,18 @@ class Rollout:
     def owes_stops(self) -> bool:
         """Whether sessions of the canary are still to be stopped, though it has ended."""
         return self.stops is not None and not self.stops.is_done
+
+    def with_ending(self, version: str, status: str | None, now: datetime) -> "Rollout":
+        """Return the rollout with the first read of that end remembered; None: the version is not at its end."""
+        others = tuple(each for each in self.endings if each.version != version)
+        if status is None:
+            return replace(self, endings=others)
+        first = next((each for each in self.endings if (each.version, each.status) == (version, status)), None)
+        return replace(self, endings=(*others, first or Ending(version, status, now)))
+
+    def is_at_its_end(self, version: str, now: datetime) -> bool:
+        """Whether two reads, some seconds apart, said of ``version`` that nothing comes after."""
+        return any(each.version == version and now - each.read_at >= READS_APART for each in self.endings)
 
     def step_age(self, now: datetime) -> timedelta:
         """How long the present step lasts by now, pauses left out."""

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator
 
+from foundry_rollouts.errors import NOT_WHOLE, CloudError
 from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.paging import items
-from foundry_rollouts.foundry.wire import AgentDetails, agent_details
+from foundry_rollouts.foundry.wire import AgentDetails, agent_details, unreadable_agent
 
 
 class Agents:
@@ -21,7 +22,23 @@ class Agents:
         async for item in items(self._transport, call):
             # What is left out of a list, or is not whole in it, is that one agent's: it is asked for by itself.
             is_told = shapes.agent_fault(item) is None and bool(item.get("agent_endpoint"))
-            yield agent_details(item) if is_told else await self.one(str(item.get("name") or item["id"]))
+            name = str(item.get("name") or item["id"])
+            if is_told:
+                yield agent_details(item)
+            elif (agent := await self._asked_for(name)) is not None:
+                yield agent
+
+    async def _asked_for(self, name: str) -> AgentDetails | None:
+        """Return an agent that a list does not tell, with the reason where it cannot be read; None: it is gone."""
+        try:
+            return await self.one(name)
+        except CloudError as error:
+            if error.is_missing:
+                return None
+            # What keeps us from asking for one agent keeps us from asking for any.
+            if error.is_ours and error.refusal.code != NOT_WHOLE:
+                raise
+            return unreadable_agent(name, str(error))
 
     async def one(self, name: str) -> AgentDetails:
         """Return the agent called ``name``; ``is_missing`` of the error tells that there is none."""

@@ -23,6 +23,7 @@ from foundry_rollouts.foundry.polling import Pace
 from foundry_rollouts.foundry.responses import Responses
 from foundry_rollouts.foundry.retry import DEFAULT, RetryBudget
 from foundry_rollouts.foundry.sessions import WAKING, Sessions
+from foundry_rollouts.foundry.settings import lost
 from foundry_rollouts.foundry.versions import Versions
 from foundry_rollouts.ports import AgentSeen, Answer, LogLine, SessionSeen, VersionSeen
 
@@ -126,6 +127,16 @@ class FoundryClient:
         Returns whether every try was answered: one that was not may still be applied later.
         """
         return await self.api.endpoint.route(agent, routing)
+
+    async def put_back(
+        self, agent: str, routing: Routing, before: str, after: str
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Put back what the endpoint had ``before`` and lacks ``after``; return its names, and what is still lost."""
+        if not (missing := lost(before, after)):
+            return (), ()
+        await self.api.endpoint.configure(agent, routing, missing)
+        still = lost(before, (await self.agent(agent)).settings)
+        return tuple(missing), tuple(still)
 
     async def enable(self, agent: str) -> None:
         await self.api.endpoint.enable(agent)

@@ -1,6 +1,7 @@
 """An agent's endpoint: how new sessions are divided, and whether it answers at all."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.foundry import shapes
@@ -28,6 +29,14 @@ class Endpoint:
         shape = shapes.agent(agent, is_routed=False)
         call = Call("agents.route", "PATCH", path, headers=_OPT_IN, body=body, shape=shape)
         return (await self._transport.request(call)).is_certain
+
+    async def configure(self, agent: str, routing: Routing, settings: Mapping[str, Any]) -> None:
+        """Merge ``settings`` into those of the endpoint, and send its weights along, lest they are lost in turn."""
+        patch = routing_patch(routing)
+        patch["agent_endpoint"] |= settings
+        body = json_body(patch, _MERGE_PATCH)
+        path = path_of("agents", agent)
+        await self._transport.request(Call("agents.configure", "PATCH", path, headers=_OPT_IN, body=body))
 
     async def answer(self, agent: str, protocols: Collection[str]) -> None:
         """Answer ``protocols`` too; those that are answered already stay as they are configured."""

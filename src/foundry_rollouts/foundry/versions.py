@@ -21,7 +21,6 @@ IMAGE_LIMIT = timedelta(minutes=10)  #: After that an image's version is thought
 BUILD_LIMIT = timedelta(minutes=15)  #: The same for a version that the cloud builds from source.
 
 _WITH_ERRORS = {"api-version": "2025-11-15-preview"}  #: The interface that always tells why a version failed.
-_FINAL = frozenset({VersionStatus.ACTIVE, VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +127,12 @@ class Versions:
         pace: Pace | None = None,
         on_status: Callable[[VersionSeen], None] | None = None,
     ) -> VersionSeen:
-        """Return the version once nothing more will happen to it: active, failed or deleted.
+        """Return the version once nothing more will happen to it: active, or twice in a row failed or deleted.
 
         ``on_status`` hears of each change of status. Raises WaitTimeoutError after ``pace.limit``.
         """
         told: VersionStatus | None = None
+        before: VersionStatus | None = None
 
         async def look() -> VersionSeen:
             nonlocal told
@@ -142,5 +142,9 @@ class Versions:
                 on_status(seen)
             return seen
 
-        what = f"version {version} of {agent}"
-        return await look_until(look, lambda seen: seen.status in _FINAL, pace or Pace(IMAGE_LIMIT), what)
+        def is_over(seen: VersionSeen) -> bool:
+            nonlocal before
+            is_said_twice, before = seen.status is before, seen.status
+            return seen.status is VersionStatus.ACTIVE or (seen.status.is_end and is_said_twice)
+
+        return await look_until(look, is_over, pace or Pace(IMAGE_LIMIT), f"version {version} of {agent}")

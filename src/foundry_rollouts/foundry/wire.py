@@ -10,14 +10,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from foundry_rollouts.core.incarnation import Marks
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.routing import Routing
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.foundry.refusals import one_line
+from foundry_rollouts.foundry.rules import RATIO, routing_seen
+from foundry_rollouts.foundry.settings import settings_of
 from foundry_rollouts.ports import AgentSeen, SessionSeen, SessionStatus, VersionSeen, VersionStatus
 
 Json = Mapping[str, Any]
 
 _DISABLED = "disabled"
+#: The protocols of hosted agents; whatever else is configured beside them is none.
+PROTOCOLS = frozenset(
+    {"responses", "invocations", "activity", "a2a", "mcp", "invocations_ws", "voice", "voice_conversation_engine"}
+)
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -50,14 +56,19 @@ def agent_details(json: Json) -> AgentDetails:
     configured = endpoint.get("protocol_configuration")
     protocols = configured if isinstance(configured, Mapping) and configured else endpoint.get("protocols")
     states = {str(json.get(name, "")).lower() for name in ("state", "configuration_state", "status")}
+    routing, unreadable = routing_seen(_object(endpoint, "version_selector"), is_open=_DISABLED not in states)
+    served = tuple(str(name) for name in protocols or ())
     return AgentDetails(
         AgentSeen(
             name=str(json.get("name") or json.get("id") or ""),
-            routing=Routing.of(_weights(endpoint), is_open=_DISABLED not in states),
+            routing=routing,
             latest=version_seen(latest) if latest else None,
             marks=_marks(json, latest),
+            unreadable=unreadable,
+            protocols=tuple(_protocol(name) for name in served if _protocol(name) in PROTOCOLS),
+            settings=settings_of(endpoint),
         ),
-        protocols=tuple(str(name) for name in protocols or ()),
+        protocols=served,
         principal=_object(json, "instance_identity").get("principal_id"),
         tells_routing=bool(endpoint),
     )
@@ -79,15 +90,24 @@ def _text(json: Json, key: str) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
-def _weights(endpoint: Json) -> dict[str, int]:
-    rules = _object(endpoint, "version_selector").get("version_selection_rules")
-    if not isinstance(rules, list):
-        return {LATEST: 100}  # the default of an endpoint that nobody has configured
-    weights: dict[str, int] = {}
-    for rule in rules:
-        version = str(rule.get("agent_version") or LATEST)
-        weights[version] = weights.get(version, 0) + int(rule.get("traffic_percentage") or 0)
-    return weights
+def unreadable_agent(name: str, why: str) -> AgentDetails:
+    """Return an agent of which nothing but its name is known."""
+    return AgentDetails(AgentSeen(name, Routing(()), None, unreadable=why), tells_routing=False)
+
+
+def _protocol(name: str) -> str:
+    """Return a protocol by its present name."""
+    return "activity" if name == "activity_protocol" else name
+
+
+def _declared(definition: Json) -> tuple[str, ...] | None:
+    """Return the protocols that a definition declares, in either dialect; None where it does not, or not legibly."""
+    found = definition.get("protocol_versions") or definition.get("container_protocol_versions")
+    if not isinstance(found, list):
+        return None
+    names = [each.get("protocol") for each in found if isinstance(each, Mapping)]
+    named = tuple(_protocol(name) for name in names if isinstance(name, str) and name)
+    return named if len(named) == len(found) else None
 
 
 def version_details(json: Json) -> VersionDetails:
@@ -111,6 +131,7 @@ def version_seen(json: Json) -> VersionSeen:
         created_at=instant(json.get("created_at")),
         error=_error(json.get("error")),
         is_draft=bool(json.get("draft")) or number.startswith("draft-"),
+        protocols=_declared(_object(json, "definition")),
     )
 
 
@@ -155,8 +176,7 @@ def routing_patch(routing: Routing) -> dict[str, Any]:
     if drafts := [version for version, _ in routing.weights if version.startswith("draft-")]:
         raise UsageError(f"{', '.join(drafts)} is a draft: make it a release first, drafts take no traffic")
     rules = [
-        {"type": "FixedRatio", "agent_version": version, "traffic_percentage": weight}
-        for version, weight in routing.weights
+        {"type": RATIO, "agent_version": version, "traffic_percentage": weight} for version, weight in routing.weights
     ]
     return {"agent_endpoint": {"version_selector": {"version_selection_rules": rules}}}
 

@@ -92,6 +92,7 @@ class AgentView:
     queued: int  #: Rollouts that wait for the one in hand.
     seen_at: datetime | None
     is_gone: bool
+    unreadable: str | None = None  #: Why it cannot be read, decided or recorded; nothing of it is changed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,7 @@ def agent_view(agent: AgentKnown, queue: Queue, now: datetime) -> AgentView:
         queued=queue.waiting,
         seen_at=agent.seen_at,
         is_gone=agent.is_gone,
+        unreadable=agent.unreadable,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from foundry_rollouts.core.incarnation import NO_MARKS, Marks
 from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.errors import UnreadableError
 
 
 class VersionStatus(StrEnum):
@@ -20,6 +21,11 @@ class VersionStatus(StrEnum):
     DELETED = "deleted"
     UNKNOWN = "unknown"  #: A word of the cloud that we do not know.
 
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing comes after, if it is no flicker."""
+        return self in {VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED}
+
 
 @dataclass(frozen=True, slots=True)
 class VersionSeen:
@@ -30,6 +36,7 @@ class VersionSeen:
     created_at: datetime | None = None
     error: str | None = None
     is_draft: bool = False
+    protocols: tuple[str, ...] | None = None  #: What it declares to speak; None: it declares nothing.
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,15 @@ class AgentSeen:
     routing: Routing
     latest: VersionSeen | None
     marks: Marks = NO_MARKS  #: What tells it from another agent of its name, as far as this answer holds it.
+    unreadable: str | None = None  #: Why its rules cannot be read; ``routing`` says nothing then.
+    protocols: tuple[str, ...] = ()  #: Those that the endpoint serves.
+    settings: str = ""  #: All of the endpoint beside the rules, as canonical JSON: for comparison, and to be put back.
+
+    def routing_read(self) -> Routing:
+        """Return the routing. Raises UnreadableError where the rules are not known here: nothing may be changed."""
+        if self.unreadable is not None:
+            raise UnreadableError(f"the routing of agent {self.name} cannot be read: {self.unreadable}")
+        return self.routing
 
 
 class Catalogue(Protocol):
@@ -62,6 +78,14 @@ class Cloud(Catalogue, Protocol):
         """Send the weights of ``routing``; does not open or close the endpoint, does not read back.
 
         Returns whether every try was answered: one that was not may still be applied later.
+        """
+
+    async def put_back(
+        self, agent: str, routing: Routing, before: str, after: str
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Put back what the endpoint's settings had ``before`` and lack ``after``; ``routing`` stays.
+
+        Returns the names of what was lost, and of what is still not there when read back.
         """
 
     async def enable(self, agent: str) -> None: ...

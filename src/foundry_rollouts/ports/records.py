@@ -94,6 +94,7 @@ class Intent:
     is_retreat: bool  #: It lowers the canary's exposure, so it is repeated until it is done.
     record: Record
     refused: Refused | None = None  #: What the cloud said to it; None: nothing yet.
+    settings: str | None = None  #: What the endpoint had beside its weights; None: not known.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The metrics of the service itself: whether it does its work, what it asks of the cloud, what it has yet to send."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError
@@ -65,6 +66,10 @@ class ServiceMetrics:
         """Count calls that callers reported, by what became of them."""
         self._outcomes.labels(result.value).inc(count)
 
+    def unreadable(self, agents: Collection[str]) -> None:
+        """Show how many agents cannot be read, decided or recorded."""
+        self._unreadable.set(len(agents))
+
     def leases(self, held: int) -> None:
         """Show how many leases this replica holds."""
         self._leases.set(held)
@@ -95,6 +100,7 @@ class ServiceMetrics:
         self._outcomes = self._counter("outcomes", "Calls that callers reported, by what became of them.", "result")
         for result in Result:
             self._outcomes.labels(result.value)
+        self._unreadable = self._gauge("agents_unreadable", "Agents that cannot be read, decided or recorded.")
         self._leases = self._gauge("leases_held", "Leases that this replica holds.")
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
         self._outbox_oldest = self._gauge("outbox_oldest_seconds", "How long the oldest of them has been waiting.")

@@ -113,6 +113,8 @@ def _table(caption: str, columns: Sequence[str], rows: Iterable[str]) -> str:
 def _agent_row(agent: AgentView) -> str:
     routing = agent.routing
     weights = _weights(routing.weights) if routing else "not seen yet"
+    if agent.unreadable:
+        weights += f"<small>cannot be dealt with: {escape(agent.unreadable)}</small>"
     closed = "" if routing is None or routing.is_open else " (disabled)"
     rollout = _link(agent.rollout.id, _phase(agent.rollout)) if agent.rollout else "none"
     if agent.queued:

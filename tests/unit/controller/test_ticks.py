@@ -68,6 +68,7 @@ async def test_a_version_that_is_still_created_is_waited_for(world: SmallWorld) 
 async def test_a_version_that_cannot_be_built_fails_with_the_services_own_words(world: SmallWorld) -> None:
     world.cloud.status = VersionStatus.FAILED
     await world.begin()
+    assert (await ticked(world)).phase is Phase.PENDING
     rollout = await ticked(world)
     assert rollout.phase is Phase.FAILED
     assert rollout.because == "version 2 is failed: the wheel is missing"

@@ -24,6 +24,7 @@ async def test_agents_are_read_page_by_page_with_routing_and_latest() -> None:
         Routing.of({"1": 90, "2": 10}),
         VersionSeen("2", VersionStatus.ACTIVE, None, None, is_draft=False),
         Marks(versions=(("2", None),)),
+        settings="{}",
     )
     assert not seen[1].routing.is_open
     assert cloud.lines == ["GET /agents?kind=hosted&limit=100", "GET /agents?kind=hosted&limit=100&after=a"]

@@ -113,9 +113,11 @@ async def test_waiting_ends_at_once_when_the_cloud_refuses_for_good() -> None:
     assert cloud.is_over
 
 
-async def test_a_version_that_failed_ends_the_wait() -> None:
-    client, _ = scripted(ok(a_version("2", "failed", error={"code": "CodeError", "message": "no pip"})))
+async def test_a_version_that_failed_twice_in_a_row_ends_the_wait() -> None:
+    failed = ok(a_version("2", "failed", error={"code": "CodeError", "message": "no pip"}))
+    client, cloud = scripted(failed, ok(a_version("2", "creating")), failed, failed)
     assert (await client.api.versions.wait_until_active("a", "2", BRISK)).error == "CodeError: no pip"
+    assert cloud.is_over
 
 
 async def test_want_of_capacity_is_told_from_other_failures() -> None:

@@ -120,13 +120,6 @@ def test_the_protocols_of_an_endpoint_are_read_in_both_dialects() -> None:
     assert agent_details(old).protocols == agent_details(new).protocols == ("responses", "a2a")
 
 
-def test_two_rules_for_one_version_are_one_weight() -> None:
-    rule = {"type": "FixedRatio", "agent_version": "1", "traffic_percentage": 50}
-    agent = an_agent()
-    agent["agent_endpoint"]["version_selector"]["version_selection_rules"] = [rule, rule]
-    assert agent_details(agent).seen.routing == Routing.of({"1": 100})
-
-
 def test_an_endpoint_that_nobody_configured_follows_the_latest() -> None:
     assert not agent_details({"name": "a"}).seen.routing.is_pinned
 

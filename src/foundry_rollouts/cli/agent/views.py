@@ -24,6 +24,7 @@ def agent_item(agent: "AgentDetails") -> dict[str, Any]:
         "latest_status": latest.status.value if latest else None,
         "protocols": list(agent.protocols),
         "principal": agent.principal,
+        "unreadable": agent.seen.unreadable,
     }
 
 
@@ -96,7 +97,8 @@ def _size(item: Item) -> str:
 
 
 AGENTS = (
-    *map(column, ("name", "state", "weights")),
+    *map(column, ("name", "state")),
+    Column("weights", lambda item: f"unreadable: {item['unreadable']}" if item["unreadable"] else item["weights"]),
     Column("latest", lambda item: f"{item['latest']} ({item['latest_status']})" if item["latest"] else None),
     column("protocols"),
 )
