@@ -187,7 +187,8 @@ class Arrivals(RuleBasedStateMachine):
         seen = self.world.cloud.routing
         chosen = {known.stable if known else None, intent.record.stable if intent else None}
         for version, weight in target.weights:
-            if weight > seen.weight(version) and version not in chosen:
+            # What follows the latest version is served by one that may be named instead: that is no more than it had.
+            if weight > seen.weight(version) + seen.weight(LATEST) and version not in chosen:
                 await self.is_explained(version, target, known.incarnation if known else 1)
 
     async def is_explained(self, version: str, target: Routing, life: int) -> None:
