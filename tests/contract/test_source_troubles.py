@@ -181,7 +181,8 @@ async def test_counts_that_come_slowly_are_not_there_yet_and_then_count(name: st
 
 
 PROMPT = Prompt("hours", "When?", Expectation(max_time=timedelta(milliseconds=50)))
-LATE = Answer(200, "{}", timedelta(seconds=9))
+SAID = '{"object": "response", "status": "completed", "output": [{"content": [{"text": "at 9"}]}]}'
+LATE = Answer(200, SAID, timedelta(seconds=9))
 WRONG = Answer(200, '{"object": "response", "status": "failed"}', timedelta(milliseconds=5))
 
 

@@ -49,7 +49,7 @@ async def test_every_event_leaves_a_message_that_tells_it_whole(store: SqlStore)
     messages = await store.take_messages(NOON, 10, UNTIL)
     assert [message.event for message in messages] == [
         an_event(id="a-1", rollout="a"),
-        replace(whole, because="proved \N{REPLACEMENT CHARACTER} 50 : 1"),
+        replace(whole, because=r"proved \x00 50 : 1"),
     ]
     assert [message.attempts for message in messages] == [1, 1]
     assert messages[0].number < messages[1].number

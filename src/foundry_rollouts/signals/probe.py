@@ -192,7 +192,9 @@ class ProbeSource:
             arm.cold_since = arm.cold_since or self._now()
             if self._now() - arm.cold_since < STARTUP_BUDGET:
                 return None
-        return Sample(cause=" ".join(filter(None, (f"HTTP {status}", code))))
+        what = " ".join(filter(None, (f"HTTP {status}", code)))
+        # That no sandbox answered is no mistake of the caller's, whatever its status.
+        return Sample(cause=f"no sandbox, {what}" if code in NO_SANDBOX else what)
 
     async def _session(self, watch: Watch, arm: Arm) -> str:
         """Return the arm's session; a new one after a failure, or when the old one was asked often enough."""

@@ -15,6 +15,7 @@ from foundry_rollouts.bench.streams import Cell, Streams
 from foundry_rollouts.core import policy as core_policy
 from foundry_rollouts.core.decide import Situation, after, decide
 from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.failures import ErrorKind
 from foundry_rollouts.core.judge import judge
 from foundry_rollouts.core.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, OnNoEvidence
@@ -38,6 +39,7 @@ class Product:
             on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS,
             sources=Sources(probe=None, logs=None, outcomes=OutcomesPlan()),
             gates=(Gate(GateKind.ERROR_RATE, ("outcomes",)),),
+            ignored_errors=(ErrorKind.CLIENT_ERROR,),  # The streams have none.
         )
         began = a_rollout(policy=policy, phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
         history = (Known("error-rate", "outcomes", 500, int(known)),)

@@ -28,9 +28,10 @@ POLICY = 'name: a\nagents: ["*"]\nsteps: [{weight: 100}]\n'
         (["rollout", "watch", "--agent", "a", "--timeout", "5"], 2,
          "error: invalid value for '--timeout': '5' is not a duration: write for example 30s, 10m or 1h30m; "
          "see foundry-rollouts rollout watch --help"),
-        (["rollout", "show"], 2, "error: name one rollout: give its id, or --agent NAME for the newest of an agent"),
+        (["rollout", "show"], 2,
+         "error: name one rollout: give its id, or --agent NAME for the one in hand of an agent"),
         (["rollout", "show", "r", "--agent", "a"], 2,
-         "error: name one rollout: give its id, or --agent NAME for the newest of an agent"),
+         "error: name one rollout: give its id, or --agent NAME for the one in hand of an agent"),
         (["rollout", "list", "--server", "nowhere"], 2,
          "error: --server 'nowhere' is not an address: write http://HOST:PORT"),
         (["rollout", "list", "--server", "http://127.0.0.1:9"], 1,

@@ -103,7 +103,8 @@ async def test_one_agent_comes_with_the_rollout_in_hand_and_how_many_wait(web: W
 
     agent = (await web.client.get("/api/v1/agents/support-agent")).json()
 
-    assert (agent["rollout"]["canary"], agent["queued"]) == ("2", 1)
+    assert agent["rollout"]["canary"] in {"2", "3"}  # Both began at one instant.
+    assert agent["queued"] == 1
     assert (await web.client.get("/api/v1/agents/nobody")).status_code == 404
 
 
