@@ -55,7 +55,11 @@ async def test_agents_that_lose_their_policy_are_reported_at_once_and_everywhere
             "policy support names agent support-agent no more, nor does another one: nobody tests its new versions;"
             " the endpoint stays as it is, with version 1 as the stable one"
         )
-        assert await metric(town, "agents_ungoverned") == 1
+
+        async def counted() -> bool:
+            return await metric(town, "agents_ungoverned") == 1
+
+        await town.until(counted)
         line = await town.until(lambda: log_line(town, "agents.ungoverned"))
         assert line["because"] == "1 agent is no longer governed: new versions meet everybody"
         assert "1 without a policy: their new versions meet everybody" in (await conditions(town))["agents"]["because"]
