@@ -85,7 +85,7 @@ class Discovery:
         try:
             policy = governance.policy_for(known)
             noted = _noted(known, agent, policy)
-            if policy is None and known.policy is not None and not await self._record_loss(known):
+            if governance.is_loss(known, policy) and not await self._record_loss(known):
                 noted = replace(noted, policy=known.policy)  # Another replica has it in hand: once more next time.
             governed = Governed(policy) if policy else self._tied(agent.name)
             why = self._trouble(agent)

@@ -50,6 +50,13 @@ class Governance:
             self.lost.append(known.name)
         return policy
 
+    def is_loss(self, known: AgentKnown, policy: Policy | None) -> bool:
+        """Whether the agent had a policy and has none now, or is seen for the first time with too many of them."""
+        if policy is not None:
+            return False
+        is_first = known.seen_at is None and any(each.matches(known.name) is not None for each in self.policies.all())
+        return known.policy is not None or is_first
+
     def survey(self) -> Survey:
         """Return what was seen, and log once that agents lost their policies."""
         if self.lost:

@@ -14,8 +14,9 @@ from foundry_rollouts.controller.act import Change, act, closed_as
 from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
 from foundry_rollouts.controller.refusal import is_silent, note_retreat
 from foundry_rollouts.controller.wheel import Wheel
-from foundry_rollouts.core.adoption import adopted, at_first_sight
+from foundry_rollouts.core.adoption import adopted, at_first_sight, stood_trial
 from foundry_rollouts.core.contest import because_restored
+from foundry_rollouts.core.invariants import check_pin
 from foundry_rollouts.core.policy import OnDrift, Policy
 from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, READS_APART, Ending, Rollout
 from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
@@ -85,11 +86,16 @@ class PinGuard:
         return known
 
     async def _go_on_without(self, agent: AgentSeen, known: AgentKnown, stable: str, lease: Lease) -> AgentKnown:
-        """Adopt what serves instead of a stable version that was deleted; say once where nothing does, and rest."""
+        """Adopt what serves instead of a stable version that was deleted; say once where nothing does, and rest.
+
+        A version that stood no trial is adopted only where it has all new sessions already.
+        """
         gone = f"stable version {stable} of agent {agent.name} was deleted"
         left = Routing.of({version: weight for version, weight in agent.routing.weights if version != stable})
-        served = adopted(left, None, await self._recent(known)) or await self._served_by_latest(agent)
-        if not agent.routing.is_open or served is None:
+        trials, unnamed = await self._recent(known), left.weight(LATEST)
+        served = adopted(left, None, trials) or (await self._served_by_latest(agent) if unnamed else None)
+        has_all = served is not None and left.weight(served) + unnamed == 100
+        if not agent.routing.is_open or served is None or not (has_all or stood_trial(served, trials)):
             because = (
                 f"{gone}, the endpoint is {agent.routing}: nothing is changed until a person enables it"
                 " or routes to a version"
@@ -206,9 +212,12 @@ class PinGuard:
     async def _settle(self, agent: AgentSeen, target: Routing, record: Record, lease: Lease) -> None:
         """Bring the endpoint to ``target``, closed where it is closed, and write ``record``.
 
-        Raises StoreError when it was brought about and could not be written down: the next look does it again.
+        Raises StoreError when it was brought about and could not be written down: the next look does it again;
+        BrokenLawError when a version would get traffic that nobody chose for it.
         """
         change = Change(agent.routing, closed_as(target, agent.routing), is_retreat=True, settings=agent.settings)
+        known = await self.world.store.agent(agent.name)
+        check_pin(change.before, change.target, known.stable if known else None, record.stable)
         try:
             acted = await act(self.world, lease, change, record, self.now)
         except (ChangeError, DriftError) as error:

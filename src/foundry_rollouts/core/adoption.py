@@ -84,8 +84,17 @@ def adopted(seen: Routing, present: str | None, trials: Sequence[Rollout]) -> st
     ``trials`` are the last rollouts of the agent, newest first.
     """
     named = {version: weight for version, weight in seen.weights if version != LATEST}
-    stood = [trial.canary for trial in trials if trial.phase is Phase.PROMOTED]
-    return heaviest(named, present, stood) if named else None
+    return heaviest(named, present, _promoted(trials)) if named else None
+
+
+def stood_trial(version: str, trials: Sequence[Rollout]) -> bool:
+    """Return whether ``version`` was promoted by the last of its ``trials``, which are the newest first."""
+    last = next((trial for trial in trials if trial.canary == version), None)
+    return last is not None and last.phase is Phase.PROMOTED
+
+
+def _promoted(trials: Sequence[Rollout]) -> list[str]:
+    return [trial.canary for trial in trials if trial.phase is Phase.PROMOTED]
 
 
 def _age(version: str) -> tuple[int, str]:

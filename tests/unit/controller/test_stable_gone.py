@@ -53,6 +53,20 @@ async def test_an_open_endpoint_that_follows_the_latest_is_pinned_to_what_serves
     ]
 
 
+@pytest.mark.parametrize("routing", [{"1": 80, LATEST: 20}, {"1": 80, "2": 20}])
+async def test_a_version_that_was_rolled_back_gets_no_more_because_the_stable_one_is_gone(
+    town: Discovered, routing: dict[str, int]
+) -> None:
+    cloud = town.world.cloud
+    cloud.routing = Routing.of(routing)
+    for _ in range(3):
+        await town.discover()
+        await town.tick()
+    assert cloud.sent == []
+    assert (await town.known()).stable == "1"
+    assert len(await town.told("agent.stable_gone")) == 1
+
+
 async def test_a_pin_that_was_under_way_when_its_version_was_deleted_is_not_sent_again(town: Discovered) -> None:
     cloud = town.world.cloud
     cloud.deleted, cloud.routing = None, replace(Routing.of({LATEST: 100}), is_open=False)

@@ -179,6 +179,8 @@ async def test_where_policies_tie_the_endpoint_is_pinned_and_no_rollout_begins_u
     town.policies = Tied((a_quick_policy(),))
     await town.discover()
     assert town.world.cloud.routing == Routing.of({"1": 100})
+    events = [kind for kind, because in await town.told(town.world.cloud.name) if "name the agent" in because]
+    assert events == ["agent.ungoverned"]
     town.world.cloud.latest, town.world.cloud.routing = "2", Routing.of({LATEST: 100})
     await town.discover()
     assert town.world.cloud.routing == Routing.of({"1": 100})
