@@ -128,6 +128,17 @@ class Arrivals(RuleBasedStateMachine):
             if is_started:
                 self.ask_for(cloud.latest)
 
+    @rule(at=AT, is_started=st.booleans(), is_bad=st.booleans())
+    def be_taken_back(self, at: int, is_started: bool, is_bad: bool) -> None:
+        """A version arrives, gets weight where it can, fails or is aborted, and discovery looks again."""
+        self.deploy(is_bad, is_started)
+        for job in ("discover", "sweep", "sweep"):
+            self.work(at, job)
+        if not is_bad:
+            self.command(Verb.ABORT, False)
+        for job in ("sweep", "discover", "sweep"):
+            self.work(at, job)
+
     @rule(number=st.integers(2, 6))
     def start_again(self, number: int) -> None:
         """A person asks for any version that is there."""
