@@ -139,6 +139,19 @@ class Arrivals(RuleBasedStateMachine):
         for job in ("sweep", "discover", "sweep"):
             self.work(at, job)
 
+    @rule(at=AT, is_started=st.booleans(), weights=MIXED, end=st.sampled_from([Verb.ABORT, None]))
+    def end_before_it_begins(self, at: int, is_started: bool, weights: dict[str, int], end: Verb | None) -> None:
+        """A rollout that waits for its first weight is aborted or superseded while another hand has the routing."""
+        self.deploy(False, is_started)
+        if not is_started:
+            self.work(at, "discover")
+        self.hand(weights)
+        if end:
+            self.command(end, False)
+        else:
+            self.deploy(False, True)
+        self.work(at, "sweep")
+
     @rule(number=st.integers(2, 6))
     def start_again(self, number: int) -> None:
         """A person asks for any version that is there."""
@@ -167,8 +180,7 @@ class Arrivals(RuleBasedStateMachine):
         """Somebody sets rules of a type that is not known here: nothing may be sent until they are gone."""
         for replica in self.world.replicas:
             self.run(replica.finish())
-        if hasattr(self.world.cloud, "unreadable"):
-            self.world.cloud.unreadable = "a rule of type Canary is not known here" if is_unknown else None
+        self.world.cloud.unreadable = "a rule of type Canary is not known here" if is_unknown else None
 
     @rule(first=FIRST)
     def make_again(self, first: Routing) -> None:
@@ -193,7 +205,7 @@ class Arrivals(RuleBasedStateMachine):
         planned = intent.record.rollout if intent else None
         if planned is not None and not planned.step:
             self.broken.append(f"the end of {planned.id}, which never began, sends {target}: {planned.because}")
-        if getattr(self.world.cloud, "unreadable", None):
+        if self.world.cloud.unreadable:
             self.broken.append(f"{target} is sent over rules that are not known here")
         seen = self.world.cloud.routing
         chosen = {known.stable if known else None, intent.record.stable if intent else None}
