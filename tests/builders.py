@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from foundry_rollouts.core.policy import Gate, GateKind, Policy, WeightStep
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.policy import Gate, GateKind, Policy, WeightStep
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import Event, Intent, Record
 
 #: The instant at which ordinary tests begin.

@@ -8,10 +8,10 @@ from sqlalchemy import select
 
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.operations.start import Start, start
 from foundry_rollouts.ports import AgentKnown, RolloutFilter
 from foundry_rollouts.store.tables import events

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from builders import NOON, a_policy
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import Routing, routing_of
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.ports import AgentKnown, Condition, Event, Record
 from foundry_rollouts.store.schema import upgrade

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from foundry_rollouts.notify.courier import UndeliveredError
+from foundry_rollouts.notify.dispatcher import UndeliveredError
 from foundry_rollouts.ports import Message
 
 

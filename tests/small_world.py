@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.controller.offline import Watchman
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.controller.ward import Watchman
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.incarnation import NO_MARKS, Marks
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, Policy, WeightStep
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import Routing
-from foundry_rollouts.core.sources import HttpPlan, Sources
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.incarnation import NO_MARKS, Marks
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, Policy, WeightStep
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing
+from foundry_rollouts.core.model.sources import HttpPlan, Sources
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import (
     AgentKnown,

@@ -15,26 +15,26 @@ import uvicorn
 
 from foundry_rollouts import clock
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.health import Pulse, Readiness
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.offline import Watchman
 from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.controller.ward import Watchman
 from foundry_rollouts.errors import SchemaError, StoreError
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.notify.courier import Courier
+from foundry_rollouts.notify.dispatcher import Courier
 from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import Source, World
 from foundry_rollouts.settings import Settings
 from foundry_rollouts.signals.credentials import Credentials
-from foundry_rollouts.signals.every import every_source
 from foundry_rollouts.signals.ready import ReadyCheck
-from foundry_rollouts.signals.waking import Alarm
+from foundry_rollouts.signals.registry import every_source
+from foundry_rollouts.signals.wakeups import Alarm
 from foundry_rollouts.store import schema
-from foundry_rollouts.store.alone import alone_on
+from foundry_rollouts.store.single_replica import alone_on
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.wakeups import listen
 from foundry_rollouts.telemetry import Metrics, configure_logging

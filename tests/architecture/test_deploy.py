@@ -8,9 +8,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from foundry_rollouts.cli.policy_plan import warnings_in
-from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.outlook import Traffic
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.forecast.expectation import Traffic
+from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.settings import reference
 from foundry_rollouts.telemetry import Delivery, Metrics

@@ -2,9 +2,9 @@
 
 import re
 
-from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.command import Verb
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.model.command import Verb
+from foundry_rollouts.core.model.rollout import Phase
 from tools.commands import commands
 from tools.repository import ROOT
 

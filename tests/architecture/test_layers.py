@@ -13,13 +13,13 @@ from tools.repository import ROOT, program
 OFFENCES = [
     ("Every room knows only the rooms below it", "controller/tick.py", "from foundry_rollouts.store import store"),
     ("Every room knows only the rooms below it", "drawer.py", "UNLISTED = True"),
-    ("The core is pure: no I/O, no clock, no logging", "core/decide.py", "import time"),
-    ("The core is read in one order", "core/policy.py", "from foundry_rollouts.core.command import Verb"),
+    ("The core is pure: no I/O, no clock, no logging", "core/deciding/decide.py", "import time"),
+    ("The core is read in one order", "core/model/policy.py", "from foundry_rollouts.core.model.command import Verb"),
     ("The core is read in one order", "core/drawer.py", "UNLISTED = True"),
     ("Web pages ask operations; they never reach past them", "web/api.py", "from foundry_rollouts.store import store"),
     ("SQL lives in the store", "wiring.py", "import sqlalchemy"),
     ("One module speaks HTTP to the cloud", "signals/probe.py", "import httpx"),
-    ("One module speaks HTTP to the cloud", "notify/courier.py", "import httpx"),
+    ("One module speaks HTTP to the cloud", "notify/dispatcher.py", "import httpx"),
     ("Only the wiring knows who is told", "cli/serve.py", "from foundry_rollouts.notify import courier"),
     ("The emulator shares no code with the controller", "emulator/state.py", "from foundry_rollouts import errors"),
     ("Only the command line starts the emulator", "wiring.py", "from foundry_rollouts.emulator import state"),
@@ -29,8 +29,8 @@ OFFENCES = [
         "from foundry_rollouts.policies import load",
     ),
     ("Only the command line measures", "wiring.py", "from foundry_rollouts.bench import streams"),
-    ("Numbers by the thousand are for the bench", "core/judge.py", "import numpy"),
-    ("No import cycles", "controller/act.py", "from foundry_rollouts.controller import tick"),
+    ("Numbers by the thousand are for the bench", "core/judging/judge.py", "import numpy"),
+    ("No import cycles", "controller/apply.py", "from foundry_rollouts.controller import tick"),
 ]
 
 

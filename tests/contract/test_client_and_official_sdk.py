@@ -18,7 +18,7 @@ from azure.ai.projects.models import (
 )
 
 from emulated import AGENT
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Code, Definition

@@ -5,8 +5,8 @@ from functools import cache
 
 import pytest
 
-from foundry_rollouts.core.policy import SessionsOnRollback
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.policy import SessionsOnRollback
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.store.store import SqlStore
 from small_world import Deaths, SmallWorld, a_quick_policy
 

@@ -19,12 +19,12 @@ import pytest
 from builders import NOON, a_rollout
 from emulated import ECHO, a_project, name_of, route
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.offline import Watchman
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.controller.ward import Watchman
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import SessionsOnRollback
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import SessionsOnRollback
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient

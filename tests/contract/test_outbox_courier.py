@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from builders import NOON, a_rollout, an_event
-from foundry_rollouts.notify.courier import MARGIN, Courier
+from foundry_rollouts.notify.dispatcher import MARGIN, Courier
 from foundry_rollouts.ports import Backlog, Message, Record
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics

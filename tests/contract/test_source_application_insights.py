@@ -14,12 +14,12 @@ from azure.monitor.query import LogsQueryClient
 
 from answering import a_server, say
 from builders import NOON
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.sources import InsightsPlan
-from foundry_rollouts.signals import pulled
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.sources import InsightsPlan
+from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.application_insights import InsightsCounter, LogsQuery, query_of
-from foundry_rollouts.signals.manners import Budget
-from foundry_rollouts.signals.pulled import Asked, PulledSource
+from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.polling import Asked, PulledSource
 from unit.signals.session_world import Hand, a_watched
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
@@ -57,7 +57,7 @@ class Workspace:
 
 @pytest.fixture
 async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workspace]:
-    monkeypatch.setattr(pulled, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(polling, "PATIENCE", PATIENCE)
     workspace = Workspace()
     async with a_server(workspace.answer) as workspace.url:
         yield workspace
@@ -143,7 +143,7 @@ async def test_a_dead_workspace_is_told(workspace: Workspace) -> None:
 
 
 async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulled, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(polling, "PATIENCE", PATIENCE)
 
     def missing() -> LogsQuery:
         raise ImportError("azure.monitor.query")

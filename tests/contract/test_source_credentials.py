@@ -14,15 +14,15 @@ import trustme
 from answering import a_server, say
 from builders import NOON
 from foundry_rollouts import clock
-from foundry_rollouts.core.measurement import Window
-from foundry_rollouts.core.sources import HttpPlan, PrometheusPlan
+from foundry_rollouts.core.model.measurement import Window
+from foundry_rollouts.core.model.sources import HttpPlan, PrometheusPlan
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
-from foundry_rollouts.signals.manners import Budget
-from foundry_rollouts.signals.numbers import Told, TroubleError
+from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.polling import Asked
 from foundry_rollouts.signals.prometheus import PrometheusCounter
-from foundry_rollouts.signals.pulled import Asked
+from foundry_rollouts.signals.reported import Told, TroubleError
 from tools.system_packages import found
 
 PROMETHEUS = found("prometheus")

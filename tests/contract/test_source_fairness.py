@@ -12,18 +12,18 @@ import pytest
 
 from answering import a_server, say
 from builders import NOON
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.evidence import fresh
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Window
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import HttpPlan, InsightsPlan
-from foundry_rollouts.signals import pulled
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.measurement import Window
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import HttpPlan, InsightsPlan
+from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.application_insights import InsightsCounter
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
-from foundry_rollouts.signals.manners import Budget
-from foundry_rollouts.signals.pulled import PulledSource
+from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.polling import PulledSource
 from unit.signals.session_world import Hand, a_watched
 
 LIMIT = timedelta(seconds=0.6)
@@ -57,7 +57,7 @@ class Shared:
 
 @pytest.fixture
 async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
-    monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=0.05))
+    monkeypatch.setattr(polling, "PATIENCE", timedelta(seconds=0.05))
     shared = Shared()
     async with a_server(shared.answer) as shared.url:
         yield shared

@@ -12,14 +12,14 @@ import pytest
 
 from answering import a_server, say
 from builders import NOON
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.sources import HttpPlan
-from foundry_rollouts.signals import pulled
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.sources import HttpPlan
+from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter, found_at, url_of
-from foundry_rollouts.signals.manners import Budget
-from foundry_rollouts.signals.numbers import TroubleError
-from foundry_rollouts.signals.pulled import Asked, PulledSource
+from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.polling import Asked, PulledSource
+from foundry_rollouts.signals.reported import TroubleError
 from unit.signals.session_world import Hand, a_watched
 
 GOOD = {
@@ -56,7 +56,7 @@ class Server:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for every answer, whoever gives it or not: here a first look is all there is."""
-    monkeypatch.setattr(pulled, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(polling, "PATIENCE", PATIENCE)
 
 
 @pytest.fixture

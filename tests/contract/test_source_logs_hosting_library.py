@@ -11,10 +11,10 @@ import pytest
 from builders import a_policy, a_rollout
 from emulated import a_zip, code_definition, settled, upload
 from foundry_rollouts import clock
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import LogsPlan, Sources
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import LogsPlan, Sources
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.signals.logs import LogSource

@@ -11,10 +11,10 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout, an_event
 from fakes import FakeHealth, FakePolicies, FakeWake
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import OutcomesPlan, Sources
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import OutcomesPlan, Sources
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import AgentKnown, Outcome, Record, Reports
 from foundry_rollouts.ports.outcomes import STARTUP_BUDGET

@@ -10,10 +10,10 @@ import pytest
 
 from builders import a_policy, a_rollout
 from foundry_rollouts import clock
-from foundry_rollouts.core.measurement import Counts, Window
-from foundry_rollouts.core.policy import Gate, GateKind
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import LogsPlan, ProbePlan, Sources
+from foundry_rollouts.core.model.measurement import Counts, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import LogsPlan, ProbePlan, Sources
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient

@@ -16,14 +16,14 @@ import pytest
 
 from builders import a_policy, a_rollout
 from foundry_rollouts import clock
-from foundry_rollouts.core.measurement import Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import PrometheusPlan, Sources
+from foundry_rollouts.core.model.measurement import Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import PrometheusPlan, Sources
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.manners import Budget
+from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.polling import PulledSource
 from foundry_rollouts.signals.prometheus import PrometheusCounter
-from foundry_rollouts.signals.pulled import PulledSource
 from tools.system_packages import found
 
 SERVER = found("prometheus")

@@ -12,19 +12,19 @@ import pytest
 
 from answering import a_server, say
 from builders import NOON
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.evidence import fresh
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import PrometheusPlan
-from foundry_rollouts.signals import pulled
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.measurement import Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import PrometheusPlan
+from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.manners import Budget
+from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.polling import PulledSource
 from foundry_rollouts.signals.prometheus import REMEDY, PrometheusCounter
-from foundry_rollouts.signals.pulled import PulledSource
 from unit.signals.session_world import Hand, a_watched
 
 PARTIAL = ["No StoreAPIs matched for this query", "rpc error: code = Unavailable"]
@@ -54,7 +54,7 @@ class Lying:
 
 @pytest.fixture
 async def lying(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lying]:
-    monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=30))
+    monkeypatch.setattr(polling, "PATIENCE", timedelta(seconds=30))
     lying = Lying({"calls": ["60"], "failed": ["0"], f"failed{CANARY}": ["60"], "cost": ["1"]})
     async with a_server(lying.answer) as lying.url:
         yield lying

@@ -9,7 +9,7 @@ import pytest
 
 from builders import a_policy, a_rollout
 from foundry_rollouts import clock
-from foundry_rollouts.core.readiness import before_users
+from foundry_rollouts.core.deciding.readiness import before_users
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Definition

@@ -19,24 +19,31 @@ from azure.core.exceptions import ServiceRequestError
 
 from answering import a_server, say
 from builders import NOON
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.evidence import fresh
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Measurement, Window
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import Expectation, HttpPlan, InsightsPlan, OutcomesPlan, PrometheusPlan, Prompt
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.measurement import Measurement, Window
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import (
+    Expectation,
+    HttpPlan,
+    InsightsPlan,
+    OutcomesPlan,
+    PrometheusPlan,
+    Prompt,
+)
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Answer, LogLine, Outcome, Reports, Source
-from foundry_rollouts.signals import logs, probe, pulled
+from foundry_rollouts.signals import logs, polling, probe
 from foundry_rollouts.signals.application_insights import InsightsCounter
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
+from foundry_rollouts.signals.limits import Budget
 from foundry_rollouts.signals.logs import LogSource
-from foundry_rollouts.signals.manners import Budget
 from foundry_rollouts.signals.outcomes import OutcomeSource
+from foundry_rollouts.signals.polling import PulledSource
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.signals.prometheus import PrometheusCounter
-from foundry_rollouts.signals.pulled import PulledSource
 from unit.signals.session_world import Hand, HandMadeSessions, a_quick_probe, a_session, a_watched, refused
 
 LIMIT = timedelta(seconds=0.5)
@@ -94,7 +101,7 @@ class Stranger:
 
 @pytest.fixture
 async def stranger(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stranger]:
-    monkeypatch.setattr(pulled, "PATIENCE", timedelta(seconds=0.01))
+    monkeypatch.setattr(polling, "PATIENCE", timedelta(seconds=0.01))
     stranger = Stranger(request.param)
     if stranger.trouble == "dead":
         stranger.url = "http://127.0.0.1:9"

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from builders import NOON, a_rollout, an_event
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import StoreError, UsageError
 from foundry_rollouts.ports import RolloutFilter, Store
 from foundry_rollouts.store.engine import Database

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from builders import NOON, a_rollout, an_event, an_intent
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import LeaseLostError
 from foundry_rollouts.ports import Lease, Record
 from foundry_rollouts.store.engine import Database

@@ -11,7 +11,7 @@ from builders import NOON, a_rollout, an_event
 from databases import writing
 from fakes import FakePolicies
 from foundry_rollouts.controller.health import Pulse, Readiness
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import SchemaError
 from foundry_rollouts.ports import Condition, Record
 from foundry_rollouts.store import schema

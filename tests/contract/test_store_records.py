@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from builders import NOON, a_policy, a_rollout, an_event, an_intent
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.evidence import Track, fresh
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import ApprovalStep, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import ProbePlan, Prompt, Sources
-from foundry_rollouts.core.statistics import FloorProcess, Guess, Process
+from foundry_rollouts.core.judging.capital import FloorProcess, Guess, Process
+from foundry_rollouts.core.judging.evidence import Track, fresh
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import ProbePlan, Prompt, Sources
 from foundry_rollouts.errors import ConflictError, NotFoundError, StoreError
 from foundry_rollouts.ports import Lease, Record, RolloutFilter
 from foundry_rollouts.store.store import SqlStore

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from builders import NOON, a_rollout, an_event
-from foundry_rollouts.core.command import Command, Verb
+from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.errors import StoreError
-from foundry_rollouts.store.alone import alone_on
+from foundry_rollouts.store.single_replica import alone_on
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.wakeups import listen
 

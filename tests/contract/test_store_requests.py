@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from builders import NOON, a_policy, a_rollout, an_event
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError, NotFoundError
 from foundry_rollouts.ports import Record
 from foundry_rollouts.store.store import SqlStore

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from builders import NOON, a_rollout, an_event
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.ports import AgentKnown, Record
 from foundry_rollouts.store.store import SqlStore
 

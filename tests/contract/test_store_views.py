@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from builders import NOON, a_rollout, an_event
-from foundry_rollouts.core.measurement import Measurement, Window
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.measurement import Measurement, Window
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import NotFoundError, StoreError
 from foundry_rollouts.ports import AgentKnown, Lease, Record, RolloutFilter
 from foundry_rollouts.store.engine import Database

@@ -15,7 +15,7 @@ from dirty_equals import IsStr
 from answering import a_server
 from builders import NOON, an_event
 from foundry_rollouts.cli.demo.stage import free_port
-from foundry_rollouts.notify.courier import UndeliveredError
+from foundry_rollouts.notify.dispatcher import UndeliveredError
 from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.ports import Message
 from foundry_rollouts.web.schemas import Events

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from town import AGENT, POLICY, Town
 
 NO_WHEEL = {"code": "CodeError", "message": "no matching distribution for orders==9"}

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase
 from storm.deaths import Deaths, interrupt
 from storm.scene import Plan, Scene, a_scene, bad_network
 from storm.verdict import Verdict, judge

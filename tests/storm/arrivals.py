@@ -16,11 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from builders import NOON, a_rollout
 from fakes import FakePolicies
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.incarnation import Marks
-from foundry_rollouts.core.policy import OnDrift, OnNewVersion
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.incarnation import Marks
+from foundry_rollouts.core.model.policy import OnDrift, OnNewVersion
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import NOT_WHOLE, CloudError, Refusal, RolloutsError
 from foundry_rollouts.operations.start import Start, start
 from foundry_rollouts.ports import RolloutFilter

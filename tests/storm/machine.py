@@ -19,11 +19,11 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from builders import NOON, a_rollout
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import OnDrift, WeightStep
-from foundry_rollouts.core.rollout import Phase as RolloutPhase
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.policy import OnDrift, WeightStep
+from foundry_rollouts.core.model.rollout import Phase as RolloutPhase
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import Event, Intent
 from foundry_rollouts.store.store import SqlStore

@@ -17,12 +17,12 @@ from builders import NOON, a_rollout
 from databases import a_sqlite_database
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.health import Pulse
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.offline import Watchman
 from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.controller.ward import Watchman
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError
 from foundry_rollouts.ports import AgentKnown, Event, Lease, Record, World
 from foundry_rollouts.store.store import SqlStore

@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 
 from foundry_rollouts.cli.demo.stage import free_port
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.ports import RolloutFilter
 from storm.processes import Launcher, Running, until_answers
 from storm.scene import Plan, Scene, a_scene

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import Event, RolloutFilter
 from storm.scene import Scene
 

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from builders import NOON, a_rollout
-from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
-from foundry_rollouts.core.evidence import Evidence
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.telemetry import Delivery, Metrics
 
 PROMISED = {

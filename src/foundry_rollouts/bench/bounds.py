@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from foundry_rollouts.bench.processes import nearest
-from foundry_rollouts.core.policy import Margin
+from foundry_rollouts.core.model.policy import Margin
 
 
 def upper_bound(hits: int, runs: int) -> float:

@@ -1,4 +1,4 @@
-"""The evidence of ``core/statistics.py`` for many runs at once.
+"""The evidence of ``core/judging/capital.py`` for many runs at once.
 
 The same formulas over arrays, for the speed of it; the words are explained there. A test feeds both the same counts and
 holds them equal. ``ScalarProcesses`` asks the core itself, one run after the other: slow, and beyond doubt.
@@ -11,9 +11,9 @@ import numpy as np
 
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints, no_counts
 from foundry_rollouts.bench.streams import KNOWN_CALLS
-from foundry_rollouts.core.bets import HARM_POSITIONS, LADDER, SAFE_POSITIONS
-from foundry_rollouts.core.policy import Margin
-from foundry_rollouts.core.statistics import Bets, Process, Tally, begin, observed, reweighted
+from foundry_rollouts.core.judging.bets import HARM_POSITIONS, LADDER, SAFE_POSITIONS
+from foundry_rollouts.core.judging.capital import Bets, Process, Tally, begin, observed, reweighted
+from foundry_rollouts.core.model.policy import Margin
 
 _AT_START, _EACH_MINUTE, _EACH_WEIGHT = 0.5, 0.05, 0.20
 _BATCH, _HALF_LIFE, _MINUTE = 8, 300.0, 60.0

@@ -12,7 +12,7 @@ from foundry_rollouts.cli.commands import Command, examples
 from foundry_rollouts.cli.db import db
 from foundry_rollouts.cli.demo.command import demo
 from foundry_rollouts.cli.emulator import EMULATOR_EXAMPLES, emulator
-from foundry_rollouts.cli.failures import told
+from foundry_rollouts.cli.errors import told
 from foundry_rollouts.cli.policy import policy
 from foundry_rollouts.cli.rollout import rollout
 from foundry_rollouts.cli.serve import SERVE_EXAMPLES, ServeCommand, serve

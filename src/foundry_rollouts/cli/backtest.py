@@ -13,7 +13,7 @@ import typer
 from foundry_rollouts.cli.commands import waits
 from foundry_rollouts.cli.db import DatabaseOption
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_items
-from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.model.policy import Policy
 
 BACKTEST_EXAMPLES = (
     "foundry-rollouts policy backtest --policy policies/support.yaml --counts last-week.csv --output json",
@@ -47,8 +47,8 @@ async def backtest(
 
     Without --counts: the rollouts in the history database that have ended, newest first.
     """
-    from foundry_rollouts.cli.counts import intervals_in
-    from foundry_rollouts.core.replay import replayed
+    from foundry_rollouts.cli.counts_csv import intervals_in
+    from foundry_rollouts.core.replay.counts import replayed
     from foundry_rollouts.errors import UsageError
 
     chosen = policy_in(policy, name)

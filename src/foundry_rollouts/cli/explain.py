@@ -8,10 +8,10 @@ import typer
 
 from foundry_rollouts.cli.bounds import bounds_words
 from foundry_rollouts.cli.commands import waits
-from foundry_rollouts.cli.counts import HEADER
+from foundry_rollouts.cli.counts_csv import HEADER
 from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, say, show_item, show_items
-from foundry_rollouts.core.sentences import odds
+from foundry_rollouts.core.judging.sentences import odds
 
 EXPLAIN_EXAMPLES = (
     "foundry-rollouts rollout explain --agent support-eu",

@@ -6,7 +6,7 @@ from datetime import timedelta
 import typer
 
 from foundry_rollouts.cli.api import Json, OpsApi
-from foundry_rollouts.cli.failures import TIMED_OUT
+from foundry_rollouts.cli.errors import TIMED_OUT
 from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UsageError
 

@@ -9,7 +9,7 @@ from foundry_rollouts.cli.backtest import BACKTEST_EXAMPLES, backtest
 from foundry_rollouts.cli.commands import Command, examples, group
 from foundry_rollouts.cli.output import Column, Output, OutputOption, column, show_items
 from foundry_rollouts.cli.policy_plan import PLAN_EXAMPLES, RpsOption, StableRateOption, plan, warnings_in
-from foundry_rollouts.core.outlook import Traffic
+from foundry_rollouts.core.forecast.expectation import Traffic
 
 policy = group("Policy files: check them, see what they say, complete them in an editor.")
 

@@ -9,13 +9,13 @@ import typer
 
 from foundry_rollouts.cli.bounds import bounds_words
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
-from foundry_rollouts.cli.picture import staircase
-from foundry_rollouts.core.doubts import Doubt, doubts, span_words
-from foundry_rollouts.core.outlook import Traffic
-from foundry_rollouts.core.plan import Plan, regressions
-from foundry_rollouts.core.plan import plan as planned
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.value_plan import ValuePlan, value_plans
+from foundry_rollouts.cli.staircase import staircase
+from foundry_rollouts.core.forecast.expectation import Traffic
+from foundry_rollouts.core.forecast.plan import Plan, regressions
+from foundry_rollouts.core.forecast.plan import plan as planned
+from foundry_rollouts.core.forecast.values import ValuePlan, value_plans
+from foundry_rollouts.core.forecast.warnings import Doubt, doubts, span_words
+from foundry_rollouts.core.model.policy import Policy
 
 PLAN_EXAMPLES = (
     "foundry-rollouts policy plan policies/support.yaml",

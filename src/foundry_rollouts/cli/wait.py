@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 
 from foundry_rollouts.cli.api import Json, OpsApi
-from foundry_rollouts.cli.failures import ENDED_BADLY, TIMED_OUT
+from foundry_rollouts.cli.errors import ENDED_BADLY, TIMED_OUT
 from foundry_rollouts.cli.follow import follow, line_of
 from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UnavailableError

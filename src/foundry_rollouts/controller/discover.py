@@ -10,19 +10,19 @@ from datetime import datetime
 
 import structlog
 
+from foundry_rollouts.controller.contested import Wheel
 from foundry_rollouts.controller.governance import Governance, Survey, lost_policy
-from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew, is_recreated
+from foundry_rollouts.controller.lease_pool import Hand
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
-from foundry_rollouts.controller.troubles import Troubles
-from foundry_rollouts.controller.wheel import Wheel
-from foundry_rollouts.core.incarnation import is_same
-from foundry_rollouts.core.policy import OnDrift, Policy
-from foundry_rollouts.core.rollout import Ending, Rollout
+from foundry_rollouts.controller.unreadable import Troubles
+from foundry_rollouts.core.model.incarnation import is_same
+from foundry_rollouts.core.model.policy import OnDrift, Policy
+from foundry_rollouts.core.model.rollout import Ending, Rollout
 from foundry_rollouts.errors import LeaseLostError, RolloutsError, StoreError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, Record, World
-from foundry_rollouts.ports.urgency import Urgency, urgently
+from foundry_rollouts.ports.priority import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()

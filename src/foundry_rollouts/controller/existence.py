@@ -1,6 +1,6 @@
 """See whether what a trial compares is still there; a version that was deleted is no baseline."""
 
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import VersionStatus, World
 

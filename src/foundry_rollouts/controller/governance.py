@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.ports import AgentKnown, Event, Policies
 

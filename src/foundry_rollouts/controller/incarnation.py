@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.farewell import bid_farewell
+from foundry_rollouts.controller.finish import bid_farewell
 from foundry_rollouts.controller.note import event_of
-from foundry_rollouts.core.decide import after
-from foundry_rollouts.core.decision import Supersede
-from foundry_rollouts.core.incarnation import goes_back, is_another, is_same
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.deciding.decide import after
+from foundry_rollouts.core.model.decision import Supersede
+from foundry_rollouts.core.model.incarnation import goes_back, is_another, is_same
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, World
 from foundry_rollouts.telemetry import Metrics

@@ -3,13 +3,18 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from foundry_rollouts.controller.act import Change, closed_as
-from foundry_rollouts.controller.drain import SOON
+from foundry_rollouts.controller.apply import Change, closed_as
 from foundry_rollouts.controller.observe import Sight, drift_of
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.command import Command
-from foundry_rollouts.core.decide import Situation, after, may_move
-from foundry_rollouts.core.decision import (
+from foundry_rollouts.controller.stop_sessions import SOON
+from foundry_rollouts.core.deciding.decide import Situation, after, may_move
+from foundry_rollouts.core.deciding.invariants import Transition, check
+from foundry_rollouts.core.deciding.loss import loss_of, missed
+from foundry_rollouts.core.deciding.obey import answered, saying_whom
+from foundry_rollouts.core.deciding.unreadable import is_news
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.decision import (
     Advance,
     Decision,
     Decline,
@@ -21,13 +26,8 @@ from foundry_rollouts.core.decision import (
     Start,
     Supersede,
 )
-from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
-from foundry_rollouts.core.invariants import Transition, check
-from foundry_rollouts.core.loss import loss_of, missed
-from foundry_rollouts.core.obey import answered, saying_whom
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import Routing, routing_of
-from foundry_rollouts.core.unreadable import is_news
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing, routing_of
 
 #: Moves that lower the canary's exposure; they are repeated until they are done.
 RETREATS = (RollBack, Disable, Supersede, Fail)

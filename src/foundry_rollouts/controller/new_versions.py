@@ -9,10 +9,10 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.core.incarnation import ROUNDING, Marks, is_another, number
-from foundry_rollouts.core.new_versions import NewVersions
-from foundry_rollouts.core.policy import Policy, Trigger
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.incarnation import ROUNDING, Marks, is_another, number
+from foundry_rollouts.core.model.new_versions import NewVersions
+from foundry_rollouts.core.model.policy import Policy, Trigger
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import (
     AgentKnown,

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from foundry_rollouts.core.decision import KINDS, Decision, Hold
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import routing_of
+from foundry_rollouts.core.model.decision import KINDS, Decision, Hold
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import routing_of
 from foundry_rollouts.ports import Event
 
 #: A wait that the history tells about, for it is our trouble and not the canary's.

@@ -10,14 +10,14 @@ import structlog
 from foundry_rollouts.controller.existence import absent
 from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.new_versions import earlier_trial
-from foundry_rollouts.core.command import Command
-from foundry_rollouts.core.loss import AGENT
-from foundry_rollouts.core.measurement import Measurement, Window
-from foundry_rollouts.core.policy import OnNewVersion
-from foundry_rollouts.core.readiness import Readiness
-from foundry_rollouts.core.rollout import Ending, Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routing_of
-from foundry_rollouts.core.unreadable import LEGIBLE
+from foundry_rollouts.core.deciding.loss import AGENT
+from foundry_rollouts.core.deciding.readiness import Readiness
+from foundry_rollouts.core.deciding.unreadable import LEGIBLE
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.measurement import Measurement, Window
+from foundry_rollouts.core.model.policy import OnNewVersion
+from foundry_rollouts.core.model.rollout import Ending, Phase, Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing, arrived_late, is_way_back, routing_of
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.ports import AgentSeen, RolloutFilter, Source, VersionSeen, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics

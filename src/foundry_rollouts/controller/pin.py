@@ -1,7 +1,7 @@
 """The pin guard: every governed endpoint names its versions, from first sight on and between rollouts.
 
 By default an endpoint follows the latest version, so that a new one meets all users at once. What weights that no
-rollout of ours set lead to is chosen in ``core/adoption.py``; here it is brought about, and told.
+rollout of ours set lead to is chosen in ``core/deciding/adoption.py``; here it is brought about, and told.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,16 +10,16 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.controller.act import Change, act, closed_as
+from foundry_rollouts.controller.apply import Change, act, closed_as
+from foundry_rollouts.controller.contested import Wheel
 from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
 from foundry_rollouts.controller.refusal import is_silent, note_retreat
-from foundry_rollouts.controller.wheel import Wheel
-from foundry_rollouts.core.adoption import adopted, at_first_sight, stood_trial
-from foundry_rollouts.core.contest import because_restored
-from foundry_rollouts.core.invariants import check_pin
-from foundry_rollouts.core.policy import OnDrift, Policy
-from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, READS_APART, Ending, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
+from foundry_rollouts.core.deciding.adoption import adopted, at_first_sight, stood_trial
+from foundry_rollouts.core.deciding.invariants import check_pin
+from foundry_rollouts.core.model.contest import because_restored
+from foundry_rollouts.core.model.policy import OnDrift, Policy
+from foundry_rollouts.core.model.rollout import MAY_ARRIVE_WITHIN, READS_APART, Ending, Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, StoreError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.farewell import bid_farewell
+from foundry_rollouts.controller.finish import bid_farewell
 from foundry_rollouts.controller.note import event_of
-from foundry_rollouts.core.decide import Situation, after, decide
-from foundry_rollouts.core.decision import Hold
-from foundry_rollouts.core.invariants import Transition, check
-from foundry_rollouts.core.obey import answered
-from foundry_rollouts.core.queue import QUEUED
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.deciding.decide import Situation, after, decide
+from foundry_rollouts.core.deciding.invariants import Transition, check
+from foundry_rollouts.core.deciding.obey import answered
+from foundry_rollouts.core.deciding.queue import QUEUED
+from foundry_rollouts.core.model.decision import Hold
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import Lease, Queue, Record, World
 from foundry_rollouts.telemetry import Metrics
 

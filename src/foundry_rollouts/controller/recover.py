@@ -11,18 +11,18 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.act import bring_about, confirm, while_ours, with_unanswered
-from foundry_rollouts.controller.drain import end_sessions
+from foundry_rollouts.controller.apply import bring_about, confirm, while_ours, with_unanswered
+from foundry_rollouts.controller.endpoint_settings import keep_settings, tell_kept
 from foundry_rollouts.controller.existence import is_gone
 from foundry_rollouts.controller.incarnation import read_agent
-from foundry_rollouts.controller.keep import keep_settings, tell_kept
 from foundry_rollouts.controller.refusal import Refusal, event_of_refusal, is_resting, note_retreat, noted, step_refused
-from foundry_rollouts.core.loss import SURE_AFTER, loss_of, missed, stable_is_gone
-from foundry_rollouts.core.rollout import Missing, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.controller.stop_sessions import end_sessions
+from foundry_rollouts.core.deciding.loss import SURE_AFTER, loss_of, missed, stable_is_gone
+from foundry_rollouts.core.model.rollout import Missing, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
 from foundry_rollouts.ports import AgentSeen, Cloud, Event, Intent, Lease, Record, World
-from foundry_rollouts.ports.urgency import Urgency, urgently
+from foundry_rollouts.ports.priority import Urgency, urgently
 
 log = structlog.get_logger()
 

@@ -8,12 +8,12 @@ import structlog
 
 from foundry_rollouts.controller.move import Move, move_by
 from foundry_rollouts.controller.observe import Sight
-from foundry_rollouts.core.analysis import Analysis
-from foundry_rollouts.core.backoff import BACK, FORWARD, Refused, Refusing, refused_again
-from foundry_rollouts.core.command import Command
-from foundry_rollouts.core.decision import Hold
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.judging.analysis import Analysis
+from foundry_rollouts.core.model.backoff import BACK, FORWARD, Refused, Refusing, refused_again
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.decision import Hold
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, DriftError
 from foundry_rollouts.ports import Event, Intent, Lease, Record, World
 

@@ -17,7 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.farewell import let_go
+from foundry_rollouts.controller.finish import let_go
 from foundry_rollouts.controller.health import Pulse, look_at_schema
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.errors import DriftError, LeaseLostError, RolloutsError, StoreError, UnavailableError

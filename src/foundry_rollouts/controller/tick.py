@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.act import act
-from foundry_rollouts.controller.drain import end_sessions, end_what_is_left
-from foundry_rollouts.controller.farewell import bid_farewell
+from foundry_rollouts.controller.apply import act
+from foundry_rollouts.controller.finish import bid_farewell
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew
 from foundry_rollouts.controller.move import (
     Move,
@@ -24,6 +23,7 @@ from foundry_rollouts.controller.move import (
 )
 from foundry_rollouts.controller.note import HARMED, event_of, move_of
 from foundry_rollouts.controller.observe import RECENT, Sight, look, measure
+from foundry_rollouts.controller.offline import Watchman
 from foundry_rollouts.controller.pin import NOTHING_KEPT
 from foundry_rollouts.controller.queue import Line
 from foundry_rollouts.controller.recover import Recovered, recover
@@ -35,23 +35,23 @@ from foundry_rollouts.controller.refusal import (
     step_refused,
     unless_refused,
 )
-from foundry_rollouts.controller.ward import Watchman
-from foundry_rollouts.core.adoption import adopted
-from foundry_rollouts.core.analysis import Analysis
-from foundry_rollouts.core.decide import decide
-from foundry_rollouts.core.decision import KINDS, Decision, Hold, Promote, Start, Supersede
-from foundry_rollouts.core.evidence import history_of
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.loss import uncounted
-from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.queue import holds_queue
-from foundry_rollouts.core.readiness import Readiness, with_sandboxes
-from foundry_rollouts.core.rollout import Known, Phase, Rollout
-from foundry_rollouts.core.routing import Routing, routing_of
-from foundry_rollouts.core.unreadable import leave_alone
+from foundry_rollouts.controller.stop_sessions import end_sessions, end_what_is_left
+from foundry_rollouts.core.deciding.adoption import adopted
+from foundry_rollouts.core.deciding.decide import decide
+from foundry_rollouts.core.deciding.loss import uncounted
+from foundry_rollouts.core.deciding.queue import holds_queue
+from foundry_rollouts.core.deciding.readiness import Readiness, with_sandboxes
+from foundry_rollouts.core.deciding.unreadable import leave_alone
+from foundry_rollouts.core.judging.analysis import Analysis
+from foundry_rollouts.core.judging.evidence import history_of
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.decision import KINDS, Decision, Hold, Promote, Start, Supersede
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.model.rollout import Known, Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, DriftError, UnreadableError
 from foundry_rollouts.ports import Lease, Queue, Record, RolloutFilter, World
-from foundry_rollouts.ports.urgency import Urgency, urgently
+from foundry_rollouts.ports.priority import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()

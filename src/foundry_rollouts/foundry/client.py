@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.foundry.agents import Agents
 from foundry_rollouts.foundry.auth import TokenSource
 from foundry_rollouts.foundry.deploy import Deploy

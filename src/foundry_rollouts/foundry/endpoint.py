@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, json_body, path_of
 from foundry_rollouts.foundry.http import Transport

@@ -17,7 +17,7 @@ import httpx_sse
 from foundry_rollouts.errors import NOT_WHOLE, CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.auth import FOUNDRY, FixedToken, TokenSource, is_loopback
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent
-from foundry_rollouts.foundry.precedence import BRIEF, Precedence, budget_of
+from foundry_rollouts.foundry.priority import BRIEF, Precedence, budget_of
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import (
     CONNECTION,
@@ -30,7 +30,7 @@ from foundry_rollouts.foundry.retry import (
     retry_after,
     retrying,
 )
-from foundry_rollouts.ports.urgency import Urgency, present_urgency
+from foundry_rollouts.ports.priority import Urgency, present_urgency
 from foundry_rollouts.untrusted import clean
 
 API_VERSION = "v1"

@@ -8,8 +8,8 @@ from contextlib import aclosing
 from typing import Any
 
 from foundry_rollouts.foundry.calls import Call, ServerEvent, path_of
-from foundry_rollouts.foundry.following import Reconnecting, follow
 from foundry_rollouts.foundry.http import Transport
+from foundry_rollouts.foundry.reconnect import Reconnecting, follow
 from foundry_rollouts.foundry.refusals import parsed
 from foundry_rollouts.foundry.wire import instant
 from foundry_rollouts.ports import LogLine

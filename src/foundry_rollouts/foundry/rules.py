@@ -7,7 +7,7 @@ change what somebody else set up; so the routing counts as unreadable, and the s
 from collections.abc import Mapping
 from typing import Any
 
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.untrusted import clean
 
 RATIO = "FixedRatio"  #: The one kind of rule that we know.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from foundry_rollouts.core.incarnation import Marks
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.incarnation import Marks
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.foundry.refusals import one_line
 from foundry_rollouts.foundry.rules import RATIO, routing_seen

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from foundry_rollouts.notify.courier import UndeliveredError
-from foundry_rollouts.notify.letter import headers_of, letter_of
+from foundry_rollouts.notify.cloudevent import headers_of, letter_of
+from foundry_rollouts.notify.dispatcher import UndeliveredError
 from foundry_rollouts.ports import Message
 
 #: What a receiver says beyond its status is read so far, that the connection can be used again, and forgotten.

@@ -3,10 +3,10 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.queue import holds_queue
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.deciding.queue import holds_queue
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.operations.commands import way_back
 from foundry_rollouts.ports import Catalogue, Store

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from foundry_rollouts.core.past import Ending, Move, Past, canary_tally, in_hindsight
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.replay.recorded import Ending, Move, Past, canary_tally, in_hindsight
 from foundry_rollouts.ports import RolloutFilter, Store
 
 PAGE = 200  #: Rollouts that are read at once.

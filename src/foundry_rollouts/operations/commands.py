@@ -2,8 +2,8 @@
 
 from shlex import quote
 
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import Store
 

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from foundry_rollouts.core.analysis import GateReading, Verdict
-from foundry_rollouts.core.evidence import Evidence, Track
-from foundry_rollouts.core.judge import BESIDE, part_of
-from foundry_rollouts.core.past import Look, Past, looks
-from foundry_rollouts.core.policy import Gate, Policy
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import routing_of
-from foundry_rollouts.core.statistics import Tally
+from foundry_rollouts.core.judging.analysis import GateReading, Verdict
+from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.judging.evidence import Evidence, Track
+from foundry_rollouts.core.judging.judge import BESIDE, part_of
+from foundry_rollouts.core.model.policy import Gate, Policy
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import routing_of
+from foundry_rollouts.core.replay.recorded import Look, Past, looks
 from foundry_rollouts.operations.backtest import past_of
 from foundry_rollouts.operations.explain_values import BoundsView, Numbers, ValueView, bounds_view, value_views
 from foundry_rollouts.operations.views import MeasurementView, measurement_view

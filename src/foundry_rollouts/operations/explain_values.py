@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.past import Look
-from foundry_rollouts.core.values import ValueTrack, compared
+from foundry_rollouts.core.judging.values import ValueTrack, compared
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.replay.recorded import Look
 
 
 @dataclass(frozen=True, slots=True)

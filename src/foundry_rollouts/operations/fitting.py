@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.doubts import span_words
-from foundry_rollouts.core.failures import NOT_THE_VERSIONS
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.forecast.warnings import span_words
+from foundry_rollouts.core.model.failures import NOT_THE_VERSIONS
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.operations.reports import Report
 from foundry_rollouts.ports.outcomes import REFUSED, Result, is_warming
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError, OnTrialError
 from foundry_rollouts.operations.start import Start, start
 from foundry_rollouts.operations.versions import UNCHECKED

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import RolloutsError
 from foundry_rollouts.operations.fitting import NotCounted, Standing, clock_words, misfit
 from foundry_rollouts.operations.reports import Report

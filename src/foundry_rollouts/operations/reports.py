@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.failures import cause_of
+from foundry_rollouts.core.model.failures import cause_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, routing_of
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import LATEST, routing_of
 from foundry_rollouts.errors import ConflictError, NotFoundError, UsageError
 from foundry_rollouts.operations.versions import UNCHECKED, is_checked, refuse_id
 from foundry_rollouts.ports import AgentKnown, Catalogue, Event, Policies, RolloutFilter, Store

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.command import Command
-from foundry_rollouts.core.measurement import Counts, Measurement, quantile, seconds_of
-from foundry_rollouts.core.policy import Policy, Step, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing, routing_of
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.measurement import Counts, Measurement, quantile, seconds_of
+from foundry_rollouts.core.model.policy import Policy, Step, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.ports import AgentKnown, Queue
 
 

@@ -6,7 +6,7 @@ The core refuses nonsense too; here each refusal knows the line it stands on.
 from collections.abc import Iterator
 from typing import Any
 
-from foundry_rollouts.core.policy import (
+from foundry_rollouts.core.model.policy import (
     TELLERS,
     ApprovalStep,
     Automatic,
@@ -17,7 +17,7 @@ from foundry_rollouts.core.policy import (
     Step,
     WeightStep,
 )
-from foundry_rollouts.core.sources import (
+from foundry_rollouts.core.model.sources import (
     SOURCES,
     HttpPlan,
     InsightsPlan,

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.policy import Automatic, Gate, Policy, Step, WeightStep
-from foundry_rollouts.core.sources import Sources
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.policy import Automatic, Gate, Policy, Step, WeightStep
+from foundry_rollouts.core.model.sources import Sources
 from foundry_rollouts.policies.prompts import PromptList
 from foundry_rollouts.policies.schema import PolicyEntry
 from foundry_rollouts.policies.units import span_text

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from watchfiles import Change, awatch
 
-from foundry_rollouts.core.policy import Policy
+from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.errors import NotFoundError, PolicyError, UsageError
 from foundry_rollouts.policies.contents import is_folder
 from foundry_rollouts.policies.load import SUFFIXES, FileRead, Written, clashes, read

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.sources import Prompt
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.sources import Prompt
 from foundry_rollouts.errors import PolicyError, UsageError
 from foundry_rollouts.policies.build import policy_of, problems_of
 from foundry_rollouts.policies.contents import digest_of, why_not_a_file

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, RootModel, StrictInt, StringConstraints, field_validator
 
-from foundry_rollouts.core.patterns import refuse_pattern, refuse_schema
-from foundry_rollouts.core.sources import Expectation, Prompt
+from foundry_rollouts.core.model.patterns import refuse_pattern, refuse_schema
+from foundry_rollouts.core.model.sources import Expectation, Prompt
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.policies.documents import Document, Problem
 from foundry_rollouts.policies.source_entries import STRICT

@@ -19,10 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.failures import ErrorKind
-from foundry_rollouts.core.new_versions import NewVersions
-from foundry_rollouts.core.policy import (
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.new_versions import NewVersions
+from foundry_rollouts.core.model.policy import (
     Margin,
     OnAdoption,
     OnDrift,

@@ -11,7 +11,7 @@ import durationpy
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from foundry_rollouts.core.policy import Margin
+from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.policies.documents import shown
 
 _NUMBER = r"[0-9]+(\.[0-9]+)?"

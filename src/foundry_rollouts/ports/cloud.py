@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from foundry_rollouts.core.incarnation import NO_MARKS, Marks
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.incarnation import NO_MARKS, Marks
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import UnreadableError
 
 

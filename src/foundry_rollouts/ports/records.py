@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.backoff import Refused
-from foundry_rollouts.core.evidence import Evidence
-from foundry_rollouts.core.incarnation import NO_MARKS, Marks
-from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.backoff import Refused
+from foundry_rollouts.core.model.incarnation import NO_MARKS, Marks
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 
 
 @dataclass(frozen=True, slots=True)

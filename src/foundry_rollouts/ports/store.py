@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from foundry_rollouts.core.command import Command
-from foundry_rollouts.core.evidence import Evidence
-from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports.records import (
     AgentKnown,
     Event,

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from foundry_rollouts.core.measurement import Measurement, Window
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.readiness import Readiness
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.deciding.readiness import Readiness
+from foundry_rollouts.core.model.measurement import Measurement, Window
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.ports.cloud import Cloud, Sessions
 from foundry_rollouts.ports.outbox import Notifier
 from foundry_rollouts.ports.store import Store

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from foundry_rollouts.core.sources import Expectation
+from foundry_rollouts.core.model.sources import Expectation
 from foundry_rollouts.ports import Answer
 
 EVENTS = "text/event-stream"

@@ -12,10 +12,10 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar, cast
 
-from foundry_rollouts.core.sources import InsightsPlan, PulledPlan
-from foundry_rollouts.signals.manners import Budget
-from foundry_rollouts.signals.numbers import Found, NotWholeError, Told, TroubleError
-from foundry_rollouts.signals.pulled import Asked
+from foundry_rollouts.core.model.sources import InsightsPlan, PulledPlan
+from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.polling import Asked
+from foundry_rollouts.signals.reported import Found, NotWholeError, Told, TroubleError
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from foundry_rollouts.core.sources import is_in_the_clear
+from foundry_rollouts.core.model.sources import is_in_the_clear
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.signals.numbers import TroubleError
+from foundry_rollouts.signals.reported import TroubleError
 
 KEYS = ("url", "token", "token-file", "username", "password", "password-file", "ca-file")
 #: The ways to log in; a server may also want nothing, and be known by its own certificate.

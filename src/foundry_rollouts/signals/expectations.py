@@ -1,7 +1,7 @@
 """Say whether an answer to a prompt is what the policy expects."""
 
-from foundry_rollouts.core.patterns import has_pattern, obeys
-from foundry_rollouts.core.sources import Prompt
+from foundry_rollouts.core.model.patterns import has_pattern, obeys
+from foundry_rollouts.core.model.sources import Prompt
 from foundry_rollouts.ports import Answer
 from foundry_rollouts.signals.answers import contents, no_answer, parsed
 

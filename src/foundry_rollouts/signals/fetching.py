@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from foundry_rollouts.signals.credentials import Credentials, Login
-from foundry_rollouts.signals.manners import Budget
-from foundry_rollouts.signals.numbers import NotWholeError, TroubleError
+from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.reported import NotWholeError, TroubleError
 from foundry_rollouts.signals.wholeness import flaw_of
 
 #: A server that takes longer is silent.

@@ -3,10 +3,10 @@
 from typing import Any
 from urllib.parse import quote
 
-from foundry_rollouts.core.sources import HttpPlan, PulledPlan
+from foundry_rollouts.core.model.sources import HttpPlan, PulledPlan
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.numbers import NotWholeError, Told, TroubleError
-from foundry_rollouts.signals.pulled import Asked
+from foundry_rollouts.signals.polling import Asked
+from foundry_rollouts.signals.reported import NotWholeError, Told, TroubleError
 
 
 class HttpCounter:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from foundry_rollouts.core.failures import NOT_THE_VERSIONS, cause_of
-from foundry_rollouts.core.measurement import Sample
+from foundry_rollouts.core.model.failures import NOT_THE_VERSIONS, cause_of
+from foundry_rollouts.core.model.measurement import Sample
 from foundry_rollouts.ports import LogLine
 from foundry_rollouts.signals.logforms import (
     CRASH,

@@ -12,16 +12,16 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.core.measurement import Measurement, Sample, Window
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import LogLine, LogMemory, Sessions, SessionSeen, SessionStatus
+from foundry_rollouts.signals.limits import Breaker, Budget, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.loglines import CallReader
-from foundry_rollouts.signals.manners import Breaker, Budget, cloud_breaker, cloud_budget
-from foundry_rollouts.signals.numbers import TroubleError
 from foundry_rollouts.signals.probe import LOOK, PREFIX
-from foundry_rollouts.signals.tally import Seen, Tallies
-from foundry_rollouts.signals.waking import Wake, nobody
+from foundry_rollouts.signals.reported import TroubleError
+from foundry_rollouts.signals.samples import Seen, Tallies
+from foundry_rollouts.signals.wakeups import Wake, nobody
 
 log = structlog.get_logger()
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from foundry_rollouts.core.measurement import Counts, Measurement, Sample, Window
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Outcome, Reports
 from foundry_rollouts.ports.outcomes import is_warming

@@ -13,17 +13,17 @@ from itertools import cycle
 
 import structlog
 
-from foundry_rollouts.core.measurement import Measurement, Sample, Window
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import ProbePlan, Prompt
+from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import ProbePlan, Prompt
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.ports.outcomes import COLD, STARTUP_BUDGET
 from foundry_rollouts.signals.expectations import flaw
-from foundry_rollouts.signals.manners import Breaker, Budget, cloud_breaker, cloud_budget
-from foundry_rollouts.signals.numbers import TroubleError
-from foundry_rollouts.signals.tally import Seen, Tallies
-from foundry_rollouts.signals.waking import Wake, nobody
+from foundry_rollouts.signals.limits import Breaker, Budget, cloud_breaker, cloud_budget
+from foundry_rollouts.signals.reported import TroubleError
+from foundry_rollouts.signals.samples import Seen, Tallies
+from foundry_rollouts.signals.wakeups import Wake, nobody
 
 log = structlog.get_logger()
 

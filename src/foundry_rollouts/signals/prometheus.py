@@ -4,10 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from foundry_rollouts.core.sources import PrometheusPlan, PulledPlan
+from foundry_rollouts.core.model.sources import PrometheusPlan, PulledPlan
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.numbers import Found, NotWholeError, Told, TroubleError, timely
-from foundry_rollouts.signals.pulled import Asked
+from foundry_rollouts.signals.polling import Asked
+from foundry_rollouts.signals.reported import Found, NotWholeError, Told, TroubleError, timely
 
 #: What to do about a query that finds nothing where something happened.
 REMEDY = ": check its labels; where there may be none yet, end it with 'or vector(0)'"

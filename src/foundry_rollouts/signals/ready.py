@@ -11,16 +11,16 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.core.readiness import Readiness, Sandboxes
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import HARMLESS, Prompt
+from foundry_rollouts.core.deciding.readiness import Readiness, Sandboxes
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import HARMLESS, Prompt
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.ports.outcomes import COLD
-from foundry_rollouts.signals.manners import Budget, cloud_budget
-from foundry_rollouts.signals.numbers import TroubleError
+from foundry_rollouts.signals.limits import Budget, cloud_budget
 from foundry_rollouts.signals.probe import LOOK, NO_SANDBOX, OURS, PATIENCE
-from foundry_rollouts.signals.waking import Wake, nobody
+from foundry_rollouts.signals.reported import TroubleError
+from foundry_rollouts.signals.wakeups import Wake, nobody
 
 log = structlog.get_logger()
 

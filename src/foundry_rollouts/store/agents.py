@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.core.incarnation import NO_MARKS, number
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.incarnation import NO_MARKS, number
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import AgentKnown, Record
 from foundry_rollouts.store.documents import MARKS, ROUTING

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.store import rollouts
 from foundry_rollouts.store.tables import commands

@@ -7,15 +7,15 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from foundry_rollouts.core.evidence import Evidence
-from foundry_rollouts.core.incarnation import Marks
-from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.incarnation import Marks
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Intent
-from foundry_rollouts.store.plain import plain_json
+from foundry_rollouts.store.sanitize import plain_json
 
 T = TypeVar("T")
 

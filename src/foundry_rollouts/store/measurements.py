@@ -6,9 +6,9 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.core.evidence import Evidence, fresh
-from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.judging.evidence import Evidence, fresh
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, POLICY
 from foundry_rollouts.store.engine import insert_into

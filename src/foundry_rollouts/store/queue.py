@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Row, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.core.queue import QUEUED, Place, held, is_to_be_held
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.deciding.queue import QUEUED, Place, held, is_to_be_held
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import Event, Queue
 from foundry_rollouts.store import history, rollouts
 from foundry_rollouts.store.tables import UNFINISHED, commands

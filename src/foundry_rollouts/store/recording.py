@@ -4,9 +4,9 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.ports import Intent, Lease, Record
-from foundry_rollouts.store import agents, commands, history, journal, leases, measurements, queue, rollouts
+from foundry_rollouts.store import agents, commands, history, intents, leases, measurements, queue, rollouts
 
 
 async def write(
@@ -29,7 +29,7 @@ async def write(
     if made.event is not None:
         await history.append(connection, made.event, has_receiver=has_receiver)
     if closes is not None:
-        await journal.close(connection, closes)
+        await intents.close(connection, closes)
 
 
 async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Record) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, Select, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError, NotFoundError, OnTrialError
 from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.store.documents import ROLLOUT

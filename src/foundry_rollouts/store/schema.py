@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import SchemaError, StoreError
-from foundry_rollouts.store.differences import differences, told
 from foundry_rollouts.store.engine import Database, is_missing
+from foundry_rollouts.store.schema_diff import differences, told
 from foundry_rollouts.store.tables import metadata
 
 #: The advisory lock that upgrades of one PostgreSQL database take in turn; any number that is ours alone.

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.command import Command
-from foundry_rollouts.core.evidence import Evidence
-from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import (
     AgentKnown,
     Backlog,
@@ -24,7 +24,7 @@ from foundry_rollouts.store import (
     agents,
     commands,
     history,
-    journal,
+    intents,
     measurements,
     outbox,
     outcomes,
@@ -141,18 +141,18 @@ class SqlStore:
         """Write an intent down; raises ConflictError while another one of the agent is open."""
         async with self._database.writing() as connection:
             await leasing.require(connection, lease)
-            await journal.open_intent(connection, intent)
+            await intents.open_intent(connection, intent)
 
     async def intent(self, agent: str) -> Intent | None:
         """Return the open intent of ``agent``."""
         async with self._database.reading() as connection:
-            return await journal.of_agent(connection, agent)
+            return await intents.of_agent(connection, agent)
 
     async def drop_intent(self, lease: Lease, intent: Intent) -> None:
         """Forget an intent that came to nothing."""
         async with self._database.writing() as connection:
             await leasing.require(connection, lease)
-            await journal.close(connection, intent)
+            await intents.close(connection, intent)
 
     async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None:
         """Write down what a tick did, and close the intent that it completes."""

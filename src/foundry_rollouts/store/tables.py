@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from foundry_rollouts.store.plain import plain_text
+from foundry_rollouts.store.sanitize import plain_text
 
 metadata = MetaData(
     naming_convention={

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder
 
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.telemetry.service_metrics import ServiceMetrics
 
 #: How long the series of a finished rollout stay, so that a last scrape sees how it ended.

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from starlette.requests import Request
 
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.operations.answers import answer_to, settled
 from foundry_rollouts.operations.commands import command

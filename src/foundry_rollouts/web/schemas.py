@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Header
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.views import AgentView, MeasurementView, PolicyView
 from foundry_rollouts.ports import Condition, Event
 

@@ -12,7 +12,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from foundry_rollouts.core.rollout import Rollout
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError, RolloutsError
 from foundry_rollouts.operations.lists import history
 from foundry_rollouts.ports import Event

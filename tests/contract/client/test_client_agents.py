@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contract.client.local import LATE, RETRIES, image, two_versions
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.emulator.background import running
 from foundry_rollouts.emulator.config import EmulatorConfig
 from foundry_rollouts.errors import CloudError

@@ -12,8 +12,8 @@ from contract.client.local import BRISK, LATE, MAIN, PROTOCOLS, image, two_versi
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Code, Definition
-from foundry_rollouts.foundry.following import Reconnecting
 from foundry_rollouts.foundry.packaging import zipped
+from foundry_rollouts.foundry.reconnect import Reconnecting
 
 
 async def test_a_log_tells_what_the_session_writes(cloud: FoundryClient) -> None:

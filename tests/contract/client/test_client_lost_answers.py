@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from contract.client.local import LATE, MAIN, PROTOCOLS, image, two_versions
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Code, Definition

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from foundry_rollouts.bench.bounds import calls_bound, divergence, upper_bound
-from foundry_rollouts.core.policy import Margin
+from foundry_rollouts.core.model.policy import Margin
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from foundry_rollouts.bench.rules.automatic import Automatic, AutomaticPilot
 from foundry_rollouts.bench.rules.ours import MINUTE, Ours, OursPilot, by_steps
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import Cell, Streams
-from foundry_rollouts.core import policy as core_policy
-from foundry_rollouts.core.decide import Situation, after, decide
-from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
-from foundry_rollouts.core.failures import ErrorKind
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, OnNoEvidence
-from foundry_rollouts.core.rollout import Known, Phase, Rollout
-from foundry_rollouts.core.sources import OutcomesPlan, Sources
+from foundry_rollouts.core.deciding.decide import Situation, after, decide
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model import policy as core_policy
+from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnNoEvidence
+from foundry_rollouts.core.model.rollout import Known, Phase, Rollout
+from foundry_rollouts.core.model.sources import OutcomesPlan, Sources
 
 RULE = Ours("ours", by_steps(2 * MINUTE), Judging())
 RUNS = 3

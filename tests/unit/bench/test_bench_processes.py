@@ -5,8 +5,8 @@ import pytest
 
 from foundry_rollouts.bench.arrays import Counts
 from foundry_rollouts.bench.processes import ScalarProcesses, VectorProcesses
-from foundry_rollouts.core.policy import Margin
-from foundry_rollouts.core.statistics import Bets
+from foundry_rollouts.core.judging.capital import Bets
+from foundry_rollouts.core.model.policy import Margin
 
 RUNS, INTERVALS = 8, 60
 LINES = [

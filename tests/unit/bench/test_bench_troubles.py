@@ -4,7 +4,7 @@ import pytest
 
 from foundry_rollouts.bench.measures import depend, signals
 from foundry_rollouts.bench.report import Wish, chosen
-from foundry_rollouts.core.policy import Margin
+from foundry_rollouts.core.model.policy import Margin
 
 
 def test_failures_that_are_counted_over_and_over_break_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:

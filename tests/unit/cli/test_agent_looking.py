@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from foundry_rollouts.cli.agent.routing import last_look
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from unit.cli.engineer import Engineer
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rollouts.cli.failures import told
+from foundry_rollouts.cli.errors import told
 from foundry_rollouts.errors import ConflictError, NotFoundError, PolicyError, StoreError, UsageError
 from unit.cli.command_line import run
 from unit.cli.conftest import Inside

@@ -14,7 +14,7 @@ from fakes import stand
 from foundry_rollouts.cli.api import OpsApi
 from foundry_rollouts.cli.live import follow_live, view_of
 from foundry_rollouts.cli.output import Column, Output, column, show_items
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase
 from unit.cli.command_line import begin
 from unit.cli.conftest import Service
 

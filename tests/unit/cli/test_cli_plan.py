@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rollouts.cli.picture import WIDTH, staircase
+from foundry_rollouts.cli.staircase import WIDTH, staircase
 from unit.cli.conftest import Inside
 
 POLICY = """\

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from answering import a_server, say
 from builders import NOON, a_rollout
 from fakes import stand
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.web.services import Services
 from unit.cli.command_line import begin, outcome_of
 from unit.cli.conftest import Service

@@ -7,7 +7,7 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from foundry_rollouts.cli.agent.tail import Lines
-from foundry_rollouts.cli.failures import told
+from foundry_rollouts.cli.errors import told
 from foundry_rollouts.cli.follow import line_of
 from foundry_rollouts.cli.live import view_of
 from foundry_rollouts.cli.output import Output, column, pass_on, say, show_item, show_items

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from foundry_rollouts.core.readiness import Readiness, Sandboxes
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.deciding.readiness import Readiness, Sandboxes
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import VersionStatus
 from small_world import TICK, SmallWorld
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from foundry_rollouts.controller.hand import Hand
+from foundry_rollouts.controller.lease_pool import Hand
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from small_world import TICK, SmallWorld
 
 HOUR = timedelta(hours=1)

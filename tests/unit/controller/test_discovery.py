@@ -8,10 +8,10 @@ import pytest
 from builders import a_policy
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
-from foundry_rollouts.core.policy import OnAdoption, OnDrift, Policy, Trigger
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.core.model.policy import OnAdoption, OnDrift, Policy, Trigger
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.ports import RolloutFilter, VersionStatus
 from foundry_rollouts.telemetry import Metrics
 from small_world import SmallWorld, a_quick_policy

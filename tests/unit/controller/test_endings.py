@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.core.policy import SessionsOnRollback
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.policy import SessionsOnRollback
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError
 from foundry_rollouts.ports import Lease, SessionStatus
 from small_world import TICK, SmallCloud, SmallWorld, a_quick_policy

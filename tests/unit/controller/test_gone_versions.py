@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from small_world import SmallSource, SmallWorld
 
 STABLE = Routing.of({"1": 100})

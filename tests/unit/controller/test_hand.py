@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from foundry_rollouts.controller.hand import Hand
+from foundry_rollouts.controller.lease_pool import Hand
 from small_world import LEASE, SmallWorld
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from builders import NOON
 from discovered import Discovered
-from foundry_rollouts.core.incarnation import Marks
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.model.incarnation import Marks
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.operations.start import trial_of
 from foundry_rollouts.ports import RolloutFilter
 from small_world import KilledError, SmallWorld, a_quick_policy

@@ -9,10 +9,10 @@ import pytest
 from builders import NOON, a_rollout, an_event
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
-from foundry_rollouts.core.policy import OnDrift
-from foundry_rollouts.core.rollout import MAY_ARRIVE_WITHIN, Phase, Rollout, Unanswered
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.core.model.policy import OnDrift
+from foundry_rollouts.core.model.rollout import MAY_ARRIVE_WITHIN, Phase, Rollout, Unanswered
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Record
 from foundry_rollouts.telemetry import Metrics

@@ -8,11 +8,11 @@ import pytest
 
 from builders import NOON
 from discovered import Discovered
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.new_versions import NewVersions
-from foundry_rollouts.core.policy import Trigger
-from foundry_rollouts.core.rollout import READS_APART, Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.new_versions import NewVersions
+from foundry_rollouts.core.model.policy import Trigger
+from foundry_rollouts.core.model.rollout import READS_APART, Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import Record, RolloutFilter, VersionStatus
 from foundry_rollouts.store.store import SqlStore
 from small_world import SmallWorld, a_quick_policy

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from builders import a_rollout, an_event
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import OnNewVersion
-from foundry_rollouts.core.queue import QUEUED
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.deciding.queue import QUEUED
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.policy import OnNewVersion
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from small_world import TICK, SmallWorld, a_quick_policy
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from small_world import LEASE, SmallCloud, SmallWorld
 

@@ -6,12 +6,12 @@ import pytest
 
 from builders import NOON
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Lease
-from foundry_rollouts.ports.urgency import Urgency, present_urgency
+from foundry_rollouts.ports.priority import Urgency, present_urgency
 from small_world import TICK, SmallCloud, SmallWorld
 
 STABLE, TEN, FIFTY = Routing.of({"1": 100}), Routing.of({"1": 90, "2": 10}), Routing.of({"1": 50, "2": 50})
@@ -97,7 +97,7 @@ async def test_an_abort_is_obeyed_while_the_next_step_is_refused(refused: Refuse
 async def test_a_step_that_is_never_confirmed_does_not_keep_harm_waiting_either(
     refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foundry_rollouts.controller.act.CONFIRM_WITHIN", TICK * 0)
+    monkeypatch.setattr("foundry_rollouts.controller.apply.CONFIRM_WITHIN", TICK * 0)
     refused.cloud.says_yes, refused.world.source.bad_from = True, 1
     assert (await refused.tick()).phase is Phase.ROLLED_BACK
     assert refused.cloud.routing == STABLE

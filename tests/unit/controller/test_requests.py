@@ -3,10 +3,10 @@
 import pytest
 
 from foundry_rollouts.controller.note import HARMED
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import OnFailure
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.policy import OnFailure
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from small_world import SmallWorld, a_quick_policy
 
 

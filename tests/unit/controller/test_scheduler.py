@@ -12,13 +12,13 @@ from builders import a_rollout
 from fakes import FakePolicies
 from foundry_rollouts import clock
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.health import Pulse
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.offline import Watchman
 from foundry_rollouts.controller.scheduler import AT_ONCE, Rhythm, Scheduler
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.controller.ward import Watchman
-from foundry_rollouts.core.evidence import fresh
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.judging.evidence import fresh
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Lease, World
 from foundry_rollouts.telemetry import Metrics

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from discovered import Discovered
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import VersionSeen
 from small_world import SmallWorld, a_quick_policy

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from builders import a_rollout, an_event
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import Automatic, OnDrift, OnNewVersion, SessionsOnRollback
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.policy import Automatic, OnDrift, OnNewVersion, SessionsOnRollback
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError, LeaseLostError, Refusal, StoreError
 from foundry_rollouts.ports import VersionStatus
 from small_world import LEASE, TICK, KilledError, SmallWorld, a_quick_policy

@@ -11,12 +11,12 @@ from sqlalchemy import select
 
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
-from foundry_rollouts.controller.troubles import Troubles
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import OnDrift, Policy
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.unreadable import Troubles
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.policy import OnDrift, Policy
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError, UsageError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, RolloutFilter, VersionSeen, VersionStatus
 from foundry_rollouts.store.tables import events

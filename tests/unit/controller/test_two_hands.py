@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.hand import Hand
-from foundry_rollouts.core.policy import OnDrift
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.core.model.policy import OnDrift
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.tables import events

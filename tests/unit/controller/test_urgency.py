@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import AgentSeen
-from foundry_rollouts.ports.urgency import Urgency, present_urgency
+from foundry_rollouts.ports.priority import Urgency, present_urgency
 from small_world import LEASE, TICK, SmallCloud, SmallWorld
 
 THROTTLED = CloudError("agents.get", Refusal(429, "rate_limit_exceeded", "slow down"))

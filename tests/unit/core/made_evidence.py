@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from foundry_rollouts.core.evidence import Track
-from foundry_rollouts.core.statistics import Capital, Process, Tally
+from foundry_rollouts.core.judging.capital import Capital, Process, Tally
+from foundry_rollouts.core.judging.evidence import Track
 
 TALLY = Tally(1200, 14, 10_800, 3)
 

@@ -3,10 +3,10 @@
 import pytest
 
 from builders import a_rollout
-from foundry_rollouts.core.adoption import adopted, at_first_sight, heaviest
-from foundry_rollouts.core.policy import OnAdoption
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.deciding.adoption import adopted, at_first_sight, heaviest
+from foundry_rollouts.core.model.policy import OnAdoption
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import LATEST, Routing
 
 
 @pytest.mark.parametrize(

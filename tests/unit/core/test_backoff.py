@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from builders import NOON
-from foundry_rollouts.core.backoff import (
+from foundry_rollouts.core.model.backoff import (
     BACK,
     DAY,
     FORWARD,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from foundry_rollouts.core.bets import (
+from foundry_rollouts.core.judging.bets import (
     HARM_POSITIONS,
     LADDER,
     SITTING_OUT,
@@ -15,7 +15,7 @@ from foundry_rollouts.core.bets import (
     past_bets,
     safe_bets,
 )
-from foundry_rollouts.core.policy import Margin
+from foundry_rollouts.core.model.policy import Margin
 
 
 def log_odds(rate: float) -> float:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from foundry_rollouts.core.bounds import Bounds
+from foundry_rollouts.core.model.bounds import Bounds
 
 
 @pytest.mark.parametrize(

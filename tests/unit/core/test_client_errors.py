@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh, history_of
-from foundry_rollouts.core.failures import ErrorKind, cause_of, kind_of
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Counts, Measurement, Sample, Window
-from foundry_rollouts.core.policy import Gate, GateKind, Policy
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, fresh, history_of
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.failures import ErrorKind, cause_of, kind_of
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
+from foundry_rollouts.core.model.rollout import Phase
 
 SOURCES = ("logs", "probe")
 

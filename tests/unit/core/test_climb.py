@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
-from foundry_rollouts.core.bets import LADDER
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.climb import climb
-from foundry_rollouts.core.evidence import Evidence, at_most, strata
-from foundry_rollouts.core.outlook import Traffic, ladder_gains, proof_seconds
-from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Policy, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.schedule import Rise, is_quiet, level, proof, rise
-from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
-from foundry_rollouts.core.statistics import Tally, takes
+from foundry_rollouts.core.deciding.automatic import Rise, is_quiet, level, proof, rise
+from foundry_rollouts.core.forecast.automatic import climb
+from foundry_rollouts.core.forecast.expectation import Traffic, ladder_gains, proof_seconds
+from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.bets import LADDER
+from foundry_rollouts.core.judging.capital import Tally, takes
+from foundry_rollouts.core.judging.evidence import Evidence, at_most, strata
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Policy, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import OutcomesPlan, PrometheusPlan, Sources
 from unit.core.made_evidence import a_track
 
 LOOK = timedelta(seconds=10)

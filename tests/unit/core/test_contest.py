@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from builders import NOON, a_policy
-from foundry_rollouts.core.contest import QUIET, Contest, because_restored, restored, still
-from foundry_rollouts.core.decide import after, decide
-from foundry_rollouts.core.decision import Hold, Restore
-from foundry_rollouts.core.policy import OnDrift
+from foundry_rollouts.core.deciding.decide import after, decide
+from foundry_rollouts.core.model.contest import QUIET, Contest, because_restored, restored, still
+from foundry_rollouts.core.model.decision import Hold, Restore
+from foundry_rollouts.core.model.policy import OnDrift
 from unit.core.test_decide import on_step, seen
 
 MINUTE = timedelta(minutes=1)

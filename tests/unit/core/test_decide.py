@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.decide import Situation, after, decide, may_move
-from foundry_rollouts.core.decision import (
+from foundry_rollouts.core.deciding.decide import Situation, after, decide, may_move
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.decision import (
     KINDS,
     Advance,
     Decline,
@@ -25,10 +26,9 @@ from foundry_rollouts.core.decision import (
     Start,
     Supersede,
 )
-from foundry_rollouts.core.evidence import Evidence
-from foundry_rollouts.core.policy import ApprovalStep, OnDrift, OnFailure, OnNoEvidence, Policy, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import Routing, routing_of
+from foundry_rollouts.core.model.policy import ApprovalStep, OnDrift, OnFailure, OnNoEvidence, Policy, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing, routing_of
 
 SOON = NOON + timedelta(seconds=5)
 BAKED = NOON + timedelta(minutes=2)

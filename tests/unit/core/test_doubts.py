@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from builders import a_policy
-from foundry_rollouts.core.doubts import Doubt, doubts, span_words
-from foundry_rollouts.core.outlook import Traffic
-from foundry_rollouts.core.plan import Plan, plan
-from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
-from foundry_rollouts.core.sources import Expectation, OutcomesPlan, ProbePlan, Prompt, Sources
+from foundry_rollouts.core.forecast.expectation import Traffic
+from foundry_rollouts.core.forecast.plan import Plan, plan
+from foundry_rollouts.core.forecast.warnings import Doubt, doubts, span_words
+from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
+from foundry_rollouts.core.model.sources import Expectation, OutcomesPlan, ProbePlan, Prompt, Sources
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 BEGIN = "proof of the 50% step takes about 11m at 2 rps, after its max of 10m it "

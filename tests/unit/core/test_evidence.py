@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy
-from foundry_rollouts.core.evidence import (
+from foundry_rollouts.core.judging.capital import (
+    Bets,
+    Guess,
+    Tally,
+    begin,
+    begin_floor,
+    observed,
+    observed_floor,
+    reweighted,
+)
+from foundry_rollouts.core.judging.evidence import (
     LEARNING_CALLS,
     SLOW,
     STALE_AFTER,
@@ -20,20 +30,10 @@ from foundry_rollouts.core.evidence import (
     history_of,
     strata,
 )
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind, Margin, Policy
-from foundry_rollouts.core.rollout import Known
-from foundry_rollouts.core.sources import Sources
-from foundry_rollouts.core.statistics import (
-    Bets,
-    Guess,
-    Tally,
-    begin,
-    begin_floor,
-    observed,
-    observed_floor,
-    reweighted,
-)
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy
+from foundry_rollouts.core.model.rollout import Known
+from foundry_rollouts.core.model.sources import Sources
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
 CEILING = replace(ERRORS, max=0.2)

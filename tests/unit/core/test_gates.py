@@ -2,11 +2,11 @@
 
 import pytest
 
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.evidence import strata
-from foundry_rollouts.core.judge import CRITICAL, part_of
-from foundry_rollouts.core.measurement import Measurement
-from foundry_rollouts.core.policy import Gate, GateKind
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import strata
+from foundry_rollouts.core.judging.judge import CRITICAL, part_of
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.errors import UsageError
 from unit.core.test_judge import a_progressing, judged, measured
 

@@ -9,10 +9,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.decide import Situation, after, decide, may_move
-from foundry_rollouts.core.decision import (
+from foundry_rollouts.core.deciding.decide import Situation, after, decide, may_move
+from foundry_rollouts.core.deciding.invariants import Transition, check, check_pin
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.decision import (
     Abort,
     Advance,
     Decision,
@@ -28,11 +30,9 @@ from foundry_rollouts.core.decision import (
     Start,
     Supersede,
 )
-from foundry_rollouts.core.evidence import Evidence
-from foundry_rollouts.core.invariants import Transition, check, check_pin
-from foundry_rollouts.core.policy import ApprovalStep, Automatic, OnDrift, OnFailure, OnNoEvidence, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.routing import LATEST, Routing, routing_of
+from foundry_rollouts.core.model.policy import ApprovalStep, Automatic, OnDrift, OnFailure, OnNoEvidence, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError
 
 LATER = NOON + timedelta(minutes=5)

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.evidence import STALE_AFTER, at_new_weight, fresh, strata
-from foundry_rollouts.core.judge import judge, log10_sum
-from foundry_rollouts.core.measurement import Counts, Measurement, Sample, Window, bucket_of, quantile, seconds_of
-from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, OnFailure
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import STALE_AFTER, at_new_weight, fresh, strata
+from foundry_rollouts.core.judging.judge import judge, log10_sum
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window, bucket_of, quantile, seconds_of
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnFailure
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 
 COARSE = Judging(bad=Margin(3, 0.2))
 BOTH = (Gate(GateKind.ERROR_RATE, ("probe", "logs")),)

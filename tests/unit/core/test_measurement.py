@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from builders import NOON
-from foundry_rollouts.core.measurement import Counts, Measurement, Sample, Window, bucket_of, quantile, seconds_of
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window, bucket_of, quantile, seconds_of
 
 
 def test_counts_of_one_version_add_up_name_by_name() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.command import Verb
-from foundry_rollouts.core.contest import because_restored
-from foundry_rollouts.core.decide import PERSON, Situation, after, decide
-from foundry_rollouts.core.decision import (
+from foundry_rollouts.core.deciding.decide import PERSON, Situation, after, decide
+from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.model.command import Verb
+from foundry_rollouts.core.model.contest import because_restored
+from foundry_rollouts.core.model.decision import (
     Abort,
     Advance,
     Decision,
@@ -27,8 +27,8 @@ from foundry_rollouts.core.decision import (
     Start,
     Supersede,
 )
-from foundry_rollouts.core.policy import ApprovalStep, OnDrift, OnFailure, OnNoEvidence, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.policy import ApprovalStep, OnDrift, OnFailure, OnNoEvidence, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from unit.core.test_decide import BAKED, OVERDUE, SOON, asked, on_step, paused, saying, seen
 
 WHY, WHO = "kim asked to {}: so", "kim"

@@ -7,9 +7,7 @@ from datetime import timedelta
 import pytest
 
 from builders import a_policy
-from foundry_rollouts.core.bets import LADDER, Bet, floor_bets, harm_bets, ladder_bets
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.outlook import (
+from foundry_rollouts.core.forecast.expectation import (
     BATCH,
     STAKED,
     Stream,
@@ -21,9 +19,11 @@ from foundry_rollouts.core.outlook import (
     proof_seconds,
     streams,
 )
-from foundry_rollouts.core.policy import ApprovalStep, Gate, GateKind, Margin, Policy, WeightStep
-from foundry_rollouts.core.sources import OutcomesPlan, ProbePlan, PrometheusPlan, Sources
-from foundry_rollouts.core.statistics import Bets, samples_to_prove
+from foundry_rollouts.core.judging.bets import LADDER, Bet, floor_bets, harm_bets, ladder_bets
+from foundry_rollouts.core.judging.capital import Bets, samples_to_prove
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.policy import ApprovalStep, Gate, GateKind, Margin, Policy, WeightStep
+from foundry_rollouts.core.model.sources import OutcomesPlan, ProbePlan, PrometheusPlan, Sources
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("prometheus",))
 LATENCY = Gate(GateKind.LATENCY, ("outcomes",))

@@ -7,13 +7,30 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.evidence import at_new_weight, fresh
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.past import Ending, Hindsight, Move, Past, canary_tally, in_hindsight, looks, standing_at
-from foundry_rollouts.core.policy import ApprovalStep, Judging, Margin, OnFailure, OnNoEvidence, Policy, WeightStep
-from foundry_rollouts.core.rollout import Known, Phase
-from foundry_rollouts.core.statistics import Tally
+from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.judging.evidence import at_new_weight, fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import (
+    ApprovalStep,
+    Judging,
+    Margin,
+    OnFailure,
+    OnNoEvidence,
+    Policy,
+    WeightStep,
+)
+from foundry_rollouts.core.model.rollout import Known, Phase
+from foundry_rollouts.core.replay.recorded import (
+    Ending,
+    Hindsight,
+    Move,
+    Past,
+    canary_tally,
+    in_hindsight,
+    looks,
+    standing_at,
+)
 
 COARSE = Judging(bad=Margin(3, 0.2))
 TEN, FIFTY, ALL = (WeightStep(weight, min=timedelta(minutes=1)) for weight in (10, 50, 100))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from foundry_rollouts.core.patterns import has_pattern, obeys, refuse_pattern, refuse_schema, stands_alone
+from foundry_rollouts.core.model.patterns import has_pattern, obeys, refuse_pattern, refuse_schema, stands_alone
 from foundry_rollouts.errors import UsageError
 
 ENDLESS = r"^(\w+[\s,]?)*$"  #: Backtracking engines try every way to cut the text: 2 to the power of its length.

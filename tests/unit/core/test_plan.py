@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import a_policy
-from foundry_rollouts.core.doubts import doubts, span_words
-from foundry_rollouts.core.outlook import Traffic
-from foundry_rollouts.core.plan import Plan, StepPlan, plan
-from foundry_rollouts.core.policy import (
+from foundry_rollouts.core.forecast.expectation import Traffic
+from foundry_rollouts.core.forecast.plan import Plan, StepPlan, plan
+from foundry_rollouts.core.forecast.warnings import doubts, span_words
+from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.model.policy import (
     ApprovalStep,
     Gate,
     GateKind,
@@ -24,9 +25,8 @@ from foundry_rollouts.core.policy import (
     Policy,
     WeightStep,
 )
-from foundry_rollouts.core.replay import Interval, replayed
-from foundry_rollouts.core.sources import InsightsPlan, OutcomesPlan, ProbePlan, Sources
-from foundry_rollouts.core.statistics import Tally
+from foundry_rollouts.core.model.sources import InsightsPlan, OutcomesPlan, ProbePlan, Sources
+from foundry_rollouts.core.replay.counts import Interval, replayed
 
 USERS = Sources(probe=None, logs=None, outcomes=OutcomesPlan())
 HOUR = timedelta(hours=1)

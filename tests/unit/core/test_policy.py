@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from builders import a_policy
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.policy import (
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.policy import (
     ApprovalStep,
     Automatic,
     Gate,
@@ -24,7 +24,7 @@ from foundry_rollouts.core.policy import (
     Trigger,
     WeightStep,
 )
-from foundry_rollouts.core.sources import HttpPlan, OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import HttpPlan, OutcomesPlan, PrometheusPlan, Sources
 from foundry_rollouts.errors import UsageError
 
 MINUTE = timedelta(minutes=1)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, Verdict
-from foundry_rollouts.core.decide import Situation, decide
-from foundry_rollouts.core.decision import Decision, Fail, Hold, RollBack, Start
-from foundry_rollouts.core.evidence import Evidence
-from foundry_rollouts.core.readiness import Readiness, Sandboxes, with_sandboxes
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.deciding.decide import Situation, decide
+from foundry_rollouts.core.deciding.readiness import Readiness, Sandboxes, with_sandboxes
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.decision import Decision, Fail, Hold, RollBack, Start
+from foundry_rollouts.core.model.rollout import Phase
 
 SECOND = timedelta(seconds=1)
 WELL = Sandboxes(NOON, ready_in=3.6 * SECOND, ready_at=NOON + 4 * SECOND)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import a_policy
-from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.policy import (
+from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.model.policy import (
     ApprovalStep,
     Automatic,
     Gate,
@@ -22,9 +23,8 @@ from foundry_rollouts.core.policy import (
     Policy,
     WeightStep,
 )
-from foundry_rollouts.core.replay import Interval, Judged, replayed
-from foundry_rollouts.core.sources import LogsPlan, Sources
-from foundry_rollouts.core.statistics import Tally
+from foundry_rollouts.core.model.sources import LogsPlan, Sources
+from foundry_rollouts.core.replay.counts import Interval, Judged, replayed
 from unit.core.reference_evidence import ReferenceEvidence
 
 COARSE = Judging(bad=Margin(3, 0.2))

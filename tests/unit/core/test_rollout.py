@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.policy import ApprovalStep, WeightStep
-from foundry_rollouts.core.rollout import Phase, Unanswered
+from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Unanswered
 
 MINUTE = timedelta(minutes=1)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from builders import a_policy, a_rollout
-from foundry_rollouts.core.policy import ApprovalStep, WeightStep
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import LATEST, Routing, is_way_back, routing_of, routings_of
+from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import LATEST, Routing, is_way_back, routing_of, routings_of
 
 STABLE, CANARY, HALF = Routing.of({"1": 100}), Routing.of({"2": 100}), Routing.of({"1": 50, "2": 50})
 

@@ -9,22 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
-from foundry_rollouts.core.bets import LADDER
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.decide import Situation, after, decide
-from foundry_rollouts.core.decision import Advance, Decision, Hold, Promote, RollBack
-from foundry_rollouts.core.doubts import doubts
-from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.outlook import Traffic
-from foundry_rollouts.core.plan import plan
-from foundry_rollouts.core.policy import Automatic, Gate, GateKind, Judging, Margin, Policy, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.schedule import level, proof, rise
-from foundry_rollouts.core.sources import HttpPlan, LogsPlan, OutcomesPlan, PrometheusPlan, Sources
-from foundry_rollouts.core.statistics import Tally
+from foundry_rollouts.core.deciding.automatic import level, proof, rise
+from foundry_rollouts.core.deciding.decide import Situation, after, decide
+from foundry_rollouts.core.forecast.expectation import Traffic
+from foundry_rollouts.core.forecast.plan import plan
+from foundry_rollouts.core.forecast.warnings import doubts
+from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.bets import LADDER
+from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.decision import Advance, Decision, Hold, Promote, RollBack
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, Policy, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import HttpPlan, LogsPlan, OutcomesPlan, PrometheusPlan, Sources
 from foundry_rollouts.errors import UsageError
 
 LOOK = timedelta(seconds=10)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.policy import Gate, GateKind, Judging
-from foundry_rollouts.core.sentences import (
+from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.judging.capital import FloorProcess, Tally
+from foundry_rollouts.core.judging.sentences import (
     because_harm,
     because_proved,
     because_unproved,
@@ -14,7 +14,7 @@ from foundry_rollouts.core.sentences import (
     count,
     odds,
 )
-from foundry_rollouts.core.statistics import FloorProcess, Tally
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
 from unit.core.made_evidence import a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.decide import Situation, decide
-from foundry_rollouts.core.decision import Advance, Promote
-from foundry_rollouts.core.evidence import at_new_weight, fresh
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import HttpPlan, OutcomesPlan, Sources
+from foundry_rollouts.core.deciding.decide import Situation, decide
+from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.judging.evidence import at_new_weight, fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.decision import Advance, Promote
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import HttpPlan, OutcomesPlan, Sources
 
 PLAN = HttpPlan("http://h/{version}", "/calls", "/failures", values=(("cost", "/cost"),))
 SOURCES = Sources(outcomes=OutcomesPlan(), http=PLAN)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from foundry_rollouts.core.sources import (
+from foundry_rollouts.core.model.sources import (
     HARMLESS,
     Expectation,
     HttpPlan,

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter
 
-from foundry_rollouts.core.policy import Margin
-from foundry_rollouts.core.statistics import (
+from foundry_rollouts.core.judging.capital import (
     NEVER,
     Bets,
     FloorProcess,
@@ -23,6 +22,7 @@ from foundry_rollouts.core.statistics import (
     reweighted,
     samples_to_prove,
 )
+from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 from unit.core.reference_evidence import ReferenceEvidence
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from foundry_rollouts.core.policy import Margin
-from foundry_rollouts.core.statistics import (
+from foundry_rollouts.core.judging.capital import (
     NEVER,
     Bets,
     Capital,
@@ -19,6 +18,7 @@ from foundry_rollouts.core.statistics import (
     reweighted,
     samples_to_prove,
 )
+from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 
 DEFAULT = Bets(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))

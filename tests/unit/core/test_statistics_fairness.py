@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from foundry_rollouts.core.bets import Bet, floor_bets, harm_bets, ladder_bets, safe_bets
-from foundry_rollouts.core.policy import Margin
-from foundry_rollouts.core.statistics import Bets, Tally, begin, observed, reweighted
+from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets, safe_bets
+from foundry_rollouts.core.judging.capital import Bets, Tally, begin, observed, reweighted
+from foundry_rollouts.core.model.policy import Margin
 
 BY_A_HAIR = 1e-9
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from foundry_rollouts.core.policy import Margin
-from foundry_rollouts.core.statistics import Bets, Tally, begin, observed, reweighted, samples_to_prove
+from foundry_rollouts.core.judging.capital import Bets, Tally, begin, observed, reweighted, samples_to_prove
+from foundry_rollouts.core.model.policy import Margin
 
 #: The strictest tolerance, so that equal versions stand on the very edge of it.
 STRICT = Bets(tolerate=Margin(1.0), bad=Margin(1.5, 0.005))

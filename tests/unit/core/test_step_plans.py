@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from builders import a_policy
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.outlook import Traffic, gross_seconds, harm_seconds, proof_seconds
-from foundry_rollouts.core.plan import LONGEST, StepPlan, plan, regressions
-from foundry_rollouts.core.policy import (
+from foundry_rollouts.core.forecast.expectation import Traffic, gross_seconds, harm_seconds, proof_seconds
+from foundry_rollouts.core.forecast.plan import LONGEST, StepPlan, plan, regressions
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.policy import (
     ApprovalStep,
     Automatic,
     Gate,
@@ -22,7 +22,7 @@ from foundry_rollouts.core.policy import (
     Policy,
     WeightStep,
 )
-from foundry_rollouts.core.sources import OutcomesPlan, ProbePlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import OutcomesPlan, ProbePlan, PrometheusPlan, Sources
 
 MINUTE = timedelta(minutes=1)
 ERRORS = Gate(GateKind.ERROR_RATE, ("outcomes",))

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from builders import a_policy
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.doubts import doubts
-from foundry_rollouts.core.outlook import Traffic
-from foundry_rollouts.core.plan import plan
-from foundry_rollouts.core.policy import Gate, GateKind, OnNoEvidence, Policy, WeightStep
-from foundry_rollouts.core.sources import HttpPlan, ProbePlan, PrometheusPlan, Sources
-from foundry_rollouts.core.value_plan import seconds_within
+from foundry_rollouts.core.forecast.expectation import Traffic
+from foundry_rollouts.core.forecast.plan import plan
+from foundry_rollouts.core.forecast.values import seconds_within
+from foundry_rollouts.core.forecast.warnings import doubts
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.policy import Gate, GateKind, OnNoEvidence, Policy, WeightStep
+from foundry_rollouts.core.model.sources import HttpPlan, ProbePlan, PrometheusPlan, Sources
 
 MINUTE = timedelta(minutes=1)
 LATE = timedelta(seconds=15)

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import Analysis, GateReading, Verdict
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, at_new_weight, fresh
-from foundry_rollouts.core.judge import judge
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind, OnFailure
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import HttpPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import HttpPlan, PrometheusPlan, Sources
 from foundry_rollouts.errors import UsageError
 
 PLAN = HttpPlan("http://h/{version}", "/calls", "/failures", values=(("cost", "/cost"),))

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.analysis import EVEN, Analysis, GateReading, Verdict
-from foundry_rollouts.core.evidence import STALE_AFTER, Evidence, Track
-from foundry_rollouts.core.failures import ErrorKind
-from foundry_rollouts.core.judge import CRITICAL, judge, log10_sum, part_of
-from foundry_rollouts.core.policy import Gate, GateKind, OnFailure, Policy
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.sources import OutcomesPlan, PrometheusPlan, Sources
-from foundry_rollouts.core.statistics import Bets, FloorProcess, Tally, calls_needed
+from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.capital import Bets, FloorProcess, Tally, calls_needed
+from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, Track
+from foundry_rollouts.core.judging.judge import CRITICAL, judge, log10_sum, part_of
+from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure, Policy
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.sources import OutcomesPlan, PrometheusPlan, Sources
 from unit.core.made_evidence import a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))

@@ -6,11 +6,10 @@ from enum import StrEnum
 import pytest
 
 from builders import NOON
-from foundry_rollouts.core.analysis import Verdict
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.decision import KINDS
-from foundry_rollouts.core.past import Ending
-from foundry_rollouts.core.policy import (
+from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.decision import KINDS
+from foundry_rollouts.core.model.policy import (
     GateKind,
     OnDrift,
     OnFailure,
@@ -19,8 +18,9 @@ from foundry_rollouts.core.policy import (
     SessionsOnRollback,
     Trigger,
 )
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.sources import SOURCES
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.sources import SOURCES
+from foundry_rollouts.core.replay.recorded import Ending
 
 WORDS: dict[type[StrEnum], str] = {
     Phase: "pending progressing paused promoted rolled_back disabled superseded failed aborted",

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from foundry_rollouts.core.sources import Prompt
+from foundry_rollouts.core.model.sources import Prompt
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry import answering
 from foundry_rollouts.ports import Answer

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from foundry_rollouts.core.incarnation import Marks
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.incarnation import Marks
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.ports import AgentSeen, VersionSeen, VersionStatus
 from unit.foundry.scripted import a_session, a_version, an_agent, ok, refused, scripted

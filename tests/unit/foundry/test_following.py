@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundry_rollouts.errors import CloudError, Refusal
-from foundry_rollouts.foundry.following import Reconnecting, follow
+from foundry_rollouts.foundry.reconnect import Reconnecting, follow
 from foundry_rollouts.ports import LogLine
 
 AT_ONCE = Reconnecting(pause=timedelta(0), failures=3)

@@ -10,14 +10,14 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.foundry import precedence
+from foundry_rollouts.foundry import priority
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.precedence import Precedence, budget_of
+from foundry_rollouts.foundry.priority import Precedence, budget_of
 from foundry_rollouts.foundry.retry import DEFAULT
-from foundry_rollouts.ports.urgency import Urgency, urgently
+from foundry_rollouts.ports.priority import Urgency, urgently
 from unit.foundry.scripted import ENDPOINT, a_session, an_agent, ok, refused, scripted
 
 STABLE = Routing.of({"1": 100})
@@ -108,7 +108,7 @@ async def test_a_brief_look_does_not_wait_for_a_pause_that_the_cloud_asks_for() 
 
 async def test_a_brief_look_into_a_black_hole_is_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("foundry_rollouts.foundry.http.BRIEF", timedelta(milliseconds=30))
-    monkeypatch.setattr(precedence, "BRIEF", timedelta(milliseconds=30))
+    monkeypatch.setattr(priority, "BRIEF", timedelta(milliseconds=30))
 
     async def never(_: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
@@ -138,7 +138,7 @@ async def test_others_give_way_only_while_an_urgent_call_is_throttled(monkeypatc
     with others.of(Urgency.USUAL) as usual:
         usual.refused(throttled)
         await asyncio.wait_for(others.give_way(), 1)
-    monkeypatch.setattr(precedence, "GIVE_WAY", timedelta(milliseconds=10))
+    monkeypatch.setattr(priority, "GIVE_WAY", timedelta(milliseconds=10))
     with others.of(Urgency.FIRST) as stuck:
         stuck.refused(throttled)
         await asyncio.wait_for(others.give_way(), 1)  # an urgent call that is stuck stops nobody for good

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from foundry_rollouts.core.routing import LATEST, Routing
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import UnreadableError
 from foundry_rollouts.foundry.settings import lost, settings_of
 from foundry_rollouts.foundry.wire import agent_details, version_seen

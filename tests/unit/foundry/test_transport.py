@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient

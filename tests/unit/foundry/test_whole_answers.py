@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import NOT_WHOLE, CloudError
 from foundry_rollouts.foundry.client import FoundryClient
 from unit.foundry.scripted import a_session, a_version, an_agent, ok, scripted

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.foundry.definition import Code, Definition, definition_json, definition_seen, rewritten
 from foundry_rollouts.foundry.wire import agent_details, routing_patch, session_request, session_seen, version_seen

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from builders import NOON, a_rollout, an_event
 from fakes import a_store
-from foundry_rollouts.notify import courier
-from foundry_rollouts.notify.courier import AT_ONCE, LONGEST_PAUSE, Courier, UndeliveredError
+from foundry_rollouts.notify import dispatcher
+from foundry_rollouts.notify.dispatcher import AT_ONCE, LONGEST_PAUSE, Courier, UndeliveredError
 from foundry_rollouts.ports import Backlog, Record
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
@@ -133,7 +133,7 @@ async def test_a_message_that_is_never_confirmed_holds_up_its_own_rollout_only(o
 async def test_a_message_that_hangs_holds_up_neither_others_nor_what_happens_meanwhile(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier, "LOOK_AGAIN", timedelta(milliseconds=5))
+    monkeypatch.setattr(dispatcher, "LOOK_AGAIN", timedelta(milliseconds=5))
     office.listener.hangs = {"a:1"}
     await office.happened("a", 1, 2)
     await office.happened("b", 1, 2)

@@ -7,8 +7,8 @@ import pytest
 
 from builders import NOON, a_rollout, an_event
 from fakes import record, stand
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.operations.answers import answer_to, settled
 from foundry_rollouts.operations.commands import command

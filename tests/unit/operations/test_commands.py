@@ -6,9 +6,9 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import stand
-from foundry_rollouts.core.command import Command, Verb
-from foundry_rollouts.core.policy import ApprovalStep, WeightStep
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError, NotFoundError
 from foundry_rollouts.operations.commands import command, refusal_of
 from foundry_rollouts.store.store import SqlStore

@@ -8,10 +8,10 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import record, stand
-from foundry_rollouts.core.judge import BESIDE
-from foundry_rollouts.core.past import Ending
-from foundry_rollouts.core.policy import Policy
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.judging.judge import BESIDE
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.replay.recorded import Ending
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.backtest import BacktestView, backtest
 from foundry_rollouts.operations.explain import CountsPair, explain

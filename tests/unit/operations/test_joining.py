@@ -7,8 +7,8 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import FakePolicies, record, stand
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, ConflictError, NotFoundError, Refusal, UsageError
 from foundry_rollouts.operations.joining import start_or_join
 from foundry_rollouts.operations.start import Retry, Start, retry, start

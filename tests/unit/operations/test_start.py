@@ -8,7 +8,7 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import FakePolicies, record, stand
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError, NotFoundError, UsageError
 from foundry_rollouts.operations.start import Retry, Start, retry, start, trial_of
 from foundry_rollouts.ports import Record

@@ -7,10 +7,10 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import record, stand
-from foundry_rollouts.core.measurement import Counts, Measurement, Window, bucket_of
-from foundry_rollouts.core.policy import ApprovalStep, WeightStep
-from foundry_rollouts.core.rollout import Phase
-from foundry_rollouts.core.routing import Routing
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window, bucket_of
+from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.lists import agents_view, history, measurements_view, rollouts_view
 from foundry_rollouts.operations.views import (

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from foundry_rollouts.core.failures import ErrorKind
-from foundry_rollouts.core.policy import (
+from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.policy import (
     ApprovalStep,
     Automatic,
     Gate,
@@ -24,7 +24,7 @@ from foundry_rollouts.core.policy import (
     Trigger,
     WeightStep,
 )
-from foundry_rollouts.core.sources import HARMLESS, Expectation, LogsPlan, ProbePlan, Prompt, Sources
+from foundry_rollouts.core.model.sources import HARMLESS, Expectation, LogsPlan, ProbePlan, Prompt, Sources
 from foundry_rollouts.errors import PolicyError
 from foundry_rollouts.policies.export import as_written, policy_schema, prompts_schema
 from foundry_rollouts.policies.load import policies_in

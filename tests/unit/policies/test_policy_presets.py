@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rollouts.core.bounds import Bounds
-from foundry_rollouts.core.policy import Gate, GateKind, Margin, OnNoEvidence, Policy, WeightStep
-from foundry_rollouts.core.sources import HttpPlan, InsightsPlan, OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, OnNoEvidence, Policy, WeightStep
+from foundry_rollouts.core.model.sources import HttpPlan, InsightsPlan, OutcomesPlan, PrometheusPlan, Sources
 from foundry_rollouts.policies.export import as_written
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.policies.presets import PRESETS

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from foundry_rollouts.core.policy import Margin
+from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.policies.units import parse_duration, parse_margin, parse_percent, span_text
 
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.policy import Gate, GateKind
-from foundry_rollouts.core.rollout import Phase, Rollout
-from foundry_rollouts.core.sources import LogsPlan, ProbePlan, Sources
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy import Gate, GateKind
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import LogsPlan, ProbePlan, Sources
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Answer, LogLine, SessionSeen, SessionStatus, Source
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rollouts.core.sources import is_in_the_clear
+from foundry_rollouts.core.model.sources import is_in_the_clear
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.signals.credentials import Credentials
-from foundry_rollouts.signals.numbers import TroubleError
+from foundry_rollouts.signals.reported import TroubleError
 
 URL = 'url = "https://p.example"\n'
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foundry_rollouts.core.sources import HARMLESS, Expectation, Prompt
+from foundry_rollouts.core.model.sources import HARMLESS, Expectation, Prompt
 from foundry_rollouts.ports import Answer
 from foundry_rollouts.signals import expectations
 from foundry_rollouts.signals.expectations import text_of

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from foundry_rollouts.core.measurement import Sample
+from foundry_rollouts.core.model.measurement import Sample
 from foundry_rollouts.ports import LogLine
 from foundry_rollouts.signals.loglines import CallReader
 

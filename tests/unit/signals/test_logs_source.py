@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from builders import NOON
-from foundry_rollouts.core.measurement import Window
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import LogsPlan
+from foundry_rollouts.core.model.measurement import Window
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import LogsPlan
 from foundry_rollouts.ports import LogLine, SessionStatus
 from foundry_rollouts.signals import logs
+from foundry_rollouts.signals.limits import FAILURES, Budget
 from foundry_rollouts.signals.logs import SKEW, LogSource
-from foundry_rollouts.signals.manners import FAILURES, Budget
 from unit.signals.session_world import (
     Hand,
     HandMadeSessions,

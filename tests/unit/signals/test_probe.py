@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from builders import NOON
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import Expectation, Prompt
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import Expectation, Prompt
 from foundry_rollouts.ports import Answer, SessionSeen
 from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
 from foundry_rollouts.signals import probe
-from foundry_rollouts.signals.manners import FAILURES, Budget
+from foundry_rollouts.signals.limits import FAILURES, Budget
 from foundry_rollouts.signals.probe import CALLS_PER_SESSION, PREFIX, ProbeSource
 from unit.signals.session_world import (
     WELL,

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from builders import NOON
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import HttpPlan, PulledPlan
-from foundry_rollouts.signals import pulled
-from foundry_rollouts.signals.manners import FIRST_REST, LONGEST_REST, Breaker, Budget
-from foundry_rollouts.signals.numbers import Found, NotWholeError, Told, TroubleError
-from foundry_rollouts.signals.pulled import Asked, PulledSource
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import HttpPlan, PulledPlan
+from foundry_rollouts.signals import polling
+from foundry_rollouts.signals.limits import FIRST_REST, LONGEST_REST, Breaker, Budget
+from foundry_rollouts.signals.polling import Asked, PulledSource
+from foundry_rollouts.signals.reported import Found, NotWholeError, Told, TroubleError
 from unit.signals.session_world import Hand, a_watched
 
 EVERY, DELAY = timedelta(seconds=30), timedelta(seconds=5)
@@ -73,7 +73,7 @@ class Asking:
 
 @pytest.fixture
 async def asking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asking]:
-    monkeypatch.setattr(pulled, "PATIENCE", timedelta(milliseconds=50))
+    monkeypatch.setattr(polling, "PATIENCE", timedelta(milliseconds=50))
     asking = Asking()
     yield asking
     await asking.source.close()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from builders import a_policy, a_rollout
-from foundry_rollouts.core.readiness import Readiness
-from foundry_rollouts.core.rollout import Rollout
-from foundry_rollouts.core.sources import HARMLESS, ProbePlan, Prompt, Sources
+from foundry_rollouts.core.deciding.readiness import Readiness
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.sources import HARMLESS, ProbePlan, Prompt, Sources
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Answer
 from foundry_rollouts.signals import ready

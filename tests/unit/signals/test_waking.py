@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from builders import NOON
 from foundry_rollouts.errors import StoreError
-from foundry_rollouts.signals.waking import Alarm, nobody
+from foundry_rollouts.signals.wakeups import Alarm, nobody
 
 
 @dataclass

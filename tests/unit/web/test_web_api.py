@@ -10,9 +10,9 @@ from dirty_equals import IsPartialDict, IsStr
 
 from builders import NOON, a_rollout
 from fakes import record, stand
-from foundry_rollouts.core.command import Verb
-from foundry_rollouts.core.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.command import Verb
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.ports import Record
 from unit.web.served import Web
 

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 
 from builders import a_rollout
 from fakes import stand
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.web.guard import BODY_BYTES, refusal_of
 from unit.web.served import Web
 

@@ -6,7 +6,7 @@ import pytest
 
 from builders import NOON, a_rollout
 from fakes import stand
-from foundry_rollouts.core.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase
 from unit.web.served import Web
 
 

@@ -11,7 +11,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 
 from builders import NOON, a_rollout
 from fakes import record, stand
-from foundry_rollouts.core.rollout import Phase, Rollout
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import Event, Record
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.services import Services

@@ -14,8 +14,8 @@ from foundry_rollouts.bench.arrays import Counts, Floats
 from foundry_rollouts.bench.bounds import upper_bound
 from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.report import Report, Result, Table, Wish, percent
-from foundry_rollouts.core.policy import Margin
-from foundry_rollouts.core.statistics import Bets
+from foundry_rollouts.core.judging.capital import Bets
+from foundry_rollouts.core.model.policy import Margin
 
 NAME = "depend"
 LOOK, LOOKS, WEIGHT, STABLE_RATE = 5.0, 360, 0.10, 0.01

@@ -16,7 +16,7 @@ from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, number
 from foundry_rollouts.bench.rules.sequential import TOLERATING_NOTHING
 from foundry_rollouts.bench.streams import EFFECTS, STABLE_RATES, known_failures, worse
-from foundry_rollouts.core.policy import Margin
+from foundry_rollouts.core.model.policy import Margin
 
 NAME = "wald"
 WEIGHTS, ALPHAS = (1, 10, 50), (1e-2, 1e-4, 1e-8)

@@ -1,4 +1,4 @@
-"""Automatic steps as ``core/schedule.py`` chooses them, for many rollouts at once.
+"""Automatic steps as ``core/deciding/automatic.py`` chooses them, for many rollouts at once.
 
 One source that counts at once, one gate; as with the other rules of ours, ``advance-if-not-gross`` after ten minutes.
 """
@@ -13,11 +13,11 @@ from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.rules.ours import QUIET, STRICT
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
-from foundry_rollouts.core.evidence import TELLING_CALLS
-from foundry_rollouts.core.judge import GROSS
-from foundry_rollouts.core.policy import CLIMB, SOAK, Judging
-from foundry_rollouts.core.schedule import FIRST_AT_MOST
-from foundry_rollouts.core.statistics import Bets
+from foundry_rollouts.core.deciding.automatic import FIRST_AT_MOST
+from foundry_rollouts.core.judging.capital import Bets
+from foundry_rollouts.core.judging.evidence import TELLING_CALLS
+from foundry_rollouts.core.judging.judge import GROSS
+from foundry_rollouts.core.model.policy import CLIMB, SOAK, Judging
 
 LEVELS = (*CLIMB, SOAK)
 _LET_GO = 600.0

@@ -9,7 +9,7 @@ from foundry_rollouts.bench.rules.kayenta import Kayenta
 from foundry_rollouts.bench.rules.ours import Ours, Proofs, by_steps, vector_proofs
 from foundry_rollouts.bench.rules.release_manager import ReleaseManager
 from foundry_rollouts.bench.simulate import Rule
-from foundry_rollouts.core.policy import Judging
+from foundry_rollouts.core.model.policy import Judging
 
 OURS_STRICT, OURS_DEFAULT = "ours, 1.0x", "ours, default"
 

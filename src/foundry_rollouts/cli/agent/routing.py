@@ -12,7 +12,7 @@ from foundry_rollouts.cli.output import Output, OutputOption, say, show_item
 from foundry_rollouts.errors import DriftError, UsageError
 
 if TYPE_CHECKING:
-    from foundry_rollouts.core.routing import Routing
+    from foundry_rollouts.core.model.routing import Routing
     from foundry_rollouts.foundry.client import FoundryClient
 
 #: An endpoint may tell the old routing for so long.
@@ -70,7 +70,7 @@ async def route(
 
 def parsed_weights(pairs: Sequence[str]) -> "Routing | None":
     """Read ``VERSION=PERCENT`` pairs; None when there are none. Raises UsageError."""
-    from foundry_rollouts.core.routing import Routing
+    from foundry_rollouts.core.model.routing import Routing
 
     weights: dict[str, int] = {}
     for pair in pairs:
@@ -88,14 +88,14 @@ def parsed_weights(pairs: Sequence[str]) -> "Routing | None":
 
 
 def _latest() -> "Routing":
-    from foundry_rollouts.core.routing import LATEST, Routing
+    from foundry_rollouts.core.model.routing import LATEST, Routing
 
     return Routing.of({LATEST: 100})
 
 
 async def _pinned(cloud: "FoundryClient", agent: str, seen: "Routing") -> "Routing":
     """Return ``seen`` with a number where it says latest."""
-    from foundry_rollouts.core.routing import LATEST, Routing
+    from foundry_rollouts.core.model.routing import LATEST, Routing
 
     newest = (await cloud.agent(agent)).latest
     if newest is None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from foundry_rollouts.cli.agent.asking import confirm
+from foundry_rollouts.cli.agent.confirm import confirm
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.output import Item, Output, OutputOption, say, show_item, show_items

@@ -1,13 +1,13 @@
 """The commands of ``agent``, in the order of the help."""
 
-from foundry_rollouts.cli.agent.creating import creating
-from foundry_rollouts.cli.agent.deploying import deploying
-from foundry_rollouts.cli.agent.fetching import fetching
-from foundry_rollouts.cli.agent.granting import granting
-from foundry_rollouts.cli.agent.invoking import invoking
-from foundry_rollouts.cli.agent.looking import looking
-from foundry_rollouts.cli.agent.reading import reading
-from foundry_rollouts.cli.agent.removing import removing
+from foundry_rollouts.cli.agent.create import creating
+from foundry_rollouts.cli.agent.delete import removing
+from foundry_rollouts.cli.agent.deploy import deploying
+from foundry_rollouts.cli.agent.download import fetching
+from foundry_rollouts.cli.agent.grant import granting
+from foundry_rollouts.cli.agent.invoke import invoking
+from foundry_rollouts.cli.agent.list import looking
+from foundry_rollouts.cli.agent.logs import reading
 from foundry_rollouts.cli.agent.routing import routing
 from foundry_rollouts.cli.agent.sessions import sessions
 from foundry_rollouts.cli.commands import group

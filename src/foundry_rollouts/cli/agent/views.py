@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foundry_rollouts.cli.output import Column, Item, column
 
 if TYPE_CHECKING:
-    from foundry_rollouts.core.routing import Routing
+    from foundry_rollouts.core.model.routing import Routing
     from foundry_rollouts.foundry.wire import AgentDetails, VersionDetails
     from foundry_rollouts.ports import SessionSeen, VersionSeen
 

@@ -1,0 +1,93 @@
+"""``agent create`` and ``promote-draft``: an image becomes a version, a draft becomes a release."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from foundry_rollouts.cli.agent import options
+from foundry_rollouts.cli.agent.outcome import Ending, concluded
+from foundry_rollouts.cli.agent.progress import progress
+from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
+from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.options import TimeoutOption
+from foundry_rollouts.cli.output import Output, OutputOption
+
+creating = group("Make versions of images and drafts.")
+
+
+@creating.command(
+    "create",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.4.2 --wait",
+        "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.5.0 --draft "
+        "--cpu 0.5 --memory 1Gi --protocol responses --protocol invocations --env LEVEL=info",
+    ),
+)
+@waits
+async def create(
+    agent: AgentArgument,
+    image: Annotated[str, typer.Option(help="The container image, with registry and tag or digest.")],
+    draft: Annotated[bool, typer.Option("--draft", help="Make a draft, which takes no traffic.")] = False,
+    cpu: options.CpuOption = "1",
+    memory: options.MemoryOption = "2Gi",
+    protocol: options.ProtocolOption = None,
+    env: options.EnvOption = None,
+    idle_timeout: options.IdleOption = None,
+    description: options.DescriptionOption = None,
+    metadata: options.MetadataOption = None,
+    wait: options.WaitOption = False,
+    timeout: TimeoutOption = None,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TABLE,
+) -> int:
+    """Make a version of a container image, and the agent too when it is new.
+
+    An unchanged definition makes no new version. Where drafts are not switched on the cloud makes a release of
+    --draft without a word; that is told as an error, exit code 1.
+
+    The endpoint answers what --protocol names from then on. Unless it is pinned, a release serves all new sessions
+    as soon as it is active.
+    """
+    from foundry_rollouts.foundry.definition import Definition
+    from foundry_rollouts.foundry.versions import IMAGE_LIMIT
+
+    ending = Ending.of(wait, timeout, IMAGE_LIMIT, output)
+    names, environment = options.protocols(protocol), options.pairs_of("--env", env)
+    definition = Definition(image, None, cpu, memory, names, environment, idle_timeout)
+    labels = options.labels(description, metadata)
+    with progress() as tell:
+        async with project(project_endpoint, credential) as cloud:
+            ending = replace(ending, protocols=tuple(names))
+            make = cloud.api.drafts.of_image if draft else cloud.api.versions.create
+            created = await make(agent, definition, labels)
+            return await concluded(cloud, agent, created, ending, tell)
+
+
+@creating.command(
+    "promote-draft",
+    cls=Command,
+    epilog=examples("foundry-rollouts agent promote-draft support-eu draft-1780000000000 --wait"),
+)
+@waits
+async def promote_draft(
+    agent: AgentArgument,
+    draft: Annotated[str, typer.Argument(metavar="DRAFT", help="The draft, as 'agent versions --drafts' lists it.")],
+    wait: options.WaitOption = False,
+    timeout: TimeoutOption = None,
+    project_endpoint: EndpointOption = None,
+    credential: CredentialOption = None,
+    output: OutputOption = Output.TABLE,
+) -> int:
+    """Make a release of a draft: the same definition and the same code as a numbered version.
+
+    Unless the endpoint is pinned, it serves all new sessions as soon as it is active.
+    """
+    from foundry_rollouts.foundry.versions import BUILD_LIMIT
+
+    ending = Ending.of(wait, timeout, BUILD_LIMIT, output)
+    with progress() as tell:
+        async with project(project_endpoint, credential) as cloud:
+            return await concluded(cloud, agent, await cloud.api.drafts.promote(agent, draft), ending, tell)

@@ -1,0 +1,144 @@
+"""Change the cloud: intent, change, read back.
+
+The intent is written before the change, with everything that will be recorded after it. A process that dies in
+between leaves a state that ``recover`` settles, with the same history as a calm run.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from foundry_rollouts.controller.endpoint_settings import keep_settings, tell_kept
+from foundry_rollouts.controller.stop_sessions import end_sessions
+from foundry_rollouts.core.model.rollout import Unanswered
+from foundry_rollouts.core.model.routing import Routing
+from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError, StoreError
+from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
+from foundry_rollouts.ports.priority import Urgency, urgently
+
+#: The endpoint may serve the old routing for some seconds; ask again before calling it drift.
+CONFIRM_WITHIN = timedelta(seconds=20)
+FIRST_LOOK_AFTER = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From the routing that is seen to the one that is wanted; a retreat lowers the canary's exposure."""
+
+    before: Routing
+    target: Routing
+    is_retreat: bool
+    settings: str | None = None  #: What the endpoint has beside its weights, to be kept.
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What there is to be remembered of a change, and whether the database has it."""
+
+    record: Record
+    is_written: bool = True
+
+
+async def act(world: World, lease: Lease, change: Change, record: Record, now: Callable[[], datetime]) -> Acted:
+    """Bring the cloud to ``change.target`` and write ``record``.
+
+    Raises ChangeError when the cloud refuses, DriftError when it does not confirm and LeaseLostError when the lease
+    runs out before the change is sent; the intent stays open then, and the next tick settles it. A retreat does not
+    wait for a database that is away: its record is still to be written then, unless the intent stands, and the sessions
+    are still to be ended, for nothing else knows of the retreat until the caller remembers it.
+    """
+    if change.target == change.before:
+        record = await end_sessions(world.sessions, record)
+        await world.store.record(lease, record)
+        return Acted(record)
+    intent = Intent(
+        id=record.event.id if record.event else f"{lease.agent}:{lease.fence}",
+        agent=lease.agent,
+        opened_at=now(),
+        before=change.before,
+        target=change.target,
+        is_retreat=change.is_retreat,
+        record=record,
+        settings=change.settings,
+    )
+    is_written = await _open(world, lease, intent)
+    with urgently(Urgency.FIRST if change.is_retreat else Urgency.USUAL):
+        async with while_ours(lease, now):
+            is_answered = await bring_about(world.cloud, lease.agent, change.before, change.target)
+        told = await confirm(world.cloud, lease.agent, change.target, change.settings)
+    if not is_answered:
+        record = with_unanswered(record, intent)
+    if not is_written:
+        return Acted(record, is_written=False)
+    record = await end_sessions(world.sessions, record)
+    await world.store.record(lease, record, closes=intent)
+    await tell_kept(world, lease, intent.id, told, now())
+    return Acted(record)
+
+
+def with_unanswered(record: Record, intent: Intent) -> Record:
+    """Return ``record`` with the memory that the change of ``intent`` may arrive once more."""
+    if record.rollout is None:
+        return record
+    return replace(record, rollout=record.rollout.with_unanswered(Unanswered(intent.target.weights, intent.opened_at)))
+
+
+@asynccontextmanager
+async def while_ours(lease: Lease, now: Callable[[], datetime]) -> AsyncIterator[None]:
+    """Send nothing once the lease has run out: raise LeaseLostError before, or in the midst of, what takes too long."""
+    left = (lease.until - now()).total_seconds()
+    try:
+        async with asyncio.timeout(max(left, 0)):
+            await asyncio.sleep(0)
+            yield
+    except TimeoutError as error:
+        raise LeaseLostError(f"the lease of agent {lease.agent} ran out before the change was sent") from error
+
+
+async def _open(world: World, lease: Lease, intent: Intent) -> bool:
+    try:
+        await world.store.open_intent(lease, intent)
+    except StoreError:
+        if not intent.is_retreat:
+            raise
+        return False
+    return True
+
+
+async def bring_about(cloud: Cloud, agent: str, before: Routing, target: Routing) -> bool:
+    """Send what differs; return whether every try to change the weights was answered.
+
+    An endpoint is closed before its weights change, and never opened: a person does that. Raises ChangeError when the
+    cloud refuses.
+    """
+    try:
+        if before.is_open and not target.is_open:
+            await cloud.disable(agent)
+        if before.weights != target.weights:
+            return await cloud.route(agent, target)
+    except CloudError as error:
+        raise ChangeError(error) from error
+    return True
+
+
+async def confirm(cloud: Cloud, agent: str, target: Routing, settings: str | None = None) -> str | None:
+    """Read the routing back until it is ``target``; raise DriftError when it does not become so in time.
+
+    Return what is to be told of ``settings`` that the endpoint lost by the change; they are put back.
+    """
+    pause, waited = FIRST_LOOK_AFTER, timedelta(0)
+    while True:
+        read = await cloud.agent(agent)
+        if (seen := read.routing_read()) == target:
+            return await keep_settings(cloud, read, target, settings)
+        if waited >= CONFIRM_WITHIN:
+            raise DriftError(f"{agent}: sent {target}, but the cloud still shows {seen}")
+        await asyncio.sleep(pause.total_seconds())
+        waited, pause = waited + pause, min(pause * 2, timedelta(seconds=2))
+
+
+def closed_as(routing: Routing, seen: Routing) -> Routing:
+    """Return ``routing``, closed where the endpoint was found closed: nothing here opens what a person closed."""
+    return replace(routing, is_open=routing.is_open and seen.is_open)

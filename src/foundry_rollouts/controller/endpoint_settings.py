@@ -1,0 +1,42 @@
+"""What an endpoint has beside its weights outlives every change of ours: what was lost is put back, and told."""
+
+from datetime import datetime
+
+import structlog
+
+from foundry_rollouts.core.model.routing import Routing
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.ports import AgentSeen, Cloud, Event, Lease, Record, World
+
+log = structlog.get_logger()
+
+RESTORED = "agent.settings_restored"
+
+
+async def keep_settings(cloud: Cloud, seen: AgentSeen, target: Routing, before: str | None) -> str | None:
+    """Put back what the endpoint lost by a change of its weights to ``target``; return what is to be told of it.
+
+    A failure to do so is told, too: it must not keep the change from being recorded.
+    """
+    if not before or seen.settings == before:
+        return None
+    try:
+        lost, still = await cloud.put_back(seen.name, target, before, seen.settings)
+    except CloudError as error:
+        return f"a change of the weights changed the endpoint's settings too; they could not be put back: {error}"
+    if still:
+        return f"a change of the weights lost {_named(lost)} of the endpoint; put {_named(still)} back by hand"
+    return f"a change of the weights lost {_named(lost)} of the endpoint: put back as before" if lost else None
+
+
+async def tell_kept(world: World, lease: Lease, change: str, told: str | None, now: datetime) -> None:
+    """Write down, once for each change, what was lost by it."""
+    if told is None:
+        return
+    log.warning(RESTORED, agent=lease.agent, because=told)
+    event = Event(id=f"{change}:settings", at=now, kind=RESTORED, agent=lease.agent, because=told)
+    await world.store.record(lease, Record(event=event))
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,21 @@
+"""The end of a rollout, whoever brought it about: what is counted then, and what is let go."""
+
+from datetime import datetime
+
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.ports import World
+from foundry_rollouts.telemetry import Metrics
+
+
+async def bid_farewell(world: World, metrics: Metrics, rollout: Rollout, now: datetime) -> None:
+    """Count an ended rollout, and let every source stop watching it."""
+    metrics.ended(rollout, now)
+    await let_go(world, rollout.id)
+
+
+async def let_go(world: World, rollout: str) -> None:
+    """Let every source stop watching: the rollout has ended, or another replica has it."""
+    for source in world.sources:
+        await source.release(rollout)
+    if world.ready is not None:
+        await world.ready.release(rollout)

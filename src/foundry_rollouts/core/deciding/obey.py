@@ -1,0 +1,108 @@
+"""Do what a person asks of a rollout, and the two ways that lead on: forward and back."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.decision import (
+    Abort,
+    Advance,
+    Decision,
+    Decline,
+    Disable,
+    Pause,
+    Promote,
+    Resume,
+    RollBack,
+)
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+
+
+def obey(rollout: Rollout, command: Command) -> Decision:
+    """Do what a person asks, or say why there is nothing to do."""
+    is_paused = rollout.phase is Phase.PAUSED
+    match command.verb:
+        case Verb.ABORT:
+            return abort(rollout, command)
+        case Verb.PAUSE if not is_paused:
+            return Pause(command.because, command.author)
+        case Verb.RESUME if is_paused and not rollout.is_stable_gone:
+            return Resume(command.because, command.author)
+        case Verb.PROMOTE:
+            return forward(rollout, command.because, command.author)
+        case Verb.APPROVE if rollout.waits_for_approval and not rollout.is_stable_gone:
+            return forward(rollout, command.because, command.author)
+        case _:
+            return decline(rollout, command)
+
+
+def obey_before_start(rollout: Rollout, command: Command) -> Decision:
+    """Do what a person asks of a rollout that has not begun: it can only be kept from it, or let go again."""
+    is_paused = rollout.phase is Phase.PAUSED
+    if command.verb is Verb.PAUSE and not is_paused:
+        return Pause(command.because, command.author)
+    if command.verb in {Verb.RESUME, Verb.PROMOTE} and is_paused:
+        return Resume(command.because, command.author)
+    return decline(rollout, command)
+
+
+def decline(rollout: Rollout, command: Command) -> Decline:
+    """Answer a command that changes nothing as the rollout stands."""
+    return Decline(f"{command.because}. Nothing was done: {_why_nothing(rollout, command.verb)}", command.author)
+
+
+def _why_nothing(rollout: Rollout, verb: Verb) -> str:
+    if verb is Verb.PAUSE:
+        return "it is paused already"
+    if rollout.is_stable_gone:
+        return f"stable version {rollout.stable} was deleted, and there is nothing to compare with: promote or abort"
+    if rollout.step == 0:
+        return "it has not begun, and begins by itself"
+    return "it is not paused" if verb is Verb.RESUME else "it waits for no approval"
+
+
+def abort(rollout: Rollout, command: Command) -> Decision:
+    """End a rollout at the word of a person; what has not begun moves nothing."""
+    if rollout.step:
+        return retreat(rollout, command.because, command.author)
+    return Abort(f"{command.because}; aborted before it began, nothing was moved", command.author)
+
+
+def retreat(rollout: Rollout, because: str, author: str | None = None) -> RollBack | Disable:
+    """Go back to the stable version, or close the endpoint if there is none."""
+    return RollBack(because, author) if rollout.refuge else Disable(because, author)
+
+
+def forward(rollout: Rollout, because: str, author: str | None = None) -> Advance | Promote:
+    """Take the next step; behind the last one, promote."""
+    is_last = rollout.is_on_last_step or rollout.is_stable_gone
+    return Promote(because, author) if is_last else Advance(because, author)
+
+
+def answered(decision: Decision, then: Rollout, commands: Sequence[Command]) -> tuple[Command, ...]:
+    """Return those of the open ``commands`` that need no more attention once ``decision`` is carried out.
+
+    They are the one that it answers, the most urgent, and what that overrules: a pause what was asked before it, a
+    step forward every other wish for it. The end of the rollout answers all. What harm was quicker than stays open.
+    """
+    if then.phase.is_final:
+        return tuple(commands)
+    author = getattr(decision, "author", None)
+    if author is None or not commands:
+        return ()
+    first = commands[0]
+    return (first, *(each for each in commands[1:] if _overrules(first, decision, each)))
+
+
+def _overrules(first: Command, decision: Decision, other: Command) -> bool:
+    if first.verb is Verb.PAUSE:
+        return other.generation < first.generation
+    return isinstance(decision, Advance) and other.verb in {Verb.PROMOTE, Verb.APPROVE}
+
+
+def saying_whom(decision: Decision, closed: Sequence[Command]) -> Decision:
+    """Return ``decision`` with a sentence that names every request which it answers beside its own."""
+    others = [each.because for each in closed if each.because not in decision.because]
+    if not others:
+        return decision
+    return replace(decision, because=f"{decision.because}. This answers, too: {'; '.join(others)}")

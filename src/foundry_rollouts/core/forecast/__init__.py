@@ -1,0 +1,1 @@
+"""What to expect of a policy before it is used."""

@@ -1,0 +1,1 @@
+"""What was measured, weighed: evidence, verdicts, and the sentences that explain them."""

@@ -1,0 +1,96 @@
+"""The sentences that people read: log, history, dashboard and command line show the same words."""
+
+import math
+from collections.abc import Sequence
+
+from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.judging.evidence import Track
+from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
+
+RARE = 0.0001  #: The failure rate below which "hardly ever" says all.
+DEEDS = {
+    GateKind.ERROR_RATE: "failed",
+    GateKind.LATENCY: "were slower than stable's median",
+    GateKind.LOG_ERRORS: "wrote an error line",
+    ErrorKind.CLIENT_ERROR: "were refused as the caller's mistake",
+}
+
+
+def because_harm(gate: Gate, judging: Judging, track: Track) -> str:
+    """Say how the canary did harm: "canary 14 of 120 failed (HTTP 500) against 3 of 1 080 on stable, ..."."""
+    causes = ", ".join(cause for cause, _ in sorted(track.causes, key=lambda pair: -pair[1])[:2])
+    why = f" ({causes})" if causes and gate.kind is not GateKind.LATENCY else ""
+    compared = _compared(track.kind or gate.kind, track.total, why)
+    return f"{compared}, seen by {track.stratum}: {_crossed(gate, judging, track)}"
+
+
+def _crossed(gate: Gate, judging: Judging, track: Track) -> str:
+    """Say which line the canary crossed: tolerance, or else the ceiling."""
+    harm = max(process.harm_log10 for process in track.processes)
+    if harm >= -math.log10(judging.false_rollback) or gate.max is None or not (track.floor and track.strict):
+        return f"worse than {judging.tolerate} stable, evidence {odds(harm)}"
+    ceiling = f"above the ceiling of {gate.max * 100:g}%"
+    if not track.at_step.stable_calls:
+        return f"{ceiling}, evidence {odds(track.floor.log10)}"
+    return f"{ceiling} and worse than stable, evidence {odds(min(track.floor.log10, track.strict.harm_log10))}"
+
+
+def because_proved(gate: Gate, judging: Judging, track: Track, *, is_alone: bool = False) -> str:
+    """Say that the canary proved itself at this step, against stable or, without calls on it, against its past."""
+    safe = max(process.past_log10 if is_alone else process.safe_log10 for process in track.processes)
+    return (
+        f"{_seen(gate, track, is_alone=is_alone)} at this step, seen by {track.stratum}: "
+        f"better than {judging.bad} stable, evidence {odds(safe)}"
+    )
+
+
+def because_unproved(gate: Gate, judging: Judging, track: Track, missing: int | None, *, is_alone: bool = False) -> str:
+    """Say what is seen so far and how much is missing."""
+    if gate.kind is GateKind.LATENCY and not track.edges:
+        return f"{gate.name}: still learning from {track.stratum} how fast stable is"
+    more = f"needs about {count(missing)} more canary calls" if missing else "needs more canary calls"
+    return f"{_seen(gate, track, is_alone=is_alone)} so far: {more} to be proved better than {judging.bad} stable"
+
+
+def because_unseen(verdict: Verdict, gate: Gate, tracks: Sequence[Track]) -> str:
+    """Say which silence it is; silence is never health."""
+    strata = ", ".join(track.stratum for track in tracks)
+    if verdict is Verdict.SOURCE_ERROR:
+        trouble = next(track for track in tracks if track.trouble)
+        return f"{gate.name}: {trouble.stratum} cannot be read: {trouble.trouble}"
+    if verdict is Verdict.STALE:
+        return f"{gate.name}: no canary calls for a while ({strata}); what was seen is too old to decide on"
+    return f"{gate.name}: no canary calls seen at this step yet ({strata})"
+
+
+def odds(log10: float) -> str:
+    """Return evidence as people say it: ``240 : 1``."""
+    return f"{count(round(10.0**log10))} : 1" if log10 < 6 else "more than 1 000 000 : 1"
+
+
+def count(number: int) -> str:
+    """Return a whole number with thin groups of three: ``1 080``."""
+    return f"{number:,}".replace(",", " ")
+
+
+def _seen(gate: Gate, track: Track, *, is_alone: bool) -> str:
+    if not is_alone:
+        return _compared(gate.kind, track.at_step)
+    step, known = track.at_step, track.processes[0].known
+    return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({_past(known)})"
+
+
+def _past(known: float | None) -> str:
+    if known is None:
+        return "too little was seen of stable"
+    return f"stable failed about {100 * known:.2g}% before" if known >= RARE else "stable hardly ever failed before"
+
+
+def _compared(kind: GateKind | ErrorKind, tally: Tally, why: str = "") -> str:
+    deed = DEEDS[kind]
+    return (
+        f"canary {count(tally.canary_failures)} of {count(tally.canary_calls)} {deed}{why} "
+        f"against {count(tally.stable_failures)} of {count(tally.stable_calls)} on stable"
+    )

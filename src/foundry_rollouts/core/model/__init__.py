@@ -1,0 +1,1 @@
+"""What the decision is about: policies, rollouts, routing, measurements, and the moves between them."""

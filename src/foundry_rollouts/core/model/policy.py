@@ -1,0 +1,296 @@
+"""What an operator wants of a rollout: its steps, its gates, its limits.
+
+A policy is refused here when it makes no sense, whoever built it; how it is written in a file is the business
+of ``policies/``.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from itertools import pairwise
+
+from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.new_versions import NewVersions
+from foundry_rollouts.core.model.sources import Sources
+from foundry_rollouts.errors import UsageError
+
+MINUTE = timedelta(minutes=1)
+#: The weights of automatic steps on the way to 50, where the canary is compared best.
+CLIMB, SOAK = (1, 2, 5, 10, 20), 50
+
+
+class Trigger(StrEnum):
+    """What starts a rollout."""
+
+    NEW_VERSION = "new-version"  #: Discovery sees a version that is newer than the stable one.
+    MANUAL = "manual"  #: A person or a pipeline asks.
+
+
+class OnFailure(StrEnum):
+    """What harm leads to."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    PAUSE = "pause"
+    DISABLE = "disable"
+
+
+class OnNoEvidence(StrEnum):
+    """What a step without proof leads to once its ``max`` is over."""
+
+    HOLD = "hold"
+    PAUSE = "pause"
+    ROLLBACK = "rollback"
+    ADVANCE_IF_NOT_GROSS = "advance-if-not-gross"  #: Only when less than 16 points worse is proved.
+
+
+class OnDrift(StrEnum):
+    """What a routing that somebody else changed leads to."""
+
+    PAUSE = "pause"
+    RESTORE = "restore"
+    ADOPT = "adopt"
+
+
+class OnAdoption(StrEnum):
+    """What weights between several versions lead to that are found at first sight."""
+
+    KEEP = "keep"  #: They stay until a rollout begins.
+    STABLE = "stable"  #: The heaviest version that is named gets everything.
+
+
+class OnNewVersion(StrEnum):
+    """What a version that appears while another is on trial leads to."""
+
+    QUEUE = "queue"  #: It waits until the trial has ended.
+    SUPERSEDE = "supersede"  #: Once it is active it takes the trial's place, from the stable version on.
+
+
+class SessionsOnRollback(StrEnum):
+    """What happens to live sessions of a canary that is rolled back."""
+
+    KEEP = "keep"
+    STOP = "stop"
+
+
+class GateKind(StrEnum):
+    """What a gate looks at."""
+
+    ERROR_RATE = "error-rate"
+    LATENCY = "latency"
+    LOG_ERRORS = "log-errors"
+    VALUE = "value"
+
+
+#: Sources that can tell what a gate looks at; any source tells which calls failed.
+TELLERS = {
+    GateKind.LATENCY: {"probe", "logs", "outcomes"},
+    GateKind.LOG_ERRORS: {"logs", "outcomes"},
+    GateKind.VALUE: {"prometheus", "http"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """The line ``ratio x stable + points``; ``points`` is a fraction, so half a percentage point is 0.005."""
+
+    ratio: float
+    points: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (1.0 <= self.ratio <= 1000.0 and 0.0 <= self.points < 1.0):
+            raise UsageError("a margin is at least 1x and less than + 100pp, for example '1.2x' or '1.5x + 0.5pp'")
+
+    def of(self, rate: float) -> float:
+        """Return the rate at which the line stands over a stable version that fails at ``rate``."""
+        return self.ratio * rate + self.points
+
+    def __str__(self) -> str:
+        points = f" + {self.points * 100:g}pp" if self.points else ""
+        return f"{self.ratio:g}x{points}"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStep:
+    """A weight, the least time it bakes, and the time by which it must be proved (None: no limit)."""
+
+    weight: int
+    min: timedelta = timedelta(0)
+    max: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.weight <= 100:
+            raise UsageError(f"weight {self.weight}: a weight is a whole number from 1 to 100")
+        if self.max is not None and self.max < self.min:
+            raise UsageError("max is shorter than min: a step must have time to bake")
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalStep:
+    """A wait for a person, at the weight reached so far."""
+
+    approval: bool = True
+
+
+Step = WeightStep | ApprovalStep
+
+
+@dataclass(frozen=True, slots=True)
+class Automatic:
+    """Weights that rise as the evidence grows (``core/deciding/automatic.py``) instead of a list of steps."""
+
+    blast_radius: float = 20.0  #: Failures that one look may miss.
+    soak: timedelta = 5 * MINUTE  #: At least so long at 50, after which all traffic comes.
+    bake: timedelta = timedelta(0)  #: At least so long at 100.
+    max: timedelta | None = None  #: The time by which each weight below 100 must be proved.
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.blast_radius <= 1_000_000:
+            raise UsageError(f"a blast radius of {self.blast_radius:g} failures: write at least 1, at most 1000000")
+        if self.max is not None and self.max < self.soak:
+            raise UsageError("max is shorter than soak: a weight must have time to bake")
+
+    @property
+    def steps(self) -> tuple[WeightStep, ...]:
+        """The steps among which the evidence chooses: it may skip some, and never takes one twice."""
+        soaking = WeightStep(SOAK, self.soak, self.max)
+        return (*(WeightStep(weight, max=self.max) for weight in CLIMB), soaking, WeightStep(100, self.bake))
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How sure the judge must be, and of what."""
+
+    false_rollback: float = 0.01  #: Of releases within tolerance, how many may ever be rolled back.
+    missed_bad: float = 0.05  #: Of bad releases, how many may pass a step as proved.
+    tolerate: Margin = Margin(1.2)
+    bad: Margin = Margin(1.5, 0.005)
+
+    def __post_init__(self) -> None:
+        if not (0 < self.false_rollback < 0.5 and 0 < self.missed_bad < 0.5):
+            raise UsageError("false-rollback and missed-bad lie between 0% and 50%")
+        if self.bad.ratio < self.tolerate.ratio or self.bad.points < self.tolerate.points:
+            raise UsageError("bad lies below tolerate: a release cannot be both within tolerance and bad")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One thing that must not get worse, seen by ``sources``.
+
+    ``max`` is a ceiling in absolute terms: a canary above it gets no tolerance. A critical gate has a larger part in
+    the evidence of harm; a dry-run gate is judged and shown, and decides nothing.
+    """
+
+    kind: GateKind
+    sources: tuple[str, ...]
+    max: float | None = None
+    on_failure: OnFailure | None = None  #: None: what the policy says.
+    weights: tuple[float, ...] = ()  #: What each of the sources counts; empty: all the same.
+    is_critical: bool = False
+    is_dry_run: bool = False
+    bounds: Bounds | None = None  #: Of a value, and of nothing else.
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}:{self.bounds.name}" if self.bounds else self.kind.value
+
+    def share_of(self, source: str) -> float:
+        """Return the part of ``source`` in the gate's evidence; all parts sum to 1."""
+        if not self.weights:
+            return 1.0 / len(self.sources)
+        return self.weights[self.sources.index(source)] / sum(self.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The plan of a rollout."""
+
+    name: str
+    agents: tuple[str, ...]
+    steps: tuple[Step, ...]
+    trigger: Trigger = Trigger.NEW_VERSION
+    deadline: timedelta = timedelta(hours=6)
+    judge: Judging = field(default_factory=Judging)
+    sources: Sources = field(default_factory=Sources)
+    gates: tuple[Gate, ...] = ()
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    on_no_evidence: OnNoEvidence = OnNoEvidence.HOLD
+    on_drift: OnDrift = OnDrift.PAUSE
+    on_adoption: OnAdoption = OnAdoption.KEEP
+    on_new_version: OnNewVersion = OnNewVersion.QUEUE
+    sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
+    ready_within: timedelta | None = 3 * MINUTE  #: By when a sandbox of the canary is ready; None: nobody looks.
+    ignored_errors: tuple[ErrorKind, ...] = ()  #: Kinds of failures that are not judged.
+    new_versions: NewVersions = NewVersions.NEWEST
+    automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
+
+    def __post_init__(self) -> None:
+        if self.automatic and self.steps != self.automatic.steps:
+            raise UsageError("automatic steps are made from their settings: leave the list out")
+        _refuse_bad_steps(self.steps)
+        _refuse_bad_gates(self.gates, self.sources)
+        if not self.agents:
+            raise UsageError("agents is empty: name at least one agent, for example 'support-*'")
+        if self.deadline <= timedelta(0):
+            raise UsageError("deadline must be longer than nothing")
+
+    def weight_at(self, step: int) -> int:
+        """Return the canary's weight at step number ``step``; 0 before the first."""
+        weights = [s.weight for s in self.steps[:step] if isinstance(s, WeightStep)]
+        return weights[-1] if weights else 0
+
+    @property
+    def last_weight_step(self) -> int:
+        """The number of the step at which the canary gets all traffic."""
+        return max(number for number, step in enumerate(self.steps, start=1) if isinstance(step, WeightStep))
+
+    def matches(self, agent: str) -> int | None:
+        """Return how exactly this policy names ``agent`` (more is more exact), or None when it does not."""
+        exact = 10_000
+        scores = [
+            exact if glob == agent else len(glob.replace("*", "").replace("?", ""))
+            for glob in self.agents
+            if fnmatchcase(agent, glob)
+        ]
+        return max(scores, default=None)
+
+
+def _refuse_bad_steps(steps: tuple[Step, ...]) -> None:
+    weights = [step.weight for step in steps if isinstance(step, WeightStep)]
+    if not weights:
+        raise UsageError("steps is empty: name at least one weight, for example {weight: 10, min: 1m}")
+    if any(later <= earlier for earlier, later in pairwise(weights)):
+        raise UsageError(f"weights {', '.join(map(str, weights))}: each weight must be greater than the one before")
+    if weights[-1] != 100:
+        raise UsageError(f"the last weight is {weights[-1]}: a rollout ends at 100, add {{weight: 100}}")
+
+
+def _refuse_bad_gates(gates: tuple[Gate, ...], sources: Sources) -> None:
+    if not gates:
+        raise UsageError("gates is empty: without a gate nothing could ever stop a bad version")
+    for gate in gates:
+        missing = [name for name in gate.sources if name not in sources.names]
+        if missing or not gate.sources:
+            known = ", ".join(sources.names) or "none"
+            raise UsageError(f"gate {gate.name} asks {missing or 'no source'}; sources in use: {known}")
+        if gate.weights and (len(gate.weights) != len(gate.sources) or min(gate.weights) <= 0):
+            raise UsageError(f"gate {gate.name}: give each of its sources a weight, more than 0")
+        if mute := set(gate.sources) - TELLERS.get(gate.kind, set(gate.sources)):
+            raise UsageError(f"gate {gate.name} asks {', '.join(sorted(mute))}, which cannot tell it")
+        _refuse_bad_value(gate, sources)
+    if all(gate.is_dry_run for gate in gates):
+        raise UsageError("every gate is a dry run: nothing could ever stop a bad version")
+    if len({gate.name for gate in gates}) != len(gates):
+        raise UsageError("two gates of one kind: put their sources into one")
+
+
+def _refuse_bad_value(gate: Gate, sources: Sources) -> None:
+    if (gate.bounds is None) is (gate.kind is GateKind.VALUE):
+        raise UsageError(f"gate {gate.name}: a value has bounds, and nothing else has")
+    if (bounds := gate.bounds) is None:
+        return
+    for source in gate.sources:
+        if bounds.name not in sources.values_of(source):
+            raise UsageError(f"gate {gate.name}: {source} tells no value {bounds.name}; add it to its values")

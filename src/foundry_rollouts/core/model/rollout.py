@@ -1,0 +1,186 @@
+"""The record of one rollout: one canary on trial on one agent."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from foundry_rollouts.core.model.backoff import Refused
+from foundry_rollouts.core.model.contest import Contest
+from foundry_rollouts.core.model.policy import ApprovalStep, Policy, Step
+
+
+class Phase(StrEnum):
+    """Where a rollout is."""
+
+    PENDING = "pending"  #: Not begun: the version, the queue or a freeze is waited for.
+    PROGRESSING = "progressing"  #: The canary takes traffic along the steps.
+    PAUSED = "paused"  #: Weights stay; harm still leads back.
+    PROMOTED = "promoted"  #: The canary became the stable version.
+    ROLLED_BACK = "rolled_back"  #: All new traffic goes to the stable version again.
+    DISABLED = "disabled"  #: The endpoint is closed: no safe version was left, or the policy says so.
+    SUPERSEDED = "superseded"  #: Something else took this rollout's place.
+    FAILED = "failed"  #: The version, or its sandboxes, never became ready: traffic never moved.
+    ABORTED = "aborted"  #: A person ended it before its first weight: traffic never moved.
+
+    @property
+    def is_final(self) -> bool:
+        return self not in {Phase.PENDING, Phase.PROGRESSING, Phase.PAUSED}
+
+
+#: How long the cloud may take to apply a change that it did not answer.
+MAY_ARRIVE_WITHIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A change of ours whose answer was lost: the cloud may apply it late, or once more."""
+
+    weights: tuple[tuple[str, int], ...]  #: As in the routing that was sent.
+    sent_at: datetime
+
+
+#: How far apart two reads are that a version's end takes: one alone may flicker.
+READS_APART = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A status of a version that nothing comes after, since it was first read so."""
+
+    version: str
+    status: str
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """The canary's live sessions, which a rollback is to stop: how far that is."""
+
+    count: int = 0  #: So many were stopped.
+    tries: int = 0
+    next_at: datetime | None = None  #: When to look again; None: at once.
+    is_told: bool = False  #: The history says that they are not stopped yet.
+    is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What the cloud does not show: a version by its number, or the agent; one look may be mistaken."""
+
+    what: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What one source told of the stable version, at one gate, while that was on trial itself."""
+
+    gate: str
+    source: str
+    calls: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One trial of one canary on one agent, from start to end."""
+
+    id: str
+    agent: str
+    canary: str
+    stable: str | None  #: None: there is no version to go back to.
+    policy: Policy  #: As it was when the rollout was created; a file edited later changes nothing here.
+    created_at: datetime
+    phase: Phase = Phase.PENDING
+    step: int = 0  #: Number of the present step, counted from 1; 0 before the first.
+    generation: int = 1  #: Grows with each command and each change of phase or step; commands name it.
+    because: str = "created"
+    waiting_for: str | None = None
+    verdict: str | None = None  #: The judge's last word; None before the first.
+    author: str | None = None  #: Who asked for it; None: discovery.
+    started_at: datetime | None = None
+    step_started_at: datetime | None = None
+    paused_at: datetime | None = None
+    resumed_at: datetime | None = None  #: The deadline counts from here once a person resumed.
+    ended_at: datetime | None = None
+    ended_by: str | None = None  #: The person who asked for the end; None: the controller's own decision.
+    measured_until: datetime | None = None  #: Where the next window begins.
+    unanswered: tuple[Unanswered, ...] = ()  #: What may still arrive, by what is known of it.
+    is_return: bool = False  #: The canary was stable just before the present stable version: it needs no small steps.
+    is_held: bool = False  #: It waits in the queue for a person, who aborted the one before it.
+    history: tuple[Known, ...] = ()  #: What is known of the stable version from before the trial.
+    stops: Stops | None = None  #: None: no sessions are to be stopped.
+    incarnation: int = 1  #: Of the agent, by our count; another one's rollouts tell nothing about this one.
+    canary_created_at: datetime | None = None  #: By the cloud; None: not told.
+    endings: tuple[Ending, ...] = ()  #: Versions that seem to be at their end, by first reads.
+    events: int = 0  #: How many events the history holds; the next one's number is one more.
+    refused: Refused | None = None  #: The change that the cloud refuses; None: it took the last one.
+    contest: Contest | None = None  #: Another hand that changes the routing each time it was restored.
+    missing: tuple[Missing, ...] = ()  #: What the last look did not find.
+    is_stable_gone: bool = False  #: The stable version was deleted during the trial.
+    harmed_at: int | None = None  #: The step at which harm was proved that the policy does not go back for.
+
+    @property
+    def weight(self) -> int:
+        """The canary's weight by the plan."""
+        return self.policy.weight_at(self.step)
+
+    @property
+    def refuge(self) -> str | None:
+        """The version to go back to; None: there is none, or there is none any more."""
+        return None if self.is_stable_gone else self.stable
+
+    @property
+    def present_step(self) -> Step | None:
+        """The step it stands on; None before the first."""
+        return self.policy.steps[self.step - 1] if self.step else None
+
+    @property
+    def waits_for_approval(self) -> bool:
+        return isinstance(self.present_step, ApprovalStep)
+
+    @property
+    def is_on_last_step(self) -> bool:
+        return self.step == len(self.policy.steps)
+
+    def with_unanswered(self, change: Unanswered) -> "Rollout":
+        """Return the rollout with ``change`` remembered, and those forgotten that arrive no more."""
+        recent = tuple(each for each in self.unanswered if change.sent_at - each.sent_at < MAY_ARRIVE_WITHIN)
+        return replace(self, unanswered=(*recent, change))
+
+    @property
+    def owes_stops(self) -> bool:
+        """Whether sessions of the canary are still to be stopped, though it has ended."""
+        return self.stops is not None and not self.stops.is_done
+
+    def with_ending(self, version: str, status: str | None, now: datetime) -> "Rollout":
+        """Return the rollout with the first read of that end remembered; None: the version is not at its end."""
+        others = tuple(each for each in self.endings if each.version != version)
+        if status is None:
+            return replace(self, endings=others)
+        first = next((each for each in self.endings if (each.version, each.status) == (version, status)), None)
+        return replace(self, endings=(*others, first or Ending(version, status, now)))
+
+    def is_at_its_end(self, version: str, now: datetime) -> bool:
+        """Whether two reads, some seconds apart, said of ``version`` that nothing comes after."""
+        return any(each.version == version and now - each.read_at >= READS_APART for each in self.endings)
+
+    def step_age(self, now: datetime) -> timedelta:
+        """How long the present step lasts by now, pauses left out."""
+        return now - self.step_started_at - self._pause(now) if self.step_started_at else timedelta(0)
+
+    def age(self, now: datetime) -> timedelta:
+        """How long the rollout lasts by now, since its start or since a person last resumed it."""
+        since = self.resumed_at or self.started_at
+        return now - since - self._pause(now) if since else timedelta(0)
+
+    def has_baked(self, now: datetime) -> bool:
+        least = getattr(self.present_step, "min", timedelta(0))
+        return self.step_age(now) >= least
+
+    def is_step_overdue(self, now: datetime) -> bool:
+        most = getattr(self.present_step, "max", None)
+        return most is not None and self.step_age(now) >= most
+
+    def _pause(self, now: datetime) -> timedelta:
+        return now - self.paused_at if self.paused_at else timedelta(0)

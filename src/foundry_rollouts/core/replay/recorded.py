@@ -1,0 +1,193 @@
+"""A rollout of the past, judged over again from what was measured, under its own policy or another one.
+
+Weights are taken as they really were, whatever the decisions say: what a weight that was never tried would have
+shown nobody knows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from foundry_rollouts.core.deciding.decide import Situation, after, decide
+from foundry_rollouts.core.judging.analysis import Analysis
+from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.judging.evidence import at_new_weight, fresh
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.decision import Advance, Decision, Disable, Pause, Promote, Resume, RollBack
+from foundry_rollouts.core.model.measurement import Measurement
+from foundry_rollouts.core.model.policy import Policy, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What changed ``at`` an instant: the canary's weight, or whether the rollout was paused."""
+
+    at: datetime
+    weight: int
+    step: int
+    is_paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A rollout, its moves, and what was measured, each in the order in which it was recorded."""
+
+    rollout: Rollout
+    moves: tuple[Move, ...]
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one tick knew, and what it decides on that."""
+
+    now: datetime
+    weight: int  #: As it really was, which may be another than the policy's.
+    rollout: Rollout  #: As it stood before the decision.
+    measurements: tuple[Measurement, ...]
+    analysis: Analysis
+    decision: Decision
+
+
+class Ending(StrEnum):
+    """What another policy would have come to."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    DISABLED = "disabled"
+    PAUSED = "paused"
+    WAITING = "waiting"  #: It had no proof yet when the record moved on, or ended.
+    ADVANCED = "advanced"  #: It had gone on to a weight that was never tried.
+    UNKNOWN = "unknown"  #: Nothing was measured.
+
+
+ENDINGS: dict[type, Ending] = {
+    Promote: Ending.PROMOTED,
+    RollBack: Ending.ROLLED_BACK,
+    Disable: Ending.DISABLED,
+    Pause: Ending.PAUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """What would have happened, when, at which weight, and what the canary had done until then."""
+
+    would: Ending
+    at: datetime | None
+    weight: int
+    canary_calls: int
+    canary_failures: int
+    because: str
+
+
+def looks(past: Past, policy: Policy | None = None) -> Iterator[Look]:
+    """Judge the past again, look by look, under ``policy`` or, without one, under the rollout's own."""
+    rollout = _at_its_start(past.rollout, policy or past.rollout.policy)
+    evidence, weight, moves = fresh(rollout.policy, rollout.history), 0, list(past.moves)
+    for now, measurements in _ticks(past.measurements):
+        # What was decided at the end of a window was decided on that window: it changes the next one.
+        while moves and moves[0].at < now:
+            move = moves.pop(0)
+            rollout = _moved(rollout, move, weight, is_own=policy is None)
+            evidence = at_new_weight(evidence) if weight not in {0, move.weight} else evidence
+            weight = move.weight
+        if not weight:
+            continue
+        analysis = judge(rollout, evidence, measurements, now)
+        yield Look(now, weight, rollout, measurements, analysis, decide(rollout, Situation(now, analysis)))
+        evidence = analysis.evidence
+
+
+def in_hindsight(past: Past, policy: Policy) -> Hindsight:
+    """Return what ``policy`` would have come to, as far as the past can tell."""
+    seen: list[Measurement] = []
+    last: Look | None = None
+    proof: Look | None = None
+    for look in looks(past, policy):
+        if last and look.weight != last.weight:
+            if proof is None:
+                return _hindsight(Ending.WAITING, last, seen)
+            proof = None
+        seen += look.measurements
+        if ending := ENDINGS.get(type(look.decision)):
+            return _hindsight(ending, look, seen)
+        if isinstance(look.decision, Advance):
+            proof = proof or look
+        last = look
+    if last is None:
+        return Hindsight(Ending.UNKNOWN, None, 0, 0, 0, "nothing was measured")
+    return _hindsight(Ending.ADVANCED if proof else Ending.WAITING, proof or last, seen)
+
+
+def standing_at(rollout: Rollout, weight: int, since: datetime) -> Rollout:
+    """Return the rollout on the step of ``weight`` since that instant.
+
+    A weight that the policy does not name belongs to the step below it; below the first step, to the first.
+    """
+    steps = [(at, step.weight) for at, step in enumerate(rollout.policy.steps, 1) if isinstance(step, WeightStep)]
+    reached = [at for at, least in steps if least <= weight]
+    return replace(rollout, step=max(reached, default=steps[0][0]), step_started_at=since)
+
+
+def canary_tally(measurements: Sequence[Measurement]) -> Tally:
+    """Return how many calls the canary had and how many failed.
+
+    The probe's own calls and those of users add up. What several sources saw of users is the same calls again, so
+    that the one that saw most of them speaks for all; so do not add the probe's calls as the logs show them.
+    """
+    sums: dict[str, Tally] = {}
+    for each in measurements:
+        of_it = Tally(each.canary.calls, each.canary.failures)
+        sums[each.source] = sums.get(each.source, Tally()) + of_it
+    probe = sums.pop("probe", None)
+    users = [tally for source, tally in sums.items() if not (probe and source.endswith("/probe"))]
+    return (probe or Tally()) + max(users, key=lambda tally: tally.canary_calls, default=Tally())
+
+
+def _ticks(measurements: Sequence[Measurement]) -> Iterator[tuple[datetime, tuple[Measurement, ...]]]:
+    """Yield what each tick measured, with its instant, from measurements in the order in which they were recorded.
+
+    Windows of live sources end when the tick looks, and come first; windows of sources that lag end earlier.
+    """
+    tick: list[Measurement] = []
+    for measurement in measurements:
+        if tick and measurement.window.end > tick[0].window.end:
+            yield tick[0].window.end, tuple(tick)
+            tick = []
+        tick.append(measurement)
+    if tick:
+        yield tick[0].window.end, tuple(tick)
+
+
+def _at_its_start(rollout: Rollout, policy: Policy) -> Rollout:
+    return Rollout(
+        id=rollout.id,
+        agent=rollout.agent,
+        canary=rollout.canary,
+        stable=rollout.stable,
+        policy=policy,
+        created_at=rollout.created_at,
+        phase=Phase.PROGRESSING,
+        started_at=rollout.started_at,
+        history=rollout.history,
+    )
+
+
+def _moved(rollout: Rollout, move: Move, weight: int, *, is_own: bool) -> Rollout:
+    """Return the rollout after ``move``; steps of another policy are found by their weight."""
+    if move.is_paused:
+        return after(rollout, Pause("paused"), move.at)
+    if rollout.phase is Phase.PAUSED:
+        rollout = after(rollout, Resume("resumed"), move.at)
+    if is_own and move.step != rollout.step:
+        return replace(rollout, step=move.step, step_started_at=move.at)
+    return rollout if move.weight == weight else standing_at(rollout, move.weight, move.at)
+
+
+def _hindsight(would: Ending, look: Look, seen: Sequence[Measurement]) -> Hindsight:
+    tally = canary_tally(seen)
+    because = look.decision.because
+    return Hindsight(would, look.now, look.weight, tally.canary_calls, tally.canary_failures, because)

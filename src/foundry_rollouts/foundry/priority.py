@@ -1,0 +1,87 @@
+"""Who goes first: a rollback shares the cloud's budget with probes, logs and discovery, and waits for none of them.
+
+The cloud counts all our calls together. While it throttles a call that takes a canary back, all others of this process
+wait for a moment, so that what the cloud still allows is the rollback's.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+
+from foundry_rollouts.errors import CloudError
+from foundry_rollouts.foundry.retry import RetryBudget
+from foundry_rollouts.ports.priority import Urgency
+
+#: How long a call that is not urgent waits at most for those that are.
+GIVE_WAY = timedelta(seconds=5)
+#: How long a look may take for which a decision waits; also the limit of each of its tries.
+BRIEF = timedelta(seconds=4)
+#: How long an urgent call pauses at most, whatever the cloud asks, and how often it is tried.
+MOST, ATTEMPTS = timedelta(seconds=0.5), 10
+
+
+def budget_of(urgency: Urgency, usual: RetryBudget) -> RetryBudget:
+    """Return how patient a call may be."""
+    match urgency:
+        case Urgency.BRIEF:
+            return replace(usual, total=min(usual.total, BRIEF))
+        case Urgency.FIRST:
+            first, most = min(usual.first, MOST / 10), min(usual.most, MOST)
+            jitter = min(usual.jitter, MOST / 10)
+            return replace(usual, attempts=ATTEMPTS, first=first, most=most, jitter=jitter, obeys=MOST)
+        case _:
+            return usual
+
+
+class Precedence:
+    """Lets the calls of one transport give way to those that are urgent and throttled."""
+
+    def __init__(self) -> None:
+        self._pressed = 0
+        self._is_free = asyncio.Event()
+        self._is_free.set()
+
+    async def give_way(self) -> None:
+        """Wait while an urgent call is throttled, a few seconds at most."""
+        if not self._is_free.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_free.wait(), GIVE_WAY.total_seconds())
+
+    @contextmanager
+    def of(self, urgency: Urgency) -> Iterator["Place"]:
+        """Return the place of one call among the others, until it is over."""
+        place = Place(self, is_first=urgency is Urgency.FIRST)
+        try:
+            yield place
+        finally:
+            if place.is_pressing:
+                self.press(-1)
+
+    def press(self, by: int) -> None:
+        self._pressed += by
+        if self._pressed:
+            self._is_free.clear()
+        else:
+            self._is_free.set()
+
+
+class Place:
+    """One call among the others."""
+
+    def __init__(self, precedence: Precedence, *, is_first: bool) -> None:
+        self._precedence = precedence
+        self._is_first = is_first
+        self.is_pressing = False
+
+    async def turn(self) -> None:
+        """Wait for its turn; an urgent call has it at once."""
+        if not self._is_first:
+            await self._precedence.give_way()
+
+    def refused(self, error: CloudError) -> None:
+        """Take note of a refusal: where an urgent call is throttled, the others wait from here on."""
+        if self._is_first and error.refusal.status == 429 and not self.is_pressing:
+            self.is_pressing = True
+            self._precedence.press(1)
