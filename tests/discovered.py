@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing
@@ -40,10 +40,10 @@ class Discovered:
         self.world.cloud.latest = latest or self.world.cloud.latest
         _, ticker = self.world.ticker()
         world = replace(ticker.world, policies=FakePolicies((self.policy,)))
-        hand = Hand(world.store, lambda: 0.0)
+        hand = LeasePool(world.store, lambda: 0.0)
         self.world.time += TICK
         await Discovery(world, Metrics("test"), hand, self.world.now, self.new_id).discover()
-        await hand.give_back(self.world.time)
+        await hand.release_all(self.world.time)
 
     async def tick(self, times: int = 1) -> None:
         """Tick the agent, if it is due."""

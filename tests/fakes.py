@@ -93,9 +93,9 @@ async def record(store: SqlStore, agent: str, made: Record) -> None:
 
 async def stand(store: SqlStore, rollout: Rollout) -> Rollout:
     """Put ``rollout`` into the store as it stands, with the event that made it so, and return it."""
-    told = replace(rollout, events=rollout.events + 1)
+    told = replace(rollout, event_count=rollout.event_count + 1)
     event = Event(
-        id=f"{told.id}:{told.events}",
+        id=f"{told.id}:{told.event_count}",
         at=NOON,
         kind=f"rollout.{told.phase}",
         agent=told.agent,

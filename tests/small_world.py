@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.controller.offline import Watchman
+from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.incarnation import NO_MARKS, Marks
@@ -15,7 +15,7 @@ from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.core.model.sources import HttpPlan, Sources
+from foundry_rollouts.core.model.sources import HttpConfig, Sources
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import (
     AgentKnown,
@@ -155,7 +155,7 @@ class SmallSource:
         return
 
 
-COSTS = HttpPlan(
+COSTS = HttpConfig(
     "http://127.0.0.1/{version}", "/calls", "/failures", TICK, timedelta(seconds=5), values=(("cost", "/cost"),)
 )
 
@@ -266,7 +266,7 @@ class SmallWorld:
         cloud: Any = Mortal(self.cloud, self.deaths)
         world = World(cloud=cloud, sessions=cloud, store=store, policies=None, sources=(self.source,), ready=self.ready)  # type: ignore[arg-type]
         metrics = Metrics("test")
-        return store, Ticker(world, metrics, self.now, TICK, Watchman(world, metrics, self.now))
+        return store, Ticker(world, metrics, self.now, TICK, OfflineGuard(world, metrics, self.now))
 
     def now(self) -> datetime:
         return self.time

@@ -15,10 +15,10 @@ import uvicorn
 
 from foundry_rollouts import clock
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.health import Pulse, Readiness
-from foundry_rollouts.controller.lease_pool import Hand
-from foundry_rollouts.controller.offline import Watchman
-from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
+from foundry_rollouts.controller.health import JobHealth, Readiness
+from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.offline import OfflineGuard
+from foundry_rollouts.controller.scheduler import Intervals, Scheduler
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.errors import SchemaError, StoreError
 from foundry_rollouts.foundry.auth import credential_for
@@ -32,7 +32,7 @@ from foundry_rollouts.settings import Settings
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.ready import ReadyCheck
 from foundry_rollouts.signals.registry import every_source
-from foundry_rollouts.signals.wakeups import Alarm
+from foundry_rollouts.signals.wakeups import WakeCoalescer
 from foundry_rollouts.store import schema
 from foundry_rollouts.store.single_replica import alone_on
 from foundry_rollouts.store.store import SqlStore
@@ -45,7 +45,7 @@ from foundry_rollouts.web.services import Services
 log = structlog.get_logger()
 
 #: A rollout that nobody looked at for this long beyond three ticks is looked at whatever its due time says.
-NEGLECT = timedelta(seconds=5)
+STALL_TIMEOUT = timedelta(seconds=5)
 #: How long to wait before a database that is away is tried again.
 LOOK_AGAIN = timedelta(seconds=2)
 #: The sweep looks for due rollouts this often at most; what is urgent rings.
@@ -66,7 +66,7 @@ class Daemon:
     services: Services
     policies: PolicyFolder
     world: World
-    pulse: Pulse
+    pulse: JobHealth
     settings: Settings
 
     @property
@@ -98,13 +98,13 @@ async def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event) -> AsyncIterator[Daemon]:
     """Build every part out of ``settings`` and take them down again."""
-    metrics, bells, pulse = Metrics(), Bells(), Pulse()
+    metrics, bells, pulse = Metrics(), Wakeups(), JobHealth()
     period = timedelta(seconds=settings.tick_seconds)
     rhythm = _rhythm(settings, period)
     async with _world(settings, policies, metrics, bells) as world:
         scheduler = bells.scheduler = Scheduler(
-            Ticker(world, metrics, clock.now, period, Watchman(world, metrics, clock.now)),
-            Discovery(world, metrics, Hand(world.store, clock.elapsed), clock.now, new_id),
+            Ticker(world, metrics, clock.now, period, OfflineGuard(world, metrics, clock.now)),
+            Discovery(world, metrics, LeasePool(world.store, clock.elapsed), clock.now, new_id),
             pulse,
             rhythm,
             clock.now,
@@ -125,7 +125,7 @@ async def daemon(settings: Settings, policies: PolicyFolder, stop: asyncio.Event
 
 
 @dataclass(slots=True)
-class Bells:
+class Wakeups:
     """What is rung at the scheduler; before there is one, for nobody."""
 
     scheduler: Scheduler | None = None
@@ -142,7 +142,7 @@ class Bells:
 
 
 @asynccontextmanager
-async def _world(settings: Settings, policies: PolicyFolder, metrics: Metrics, bells: Bells) -> AsyncIterator[World]:
+async def _world(settings: Settings, policies: PolicyFolder, metrics: Metrics, bells: Wakeups) -> AsyncIterator[World]:
     """Open all that the controller leans on, and close it again."""
     credential = credential_for(settings.credential, settings.project_endpoint, clock.now)
     cloud = FoundryClient(settings.project_endpoint, credential, on_request=metrics.requested)
@@ -152,7 +152,7 @@ async def _world(settings: Settings, policies: PolicyFolder, metrics: Metrics, b
         lease=timedelta(seconds=settings.lease_seconds),
         on_message=bells.outbox if settings.webhook.url else None,
     )
-    alarm = Alarm(store, clock.now, bells.sweep)
+    alarm = WakeCoalescer(store, clock.now, bells.sweep)
     sources = every_source(cloud, store, clock.now, alarm, Credentials(settings.source_credentials))
     ready = ReadyCheck(cloud, clock.now, alarm)
     courier = _courier(settings, store, metrics)
@@ -175,19 +175,19 @@ def _courier(settings: Settings, store: SqlStore, metrics: Metrics) -> Courier:
     return Courier(store, receiver, metrics, clock.now, webhook.patience, random.SystemRandom().random)
 
 
-async def _let_go(sources: Sequence[Source], alarm: Alarm) -> None:
+async def _let_go(sources: Sequence[Source], alarm: WakeCoalescer) -> None:
     """Stop watching; what a source has seen by then may still wake a rollout."""
     for source in sources:
         await source.close()
     await alarm.close()
 
 
-def _rhythm(settings: Settings, period: timedelta) -> Rhythm:
-    return Rhythm(
+def _rhythm(settings: Settings, period: timedelta) -> Intervals:
+    return Intervals(
         sweep=min(SWEEP, period / 2),
         discovery=timedelta(seconds=settings.discovery_seconds),
         renewal=timedelta(seconds=settings.lease_seconds) / 3,
-        neglect=3 * period + NEGLECT,
+        neglect=3 * period + STALL_TIMEOUT,
         memory=timedelta(days=settings.retention_days),
     )
 

@@ -19,8 +19,8 @@ import pytest
 from builders import NOON, a_rollout
 from emulated import ECHO, a_project, name_of, route
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.lease_pool import Hand
-from foundry_rollouts.controller.offline import Watchman
+from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import SessionsOnRollback
@@ -146,10 +146,10 @@ class Stage:
         policies: Any = SimpleNamespace(policy_for=lambda _: self.policy)
         self.world = World(self.client, self.client, self.store, policies, (self.source,))
         metrics = Metrics("test")
-        self.ticker = Ticker(self.world, metrics, self.now, TICK, Watchman(self.world, metrics, self.now))
+        self.ticker = Ticker(self.world, metrics, self.now, TICK, OfflineGuard(self.world, metrics, self.now))
         ids = itertools.count()
         self.discovery = Discovery(
-            self.world, metrics, Hand(self.store, lambda: 0.0), self.now, lambda _: f"r-{next(ids) + 7}"
+            self.world, metrics, LeasePool(self.store, lambda: 0.0), self.now, lambda _: f"r-{next(ids) + 7}"
         )
 
     def now(self) -> datetime:

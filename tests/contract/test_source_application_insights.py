@@ -18,8 +18,8 @@ from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.sources import InsightsPlan
 from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.application_insights import InsightsCounter, LogsQuery, query_of
-from foundry_rollouts.signals.limits import Budget
-from foundry_rollouts.signals.polling import Asked, PulledSource
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.polling import CountQuery, PollingSource
 from unit.signals.session_world import Hand, a_watched
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
@@ -79,7 +79,7 @@ def client_of(url: str) -> LogsQuery:
 async def measured(workspace: Workspace, limit: timedelta = PATIENCE) -> Measurement:
     plan = InsightsPlan(WORKSPACE, timedelta(minutes=1), LATE)
     clock = Hand(NOON + timedelta(minutes=4))
-    source = PulledSource(InsightsCounter(Budget(clock.now), lambda: client_of(workspace.url), limit), clock.now)
+    source = PollingSource(InsightsCounter(RateLimiter(clock.now), lambda: client_of(workspace.url), limit), clock.now)
     rollout = a_watched(logs=None, application_insights=plan)
     try:
         (found,) = await source.measure(rollout, Window(NOON, clock.time))
@@ -149,7 +149,7 @@ async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.Mon
         raise ImportError("azure.monitor.query")
 
     clock = Hand(NOON + timedelta(minutes=4))
-    source = PulledSource(InsightsCounter(Budget(clock.now), missing), clock.now)
+    source = PollingSource(InsightsCounter(RateLimiter(clock.now), missing), clock.now)
     rollout = a_watched(logs=None, application_insights=InsightsPlan(WORKSPACE))
     (seen,) = await source.measure(rollout, Window(NOON, clock.time))
     assert seen.trouble == "cannot be asked: install foundry-rollouts[azure-monitor]"
@@ -157,5 +157,5 @@ async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.Mon
 
 
 def test_names_cannot_leave_their_strings() -> None:
-    query = query_of(Asked('a"; drop', "2\\", Window(NOON, NOON + LATE)))
+    query = query_of(CountQuery('a"; drop', "2\\", Window(NOON, NOON + LATE)))
     assert 'let agent = "a\\"; drop"; let asked = "2\\\\";' in query

@@ -15,14 +15,14 @@ from answering import a_server, say
 from builders import NOON
 from foundry_rollouts import clock
 from foundry_rollouts.core.model.measurement import Window
-from foundry_rollouts.core.model.sources import HttpPlan, PrometheusPlan
+from foundry_rollouts.core.model.sources import HttpConfig, PrometheusConfig
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
-from foundry_rollouts.signals.limits import Budget
-from foundry_rollouts.signals.polling import Asked
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.polling import CountQuery
 from foundry_rollouts.signals.prometheus import PrometheusCounter
-from foundry_rollouts.signals.reported import Told, TroubleError
+from foundry_rollouts.signals.reported import ReportedCounts, SourceError
 from tools.system_packages import found
 
 PROMETHEUS = found("prometheus")
@@ -33,7 +33,7 @@ WEB = f"""
 basic_auth_users: {{rollouts: "{HASHED}"}}
 tls_server_config: {{cert_file: server.pem, key_file: server.key}}
 """
-ASKED = Asked("support-agent", "2", Window(NOON, NOON + timedelta(seconds=30)))
+ASKED = CountQuery("support-agent", "2", Window(NOON, NOON + timedelta(seconds=30)))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def authority() -> trustme.CA:
 
 def fetcher(folder: Path, text: str) -> Fetcher:
     (folder / "logins.toml").write_text(text)
-    return Fetcher(Budget(clock.now), timedelta(seconds=5), Credentials(folder / "logins.toml"))
+    return Fetcher(RateLimiter(clock.now), timedelta(seconds=5), Credentials(folder / "logins.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +69,16 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) 
             process.terminate()
 
 
-async def counted(url: str, fetching: Fetcher, credentials: str | None = "metrics") -> Told:
+async def counted(url: str, fetching: Fetcher, credentials: str | None = "metrics") -> ReportedCounts:
     """Count by two queries, as soon as the server is up."""
-    plan = PrometheusPlan(url, "scalar(vector(12))", "scalar(vector(3))", credentials=credentials)
+    plan = PrometheusConfig(url, "scalar(vector(12))", "scalar(vector(3))", credentials=credentials)
     counter = PrometheusCounter(fetching)
     try:
         async with asyncio.timeout(30):
             while True:
                 try:
                     return await counter.count(plan, ASKED)
-                except TroubleError as error:
+                except SourceError as error:
                     if "ConnectError" not in str(error) or credentials is None:
                         raise
                     await asyncio.sleep(0.1)
@@ -97,7 +97,7 @@ async def test_a_prometheus_with_a_password_and_its_own_certificate_is_asked(pro
 async def test_a_wrong_password_is_told_without_the_password(prometheus: tuple[str, Path]) -> None:
     url, folder = prometheus
     section = f'[metrics]\nurl = "{url}"\nusername = "rollouts"\npassword = "wr0ng"\nca-file = "ca.pem"\n'
-    with pytest.raises(TroubleError, match=r"^HTTP 401$"):
+    with pytest.raises(SourceError, match=r"^HTTP 401$"):
         await counted(url, fetcher(folder, section))
 
 
@@ -107,9 +107,9 @@ async def test_a_server_that_our_own_authority_did_not_sign_is_not_told_the_pass
     url, _ = prometheus
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     section = f'[metrics]\nurl = "{url}"\nusername = "rollouts"\npassword = "{WORD}"\nca-file = "ca.pem"\n'
-    plan = PrometheusPlan(url, "vector(1)", "vector(0)", credentials="metrics")
+    plan = PrometheusConfig(url, "vector(1)", "vector(0)", credentials="metrics")
     counter = PrometheusCounter(fetcher(tmp_path, section))
-    with pytest.raises(TroubleError, match="cannot be reached"):
+    with pytest.raises(SourceError, match="cannot be reached"):
         await counter.count(plan, ASKED)
 
 
@@ -139,8 +139,8 @@ async def server() -> AsyncIterator[Server]:
         yield server
 
 
-def plan_of(server: Server, credentials: str | None = "counts") -> HttpPlan:
-    return HttpPlan(server.url + "/{version}", "/calls", "/failed", credentials=credentials)
+def plan_of(server: Server, credentials: str | None = "counts") -> HttpConfig:
+    return HttpConfig(server.url + "/{version}", "/calls", "/failed", credentials=credentials)
 
 
 async def test_a_token_may_change_at_any_time(server: Server, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ async def test_a_token_may_change_at_any_time(server: Server, tmp_path: Path) ->
 
 async def test_a_refused_token_is_told_without_the_token(server: Server, tmp_path: Path) -> None:
     counter = HttpCounter(fetcher(tmp_path, f'[counts]\nurl = "{server.url}"\ntoken = "0ld"\n'))
-    with pytest.raises(TroubleError) as refused:
+    with pytest.raises(SourceError) as refused:
         await counter.count(plan_of(server), ASKED)
     assert str(refused.value) == "HTTP 401: no entry with Bearer ***"
     await counter.aclose()
@@ -163,7 +163,7 @@ async def test_a_refused_token_is_told_without_the_token(server: Server, tmp_pat
 
 async def test_who_names_no_credentials_brings_none_and_is_told_what_to_do(server: Server, tmp_path: Path) -> None:
     counter = HttpCounter(fetcher(tmp_path, f'[counts]\nurl = "{server.url}"\ntoken = "t0ken"\n'))
-    with pytest.raises(TroubleError, match="it asks for a login: name its credentials in the policy"):
+    with pytest.raises(SourceError, match="it asks for a login: name its credentials in the policy"):
         await counter.count(plan_of(server, credentials=None), ASKED)
     assert server.brought == [""]
     await counter.aclose()
@@ -171,11 +171,11 @@ async def test_who_names_no_credentials_brings_none_and_is_told_what_to_do(serve
 
 async def test_a_token_is_sent_to_its_own_address_only(server: Server, tmp_path: Path) -> None:
     counter = HttpCounter(fetcher(tmp_path, '[counts]\nurl = "https://elsewhere.example"\ntoken = "t0ken"\n'))
-    with pytest.raises(TroubleError, match=r"are for https://elsewhere\.example: this is another address"):
+    with pytest.raises(SourceError, match=r"are for https://elsewhere\.example: this is another address"):
         await counter.count(plan_of(server), ASKED)
     assert server.brought == []
     plan = replace(plan_of(server), url=server.url.replace("127.0.0.1", "localhost") + "/{version}")
-    with pytest.raises(TroubleError, match="are for"):
+    with pytest.raises(SourceError, match="are for"):
         await counter.count(plan, ASKED)
 
 
@@ -186,7 +186,7 @@ async def test_a_redirect_takes_no_token_along(server: Server, tmp_path: Path) -
 
     async with a_server(elsewhere) as url:
         counter = HttpCounter(fetcher(tmp_path, f'[counts]\nurl = "{url}"\ntoken = "t0ken"\n'))
-        with pytest.raises(TroubleError, match="HTTP 302"):
+        with pytest.raises(SourceError, match="HTTP 302"):
             await counter.count(replace(plan_of(server), url=url + "/{version}"), ASKED)
         await counter.aclose()
     assert server.brought == []

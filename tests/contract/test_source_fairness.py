@@ -13,17 +13,17 @@ import pytest
 from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.judging.evidence import fresh
+from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.measurement import Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import HttpPlan, InsightsPlan
+from foundry_rollouts.core.model.sources import HttpConfig, InsightsPlan
 from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.application_insights import InsightsCounter
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
-from foundry_rollouts.signals.limits import Budget
-from foundry_rollouts.signals.polling import PulledSource
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.polling import PollingSource
 from unit.signals.session_world import Hand, a_watched
 
 LIMIT = timedelta(seconds=0.6)
@@ -64,14 +64,14 @@ async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
     shared.over.set()
 
 
-def counting(shared: Shared, name: str, clock: Hand) -> tuple[PulledSource, Rollout]:
-    budget = Budget(clock.now, burst=1000)
+def counting(shared: Shared, name: str, clock: Hand) -> tuple[PollingSource, Rollout]:
+    budget = RateLimiter(clock.now, burst=1000)
     if name == "http":
-        plan: Any = HttpPlan(shared.url + "/{agent}/{version}", "/calls", "/failed")
-        source = PulledSource(HttpCounter(Fetcher(budget, LIMIT)), clock.now)
+        plan: Any = HttpConfig(shared.url + "/{agent}/{version}", "/calls", "/failed")
+        source = PollingSource(HttpCounter(Fetcher(budget, LIMIT)), clock.now)
     else:
         plan = InsightsPlan("11111111-2222-3333-4444-555555555555", timedelta(seconds=30), timedelta(seconds=5))
-        source = PulledSource(InsightsCounter(budget, lambda: shared, LIMIT), clock.now)
+        source = PollingSource(InsightsCounter(budget, lambda: shared, LIMIT), clock.now)
     return source, a_watched(**{"logs": None, name.replace("-", "_"): plan})
 
 
@@ -84,7 +84,7 @@ async def test_a_server_that_hangs_for_many_agents_delays_no_other(shared: Share
 
     async def judged(each: Rollout) -> Analysis:
         measured = await source.measure(each, Window(NOON, clock.time))
-        return judge(each, fresh(each.policy), measured, clock.time)
+        return judge(each, initial(each.policy), measured, clock.time)
 
     try:
         for _ in range(4):

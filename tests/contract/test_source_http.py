@@ -13,13 +13,13 @@ import pytest
 from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.sources import HttpPlan
+from foundry_rollouts.core.model.sources import HttpConfig
 from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter, found_at, url_of
-from foundry_rollouts.signals.limits import Budget
-from foundry_rollouts.signals.polling import Asked, PulledSource
-from foundry_rollouts.signals.reported import TroubleError
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.polling import CountQuery, PollingSource
+from foundry_rollouts.signals.reported import SourceError
 from unit.signals.session_world import Hand, a_watched
 
 GOOD = {
@@ -68,11 +68,11 @@ async def server() -> AsyncIterator[Server]:
 
 async def measured(server: Server, limit: timedelta = PATIENCE, **values: str) -> Measurement:
     url = server.url + "/{agent}/{version}?since={since}&until={until}&seconds={window}"
-    plan = HttpPlan(url, "/counts/0/calls", "/counts/0/failed", timedelta(seconds=30), timedelta(seconds=5))
+    plan = HttpConfig(url, "/counts/0/calls", "/counts/0/failed", timedelta(seconds=30), timedelta(seconds=5))
     plan = replace(plan, values=tuple(values.items()))
     clock = Hand(NOON + timedelta(seconds=35))
-    fetcher = Fetcher(Budget(clock.now), limit=limit)
-    source = PulledSource(HttpCounter(fetcher), clock.now)
+    fetcher = Fetcher(RateLimiter(clock.now), limit=limit)
+    source = PollingSource(HttpCounter(fetcher), clock.now)
     rollout = a_watched(logs=None, http=plan)
     try:
         (found,) = await source.measure(rollout, Window(NOON, clock.time))
@@ -192,7 +192,7 @@ async def test_a_dead_server_is_told() -> None:
 
 
 def test_what_is_filled_in_cannot_change_the_shape_of_the_address() -> None:
-    asked = Asked("a/../b?x=1&y", "2#z", WINDOW)
+    asked = CountQuery("a/../b?x=1&y", "2#z", WINDOW)
     assert url_of("http://h/{agent}/{version}", asked) == "http://h/a%2F..%2Fb%3Fx%3D1%26y/2%23z"
 
 
@@ -201,5 +201,5 @@ def test_pointers_follow_their_standard() -> None:
     assert found_at("/a~1b/0/m~0n", document) == 4
     assert found_at("/", document) == 7
     for pointer in ("/a~1b/1", "/a~1b/-1", "/c", "/a~1b/0/m~0n/x"):
-        with pytest.raises(TroubleError, match="nothing at"):
+        with pytest.raises(SourceError, match="nothing at"):
             found_at(pointer, document)

@@ -14,7 +14,7 @@ from foundry_rollouts import clock
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import LogsPlan, Sources
+from foundry_rollouts.core.model.sources import LogsConfig, Sources
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.signals.logs import LogSource
@@ -29,7 +29,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def the_trial() -> Rollout:
-    sources = Sources(probe=None, logs=LogsPlan())
+    sources = Sources(probe=None, logs=LogsConfig())
     policy = a_policy(sources=sources, gates=(Gate(GateKind.ERROR_RATE, ("logs",)),))
     begun = clock.now()
     return a_rollout(agent="a", phase=Phase.PROGRESSING, step=1, started_at=begun, step_started_at=begun, policy=policy)

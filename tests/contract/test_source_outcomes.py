@@ -14,7 +14,7 @@ from fakes import FakeHealth, FakePolicies, FakeWake
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import OutcomesPlan, Sources
+from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import AgentKnown, Outcome, Record, Reports
 from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
@@ -30,7 +30,7 @@ STEP = NOON + STARTUP_BUDGET + timedelta(minutes=1)
 
 
 def a_listening(**but: Any) -> Rollout:
-    sources = Sources(probe=None, logs=None, outcomes=OutcomesPlan())
+    sources = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
     policy = a_policy(sources=sources, gates=(Gate(GateKind.ERROR_RATE, ("outcomes",)),))
     begun = a_rollout(policy=policy, phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=STEP)
     return replace(begun, **but)

@@ -13,7 +13,7 @@ from foundry_rollouts import clock
 from foundry_rollouts.core.model.measurement import Counts, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import LogsPlan, ProbePlan, Sources
+from foundry_rollouts.core.model.sources import LogsConfig, ProbeConfig, Sources
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
@@ -36,7 +36,7 @@ async def a_trial(cloud: FoundryClient, canary: str) -> Rollout:
     """Create a well-behaved version 1 and the ``canary``; return a rollout whose pairs follow closely."""
     for image in ("emulator://echo", canary):
         await cloud.api.versions.create("support-agent", Definition(image=image, protocols=PROTOCOLS))
-    sources = Sources(probe=ProbePlan(every=timedelta(milliseconds=20)), logs=LogsPlan())
+    sources = Sources(probe=ProbeConfig(every=timedelta(milliseconds=20)), logs=LogsConfig())
     policy = a_policy(sources=sources, gates=(Gate(GateKind.ERROR_RATE, sources.names),))
     begun = clock.now()
     return a_rollout(phase=Phase.PROGRESSING, step=1, started_at=begun, step_started_at=begun, policy=policy)

@@ -19,10 +19,10 @@ from foundry_rollouts import clock
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import PrometheusConfig, Sources
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.limits import Budget
-from foundry_rollouts.signals.polling import PulledSource
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.polling import PollingSource
 from foundry_rollouts.signals.prometheus import PrometheusCounter
 from tools.system_packages import found
 
@@ -101,7 +101,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 async def measured(url: str, calls: str = CALLS, failures: str = FAILURES, **values: str) -> Measurement:
     """Count one window that ended a second ago."""
-    plan = PrometheusPlan(url, calls, failures, every=timedelta(seconds=3), delay=timedelta(seconds=1))
+    plan = PrometheusConfig(url, calls, failures, every=timedelta(seconds=3), delay=timedelta(seconds=1))
     plan = replace(plan, values=tuple(values.items()))
     begun = clock.now() - timedelta(seconds=4, microseconds=clock.now().microsecond)
     sources = Sources(probe=None, logs=None, prometheus=plan)
@@ -109,7 +109,7 @@ async def measured(url: str, calls: str = CALLS, failures: str = FAILURES, **val
     rollout: Rollout = a_rollout(
         phase=Phase.PROGRESSING, step=1, started_at=begun, step_started_at=begun, policy=policy
     )
-    source = PulledSource(PrometheusCounter(Fetcher(Budget(clock.now), limit=timedelta(seconds=20))), clock.now)
+    source = PollingSource(PrometheusCounter(Fetcher(RateLimiter(clock.now), limit=timedelta(seconds=20))), clock.now)
     try:
         async with asyncio.timeout(60):
             while True:

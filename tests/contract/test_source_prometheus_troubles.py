@@ -13,17 +13,17 @@ import pytest
 from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.judging.evidence import fresh
+from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import PrometheusPlan
+from foundry_rollouts.core.model.sources import PrometheusConfig
 from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.limits import Budget
-from foundry_rollouts.signals.polling import PulledSource
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.polling import PollingSource
 from foundry_rollouts.signals.prometheus import REMEDY, PrometheusCounter
 from unit.signals.session_world import Hand, a_watched
 
@@ -62,7 +62,7 @@ async def lying(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lying]:
 
 def watched(lying: Lying) -> Rollout:
     calls, failed, cost = (f'{word}{{version="{{version}}"}}' for word in ("calls", "failed", "cost"))
-    plan = PrometheusPlan(lying.url, calls, failed, values=(("cost", cost),))
+    plan = PrometheusConfig(lying.url, calls, failed, values=(("cost", cost),))
     rollout = a_watched(logs=None, prometheus=plan)
     gates = (*rollout.policy.gates, Gate(GateKind.VALUE, ("prometheus",), bounds=Bounds("cost", max=5, windows=1)))
     return replace(rollout, policy=replace(rollout.policy, gates=gates))
@@ -71,13 +71,13 @@ def watched(lying: Lying) -> Rollout:
 async def judged(lying: Lying) -> tuple[Measurement, Analysis]:
     """Return what one window measures, and what the judge says of it."""
     clock = Hand(NOON + timedelta(seconds=45))
-    source = PulledSource(PrometheusCounter(Fetcher(Budget(clock.now), timedelta(seconds=20))), clock.now)
+    source = PollingSource(PrometheusCounter(Fetcher(RateLimiter(clock.now), timedelta(seconds=20))), clock.now)
     rollout = watched(lying)
     try:
         (measured,) = await source.measure(rollout, Window(NOON, clock.time))
     finally:
         await source.close()
-    return measured, judge(rollout, fresh(rollout.policy), (measured,), clock.time)
+    return measured, judge(rollout, initial(rollout.policy), (measured,), clock.time)
 
 
 END = (NOON + timedelta(seconds=30)).timestamp()

@@ -20,16 +20,16 @@ from azure.core.exceptions import ServiceRequestError
 from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.judging.evidence import fresh
+from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import (
     Expectation,
-    HttpPlan,
+    HttpConfig,
     InsightsPlan,
-    OutcomesPlan,
-    PrometheusPlan,
+    OutcomesConfig,
+    PrometheusConfig,
     Prompt,
 )
 from foundry_rollouts.errors import StoreError
@@ -38,10 +38,10 @@ from foundry_rollouts.signals import logs, polling, probe
 from foundry_rollouts.signals.application_insights import InsightsCounter
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
-from foundry_rollouts.signals.limits import Budget
+from foundry_rollouts.signals.limits import RateLimiter
 from foundry_rollouts.signals.logs import LogSource
 from foundry_rollouts.signals.outcomes import OutcomeSource
-from foundry_rollouts.signals.polling import PulledSource
+from foundry_rollouts.signals.polling import PollingSource
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.signals.prometheus import PrometheusCounter
 from unit.signals.session_world import Hand, HandMadeSessions, a_quick_probe, a_session, a_watched, refused
@@ -113,22 +113,22 @@ async def stranger(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 
 def pulled_from(stranger: Stranger, name: str, clock: Hand) -> tuple[Source, Rollout]:
-    budget = Budget(clock.now)
+    budget = RateLimiter(clock.now)
     match name:
         case "prometheus":
-            plan: Any = PrometheusPlan(stranger.url, "calls", "failures")
+            plan: Any = PrometheusConfig(stranger.url, "calls", "failures")
             counter: Any = PrometheusCounter(Fetcher(budget, LIMIT))
         case "http":
-            plan = HttpPlan(stranger.url + "/{version}", "/calls", "/failures")
+            plan = HttpConfig(stranger.url + "/{version}", "/calls", "/failures")
             counter = HttpCounter(Fetcher(budget, LIMIT))
         case _:
             plan = InsightsPlan(GUID)
             counter = InsightsCounter(budget, lambda: stranger, LIMIT)
-    return PulledSource(counter, clock.now), a_watched(**{"logs": None, name.replace("-", "_"): plan})
+    return PollingSource(counter, clock.now), a_watched(**{"logs": None, name.replace("-", "_"): plan})
 
 
 def judged(rollout: Rollout, measured: list[Measurement], clock: Hand) -> Analysis:
-    return judge(rollout, fresh(rollout.policy), measured, clock.time)
+    return judge(rollout, initial(rollout.policy), measured, clock.time)
 
 
 async def settled(source: Source, rollout: Rollout, clock: Hand, is_enough: Callable[[Analysis], bool]) -> Analysis:
@@ -284,6 +284,6 @@ class Reported:
 )
 async def test_outcomes_in_trouble(is_away: bool, verdict: Verdict, because: str) -> None:
     source, clock = OutcomeSource(Reported(is_away=is_away)), Hand(NOON + timedelta(seconds=10))
-    rollout = a_watched(logs=None, outcomes=OutcomesPlan())
+    rollout = a_watched(logs=None, outcomes=OutcomesConfig())
     analysis = judged(rollout, list(await source.measure(rollout, Window(NOON, clock.time))), clock)
     assert (analysis.verdict, analysis.because.startswith(because)) == (verdict, True)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from builders import NOON, a_rollout, an_event
 from databases import writing
 from fakes import FakePolicies
-from foundry_rollouts.controller.health import Pulse, Readiness
+from foundry_rollouts.controller.health import JobHealth, Readiness
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import SchemaError
 from foundry_rollouts.ports import Condition, Record
@@ -48,7 +48,7 @@ async def test_a_running_replica_goes_on_with_a_newer_schema_that_only_adds(stor
 
 
 async def test_it_is_ready_and_says_why_and_the_log_tells_it_once(store: SqlStore, database_url: str) -> None:
-    readiness = Readiness(store, FakePolicies(()), Pulse(), timedelta(seconds=30))
+    readiness = Readiness(store, FakePolicies(()), JobHealth(), timedelta(seconds=30))
     with capture_logs() as told:
         assert database(await readiness.conditions(NOON)) == Condition(
             "database", True, "reachable, migrations current"
@@ -80,7 +80,7 @@ async def test_a_newer_schema_that_lacks_what_it_needs_makes_it_unready_and_is_n
         SchemaError, match=f"^the database is at schema 9002, newer than the .* go on with it, since {told}$"
     ):
         await store.check()
-    readiness = Readiness(store, FakePolicies(()), Pulse(), timedelta(seconds=30))
+    readiness = Readiness(store, FakePolicies(()), JobHealth(), timedelta(seconds=30))
     assert not database(await readiness.conditions(NOON)).is_well
 
 

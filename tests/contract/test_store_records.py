@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import select
 
 from builders import NOON, a_policy, a_rollout, an_event, an_intent
-from foundry_rollouts.core.judging.capital import FloorProcess, Guess, Process
-from foundry_rollouts.core.judging.evidence import Track, fresh
+from foundry_rollouts.core.judging.capital import CeilingProcess, EProcess, StableEstimate
+from foundry_rollouts.core.judging.evidence import Track, initial
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import ProbePlan, Prompt, Sources
+from foundry_rollouts.core.model.sources import ProbeConfig, Prompt, Sources
 from foundry_rollouts.errors import ConflictError, NotFoundError, StoreError
 from foundry_rollouts.ports import Lease, Record, RolloutFilter
 from foundry_rollouts.store.store import SqlStore
@@ -48,8 +48,8 @@ async def test_everything_of_a_record_is_there_afterwards(store: SqlStore) -> No
     intent = an_intent()
     await store.open_intent(lease, intent)
     await store.accept(a_command())
-    advanced = replace(rollout, step=2, generation=3, because="proved", events=2)
-    evidence = fresh(rollout.policy)
+    advanced = replace(rollout, step=2, generation=3, because="proved", event_count=2)
+    evidence = initial(rollout.policy)
 
     await store.record(
         lease,
@@ -95,7 +95,7 @@ async def test_a_record_written_twice_counts_once(store: SqlStore) -> None:
 
 async def test_what_a_record_leaves_out_stays(store: SqlStore) -> None:
     lease, rollout = await begun(store)
-    evidence = fresh(rollout.policy)
+    evidence = initial(rollout.policy)
     await store.record(lease, Record(rollout=rollout, evidence=evidence, due_at=SOON, stable="1", newest="2"))
     await store.record(lease, Record(event=an_event(id="r-1-2")))
     await store.release(lease)
@@ -230,7 +230,7 @@ async def test_an_intent_comes_back_as_it_was_opened(store: SqlStore) -> None:
     record = Record(
         event=an_event(weights={"1": 90, "2": 10}),
         rollout=rollout,
-        evidence=fresh(rollout.policy),
+        evidence=initial(rollout.policy),
         measurements=(a_measurement(0),),
         due_at=SOON,
         created=a_rollout(id="r-2"),
@@ -253,16 +253,18 @@ async def test_an_agent_has_one_open_intent(store: SqlStore) -> None:
 
 async def test_evidence_is_fresh_before_the_first_measurement(store: SqlStore) -> None:
     await begun(store)
-    assert await store.evidence("r-1") == fresh(a_policy())
+    assert await store.evidence("r-1") == initial(a_policy())
     with pytest.raises(NotFoundError, match="no rollout stranger"):
         await store.evidence("stranger")
 
 
 async def test_evidence_comes_back_to_the_last_bit(store: SqlStore) -> None:
     lease, rollout = await begun(store)
-    process = Process(ladder=(-math.inf, math.inf, 0.1 + 0.2, 1e-300, -5e-324, 0.0, 1 / 3, 2.5), guess=Guess(1e17, 1.5))
-    track = Track("error-rate", "probe", 1 / 3, (process,), strict=process, floor=FloorProcess(), seen_at=SOON)
-    evidence = replace(fresh(rollout.policy), tracks=(track,))
+    process = EProcess(
+        ladder=(-math.inf, math.inf, 0.1 + 0.2, 1e-300, -5e-324, 0.0, 1 / 3, 2.5), guess=StableEstimate(1e17, 1.5)
+    )
+    track = Track("error-rate", "probe", 1 / 3, (process,), strict=process, ceiling=CeilingProcess(), seen_at=SOON)
+    evidence = replace(initial(rollout.policy), tracks=(track,))
     await store.record(lease, Record(rollout=rollout, evidence=evidence))
     assert await store.evidence("r-1") == evidence
 
@@ -270,14 +272,14 @@ async def test_evidence_comes_back_to_the_last_bit(store: SqlStore) -> None:
 async def test_evidence_belongs_to_a_rollout(store: SqlStore) -> None:
     lease, rollout = await begun(store)
     with pytest.raises(ValueError, match="recorded with their rollout"):
-        await store.record(lease, Record(evidence=fresh(rollout.policy)))
+        await store.record(lease, Record(evidence=initial(rollout.policy)))
 
 
 async def test_a_rollout_comes_back_with_its_whole_policy(store: SqlStore) -> None:
     question = Prompt("json", {"nested": [1, None, {"ä": "\u2028"}]})
     policy = a_policy(
         steps=(WeightStep(10, max=timedelta(hours=1.5)), ApprovalStep(), WeightStep(100)),
-        sources=Sources(probe=ProbePlan(prompts=(question,)), logs=None),
+        sources=Sources(probe=ProbeConfig(prompts=(question,)), logs=None),
     )
     rollout = a_rollout(policy=policy, stable=None, author="ann", paused_at=NOON + timedelta(microseconds=1))
     await store.create(rollout, an_event(), None)

@@ -21,7 +21,7 @@ async def test_why_something_happened_is_kept_without_secrets_and_readable(store
     (lease,) = await store.claim_due(NOON, 10)
     canary = Counts(calls=1, failures=1, causes=((SAID, 1),))
     measured = Measurement("probe", Window(NOON, NOON), canary=canary, trouble=SAID)
-    await store.record(lease, Record(rollout=replace(rollout, events=2), measurements=(measured,), due_at=NOON))
+    await store.record(lease, Record(rollout=replace(rollout, event_count=2), measurements=(measured,), due_at=NOON))
     (read,) = await store.measurements(rollout.id)
     assert read.trouble == KEPT
     assert read.canary.causes == ((KEPT, 1),)

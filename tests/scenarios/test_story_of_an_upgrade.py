@@ -36,7 +36,7 @@ PATIENCE = 90.0
 #: What an upgrade may make others wait: half a second by its own rule, the rest is a busy machine's.
 LONGEST_WAIT = 2.0
 #: Words of the log that a rolling upgrade has no excuse for.
-TROUBLE = {"tick.failed", "tick.crashed", "job.failed", "job.crashed", "database.lost", "lease.kept"}
+TROUBLE = {"tick.failed", "tick.crashed", "job.failed", "job.crashed", "database.lost", "lease.not_released"}
 #: Waits of the service's own connections for locks, as the server sees them.
 WAITS = """
     SELECT coalesce(extract(epoch FROM max(clock_timestamp() - state_change)), 0)::float FROM pg_stat_activity

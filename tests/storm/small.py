@@ -17,10 +17,10 @@ from builders import NOON, a_rollout
 from databases import a_sqlite_database
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.health import Pulse
-from foundry_rollouts.controller.lease_pool import Hand
-from foundry_rollouts.controller.offline import Watchman
-from foundry_rollouts.controller.scheduler import Rhythm, Scheduler
+from foundry_rollouts.controller.health import JobHealth
+from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.offline import OfflineGuard
+from foundry_rollouts.controller.scheduler import Intervals, Scheduler
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError
@@ -243,12 +243,12 @@ class StormyWorld:
         cloud: Any = Stopped(self.cloud, gate, reach, lambda: None, lambda _: None)
         policies: Any = FakePolicies((self.rollout.policy,))
         world = World(cloud=cloud, sessions=cloud, store=store, policies=policies, sources=(self.source,))
-        ticker = Ticker(world, metrics, self.now, TICK, Watchman(world, metrics, self.now))
+        ticker = Ticker(world, metrics, self.now, TICK, OfflineGuard(world, metrics, self.now))
         discovery = Discovery(
-            world, metrics, Hand(store, self.elapsed), self.now, lambda now: f"r-{now.timestamp():.0f}"
+            world, metrics, LeasePool(store, self.elapsed), self.now, lambda now: f"r-{now.timestamp():.0f}"
         )
-        rhythm = Rhythm(sweep=TICK, discovery=TICK, renewal=TICK, neglect=3 * TICK, memory=timedelta(days=1))
-        made.append(Replica(name, gate, Scheduler(ticker, discovery, Pulse(), rhythm, self.now)))
+        rhythm = Intervals(sweep=TICK, discovery=TICK, renewal=TICK, neglect=3 * TICK, memory=timedelta(days=1))
+        made.append(Replica(name, gate, Scheduler(ticker, discovery, JobHealth(), rhythm, self.now)))
         return made[0]
 
     def _refuse_store(self) -> None:

@@ -62,8 +62,8 @@ def _read(verdict: Verdict, rollout: Rollout, history: Sequence[Event]) -> None:
     told = f"{rollout.agent}: {' '.join(event.kind.removeprefix('rollout.') for event in history)}"
     if repeated := [number for number, times in Counter(numbers).items() if times > 1]:
         verdict.events_doubled.append(f"{told}: {', '.join(repeated)} twice")
-    if numbers != [str(number) for number in range(1, rollout.events + 1)]:
-        verdict.events_lost.append(f"{told}: {numbers} of {rollout.events}")
+    if numbers != [str(number) for number in range(1, rollout.event_count + 1)]:
+        verdict.events_lost.append(f"{told}: {numbers} of {rollout.event_count}")
     steps = [event.step for event in history if event.kind in {"rollout.started", "rollout.advanced"}]
     if steps != list(range(1, len(steps) + 1)):
         verdict.steps_twice.append(f"{told}: steps {steps}")

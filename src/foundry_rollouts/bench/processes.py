@@ -12,7 +12,7 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints, no_counts
 from foundry_rollouts.bench.streams import KNOWN_CALLS
 from foundry_rollouts.core.judging.bets import HARM_POSITIONS, LADDER, SAFE_POSITIONS
-from foundry_rollouts.core.judging.capital import Bets, Process, Tally, begin, observed, reweighted
+from foundry_rollouts.core.judging.capital import EProcess, Hypotheses, Tally, begin, observed, reweighted
 from foundry_rollouts.core.model.policy import Margin
 
 _AT_START, _EACH_MINUTE, _EACH_WEIGHT = 0.5, 0.05, 0.20
@@ -36,7 +36,9 @@ class VectorProcesses:
     ``known`` tells how many of the calls failed that are known of stable from before the trial, for each run.
     """
 
-    def __init__(self, runs: int, bets: Bets, ladder: tuple[float, ...] = LADDER, known: Floats | None = None) -> None:
+    def __init__(
+        self, runs: int, bets: Hypotheses, ladder: tuple[float, ...] = LADDER, known: Floats | None = None
+    ) -> None:
         self._bets, self._margins = bets, ladder
         self._staked = np.full((runs, len(HARM_POSITIONS)), math.log(_AT_START / len(HARM_POSITIONS)))
         self._cash = np.full(runs, math.log(1 - _AT_START))
@@ -109,10 +111,10 @@ class VectorProcesses:
 class ScalarProcesses:
     """The product's own core, run after run."""
 
-    def __init__(self, runs: int, bets: Bets, known: Floats | None = None) -> None:
+    def __init__(self, runs: int, bets: Hypotheses, known: Floats | None = None) -> None:
         self._bets = bets
         histories = [None] * runs if known is None else [_history(int(failures)) for failures in known]
-        self._runs: list[Process] = [begin(history) for history in histories]
+        self._runs: list[EProcess] = [begin(history) for history in histories]
 
     def reweigh(self, at: Ints) -> None:
         for run in at:

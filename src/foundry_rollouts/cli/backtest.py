@@ -69,7 +69,7 @@ async def _of_rollouts(policy: Policy, agent: str | None, database_url: str | No
     store = SqlStore(load_database_url(database_url), replica="backtest", lease=timedelta(seconds=1))
     try:
         await store.check()
-        found = [_plain(asdict(each)) async for each in backtest.backtest(store, policy, agent)]
+        found = [_plain(asdict(each)) async for each in backtest.backtests(store, policy, agent)]
     finally:
         await store.close()
     show_lines(found, _WOULD, output)

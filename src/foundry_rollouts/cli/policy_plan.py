@@ -14,7 +14,7 @@ from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import Plan, regressions
 from foundry_rollouts.core.forecast.plan import plan as planned
 from foundry_rollouts.core.forecast.values import ValuePlan, value_plans
-from foundry_rollouts.core.forecast.warnings import Doubt, doubts, span_words
+from foundry_rollouts.core.forecast.warnings import PolicyWarning, doubts, span_words
 from foundry_rollouts.core.model.policy import Policy
 
 PLAN_EXAMPLES = (
@@ -79,7 +79,7 @@ def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[str]:
                 yield written.line(Problem(where, f"warning: {doubt.sentence}"))
 
 
-def _where(policy: Policy, doubt: Doubt) -> tuple[str | int, ...]:
+def _where(policy: Policy, doubt: PolicyWarning) -> tuple[str | int, ...]:
     if doubt.step is None:
         return ("deadline",)
     return ("steps", "auto") if policy.automatic else ("steps", doubt.step - 1)

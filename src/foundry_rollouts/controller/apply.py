@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 from foundry_rollouts.controller.endpoint_settings import keep_settings, tell_kept
 from foundry_rollouts.controller.stop_sessions import end_sessions
-from foundry_rollouts.core.model.rollout import Unanswered
+from foundry_rollouts.core.model.rollout import UnconfirmedChange
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError, StoreError
 from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
-from foundry_rollouts.ports.priority import Urgency, urgently
+from foundry_rollouts.ports.priority import Priority, at_priority
 
 #: The endpoint may serve the old routing for some seconds; ask again before calling it drift.
 CONFIRM_WITHIN = timedelta(seconds=20)
@@ -34,14 +34,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class Applied:
     """What there is to be remembered of a change, and whether the database has it."""
 
     record: Record
     is_written: bool = True
 
 
-async def act(world: World, lease: Lease, change: Change, record: Record, now: Callable[[], datetime]) -> Acted:
+async def apply_routing(
+    world: World, lease: Lease, change: Change, record: Record, now: Callable[[], datetime]
+) -> Applied:
     """Bring the cloud to ``change.target`` and write ``record``.
 
     Raises ChangeError when the cloud refuses, DriftError when it does not confirm and LeaseLostError when the lease
@@ -52,7 +54,7 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
     if change.target == change.before:
         record = await end_sessions(world.sessions, record)
         await world.store.record(lease, record)
-        return Acted(record)
+        return Applied(record)
     intent = Intent(
         id=record.event.id if record.event else f"{lease.agent}:{lease.fence}",
         agent=lease.agent,
@@ -64,29 +66,31 @@ async def act(world: World, lease: Lease, change: Change, record: Record, now: C
         settings=change.settings,
     )
     is_written = await _open(world, lease, intent)
-    with urgently(Urgency.FIRST if change.is_retreat else Urgency.USUAL):
-        async with while_ours(lease, now):
-            is_answered = await bring_about(world.cloud, lease.agent, change.before, change.target)
+    with at_priority(Priority.FIRST if change.is_retreat else Priority.USUAL):
+        async with within_lease(lease, now):
+            is_answered = await send(world.cloud, lease.agent, change.before, change.target)
         told = await confirm(world.cloud, lease.agent, change.target, change.settings)
     if not is_answered:
-        record = with_unanswered(record, intent)
+        record = with_unconfirmed(record, intent)
     if not is_written:
-        return Acted(record, is_written=False)
+        return Applied(record, is_written=False)
     record = await end_sessions(world.sessions, record)
     await world.store.record(lease, record, closes=intent)
     await tell_kept(world, lease, intent.id, told, now())
-    return Acted(record)
+    return Applied(record)
 
 
-def with_unanswered(record: Record, intent: Intent) -> Record:
+def with_unconfirmed(record: Record, intent: Intent) -> Record:
     """Return ``record`` with the memory that the change of ``intent`` may arrive once more."""
     if record.rollout is None:
         return record
-    return replace(record, rollout=record.rollout.with_unanswered(Unanswered(intent.target.weights, intent.opened_at)))
+    return replace(
+        record, rollout=record.rollout.with_unconfirmed(UnconfirmedChange(intent.target.weights, intent.opened_at))
+    )
 
 
 @asynccontextmanager
-async def while_ours(lease: Lease, now: Callable[[], datetime]) -> AsyncIterator[None]:
+async def within_lease(lease: Lease, now: Callable[[], datetime]) -> AsyncIterator[None]:
     """Send nothing once the lease has run out: raise LeaseLostError before, or in the midst of, what takes too long."""
     left = (lease.until - now()).total_seconds()
     try:
@@ -107,7 +111,7 @@ async def _open(world: World, lease: Lease, intent: Intent) -> bool:
     return True
 
 
-async def bring_about(cloud: Cloud, agent: str, before: Routing, target: Routing) -> bool:
+async def send(cloud: Cloud, agent: str, before: Routing, target: Routing) -> bool:
     """Send what differs; return whether every try to change the weights was answered.
 
     An endpoint is closed before its weights change, and never opened: a person does that. Raises ChangeError when the
@@ -139,6 +143,6 @@ async def confirm(cloud: Cloud, agent: str, target: Routing, settings: str | Non
         waited, pause = waited + pause, min(pause * 2, timedelta(seconds=2))
 
 
-def closed_as(routing: Routing, seen: Routing) -> Routing:
+def keep_closed(routing: Routing, seen: Routing) -> Routing:
     """Return ``routing``, closed where the endpoint was found closed: nothing here opens what a person closed."""
     return replace(routing, is_open=routing.is_open and seen.is_open)

@@ -13,7 +13,7 @@ import structlog
 from foundry_rollouts.controller.contested import Wheel
 from foundry_rollouts.controller.governance import Governance, Survey, lost_policy
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew, is_recreated
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
 from foundry_rollouts.controller.unreadable import Troubles
@@ -22,7 +22,7 @@ from foundry_rollouts.core.model.policy import OnDrift, Policy
 from foundry_rollouts.core.model.rollout import Ending, Rollout
 from foundry_rollouts.errors import LeaseLostError, RolloutsError, StoreError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, Record, World
-from foundry_rollouts.ports.priority import Urgency, urgently
+from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ class Discovery:
 
     world: World
     metrics: Metrics
-    hand: Hand
+    hand: LeasePool
     now: Callable[[], datetime]
     new_id: Callable[[datetime], str]
     wheel: Wheel = field(default_factory=Wheel)
@@ -89,8 +89,8 @@ class Discovery:
                 noted = replace(noted, policy=known.policy)  # Another replica has it in hand: once more next time.
             governed = Governed(policy) if policy else self._tied(agent.name)
             why = self._trouble(agent)
-            if why is None and governed is not None and is_notable(agent, known):
-                await self._attend(agent, known, governed)
+            if why is None and governed is not None and needs_attention(agent, known):
+                await self._reconcile(agent, known, governed)
             self.troubles.failed_before.pop(agent.name, None)
         except RolloutsError as error:
             log.warning("agent.unattended", agent=agent.name, because=str(error))
@@ -117,7 +117,7 @@ class Discovery:
         tied = next((policy for policy in self.world.policies.all() if policy.matches(agent) is not None), None)
         return Governed(replace(tied, on_drift=OnDrift.PAUSE), is_tied=True) if tied else None
 
-    async def _attend(self, listed: AgentSeen, known: AgentKnown, governed: Governed) -> None:
+    async def _reconcile(self, listed: AgentSeen, known: AgentKnown, governed: Governed) -> None:
         """Deal with one agent, unless a tick has it in hand or it has an open intent.
 
         While a rollout is under way only a new version is of interest: its ticks do the rest, and never wait for us.
@@ -125,7 +125,7 @@ class Discovery:
         name = listed.name
         if known.stable and await self._is_for_ticks(listed, known):
             return
-        lease = await self.hand.take(name, self.now())
+        lease = await self.hand.acquire(name, self.now())
         if lease is None:
             return
         has_rollouts = True
@@ -135,14 +135,14 @@ class Discovery:
             if await self.world.store.intent(name) is None:
                 # The listing may be older than the last tick; what is acted on is read under the lease.
                 known = await self.world.store.agent(name) or AgentKnown(name)
-                with urgently(Urgency.BRIEF):
+                with at_priority(Priority.BRIEF):
                     agent = await self.world.cloud.agent(name)
                     if await is_recreated(self.world, known, agent):
                         found = RecreatedError(known, agent)
                         known, unfinished = await begin_anew(self.world, self.metrics, lease, found, self.now), ()
-                await self._deal_with(agent, known, governed, lease, unfinished)
+                await self._reconcile_leased(agent, known, governed, lease, unfinished)
         finally:
-            await self.hand.lay_down(lease, keep=has_rollouts)
+            await self.hand.release(lease, keep=has_rollouts)
 
     async def _is_for_ticks(self, listed: AgentSeen, known: AgentKnown) -> bool:
         """Whether nothing is of interest here that the ticks of the agent's rollouts do not see to."""
@@ -153,7 +153,7 @@ class Discovery:
             return not _is_unknown(listed, known) or is_being_built(listed, unfinished)
         return known.is_as_recorded(listed.routing) and is_being_built(listed, unfinished)
 
-    async def _deal_with(
+    async def _reconcile_leased(
         self, agent: AgentSeen, known: AgentKnown, governed: Governed, lease: Lease, unfinished: Sequence[Rollout]
     ) -> None:
         started, policy, routing = _under_way(unfinished), governed.policy, agent.routing_read()
@@ -168,7 +168,7 @@ class Discovery:
             await Reception(self.world, self.now, self.new_id).receive(agent, known, policy, lease)
 
 
-def is_notable(agent: AgentSeen, known: AgentKnown) -> bool:
+def needs_attention(agent: AgentSeen, known: AgentKnown) -> bool:
     """Whether a listing shows anything that is not as recorded; most agents are quiet most of the time."""
     return known.is_gone or not known.is_as_recorded(agent.routing) or _is_unknown(agent, known)
 

@@ -7,13 +7,13 @@ from foundry_rollouts.ports import World
 from foundry_rollouts.telemetry import Metrics
 
 
-async def bid_farewell(world: World, metrics: Metrics, rollout: Rollout, now: datetime) -> None:
+async def finish_rollout(world: World, metrics: Metrics, rollout: Rollout, now: datetime) -> None:
     """Count an ended rollout, and let every source stop watching it."""
     metrics.ended(rollout, now)
-    await let_go(world, rollout.id)
+    await stop_sources(world, rollout.id)
 
 
-async def let_go(world: World, rollout: str) -> None:
+async def stop_sources(world: World, rollout: str) -> None:
     """Let every source stop watching: the rollout has ended, or another replica has it."""
     for source in world.sources:
         await source.release(rollout)

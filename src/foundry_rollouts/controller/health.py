@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Pulse:
+class JobHealth:
     """When the fixed jobs last went well, and why not since."""
 
     swept_at: datetime | None = None
@@ -32,7 +32,7 @@ class Readiness:
 
     store: Store
     policies: Policies
-    pulse: Pulse
+    pulse: JobHealth
     patience: timedelta  #: How old the last sweep may be.
     discovery_patience: timedelta = timedelta(seconds=90)  #: How old the last discovery may be.
 
@@ -86,7 +86,7 @@ class Readiness:
         return Condition("agents", not survey.ties, because, is_essential=False)
 
 
-async def look_at_schema(store: Store, pulse: Pulse) -> str | None:
+async def look_at_schema(store: Store, pulse: JobHealth) -> str | None:
     """Return what is to be said of a database that a newer release upgraded, and log it the first time."""
     upgraded = await store.check()
     if upgraded is not None and upgraded != pulse.upgraded:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.finish import bid_farewell
+from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.core.deciding.decide import after
 from foundry_rollouts.core.model.decision import Supersede
@@ -90,7 +90,7 @@ async def begin_anew(
             ending = _ending(rollout, because, at)
             waiting = tuple(command.id for command in await world.store.commands(rollout.id))
             await world.store.record(lease, replace(ending, obeyed=waiting))
-            await bid_farewell(world, metrics, ending.rollout or rollout, at)
+            await finish_rollout(world, metrics, ending.rollout or rollout, at)
     incarnation = known.incarnation + 1
     event = Event(
         id=f"{known.name}:agent.recreated:{incarnation}",
@@ -114,5 +114,5 @@ def _what_was_known(known: AgentKnown) -> str:
 def _ending(rollout: Rollout, because: str, now: datetime) -> Record:
     """Return the end of a rollout of the old agent: it says nothing of weights, for those are another agent's now."""
     decision = Supersede(because)
-    then = replace(after(rollout, decision, now), events=rollout.events + 1)
+    then = replace(after(rollout, decision, now), event_count=rollout.event_count + 1)
     return Record(event=replace(event_of(rollout, then, decision, now), weights=None), rollout=then)

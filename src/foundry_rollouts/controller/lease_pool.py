@@ -16,7 +16,7 @@ from foundry_rollouts.ports import Lease, Record, Store
 TRY_FOR, PAUSE = timedelta(seconds=5), timedelta(milliseconds=50)
 
 
-class Hand:
+class LeasePool:
     """What this replica may act on."""
 
     def __init__(self, store: Store, elapsed: Callable[[], float] = lambda: 0.0) -> None:
@@ -40,7 +40,7 @@ class Hand:
         """Return the leases that nobody else can have taken by ``now`` and that are not in use."""
         return [lease for agent, lease in self._held.items() if lease.until > now and agent not in self._in_use]
 
-    def neglected(self, patience: timedelta) -> Sequence[str]:
+    def stalled(self, patience: timedelta) -> Sequence[str]:
         """Return the agents in hand that nobody looked at for so long, whatever their due time says.
 
         The time of day may have been set back, and their due time with it lies far ahead.
@@ -50,7 +50,7 @@ class Hand:
             agent for agent in self._held if agent not in self._in_use and self._laid_down.get(agent, since) < since
         ]
 
-    async def take_due(self, now: datetime, limit: int) -> Sequence[Lease]:
+    async def acquire_due(self, now: datetime, limit: int) -> Sequence[Lease]:
         """Take the leases of agents that are due, and use them."""
         if self._is_closed:
             return ()
@@ -58,7 +58,7 @@ class Hand:
         # What was granted while the hand closed is among what is given back last.
         return [] if self._is_closed else [self._used(lease) for lease in leases if lease.agent not in self._in_use]
 
-    async def take(self, agent: str, now: datetime) -> Lease | None:
+    async def acquire(self, agent: str, now: datetime) -> Lease | None:
         """Take the lease of ``agent`` and use it; None while it is in use, here or elsewhere."""
         if agent in self._in_use or self._is_closed:
             return None
@@ -74,7 +74,7 @@ class Hand:
     async def record(self, agent: str, record: Record, now: datetime) -> bool:
         """Write a fact about ``agent`` down; return False while it is in use, here or elsewhere."""
         is_kept = agent in self._held
-        lease = await self.take(agent, now)
+        lease = await self.acquire(agent, now)
         if lease is None:
             return False
         try:
@@ -82,14 +82,14 @@ class Hand:
         except LeaseLostError:
             return False
         finally:
-            await self.lay_down(lease, keep=is_kept)
+            await self.release(lease, keep=is_kept)
         return True
 
     def holds(self, agent: str) -> bool:
         """Whether the lease of ``agent`` is in hand, in use or not."""
         return agent in self._held
 
-    async def lay_down(self, lease: Lease, *, keep: bool) -> None:
+    async def release(self, lease: Lease, *, keep: bool) -> None:
         """End the use of a lease; give it back unless it is to be kept."""
         self._laid_down[lease.agent] = self._elapsed()
         try:
@@ -124,7 +124,7 @@ class Hand:
         """Give back at once what is not in use and not ``busy``."""
         await self._free(now, {*self._in_use, *busy})
 
-    async def give_back(self, now: datetime) -> None:
+    async def release_all(self, now: datetime) -> None:
         """Give every lease back, so that others need not wait for it to run out."""
         await self._free(now, set())
 

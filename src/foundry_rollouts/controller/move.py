@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from foundry_rollouts.controller.apply import Change, closed_as
+from foundry_rollouts.controller.apply import Change, keep_closed
 from foundry_rollouts.controller.observe import Sight, drift_of
 from foundry_rollouts.controller.stop_sessions import SOON
 from foundry_rollouts.core.deciding.decide import Situation, after, may_move
@@ -12,7 +12,7 @@ from foundry_rollouts.core.deciding.loss import loss_of, missed
 from foundry_rollouts.core.deciding.obey import answered, saying_whom
 from foundry_rollouts.core.deciding.unreadable import is_news
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.decision import (
     Advance,
@@ -78,12 +78,12 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         is_gone=loss.agent,
         is_canary_gone=loss.canary,
         doubt=loss.doubt,
-        blind=sight.blind,
+        cloud_error=sight.blind,
         drift=drift_of(rollout, sight.routing),
-        late=sight.late,
+        late_change=sight.late,
         is_closed=sight.routing is not None and not sight.routing.is_open,
         readiness=sight.readiness,
-        look=look,
+        tick_interval=look,
     )
 
 
@@ -132,7 +132,7 @@ def due_after(move: Move, sight: Sight, now: datetime, period: timedelta) -> dat
 def evidence_after(rollout: Rollout, then: Rollout, analysis: Analysis | None) -> Evidence | None:
     """Return the evidence to keep: each weight earns its own proof."""
     if analysis is None:
-        return fresh(rollout.policy, rollout.history) if then.step and not rollout.step else None
+        return initial(rollout.policy, rollout.prior_counts) if then.step and not rollout.step else None
     return at_new_weight(analysis.evidence) if then.weight != rollout.weight else analysis.evidence
 
 
@@ -148,7 +148,7 @@ def _noted(then: Rollout, decision: Decision, analysis: Analysis | None, now: da
 def _change(rollout: Rollout, then: Rollout, decision: Decision, sight: Sight) -> Change:
     """Return what the cloud has to become; where nothing may move, that is what it is."""
     before = sight.routing or routing_of(rollout)
-    target = closed_as(_target(rollout, then, before), before) if may_move(rollout, decision) else before
+    target = keep_closed(_target(rollout, then, before), before) if may_move(rollout, decision) else before
     return Change(before, target, isinstance(decision, RETREATS), sight.settings)
 
 

@@ -213,7 +213,7 @@ class Reception:
             policy=policy,
             created_at=now,
             because=because,
-            events=1,
+            event_count=1,
             incarnation=known.incarnation,
             canary_created_at=version.created_at,
         )

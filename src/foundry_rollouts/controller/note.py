@@ -25,7 +25,7 @@ def move_of(event: Event | None) -> type:
 def event_of(rollout: Rollout, then: Rollout, decision: Decision, now: datetime) -> Event:
     """Return the event of a move from ``rollout`` to ``then``; its id is made of what it is, so it is written once."""
     return Event(
-        id=f"{rollout.id}:{rollout.events + 1}",
+        id=f"{rollout.id}:{rollout.event_count + 1}",
         at=now,
         kind=KINDS.get(type(decision), HELD),
         agent=rollout.agent,

@@ -162,7 +162,7 @@ def _failure(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen, no
         return f"version {version.version} is a draft: drafts cannot take traffic, promote it to a release first"
     if version.status.is_end and rollout.is_at_its_end(version.version, now):
         return f"version {version.version} is {version.status}: {version.error or 'the cloud gives no reason'}"
-    return None if rollout.is_return else _mute(version, agent)
+    return None if rollout.is_revert else _mute(version, agent)
 
 
 def _mute(version: VersionSeen, agent: AgentSeen) -> str | None:

@@ -10,13 +10,13 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.controller.apply import bring_about, closed_as, confirm, while_ours
-from foundry_rollouts.controller.finish import bid_farewell
+from foundry_rollouts.controller.apply import confirm, keep_closed, send, within_lease
+from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import measure
 from foundry_rollouts.controller.refusal import back_refused, is_resting
 from foundry_rollouts.controller.stop_sessions import SOON, end_sessions
-from foundry_rollouts.core.deciding.decide import after, answer_harm
+from foundry_rollouts.core.deciding.decide import after, on_harm
 from foundry_rollouts.core.deciding.invariants import Transition, check
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
@@ -26,14 +26,14 @@ from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
 from foundry_rollouts.ports import Lease, Record, World
-from foundry_rollouts.ports.priority import Urgency, urgently
+from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Ward:
+class LastKnown:
     """One rollout in progress as the last tick left it."""
 
     rollout: Rollout
@@ -41,81 +41,81 @@ class Ward:
 
 
 @dataclass(slots=True)
-class Watchman:
-    """Watches over rollouts in progress while the database is away; ``spool`` is what it has yet to record."""
+class OfflineGuard:
+    """Watches over rollouts in progress while the database is away; ``unsaved`` is what it has yet to record."""
 
     world: World
     metrics: Metrics
     now: Callable[[], datetime]
-    wards: dict[str, Ward] = field(default_factory=dict)
-    spool: dict[str, tuple[Lease, Record]] = field(default_factory=dict)
+    last_known: dict[str, LastKnown] = field(default_factory=dict)
+    unsaved: dict[str, tuple[Lease, Record]] = field(default_factory=dict)
 
     def remember(self, rollout: Rollout, evidence: Evidence | None) -> None:
         """Note how a tick left a rollout; one that ended needs no watch."""
         if rollout.phase.is_final or evidence is None:
-            self.wards.pop(rollout.agent, None)
+            self.last_known.pop(rollout.agent, None)
         else:
-            self.wards[rollout.agent] = Ward(rollout, evidence)
+            self.last_known[rollout.agent] = LastKnown(rollout, evidence)
 
     async def catch_up(self) -> None:
         """Record what was done while the database was away, unless another replica has written since.
 
         Raises StoreError while the database is still away.
         """
-        for agent, (lease, record) in list(self.spool.items()):
+        for agent, (lease, record) in list(self.unsaved.items()):
             try:
                 await self.world.store.record(lease, record)
-                log.info("spool.recorded", agent=agent)
+                log.info("unsaved.recorded", agent=agent)
             except LeaseLostError as error:
                 # Who took over saw the routing change and deals with it as drift; this history goes on without it.
                 log.warning(
-                    "spool.dropped", agent=agent, because=str(error), lost=record.event.kind if record.event else None
+                    "unsaved.dropped", agent=agent, because=str(error), lost=record.event.kind if record.event else None
                 )
-            self.spool.pop(agent, None)
+            self.unsaved.pop(agent, None)
 
-    async def watch_over(self, lease: Lease) -> None:
+    async def check_offline(self, lease: Lease) -> None:
         """Look at a rollout without the database: take a canary back that fails, and do nothing else."""
-        ward, now = self.wards.get(lease.agent), self.now()
-        if ward is None or lease.agent in self.spool or now >= lease.until:
+        last, now = self.last_known.get(lease.agent), self.now()
+        if last is None or lease.agent in self.unsaved or now >= lease.until:
             return
-        measurements = await measure(self.world, ward.rollout, now, self.metrics)
-        analysis = judge(ward.rollout, ward.evidence, measurements, now)
-        seen = replace(ward.rollout, measured_until=now, verdict=analysis.verdict)
-        self.wards[lease.agent] = Ward(seen, analysis.evidence)
-        move = answer_harm(seen, analysis) if analysis.verdict is Verdict.FAIL else None
+        measurements = await measure(self.world, last.rollout, now, self.metrics)
+        analysis = judge(last.rollout, last.evidence, measurements, now)
+        seen = replace(last.rollout, measured_until=now, verdict=analysis.verdict)
+        self.last_known[lease.agent] = LastKnown(seen, analysis.evidence)
+        move = on_harm(seen, analysis) if analysis.verdict is Verdict.FAIL else None
         if not isinstance(move, RollBack | Disable) or is_resting(seen.refused, (), now):
             return
         then = after(seen, move, now)
         event = event_of(seen, then, move, now)
-        left = replace(then, events=seen.events + 1)
+        left = replace(then, event_count=seen.event_count + 1)
         record = Record(
             event, left, analysis.evidence, tuple(measurements), due_at=now + SOON if left.owes_stops else None
         )
         try:
             await self._take_back(lease, seen, then, move)
         except (CloudError, DriftError, LeaseLostError) as error:
-            log.warning("ward.refused", agent=lease.agent, because=str(error))
+            log.warning("offline.refused", agent=lease.agent, because=str(error))
             if isinstance(error, ChangeError | DriftError):
-                self._let_rest(self.wards[lease.agent], routing_of(then), error)
+                self._let_rest(self.last_known[lease.agent], routing_of(then), error)
             return
         # From here on the record outlives whatever cuts the rest off.
-        self.wards.pop(lease.agent, None)
-        self.spool[lease.agent] = (lease, record)
-        self.spool[lease.agent] = (lease, await end_sessions(self.world.sessions, record))
+        self.last_known.pop(lease.agent, None)
+        self.unsaved[lease.agent] = (lease, record)
+        self.unsaved[lease.agent] = (lease, await end_sessions(self.world.sessions, record))
         self.metrics.show(then, analysis, now)
-        await bid_farewell(self.world, self.metrics, then, now)
+        await finish_rollout(self.world, self.metrics, then, now)
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
 
-    def _let_rest(self, ward: Ward, target: Routing, error: ChangeError | DriftError) -> None:
-        refused = back_refused(ward.rollout.refused, target, error, self.now())
-        self.wards[ward.rollout.agent] = Ward(replace(ward.rollout, refused=refused), ward.evidence)
+    def _let_rest(self, last: LastKnown, target: Routing, error: ChangeError | DriftError) -> None:
+        refused = back_refused(last.rollout.refused, target, error, self.now())
+        self.last_known[last.rollout.agent] = LastKnown(replace(last.rollout, refused=refused), last.evidence)
 
     async def _take_back(self, lease: Lease, rollout: Rollout, then: Rollout, move: RollBack | Disable) -> None:
-        with urgently(Urgency.FIRST):
+        with at_priority(Priority.FIRST):
             agent = await self.world.cloud.agent(then.agent)
             seen = agent.routing_read()
-            target = closed_as(routing_of(then), seen)
+            target = keep_closed(routing_of(then), seen)
             check(Transition(rollout, then, move, seen, target))
-            async with while_ours(lease, self.now):
-                await bring_about(self.world.cloud, then.agent, seen, target)
+            async with within_lease(lease, self.now):
+                await send(self.world.cloud, then.agent, seen, target)
             await confirm(self.world.cloud, then.agent, target, agent.settings)

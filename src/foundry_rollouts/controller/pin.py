@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.controller.apply import Change, act, closed_as
+from foundry_rollouts.controller.apply import Change, apply_routing, keep_closed
 from foundry_rollouts.controller.contested import Wheel
 from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
 from foundry_rollouts.controller.refusal import is_silent, note_retreat
@@ -215,11 +215,11 @@ class PinGuard:
         Raises StoreError when it was brought about and could not be written down: the next look does it again;
         BrokenLawError when a version would get traffic that nobody chose for it.
         """
-        change = Change(agent.routing, closed_as(target, agent.routing), is_retreat=True, settings=agent.settings)
+        change = Change(agent.routing, keep_closed(target, agent.routing), is_retreat=True, settings=agent.settings)
         known = await self.world.store.agent(agent.name)
         check_pin(change.before, change.target, known.stable if known else None, record.stable)
         try:
-            acted = await act(self.world, lease, change, record, self.now)
+            acted = await apply_routing(self.world, lease, change, record, self.now)
         except (ChangeError, DriftError) as error:
             await self._report_refusal(lease, error)
             raise

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.finish import bid_farewell
+from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.core.deciding.decide import Situation, after, decide
 from foundry_rollouts.core.deciding.invariants import Transition, check
@@ -46,7 +46,7 @@ class Line:
         then = after(rollout, decision, now)
         check(Transition(rollout, then, decision, NOTHING_READ, NOTHING_READ))
         event = None if isinstance(decision, Hold) else event_of(rollout, then, decision, now)
-        then = replace(then, events=rollout.events + (event is not None))
+        then = replace(then, event_count=rollout.event_count + (event is not None))
         record = Record(
             event=event,
             rollout=then,
@@ -58,4 +58,4 @@ class Line:
         if event is not None:
             log.info(event.kind, agent=then.agent, version=then.canary, step=0, because=then.because)
         if then.phase.is_final:
-            await bid_farewell(self.world, self.metrics, then, now)
+            await finish_rollout(self.world, self.metrics, then, now)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.apply import bring_about, confirm, while_ours, with_unanswered
+from foundry_rollouts.controller.apply import confirm, send, with_unconfirmed, within_lease
 from foundry_rollouts.controller.endpoint_settings import keep_settings, tell_kept
 from foundry_rollouts.controller.existence import is_gone
 from foundry_rollouts.controller.incarnation import read_agent
@@ -22,7 +22,7 @@ from foundry_rollouts.core.model.rollout import Missing, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
 from foundry_rollouts.ports import AgentSeen, Cloud, Event, Intent, Lease, Record, World
-from foundry_rollouts.ports.priority import Urgency, urgently
+from foundry_rollouts.ports.priority import Priority, at_priority
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ async def _standing(world: World, intent: Intent) -> Rollout | None:
 async def _agent(world: World, intent: Intent) -> AgentSeen | None:
     """Return the agent as it is now; None when the cloud shows it no more."""
     try:
-        with urgently(Urgency.FIRST if intent.is_retreat else Urgency.BRIEF):
+        with at_priority(Priority.FIRST if intent.is_retreat else Priority.BRIEF):
             return await read_agent(world, intent.agent)
     except CloudError as error:
         if error.is_missing:
@@ -120,11 +120,11 @@ async def _drop(world: World, lease: Lease, intent: Intent, now: datetime, error
         rollout, before = noted(rollout, refused, now), rollout.refused
         event = event_of_refusal(lease.agent, rollout, before, refused, now)
     stands = Record(event=event, rollout=rollout, due_at=now)
-    await world.store.record(lease, with_unanswered(stands, intent), closes=intent)
+    await world.store.record(lease, with_unconfirmed(stands, intent), closes=intent)
 
 
 async def _complete(world: World, lease: Lease, intent: Intent, told: str | None) -> Record:
-    record = with_unanswered(intent.record, intent)
+    record = with_unconfirmed(intent.record, intent)
     if record.rollout is not None and record.rollout.phase.is_final:
         # The end answers whatever was asked since it was decided.
         commands = await world.store.commands(record.rollout.id)
@@ -143,7 +143,7 @@ async def _go_forward(
     because, refusal = "it has grown old, or the routing is another one", None
     if seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
         try:
-            with urgently(Urgency.BRIEF):
+            with at_priority(Priority.BRIEF):
                 told = await _send_again(world.cloud, lease, intent, seen, now)
         except (CloudError, DriftError) as error:
             because, refusal = str(error), error if isinstance(error, Refusal) else None
@@ -157,7 +157,7 @@ async def _go_forward(
 
 async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> Recovered:
     try:
-        with urgently(Urgency.FIRST):
+        with at_priority(Priority.FIRST):
             told = await _send_again(world.cloud, lease, intent, seen, now)
     except (ChangeError, DriftError) as error:
         status = error.refusal.status if isinstance(error, ChangeError) else None
@@ -176,8 +176,8 @@ async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, no
 async def _send_again(
     cloud: Cloud, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
 ) -> str | None:
-    async with while_ours(lease, now):
-        await bring_about(cloud, lease.agent, seen, intent.target)
+    async with within_lease(lease, now):
+        await send(cloud, lease.agent, seen, intent.target)
     return await confirm(cloud, lease.agent, intent.target, intent.settings)
 
 
@@ -209,7 +209,7 @@ async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now:
     because = stable_is_gone(rollout)
     missing = (Missing(rollout.stable or "", now - SURE_AFTER),)
     event = Event(
-        id=f"{rollout.id}:{rollout.events + 1}",
+        id=f"{rollout.id}:{rollout.event_count + 1}",
         at=now,
         kind="rollout.held",
         agent=rollout.agent,
@@ -217,7 +217,7 @@ async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now:
         rollout=rollout.id,
         step=rollout.step or None,
     )
-    left = replace(rollout, is_stable_gone=True, missing=missing, because=because, events=rollout.events + 1)
+    left = replace(rollout, is_stable_gone=True, missing=missing, because=because, event_count=rollout.event_count + 1)
     record = Record(event=event, rollout=left, evidence=intent.record.evidence, due_at=now)
     await world.store.record(lease, record, closes=intent)
     log.warning("stable.gone", agent=lease.agent, because=because)

@@ -17,8 +17,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.finish import let_go
-from foundry_rollouts.controller.health import Pulse, look_at_schema
+from foundry_rollouts.controller.finish import stop_sources
+from foundry_rollouts.controller.health import JobHealth, look_at_schema
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.errors import DriftError, LeaseLostError, RolloutsError, StoreError, UnavailableError
 from foundry_rollouts.ports import Lease, Store
@@ -31,21 +31,21 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 #: A tick that takes longer has lost its way; the next one settles what it left open.
 TICK_LIMIT = timedelta(seconds=90)
 #: How long the work in hand may take when the daemon is asked to stop: whoever is next can settle it as well.
-FINISH_WITHIN = timedelta(seconds=0.3)
+GRACEFUL_TIMEOUT = timedelta(seconds=0.3)
 #: How long what is cut off may take to end.
-LET_GO_WITHIN = timedelta(seconds=0.1)
+CANCEL_TIMEOUT = timedelta(seconds=0.1)
 #: How long to wait for a database that is away when there is something to record that nobody else knows.
-LAST_WORDS_WITHIN = timedelta(seconds=5)
+FLUSH_TIMEOUT = timedelta(seconds=5)
 #: How often measurements that have grown old are taken away.
 FORGET_EVERY = timedelta(hours=1)
 #: How often the schema is looked at: the next release may upgrade it while this one runs.
 SCHEMA_EVERY = timedelta(seconds=10)
 #: How many agents are ticked at once.
-AT_ONCE = 32
+MAX_CONCURRENT = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class Intervals:
     """How often each job runs."""
 
     sweep: timedelta
@@ -60,7 +60,7 @@ class Scheduler:
     """Runs the sweep, discovery, lease renewal and the outbox until it is stopped; some may be rung to run at once."""
 
     def __init__(
-        self, ticker: Ticker, discovery: Discovery, pulse: Pulse, rhythm: Rhythm, now: Callable[[], datetime]
+        self, ticker: Ticker, discovery: Discovery, pulse: JobHealth, rhythm: Intervals, now: Callable[[], datetime]
     ) -> None:
         self._ticker = ticker
         self._discovery = discovery
@@ -106,17 +106,17 @@ class Scheduler:
 
     def ring(self) -> None:
         """Make the sweep run now: something became due before its time."""
-        self._hasten("_sweep")
+        self._run_now("_sweep")
 
     def ring_discovery(self) -> None:
         """Make the agents be listed now: policies changed."""
-        self._hasten("_discover")
+        self._run_now("_discover")
 
     def ring_outbox(self) -> None:
         """Make the outbox be drained now: a message was left in it."""
-        self._hasten("_outbox")
+        self._run_now("_outbox")
 
-    def _hasten(self, job: str) -> None:
+    def _run_now(self, job: str) -> None:
         if self._jobs.running:
             self._rung.add(job)
             self._jobs.modify_job(job, next_run_time=self._now())
@@ -130,17 +130,17 @@ class Scheduler:
             return
         self._jobs.pause()
         self._hand.close()
-        idle = self._hand.give_back_idle(self._now(), tuple(self._ticker.watchman.spool))
+        idle = self._hand.give_back_idle(self._now(), tuple(self._ticker.offline.unsaved))
         await asyncio.gather(idle, self._cut_off())
         await self._say_last_words()
-        await self._hand.give_back(self._now())
+        await self._hand.release_all(self._now())
         self._jobs.shutdown(wait=False)
 
     async def _cut_off(self) -> None:
-        await self._finish(FINISH_WITHIN)
+        await self._finish(GRACEFUL_TIMEOUT)
         for task in self._tasks:
             task.cancel()
-        await self._finish(LET_GO_WITHIN)
+        await self._finish(CANCEL_TIMEOUT)
 
     async def _finish(self, within: timedelta) -> None:
         if self._tasks:
@@ -149,11 +149,11 @@ class Scheduler:
     async def _say_last_words(self) -> None:
         """Record what was done while the database was away: nobody else knows of it."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_WITHIN.total_seconds()):
-                while self._ticker.watchman.spool:
+            async with asyncio.timeout(FLUSH_TIMEOUT.total_seconds()):
+                while self._ticker.offline.unsaved:
                     with suppress(StoreError):
-                        await self._ticker.watchman.catch_up()
-                    await asyncio.sleep(LET_GO_WITHIN.total_seconds())
+                        await self._ticker.offline.catch_up()
+                    await asyncio.sleep(CANCEL_TIMEOUT.total_seconds())
 
     async def _sweep(self) -> None:
         await self._once_more("_sweep", self._sweep_once)
@@ -169,19 +169,19 @@ class Scheduler:
         """Tick the agents that are due, so many at once; watch over those in hand while the database is away."""
         now = self._now()
         self._metrics.discovered(now - (self._pulse.discovered_at or self._started_at))
-        room = AT_ONCE - self._hand.in_use
+        room = MAX_CONCURRENT - self._hand.in_use
         try:
-            await self._ticker.watchman.catch_up()
-            leases = await self._hand.take_due(now, room) if room > 0 else ()
+            await self._ticker.offline.catch_up()
+            leases = await self._hand.acquire_due(now, room) if room > 0 else ()
         except StoreError:
-            places = asyncio.Semaphore(AT_ONCE)
+            places = asyncio.Semaphore(MAX_CONCURRENT)
             await asyncio.gather(*(self._watch_over(lease, places) for lease in self._hand.valid(now)))
             raise
         for lease in leases:
             self._metrics.tick_lag(max(0.0, (now - (lease.due_at or now)).total_seconds()))
             self._start(self._tick(lease), f"tick {lease.agent}")
-        for agent in self._hand.neglected(self._rhythm.neglect):
-            if (taken := await self._hand.take(agent, now)) is not None:
+        for agent in self._hand.stalled(self._rhythm.neglect):
+            if (taken := await self._hand.acquire(agent, now)) is not None:
                 self._start(self._tick(taken), f"tick {agent}")
         self._pulse.swept_at = now
         self._metrics.swept(now)
@@ -193,10 +193,10 @@ class Scheduler:
         """Look at one of many without the database: one after the other, they would outlast their leases."""
         async with places:
             try:
-                await self._ticker.watchman.watch_over(lease)
+                await self._ticker.offline.check_offline(lease)
             except Exception:
                 # One agent's fault must not stop the others, here either.
-                log.exception("ward.crashed", agent=lease.agent)
+                log.exception("offline.crashed", agent=lease.agent)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -215,7 +215,7 @@ class Scheduler:
             keep = False
         except StoreError as error:
             log.warning("tick.failed", agent=lease.agent, because=str(error))
-            await self._ticker.watchman.watch_over(lease)
+            await self._ticker.offline.check_offline(lease)
             await self._discovery.troubles.failed(self._store, lease.agent, error)
         except (UnavailableError, DriftError) as error:
             log.warning("tick.failed", agent=lease.agent, because=str(error))
@@ -226,14 +226,14 @@ class Scheduler:
             log.exception("tick.crashed", agent=lease.agent)
             await self._discovery.troubles.failed(self._store, lease.agent, error)
         try:
-            await self._hand.lay_down(lease, keep=keep)
+            await self._hand.release(lease, keep=keep)
         except RolloutsError as error:
-            log.warning("lease.kept", agent=lease.agent, because=str(error))
+            log.warning("lease.not_released", agent=lease.agent, because=str(error))
 
     async def _lost(self, agent: str) -> None:
         """Let go of what another replica has now."""
-        if ward := self._ticker.watchman.wards.pop(agent, None):
-            await let_go(self._ticker.world, ward.rollout.id)
+        if last := self._ticker.offline.last_known.pop(agent, None):
+            await stop_sources(self._ticker.world, last.rollout.id)
         self._metrics.forget(agent)
 
     async def _discover(self) -> None:
@@ -242,7 +242,7 @@ class Scheduler:
     async def _discover_once(self) -> None:
         try:
             # Discovery may be granted a lease anew, and what is still to be recorded goes by the one before.
-            await self._ticker.watchman.catch_up()
+            await self._ticker.offline.catch_up()
             self._pulse.survey = await self._discovery.discover()
         except UnavailableError as error:
             if self._pulse.trouble is None:

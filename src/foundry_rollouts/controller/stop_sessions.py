@@ -62,7 +62,7 @@ async def end_what_is_left(world: World, lease: Lease, now: datetime) -> None:
             end = await _end(world.sessions, rollout, LATER_PATIENCE)
             then = _after(rollout, stops, end, now)
         event = _event(rollout, then, end, now)
-        left = replace(rollout, stops=then, events=rollout.events + (event is not None))
+        left = replace(rollout, stops=then, event_count=rollout.event_count + (event is not None))
         await world.store.record(lease, Record(event=event, rollout=left, due_at=then.next_at))
 
 
@@ -90,7 +90,7 @@ def _event(rollout: Rollout, then: Stops, end: Ended, now: datetime) -> Event | 
     else:
         return None
     log.info(kind, agent=rollout.agent, version=rollout.canary, count=then.count, because=because)
-    return Event(f"{rollout.id}:{rollout.events + 1}", now, kind, rollout.agent, because, rollout.id, rollout.step)
+    return Event(f"{rollout.id}:{rollout.event_count + 1}", now, kind, rollout.agent, because, rollout.id, rollout.step)
 
 
 async def _is_wanted_again(world: World, rollout: Rollout) -> bool:

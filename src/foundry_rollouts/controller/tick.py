@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.apply import act
-from foundry_rollouts.controller.finish import bid_farewell
+from foundry_rollouts.controller.apply import apply_routing
+from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew
 from foundry_rollouts.controller.move import (
     Move,
@@ -23,7 +23,7 @@ from foundry_rollouts.controller.move import (
 )
 from foundry_rollouts.controller.note import HARMED, event_of, move_of
 from foundry_rollouts.controller.observe import RECENT, Sight, look, measure
-from foundry_rollouts.controller.offline import Watchman
+from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.pin import NOTHING_KEPT
 from foundry_rollouts.controller.queue import Line
 from foundry_rollouts.controller.recover import Recovered, recover
@@ -47,11 +47,11 @@ from foundry_rollouts.core.judging.evidence import history_of
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.decision import KINDS, Decision, Hold, Promote, Start, Supersede
 from foundry_rollouts.core.model.measurement import Measurement
-from foundry_rollouts.core.model.rollout import Known, Phase, Rollout
+from foundry_rollouts.core.model.rollout import Phase, PriorCounts, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, DriftError, UnreadableError
 from foundry_rollouts.ports import Lease, Queue, Record, RolloutFilter, World
-from foundry_rollouts.ports.priority import Urgency, urgently
+from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class Ticker:
     metrics: Metrics
     now: Callable[[], datetime]
     period: timedelta
-    watchman: Watchman
+    offline: OfflineGuard
 
     async def tick(self, lease: Lease) -> bool:
         """Settle what is open, then move the agent's rollout in hand by one decision, and tend those that wait.
@@ -129,7 +129,7 @@ class Ticker:
         """Observe, judge, decide, act, record; return whether the rollout has ended."""
         now = self.now()
         before = await self._with_present_stable(rollout)
-        with urgently(Urgency.BRIEF):
+        with at_priority(Priority.BRIEF):
             sight = await look(self.world, before, newest, now)
         before = before if sight.endings is None else replace(before, endings=sight.endings)
         rollout = with_losses(before, sight, now)
@@ -141,7 +141,7 @@ class Ticker:
         event = event_of(rollout, move.then, move.decision, now) if is_told(before, move, analysis) else None
         if event and isinstance(move.decision, Hold) and is_harm_new(before, move.then):
             event = replace(event, kind=HARMED)
-        then = replace(move.then, events=rollout.events + (event is not None))
+        then = replace(move.then, event_count=rollout.event_count + (event is not None))
         record = Record(
             event=event,
             rollout=then,
@@ -167,15 +167,15 @@ class Ticker:
         """Act and record, or report that the cloud refuses; return whether the rollout has ended."""
         then, move = doing.record.rollout or doing.move.then, doing.move
         try:
-            acted = await act(self.world, lease, move.change, doing.record, self.now)
+            acted = await apply_routing(self.world, lease, move.change, doing.record, self.now)
         except (ChangeError, DriftError) as error:
             if is_silent(error):
                 raise
             await self._report_refusal(lease, doing, error)
             return False
         if not acted.is_written:
-            self.watchman.spool[lease.agent] = (lease, acted.record)
-            self.watchman.spool[lease.agent] = (lease, await end_sessions(self.world.sessions, acted.record))
+            self.offline.unsaved[lease.agent] = (lease, acted.record)
+            self.offline.unsaved[lease.agent] = (lease, await end_sessions(self.world.sessions, acted.record))
         self._show_routing(then, move.change.target)
         await self._take_note(acted.record, acted.record.rollout or then, type(move.decision), doing.analysis)
         return then.phase.is_final
@@ -214,23 +214,23 @@ class Ticker:
         """Remember and show what is recorded, and let a rollout go that has ended."""
         now = self.now()
         if then.step:
-            self.watchman.remember(then, record.evidence)
+            self.offline.remember(then, record.evidence)
         self.metrics.show(then, analysis, now)
         self.metrics.decided(then.agent, move.__name__.lower())
         if move is not Hold:
             log.info(KINDS[move], agent=then.agent, version=then.canary, step=then.step, because=then.because)
         if then.phase.is_final:
-            await bid_farewell(self.world, self.metrics, then, now)
+            await finish_rollout(self.world, self.metrics, then, now)
 
     async def _miss(self, agent: str, in_hand: Rollout | None) -> None:
         """Take leave of a rollout that ended unnoticed: its end was recorded, and the database's answer was lost."""
-        ward = self.watchman.wards.get(agent)
-        if ward is None or (in_hand is not None and in_hand.id == ward.rollout.id):
+        last = self.offline.last_known.get(agent)
+        if last is None or (in_hand is not None and in_hand.id == last.rollout.id):
             return
-        ended = await self.world.store.rollout(ward.rollout.id)
-        self.watchman.remember(ended, None)
+        ended = await self.world.store.rollout(last.rollout.id)
+        self.offline.remember(ended, None)
         self.metrics.show(ended, None, self.now())
-        await bid_farewell(self.world, self.metrics, ended, self.now())
+        await finish_rollout(self.world, self.metrics, ended, self.now())
 
     async def _with_present_stable(self, rollout: Rollout) -> Rollout:
         """Before its start, a rollout goes by the version that is stable now: another one may have been promoted."""
@@ -238,8 +238,8 @@ class Ticker:
         if known is None or known.stable is None:
             return rollout
         trial = await self._trial_of_stable(rollout.agent, rollout.incarnation, known.stable)
-        is_return = rollout.is_return and trial is not None and trial.stable == rollout.canary
-        return replace(rollout, stable=known.stable, is_return=is_return, history=await self._history(trial))
+        is_return = rollout.is_revert and trial is not None and trial.stable == rollout.canary
+        return replace(rollout, stable=known.stable, is_revert=is_return, prior_counts=await self._history(trial))
 
     async def _trial_of_stable(self, agent: str, incarnation: int, stable: str) -> Rollout | None:
         """Return the trial that made the stable version so, when that was the last one that ended well."""
@@ -256,7 +256,7 @@ class Ticker:
             return adopted(sight.routing, then.stable, await self.world.store.rollouts(recent))
         return None
 
-    async def _history(self, trial: Rollout | None) -> tuple[Known, ...]:
+    async def _history(self, trial: Rollout | None) -> tuple[PriorCounts, ...]:
         """Return what the trial of the stable version told of it."""
         return history_of(await self.world.store.evidence(trial.id)) if trial else ()
 

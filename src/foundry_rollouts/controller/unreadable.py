@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.errors import (
     NOT_WHOLE,
     ChangeError,
@@ -65,10 +65,12 @@ class Troubles:
         self.failed_before[agent] = str(error)
         return None if is_first else f"it cannot be dealt with: {error}"
 
-    async def report(self, hand: Hand, store: Store, agent: str, why: str | None, now: Callable[[], datetime]) -> None:
+    async def report(
+        self, hand: LeasePool, store: Store, agent: str, why: str | None, now: Callable[[], datetime]
+    ) -> None:
         """Write down that an agent is in trouble, or no more; whoever has it in hand just now keeps it."""
         is_held = hand.holds(agent)
-        lease = await hand.take(agent, now())
+        lease = await hand.acquire(agent, now())
         if lease is None:
             return
         try:
@@ -77,7 +79,7 @@ class Troubles:
             if (was is None) != (why is None):
                 await _record(store, lease, why, now())
         finally:
-            await hand.lay_down(lease, keep=is_held)
+            await hand.release(lease, keep=is_held)
 
 
 async def _record(store: Store, lease: Lease, why: str | None, now: datetime) -> None:

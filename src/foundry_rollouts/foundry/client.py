@@ -15,7 +15,7 @@ from foundry_rollouts.foundry.download import Downloads
 from foundry_rollouts.foundry.drafts import Drafts
 from foundry_rollouts.foundry.endpoint import Endpoint
 from foundry_rollouts.foundry.files import SessionFiles
-from foundry_rollouts.foundry.http import Manners, OnRequest, Transport, Wire
+from foundry_rollouts.foundry.http import OnRequest, Transport, TransportOptions, Wire
 from foundry_rollouts.foundry.invocations import Invocations, Question
 from foundry_rollouts.foundry.logs import Logs
 from foundry_rollouts.foundry.long_calls import LongCalls
@@ -85,7 +85,7 @@ class FoundryClient:
         retries: RetryBudget = DEFAULT,
         wire: Wire | None = None,
     ) -> None:
-        self._transport = Transport(endpoint, credential, Manners(on_request, retries, wire=wire))
+        self._transport = Transport(endpoint, credential, TransportOptions(on_request, retries, wire=wire))
         self.api = Api.over(self._transport, retries)
 
     async def __aenter__(self) -> Self:

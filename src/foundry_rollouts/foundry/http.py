@@ -17,7 +17,7 @@ import httpx_sse
 from foundry_rollouts.errors import NOT_WHOLE, CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.auth import FOUNDRY, FixedToken, TokenSource, is_loopback
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent
-from foundry_rollouts.foundry.priority import BRIEF, Precedence, budget_of
+from foundry_rollouts.foundry.priority import BRIEF, PriorityQueue, budget_of
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import (
     CONNECTION,
@@ -30,7 +30,7 @@ from foundry_rollouts.foundry.retry import (
     retry_after,
     retrying,
 )
-from foundry_rollouts.ports.priority import Urgency, present_urgency
+from foundry_rollouts.ports.priority import Priority, present_priority
 from foundry_rollouts.untrusted import clean
 
 API_VERSION = "v1"
@@ -80,7 +80,7 @@ class OpenStream:
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class TransportOptions:
     """How a transport behaves: whom it tells, how patient it is, what it asks for."""
 
     on_request: OnRequest | None = None
@@ -93,14 +93,14 @@ class Manners:
 class Transport:
     """Sends calls to one endpoint. Every failure is a CloudError that names the operation."""
 
-    def __init__(self, endpoint: str, tokens: TokenSource, manners: Manners) -> None:
+    def __init__(self, endpoint: str, tokens: TokenSource, manners: TransportOptions) -> None:
         refuse_unsafe(endpoint, tokens)
         # The HTTP library logs whole addresses, signatures in the query included.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._base = endpoint.rstrip("/")
         self._manners = manners
-        self._precedence = Precedence()
+        self._precedence = PriorityQueue()
         self._auth = _Bearer(tokens, manners.audience)
         # One for both pools: reading the certificates of the machine takes its time.
         trust = httpx.create_ssl_context() if manners.wire is None else True
@@ -124,8 +124,8 @@ class Transport:
 
     async def request(self, call: Call, budget: RetryBudget | None = None) -> Reply:
         """Send ``call``, again as its ``repeat`` allows, and return the whole answer. Raises CloudError."""
-        urgency, is_certain = present_urgency(), True
-        if urgency is Urgency.BRIEF:
+        urgency, is_certain = present_priority(), True
+        if urgency is Priority.BRIEF:
             call = replace(call, limit=min(call.limit, BRIEF))
 
         async def attempt() -> Reply:

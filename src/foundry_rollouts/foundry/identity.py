@@ -12,7 +12,7 @@ from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.auth import ARM, TokenSource
 from foundry_rollouts.foundry.calls import Call, json_body
-from foundry_rollouts.foundry.http import Manners, OnRequest, Transport, Wire
+from foundry_rollouts.foundry.http import OnRequest, Transport, TransportOptions, Wire
 from foundry_rollouts.foundry.polling import Pace, look_until
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import DEFAULT, RetryBudget
@@ -142,7 +142,7 @@ def role_assignments(
     wire: Wire | None = None,
 ) -> RoleAssignments:
     """Return the role assignments behind ``endpoint``; whoever asks for them closes them."""
-    manners = Manners(on_request, retries, _API_VERSION, ARM, wire)
+    manners = TransportOptions(on_request, retries, _API_VERSION, ARM, wire)
     return RoleAssignments(Transport(endpoint, credential, manners))
 
 

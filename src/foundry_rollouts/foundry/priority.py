@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.retry import RetryBudget
-from foundry_rollouts.ports.priority import Urgency
+from foundry_rollouts.ports.priority import Priority
 
 #: How long a call that is not urgent waits at most for those that are.
 GIVE_WAY = timedelta(seconds=5)
@@ -22,12 +22,12 @@ BRIEF = timedelta(seconds=4)
 MOST, ATTEMPTS = timedelta(seconds=0.5), 10
 
 
-def budget_of(urgency: Urgency, usual: RetryBudget) -> RetryBudget:
+def budget_of(urgency: Priority, usual: RetryBudget) -> RetryBudget:
     """Return how patient a call may be."""
     match urgency:
-        case Urgency.BRIEF:
+        case Priority.BRIEF:
             return replace(usual, total=min(usual.total, BRIEF))
-        case Urgency.FIRST:
+        case Priority.FIRST:
             first, most = min(usual.first, MOST / 10), min(usual.most, MOST)
             jitter = min(usual.jitter, MOST / 10)
             return replace(usual, attempts=ATTEMPTS, first=first, most=most, jitter=jitter, obeys=MOST)
@@ -35,7 +35,7 @@ def budget_of(urgency: Urgency, usual: RetryBudget) -> RetryBudget:
             return usual
 
 
-class Precedence:
+class PriorityQueue:
     """Lets the calls of one transport give way to those that are urgent and throttled."""
 
     def __init__(self) -> None:
@@ -50,9 +50,9 @@ class Precedence:
                 await asyncio.wait_for(self._is_free.wait(), GIVE_WAY.total_seconds())
 
     @contextmanager
-    def of(self, urgency: Urgency) -> Iterator["Place"]:
+    def of(self, urgency: Priority) -> Iterator["Ticket"]:
         """Return the place of one call among the others, until it is over."""
-        place = Place(self, is_first=urgency is Urgency.FIRST)
+        place = Ticket(self, is_first=urgency is Priority.FIRST)
         try:
             yield place
         finally:
@@ -67,10 +67,10 @@ class Precedence:
             self._is_free.set()
 
 
-class Place:
+class Ticket:
     """One call among the others."""
 
-    def __init__(self, precedence: Precedence, *, is_first: bool) -> None:
+    def __init__(self, precedence: PriorityQueue, *, is_first: bool) -> None:
         self._precedence = precedence
         self._is_first = is_first
         self.is_pressing = False

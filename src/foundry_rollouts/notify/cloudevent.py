@@ -30,7 +30,7 @@ class Letter:
     body: bytes
 
 
-def letter_of(message: Message, source: str) -> Letter:
+def cloudevent_of(message: Message, source: str) -> Letter:
     """Return what is sent for ``message`` by the service that looks after the project ``source``."""
     event = message.event
     # Ids of events are as long as sentences and as free; a header takes neither.

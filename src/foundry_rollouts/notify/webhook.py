@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from foundry_rollouts.notify.cloudevent import headers_of, letter_of
+from foundry_rollouts.notify.cloudevent import cloudevent_of, headers_of
 from foundry_rollouts.notify.dispatcher import UndeliveredError
 from foundry_rollouts.ports import Message
 
@@ -28,7 +28,7 @@ class Webhook:
 
     async def tell(self, message: Message) -> None:
         """Post ``message``; raise UndeliveredError unless it is confirmed in time."""
-        letter = letter_of(message, self.source)
+        letter = cloudevent_of(message, self.source)
         headers = headers_of(letter, self.now(), self.key)
         try:
             async with asyncio.timeout(self.limit.total_seconds()):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.replay.recorded import Ending, Move, Past, canary_tally, in_hindsight
+from foundry_rollouts.core.replay.recorded import BacktestOutcome, RecordedRollout, WeightChange, backtest, canary_tally
 from foundry_rollouts.ports import RolloutFilter, Store
 
 PAGE = 200  #: Rollouts that are read at once.
@@ -27,7 +27,7 @@ class BacktestView:
     happened_after_seconds: float | None
     happened_canary_calls: int
     happened_canary_failures: int
-    would: Ending
+    would: BacktestOutcome
     after_seconds: float | None
     weight: int  #: At which it would have happened; 0 when nothing was measured.
     canary_calls: int  #: Until then, and so are the failures.
@@ -35,7 +35,7 @@ class BacktestView:
     because: str
 
 
-async def backtest(store: Store, policy: Policy, agent: str | None = None) -> AsyncIterator[BacktestView]:
+async def backtests(store: Store, policy: Policy, agent: str | None = None) -> AsyncIterator[BacktestView]:
     """Yield, newest first, what ``policy`` would have made of each rollout that has begun and ended."""
     which: RolloutFilter | None = RolloutFilter(agent=agent, limit=PAGE)
     while which:
@@ -46,19 +46,19 @@ async def backtest(store: Store, policy: Policy, agent: str | None = None) -> As
         which = replace(which, before=page[-1].id) if len(page) == PAGE else None
 
 
-async def past_of(store: Store, rollout: Rollout) -> Past:
+async def past_of(store: Store, rollout: Rollout) -> RecordedRollout:
     """Return what is recorded of ``rollout``."""
     moves = tuple(
-        Move(event.at, event.weights.get(rollout.canary, 0), event.step or 0, event.kind == "rollout.paused")
+        WeightChange(event.at, event.weights.get(rollout.canary, 0), event.step or 0, event.kind == "rollout.paused")
         for event in await store.history(rollout.id)
         if event.kind in MOVES and event.weights
     )
-    return Past(rollout, moves, tuple(await store.measurements(rollout.id, ALL)))
+    return RecordedRollout(rollout, moves, tuple(await store.measurements(rollout.id, ALL)))
 
 
-def _view(past: Past, policy: Policy) -> BacktestView:
+def _view(past: RecordedRollout, policy: Policy) -> BacktestView:
     rollout = past.rollout
-    seen, would = canary_tally(past.measurements), in_hindsight(past, policy)
+    seen, would = canary_tally(past.measurements), backtest(past, policy)
     start = rollout.started_at
     return BacktestView(
         rollout=rollout.id,

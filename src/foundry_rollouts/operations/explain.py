@@ -16,7 +16,7 @@ from foundry_rollouts.core.judging.judge import BESIDE, part_of
 from foundry_rollouts.core.model.policy import Gate, Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import routing_of
-from foundry_rollouts.core.replay.recorded import Look, Past, looks
+from foundry_rollouts.core.replay.recorded import RecordedRollout, ReplayedTick, replay
 from foundry_rollouts.operations.backtest import past_of
 from foundry_rollouts.operations.explain_values import BoundsView, Numbers, ValueView, bounds_view, value_views
 from foundry_rollouts.operations.views import MeasurementView, measurement_view
@@ -121,8 +121,8 @@ async def explain(store: Store, rollout_id: str) -> Explanation:
     return await asyncio.to_thread(_explanation, past, events)
 
 
-def _explanation(past: Past, events: Sequence[Event]) -> Explanation:
-    rollout, seen, decisions = past.rollout, list(looks(past)), []
+def _explanation(past: RecordedRollout, events: Sequence[Event]) -> Explanation:
+    rollout, seen, decisions = past.rollout, list(replay(past)), []
     numbers = Numbers(tuple(gate.bounds for gate in rollout.policy.gates if gate.bounds))
     for event in events:
         known = [look for look in seen if look.now <= event.at]
@@ -154,7 +154,7 @@ def _judge_view(policy: Policy) -> JudgeView:
     )
 
 
-def _held(rollout: Rollout, look: Look) -> Event:
+def _held(rollout: Rollout, look: ReplayedTick) -> Event:
     return Event(
         id="",
         at=look.now,
@@ -166,7 +166,7 @@ def _held(rollout: Rollout, look: Look) -> Event:
     )
 
 
-def _decision(event: Event, known: Sequence[Look], numbers: Numbers) -> DecisionView:
+def _decision(event: Event, known: Sequence[ReplayedTick], numbers: Numbers) -> DecisionView:
     last = known[-1] if known else None
     for look in known:
         numbers.add(look)
@@ -186,12 +186,12 @@ def _decision(event: Event, known: Sequence[Look], numbers: Numbers) -> Decision
     )
 
 
-def _gates(look: Look, numbers: Numbers) -> tuple[GateExplained, ...]:
+def _gates(look: ReplayedTick, numbers: Numbers) -> tuple[GateExplained, ...]:
     readings = zip(look.rollout.policy.gates, look.analysis.gates, strict=True)
     return tuple(_gate(gate, reading, look, numbers) for gate, reading in readings)
 
 
-def _gate(gate: Gate, reading: GateReading, look: Look, numbers: Numbers) -> GateExplained:
+def _gate(gate: Gate, reading: GateReading, look: ReplayedTick, numbers: Numbers) -> GateExplained:
     policy, evidence = look.rollout.policy, look.analysis.evidence
     watched = [track for track in evidence.values if track.gate == gate.name]
     return GateExplained(

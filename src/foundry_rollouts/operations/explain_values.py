@@ -8,7 +8,7 @@ from datetime import datetime
 from foundry_rollouts.core.judging.values import ValueTrack, compared
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.measurement import Measurement
-from foundry_rollouts.core.replay.recorded import Look
+from foundry_rollouts.core.replay.recorded import ReplayedTick
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Numbers:
     _seen: dict[tuple[str, str], deque[NumberView]] = field(default_factory=dict)
     _stable: dict[tuple[str, str], float | None] = field(default_factory=dict)
 
-    def add(self, look: Look) -> None:
+    def add(self, look: ReplayedTick) -> None:
         """Take in what one tick measured; at another weight counting begins anew."""
         if look.weight != self._weight:
             self._weight = look.weight

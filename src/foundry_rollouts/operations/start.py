@@ -65,7 +65,7 @@ async def start(
     because += f": {wanted.reason}" if wanted.reason else ""
     if not await is_checked(catalogue, wanted.agent, wanted.version):
         because += f"; {UNCHECKED}"
-    rollout = replace(_rollout(wanted, agent, policy, because, now), is_return=is_return)
+    rollout = replace(_rollout(wanted, agent, policy, because, now), is_revert=is_return)
     return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
 
 
@@ -87,8 +87,8 @@ async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
     reason = f": {wanted.reason}" if wanted.reason else ""
     asked = Start(wanted.id, ended.agent, ended.canary, wanted.author)
     because = f"{wanted.author} asked to try version {ended.canary} again after rollout {ended.id}{reason}"
-    is_return = ended.is_return and await _is_return(store, agent, ended.canary)
-    rollout = replace(_rollout(asked, agent, ended.policy, because, now), is_return=is_return)
+    is_return = ended.is_revert and await _is_return(store, agent, ended.canary)
+    rollout = replace(_rollout(asked, agent, ended.policy, because, now), is_revert=is_return)
     return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
 
 
@@ -113,7 +113,7 @@ async def _is_return(store: Store, agent: AgentKnown, version: str) -> bool:
         if trial.phase in {Phase.ABORTED, Phase.SUPERSEDED, Phase.FAILED} and not trial.step:
             continue  # It never began, and says nothing of the version.
         # A return that a person aborted went well until then: that was the person's mistake, or a change of mind.
-        return trial.phase not in LED_BACK or (trial.is_return and trial.ended_by is not None)
+        return trial.phase not in LED_BACK or (trial.is_revert and trial.ended_by is not None)
     return True
 
 
@@ -172,14 +172,14 @@ def _rollout(wanted: Start, agent: AgentKnown, policy: Policy, because: str, now
         because=because,
         waiting_for="the controller to begin",
         author=wanted.author,
-        events=1,
+        event_count=1,
         incarnation=agent.incarnation,
     )
 
 
 def _creation(rollout: Rollout) -> Event:
     return Event(
-        id=f"{rollout.id}:{rollout.events}",
+        id=f"{rollout.id}:{rollout.event_count}",
         at=rollout.created_at,
         kind="rollout.created",
         agent=rollout.agent,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from foundry_rollouts.core.model.policy import (
-    TELLERS,
+    CAPABLE_SOURCES,
     ApprovalStep,
     Automatic,
     Gate,
@@ -19,12 +19,12 @@ from foundry_rollouts.core.model.policy import (
 )
 from foundry_rollouts.core.model.sources import (
     SOURCES,
-    HttpPlan,
+    HttpConfig,
     InsightsPlan,
-    LogsPlan,
-    OutcomesPlan,
-    ProbePlan,
-    PrometheusPlan,
+    LogsConfig,
+    OutcomesConfig,
+    ProbeConfig,
+    PrometheusConfig,
     Prompt,
     Sources,
     is_in_the_clear,
@@ -187,8 +187,8 @@ def _gate_sources(
         if name not in in_use:
             known = " or ".join(in_use) or "none"
             yield Problem(where, f"the source {name} is not in use: add {name} to sources, or ask {known}")
-        elif name not in TELLERS.get(kind, {name}):
-            able = " or ".join(sorted(TELLERS[kind]))
+        elif name not in CAPABLE_SOURCES.get(kind, {name}):
+            able = " or ".join(sorted(CAPABLE_SOURCES[kind]))
             yield Problem(where, f"the source {name} cannot tell it: ask {able}")
 
 
@@ -209,11 +209,11 @@ def _plans(sources: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> 
     probe, logs, insights = sources.probe, sources.logs, sources.application_insights
     asked = {} if prompts is None else {"prompts": prompts}
     return Sources(
-        probe=ProbePlan(every=probe.every, pairs=probe.pairs, **asked) if probe else None,
-        logs=LogsPlan(logs.sessions) if logs else None,
-        outcomes=OutcomesPlan() if sources.outcomes is not None else None,
-        prometheus=PrometheusPlan(**_plain(sources.prometheus)) if sources.prometheus else None,
-        http=HttpPlan(**_plain(sources.http)) if sources.http else None,
+        probe=ProbeConfig(every=probe.every, pairs=probe.pairs, **asked) if probe else None,
+        logs=LogsConfig(logs.sessions) if logs else None,
+        outcomes=OutcomesConfig() if sources.outcomes is not None else None,
+        prometheus=PrometheusConfig(**_plain(sources.prometheus)) if sources.prometheus else None,
+        http=HttpConfig(**_plain(sources.http)) if sources.http else None,
         application_insights=InsightsPlan(**insights.model_dump()) if insights else None,
     )
 

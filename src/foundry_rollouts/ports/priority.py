@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 
 
-class Urgency(StrEnum):
+class Priority(StrEnum):
     """What a call may be made to wait for."""
 
     USUAL = "usual"  #: Whatever is good manners.
@@ -17,15 +17,15 @@ class Urgency(StrEnum):
     FIRST = "first"  #: It takes a canary back: it waits for nobody, and others give way.
 
 
-_PRESENT = ContextVar("urgency", default=Urgency.USUAL)
+_PRESENT = ContextVar("urgency", default=Priority.USUAL)
 
 
-def present_urgency() -> Urgency:
+def present_priority() -> Priority:
     return _PRESENT.get()
 
 
 @contextmanager
-def urgently(urgency: Urgency) -> Iterator[None]:
+def at_priority(urgency: Priority) -> Iterator[None]:
     """Make every call within as urgent as that."""
     before = _PRESENT.set(urgency)
     try:

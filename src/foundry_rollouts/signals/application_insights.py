@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar, cast
 
 from foundry_rollouts.core.model.sources import InsightsPlan, PulledPlan
-from foundry_rollouts.signals.limits import Budget
-from foundry_rollouts.signals.polling import Asked
-from foundry_rollouts.signals.reported import Found, NotWholeError, Told, TroubleError
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.polling import CountQuery
+from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError
 
 T = TypeVar("T")
 
@@ -55,13 +55,13 @@ class InsightsCounter:
 
     name = "application-insights"
 
-    def __init__(self, budget: Budget, connect: Callable[[], LogsQuery], limit: timedelta = LIMIT) -> None:
+    def __init__(self, budget: RateLimiter, connect: Callable[[], LogsQuery], limit: timedelta = LIMIT) -> None:
         self._budget = budget
         self._connect = connect
         self._limit = limit
         self._client: LogsQuery | None = None
 
-    async def count(self, plan: PulledPlan, asked: Asked) -> Told:
+    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
         """Return calls and failures. Raises TroubleError."""
         if not isinstance(plan, InsightsPlan):
             raise TypeError(plan)
@@ -72,7 +72,7 @@ class InsightsCounter:
         if self._client is not None:
             await apart(self._client.close)
 
-    def _query(self, workspace: str, asked: Asked) -> Any:
+    def _query(self, workspace: str, asked: CountQuery) -> Any:
         from azure.core.exceptions import AzureError, HttpResponseError
 
         client = self._connected()
@@ -84,15 +84,15 @@ class InsightsCounter:
             )
         except HttpResponseError as error:
             code = error.error.code if error.error else None
-            raise TroubleError(" ".join(filter(None, (f"HTTP {error.status_code}", code)))) from error
+            raise SourceError(" ".join(filter(None, (f"HTTP {error.status_code}", code)))) from error
         except AzureError as error:
-            raise TroubleError(f"cannot be reached ({type(error).__name__})") from error
+            raise SourceError(f"cannot be reached ({type(error).__name__})") from error
 
     def _connected(self) -> LogsQuery:
         try:
             self._client = self._client or self._connect()
         except ImportError as error:
-            raise TroubleError("cannot be asked: install foundry-rollouts[azure-monitor]") from error
+            raise SourceError("cannot be asked: install foundry-rollouts[azure-monitor]") from error
         return self._client
 
 
@@ -105,14 +105,14 @@ def connect() -> LogsQuery:
     return client
 
 
-def query_of(asked: Asked) -> str:
+def query_of(asked: CountQuery) -> str:
     """Return the query; names stand in it as strings that cannot be left."""
     query = KQL.replace("{agent}", json.dumps(asked.agent)).replace("{version}", json.dumps(asked.version))
     since, until = asked.window.start.isoformat(), asked.window.end.isoformat()
     return query.replace("{since}", since).replace("{until}", until)
 
 
-def _told(result: Any) -> Told:
+def _told(result: Any) -> ReportedCounts:
     if getattr(result, "partial_error", None) is not None:
         raise NotWholeError("answers in part only")
     tables = getattr(result, "tables", None) or ()
@@ -121,7 +121,7 @@ def _told(result: Any) -> Told:
     row = dict(zip(tables[0].columns, tables[0].rows[0], strict=True))
     # The sum over nothing is nothing, not zero: beside calls, nobody wrote down whether they succeeded.
     failures = row.get("failures")
-    return Told(row.get("calls"), Found.NOTHING if failures is None else failures)
+    return ReportedCounts(row.get("calls"), Found.NOTHING if failures is None else failures)
 
 
 async def apart(work: Callable[[], T]) -> T:

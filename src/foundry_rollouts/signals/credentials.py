@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from foundry_rollouts.core.model.sources import is_in_the_clear
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.signals.reported import TroubleError
+from foundry_rollouts.signals.reported import SourceError
 
 KEYS = ("url", "token", "token-file", "username", "password", "password-file", "ca-file")
 #: The ways to log in; a server may also want nothing, and be known by its own certificate.
@@ -57,7 +57,7 @@ class Credentials:
         try:
             for name, section in self._sections().items() if self.file else ():
                 _check(name, section)
-        except TroubleError as error:
+        except SourceError as error:
             raise UsageError(str(error)) from None
 
     async def login(self, name: str, url: str) -> Login:
@@ -66,13 +66,13 @@ class Credentials:
 
     def _login_at(self, name: str, url: str) -> Login:
         if self.file is None:
-            raise TroubleError(f"credentials {name} are not known: no file of credentials is set")
+            raise SourceError(f"credentials {name} are not known: no file of credentials is set")
         section = self._sections().get(name)
         if section is None:
-            raise TroubleError(f"credentials {name} are not known: {self.file.name} has no section [{name}]")
+            raise SourceError(f"credentials {name} are not known: {self.file.name} has no section [{name}]")
         _check(name, section)
         if not _is_within(url, section["url"]):
-            raise TroubleError(f"credentials {name} are for {section['url']}: this is another address")
+            raise SourceError(f"credentials {name} are for {section['url']}: this is another address")
         return self._login(name, section)
 
     def _sections(self) -> Mapping[str, Any]:
@@ -80,11 +80,11 @@ class Credentials:
         try:
             return tomllib.loads(self.file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise TroubleError(f"{self.file.name} cannot be read ({type(error).__name__})") from None
+            raise SourceError(f"{self.file.name} cannot be read ({type(error).__name__})") from None
         except tomllib.TOMLDecodeError as error:
             # The library's text may hold a piece of a secret.
             where = re.search(r"at line \d+", str(error))
-            raise TroubleError(f"{self.file.name} is not TOML{f' ({where[0]})' if where else ''}") from None
+            raise SourceError(f"{self.file.name} is not TOML{f' ({where[0]})' if where else ''}") from None
 
     def _login(self, name: str, section: Mapping[str, Any]) -> Login:
         trust = self._trust(name, section["ca-file"]) if "ca-file" in section else None
@@ -103,16 +103,16 @@ class Credentials:
                 secret = self._beside(file).read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 what = f"{Path(file).name} cannot be read ({type(error).__name__})"
-                raise TroubleError(f"credentials {name}: {what}") from None
+                raise SourceError(f"credentials {name}: {what}") from None
         if secret is not None and not (VISIBLE.fullmatch(secret) if key == "token" else secret):
-            raise TroubleError(f"credentials {name}: the {key} is empty, or not one line without blanks")
+            raise SourceError(f"credentials {name}: the {key} is empty, or not one line without blanks")
         return secret
 
     def _trust(self, name: str, file: str) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=str(self._beside(file)))
         except OSError as error:
-            raise TroubleError(f"credentials {name}: {Path(file).name} holds no certificates") from error
+            raise SourceError(f"credentials {name}: {Path(file).name} holds no certificates") from error
 
     def _beside(self, path: str) -> Path:
         assert self.file is not None  # noqa: S101 - who asks has looked
@@ -122,16 +122,16 @@ class Credentials:
 def _check(name: str, section: Any) -> None:
     """Refuse a section whose keys make no sense together. Raises TroubleError."""
     if not isinstance(section, dict) or not all(isinstance(text, str) and text for text in section.values()):
-        raise TroubleError(f"credentials {name} cannot be used: write [{name}], and below it keys with texts")
+        raise SourceError(f"credentials {name} cannot be used: write [{name}], and below it keys with texts")
     if unknown := sorted(section.keys() - set(KEYS)):
-        raise TroubleError(f"credentials {name}: {unknown[0]} is not known here: write {', '.join(KEYS)}")
+        raise SourceError(f"credentials {name}: {unknown[0]} is not known here: write {', '.join(KEYS)}")
     if "url" not in section or "@" in section["url"] or is_in_the_clear(section["url"]):
-        raise TroubleError(f"credentials {name} would go anywhere, or in the clear: write url with an https address")
+        raise SourceError(f"credentials {name} would go anywhere, or in the clear: write url with an https address")
     keys = {key.removesuffix("-file") for key in section}
     if any({key, f"{key}-file"} <= section.keys() for key in keys):
-        raise TroubleError(f"credentials {name} have a secret twice: keep the text or the file")
+        raise SourceError(f"credentials {name} have a secret twice: keep the text or the file")
     if keys == {"url"} or keys - {"url", "ca"} not in WAYS:
-        raise TroubleError(
+        raise SourceError(
             f"credentials {name} need a token, or a username with its password, or a ca-file: one of them"
         )
 

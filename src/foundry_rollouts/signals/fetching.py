@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from foundry_rollouts.signals.credentials import Credentials, Login
-from foundry_rollouts.signals.limits import Budget
-from foundry_rollouts.signals.reported import NotWholeError, TroubleError
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.reported import NotWholeError, SourceError
 from foundry_rollouts.signals.wholeness import flaw_of
 
 #: A server that takes longer is silent.
@@ -39,7 +39,7 @@ class Fetched:
 class Fetcher:
     """Asks within budgets, one for each server; agents take turns."""
 
-    budget: Budget
+    budget: RateLimiter
     limit: timedelta = LIMIT
     credentials: Credentials = field(default_factory=Credentials)
     _client: httpx.AsyncClient | None = None
@@ -55,9 +55,9 @@ class Fetcher:
             async with self.budget.at(urlsplit(url).netloc).turn(self.limit, who):
                 answer, body = await self._get(url, params, login)
         except httpx.HTTPError as error:
-            raise TroubleError(f"cannot be reached ({type(error).__name__})") from error
+            raise SourceError(f"cannot be reached ({type(error).__name__})") from error
         except (httpx.InvalidURL, ValueError) as error:
-            raise TroubleError("the address is no address") from error
+            raise SourceError("the address is no address") from error
         return Fetched(_read(answer.status_code, body, login), _age(answer))
 
     async def _get(self, url: str, params: Mapping[str, str], login: Login) -> tuple[httpx.Response, bytes]:
@@ -89,7 +89,7 @@ async def _answer(
         async for chunk in answer.aiter_bytes():
             body += chunk
             if len(body) > LARGEST:
-                raise TroubleError(f"answers with more than {LARGEST} bytes")
+                raise SourceError(f"answers with more than {LARGEST} bytes")
         return answer, body
 
 
@@ -104,13 +104,13 @@ def _read(status: int, body: bytes, login: Login) -> Any:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
         if status < 300:
-            raise TroubleError("the answer is not JSON") from error
+            raise SourceError("the answer is not JSON") from error
         answer = None
     if status >= 300:
         said = answer.get("error") if isinstance(answer, dict) else None
         text = f": {login.without_secrets(said)[:200]}" if isinstance(said, str) else ""
         asks = status == HTTPStatus.UNAUTHORIZED and login is NOBODY
-        raise TroubleError(f"HTTP {status}{text}{ASKS_FOR_LOGIN if asks else ''}")
+        raise SourceError(f"HTTP {status}{text}{ASKS_FOR_LOGIN if asks else ''}")
     flaw = "answers in part only: HTTP 206" if status == HTTPStatus.PARTIAL_CONTENT else flaw_of(answer)
     if flaw:
         raise NotWholeError(login.without_secrets(flaw))

@@ -3,10 +3,10 @@
 from typing import Any
 from urllib.parse import quote
 
-from foundry_rollouts.core.model.sources import HttpPlan, PulledPlan
+from foundry_rollouts.core.model.sources import HttpConfig, PulledPlan
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.polling import Asked
-from foundry_rollouts.signals.reported import NotWholeError, Told, TroubleError
+from foundry_rollouts.signals.polling import CountQuery
+from foundry_rollouts.signals.reported import NotWholeError, ReportedCounts, SourceError
 
 
 class HttpCounter:
@@ -17,21 +17,23 @@ class HttpCounter:
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
 
-    async def count(self, plan: PulledPlan, asked: Asked) -> Told:
+    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
         """Return what the pointers point at, each with its own error. Raises TroubleError."""
-        if not isinstance(plan, HttpPlan):
+        if not isinstance(plan, HttpConfig):
             raise TypeError(plan)
         answer = await self._fetcher.json(url_of(plan.url, asked), {}, plan.credentials, asked.agent)
         if self._fetcher.budget.now() - answer.age < asked.window.end:
             raise NotWholeError(f"comes out of a cache, {answer.age.total_seconds():g} s old: the window ended later")
         values = tuple((name, _tried(pointer, answer.document)) for name, pointer in plan.values)
-        return Told(_tried(plan.calls, answer.document), _tried(plan.failures, answer.document), values=values)
+        return ReportedCounts(
+            _tried(plan.calls, answer.document), _tried(plan.failures, answer.document), values=values
+        )
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
 
 
-def url_of(template: str, asked: Asked) -> str:
+def url_of(template: str, asked: CountQuery) -> str:
     """Return the address; what stands in it of the rollout cannot change its shape."""
     words = {
         "agent": asked.agent,
@@ -63,5 +65,5 @@ def _tried(pointer: str, document: Any) -> Any:
     """Return what is found, or the error that says that there is nothing."""
     try:
         return found_at(pointer, document)
-    except TroubleError as error:
+    except SourceError as error:
         return error

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from foundry_rollouts.signals.reported import TroubleError
+from foundry_rollouts.signals.reported import SourceError
 
 #: Failures in a row after which a server is left alone for a while.
 FAILURES = 3
@@ -19,42 +19,42 @@ LONGEST_REST = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
-class Breaker:
+class CircuitBreaker:
     """Leaves a server alone that failed several times in a row, each time for twice as long; one try ends the rest."""
 
     first_rest: timedelta = FIRST_REST
     longest_rest: timedelta = LONGEST_REST
     failures: int = 0
-    rests_until: datetime | None = None
+    open_until: datetime | None = None
     because: str = ""
 
-    def refuses(self, now: datetime) -> str | None:
+    def rejection(self, now: datetime) -> str | None:
         """Return why the server is not asked at present; None when it may be."""
-        if self.rests_until is None or now >= self.rests_until:
+        if self.open_until is None or now >= self.open_until:
             return None
-        return f"{self.because}; asked again in {round((self.rests_until - now).total_seconds())} s"
+        return f"{self.because}; asked again in {round((self.open_until - now).total_seconds())} s"
 
     def failed(self, because: str, now: datetime) -> None:
-        if self.refuses(now):
+        if self.rejection(now):
             return  # One fault meets many requests that are under way at once.
         self.failures += 1
         self.because = because
         if self.failures >= FAILURES:
             # The exponent is bounded, for a server may be away for days.
             rest = self.first_rest * 2 ** min(self.failures - FAILURES, 10)
-            self.rests_until = now + min(rest, self.longest_rest)
+            self.open_until = now + min(rest, self.longest_rest)
 
     def answered(self) -> None:
-        self.failures, self.rests_until = 0, None
+        self.failures, self.open_until = 0, None
 
 
-def cloud_breaker() -> Breaker:
+def cloud_breaker() -> CircuitBreaker:
     """Return a breaker for the cloud itself, without which a rollout sees nothing: its rests are short."""
-    return Breaker(timedelta(seconds=5), timedelta(minutes=1))
+    return CircuitBreaker(timedelta(seconds=5), timedelta(minutes=1))
 
 
 @dataclass(slots=True)
-class Budget:
+class RateLimiter:
     """So many requests a second; who comes when it is used up waits, and the agents that wait take turns."""
 
     now: Callable[[], datetime]
@@ -62,22 +62,22 @@ class Budget:
     burst: int = 40
     _next: datetime | None = field(default=None)  #: When the bucket, drained at full speed, would be whole again.
     _waiting: dict[str, deque[asyncio.Future[None]]] = field(default_factory=dict)  #: By agent; the first is next.
-    _servers: dict[str, "Budget"] = field(default_factory=dict)
+    _servers: dict[str, "RateLimiter"] = field(default_factory=dict)
 
-    def at(self, server: str) -> "Budget":
+    def at(self, server: str) -> "RateLimiter":
         """Return the budget of one server, as large as this one: what it is asked takes nothing from another."""
         if server not in self._servers:
-            self._servers[server] = Budget(self.now, self.per_second, self.burst)
+            self._servers[server] = RateLimiter(self.now, self.per_second, self.burst)
         return self._servers[server]
 
     async def take(self, who: str = "") -> None:
         """Wait for a request of our own, on behalf of the agent ``who``."""
         if (wait := self.spend()) > timedelta(0):
             loop = asyncio.get_running_loop()
-            turn: asyncio.Future[None] = loop.create_future()
-            self._waiting.setdefault(who, deque()).append(turn)
+            slot: asyncio.Future[None] = loop.create_future()
+            self._waiting.setdefault(who, deque()).append(slot)
             loop.call_later(wait.total_seconds(), self._serve)
-            await turn
+            await slot
 
     def spend(self) -> timedelta:
         """Take a request and return how long to wait for it; who must not wait leaves the waiting to others."""
@@ -94,7 +94,7 @@ class Budget:
             async with asyncio.timeout(limit.total_seconds()):
                 yield
         except TimeoutError as error:
-            raise TroubleError(f"no answer within {limit.total_seconds():g} s") from error
+            raise SourceError(f"no answer within {limit.total_seconds():g} s") from error
 
     def _serve(self) -> None:
         """Let one request go: of the agent whose turn it is, which then waits behind the others."""
@@ -109,6 +109,6 @@ class Budget:
                 return
 
 
-def cloud_budget(now: Callable[[], datetime]) -> Budget:
+def cloud_budget(now: Callable[[], datetime]) -> RateLimiter:
     """Return the budget of all that sources ask of the cloud itself: sessions, their logs, the probe's calls."""
-    return Budget(now, per_second=100.0, burst=200)
+    return RateLimiter(now, per_second=100.0, burst=200)

@@ -16,12 +16,12 @@ from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import LogLine, LogMemory, Sessions, SessionSeen, SessionStatus
-from foundry_rollouts.signals.limits import Breaker, Budget, cloud_breaker, cloud_budget
+from foundry_rollouts.signals.limits import CircuitBreaker, RateLimiter, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.loglines import CallReader
 from foundry_rollouts.signals.probe import LOOK, PREFIX
-from foundry_rollouts.signals.reported import TroubleError
-from foundry_rollouts.signals.samples import Seen, Tallies
-from foundry_rollouts.signals.wakeups import Wake, nobody
+from foundry_rollouts.signals.reported import SourceError
+from foundry_rollouts.signals.samples import SampleBuffer, Seen
+from foundry_rollouts.signals.wakeups import Wake, no_wake
 
 log = structlog.get_logger()
 
@@ -75,14 +75,14 @@ class Watch:
 
     rollout: Rollout
     limit: int  #: Streams for each version.
-    tallies: Tallies
+    tallies: SampleBuffer
     since: datetime  #: Lines before this were counted by an earlier process, or are not ours to count.
     followed: dict[str, Followed] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)  #: Sessions of the last whole look whose failure is counted.
     looked_at: datetime | None = None
     skips: int = 0  #: So many looks at new sessions only come before the next one at all of them.
-    looks: Breaker = field(default_factory=cloud_breaker)
-    streams: Breaker = field(default_factory=cloud_breaker)
+    looks: CircuitBreaker = field(default_factory=cloud_breaker)
+    streams: CircuitBreaker = field(default_factory=cloud_breaker)
     task: asyncio.Task[None] | None = None
 
     def trouble(self, now: datetime) -> str | None:
@@ -103,7 +103,7 @@ class LogSource:
     name = "logs"
 
     def __init__(
-        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = nobody, budget: Budget | None = None
+        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = no_wake, budget: RateLimiter | None = None
     ) -> None:
         self._sessions = sessions
         self._now = now
@@ -117,12 +117,12 @@ class LogSource:
         if plan is None or rollout.stable is None:
             return ()
         if rollout.id not in self._watches:
-            watch = Watch(rollout, plan.sessions, Tallies(("logs", "logs/probe")), since=window.start)
+            watch = Watch(rollout, plan.sessions, SampleBuffer(("logs", "logs/probe")), since=window.start)
             watch.task = asyncio.create_task(self._look(watch), name=f"logs {rollout.agent}")
             self._watches[rollout.id] = watch
         watch = self._watches[rollout.id]
         watch.tallies.trouble = watch.trouble(self._now())
-        return watch.tallies.hand_out(rollout, window)
+        return watch.tallies.collect(rollout, window)
 
     async def release(self, rollout: str) -> None:
         """Stop following."""
@@ -138,7 +138,7 @@ class LogSource:
     async def _look(self, watch: Watch) -> None:
         """Look for new sessions again and again."""
         while True:
-            if watch.looks.refuses(self._now()) is None:
+            if watch.looks.rejection(self._now()) is None:
                 await self._look_and_tell(watch)
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
@@ -146,7 +146,7 @@ class LogSource:
         try:
             await self._look_once(watch)
             watch.looks.answered()
-        except (CloudError, TroubleError) as error:
+        except (CloudError, SourceError) as error:
             watch.looks.failed(str(error), self._now())
         except Exception as error:
             # What the cloud sends may surprise us; a source that fell silent for good would be worse.
@@ -193,7 +193,7 @@ class LogSource:
     def _follow_if_wanted(self, watch: Watch, session: SessionSeen) -> None:
         followed = watch.followed.get(session.id)
         streams = sum(each.is_open for each in watch.followed.values() if each.session.version == session.version)
-        if (followed and followed.is_open) or streams >= watch.limit or watch.streams.refuses(self._now()):
+        if (followed and followed.is_open) or streams >= watch.limit or watch.streams.rejection(self._now()):
             return
         followed = followed or Followed(session, since=watch.since - SKEW)
         watch.followed[session.id] = followed

@@ -15,9 +15,9 @@ import structlog
 
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import HttpPlan, InsightsPlan, PrometheusPlan, PulledPlan
-from foundry_rollouts.signals.limits import Breaker
-from foundry_rollouts.signals.reported import Fraction, NotWholeError, Told, TroubleError
+from foundry_rollouts.core.model.sources import HttpConfig, InsightsPlan, PrometheusConfig, PulledPlan
+from foundry_rollouts.signals.limits import CircuitBreaker
+from foundry_rollouts.signals.reported import Fraction, NotWholeError, ReportedCounts, SourceError
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CountQuery:
     """The counts that are asked for: of one version, in one window of whole seconds."""
 
     agent: str
@@ -47,7 +47,7 @@ class Counter(Protocol):
 
     name: str
 
-    async def count(self, plan: PulledPlan, asked: Asked) -> Told: ...
+    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts: ...
 
     async def aclose(self) -> None: ...
 
@@ -62,12 +62,12 @@ class Found:
 
 
 @dataclass(slots=True)
-class Pull:
+class PollState:
     """Where one rollout's counting stands."""
 
     counted_until: datetime
     valued_until: datetime  #: The end of the last window whose further numbers were handed out.
-    breaker: Breaker = field(default_factory=Breaker)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     fractions: Mapping[str, Fraction] = field(default_factory=dict)
     rests_until: datetime | None = None
     task: asyncio.Task[Found] | None = None
@@ -82,12 +82,12 @@ class Pull:
 
 
 @dataclass(slots=True)
-class PulledSource:
+class PollingSource:
     """Asks a counter for both versions, window by window."""
 
     counter: Counter
     now: Callable[[], datetime]
-    _pulls: dict[str, Pull] = field(default_factory=dict)
+    _pulls: dict[str, PollState] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -96,11 +96,11 @@ class PulledSource:
     async def measure(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
         """Return the counts that are ready; begins to ask for the next window when that is complete."""
         plan = rollout.policy.sources.plan(self.name)
-        if not isinstance(plan, PrometheusPlan | HttpPlan | InsightsPlan) or rollout.stable is None:
+        if not isinstance(plan, PrometheusConfig | HttpConfig | InsightsPlan) or rollout.stable is None:
             return ()
         # An earlier process may have counted up to there at the latest; nothing is counted twice.
         begin = window.start - plan.delay
-        pull = self._pulls.setdefault(rollout.id, Pull(begin, begin))
+        pull = self._pulls.setdefault(rollout.id, PollState(begin, begin))
         if unrecorded := pull.unrecorded(window):
             return (unrecorded,)
         if pull.task is None:
@@ -122,7 +122,7 @@ class PulledSource:
         await asyncio.gather(*(self.release(rollout) for rollout in list(self._pulls)))
         await self.counter.aclose()
 
-    def _handed(self, pull: Pull, found: Found, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
+    def _handed(self, pull: PollState, found: Found, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
         """Hand out what a finished task found, unless it is of an earlier step."""
         pull.task, pull.rests_until = None, None
         measured = found.measurement
@@ -146,12 +146,12 @@ class PulledSource:
             stable, canary = await self._both(plan, rollout, span, pull.breaker)
             numbers = replace(numbers, stable=stable.numbers(), canary=canary.numbers())
             found = self._counted(numbers, rollout, (stable.beside(canary), canary), pull.fractions)
-        except TroubleError as error:
+        except SourceError as error:
             return self._troubled(pull, numbers, error, plan.every)
         pull.breaker.answered()
         return found
 
-    def _troubled(self, pull: Pull, numbers: Measurement, error: TroubleError, every: timedelta) -> Found:
+    def _troubled(self, pull: PollState, numbers: Measurement, error: SourceError, every: timedelta) -> Found:
         """Return why nothing was counted, beside the further numbers; a server that answers is never left alone."""
         span = numbers.window
         if is_unusable := isinstance(error, NotWholeError):
@@ -166,7 +166,7 @@ class PulledSource:
         return Found(troubled, pull.fractions, is_unusable)
 
     def _counted(
-        self, numbers: Measurement, rollout: Rollout, told: Sequence[Told], left: Mapping[str, Fraction]
+        self, numbers: Measurement, rollout: Rollout, told: Sequence[ReportedCounts], left: Mapping[str, Fraction]
     ) -> Found:
         """Return the counts beside the further numbers. Raises TroubleError for what can be none, on either version."""
         amounts = [each.counted(numbers.window) for each in told]
@@ -178,24 +178,26 @@ class PulledSource:
         stable, canary = counts[0] + numbers.stable, counts[1] + numbers.canary
         return Found(replace(numbers, stable=stable, canary=canary), fractions)
 
-    async def _both(self, plan: PulledPlan, rollout: Rollout, span: Window, breaker: Breaker) -> tuple[Told, Told]:
+    async def _both(
+        self, plan: PulledPlan, rollout: Rollout, span: Window, breaker: CircuitBreaker
+    ) -> tuple[ReportedCounts, ReportedCounts]:
         """Return what is told of stable and canary, or of neither. Raises TroubleError."""
-        if rests := breaker.refuses(self.now()):
-            raise TroubleError(rests)
-        asked = [Asked(rollout.agent, version, span) for version in (rollout.stable or "", rollout.canary)]
+        if rests := breaker.rejection(self.now()):
+            raise SourceError(rests)
+        asked = [CountQuery(rollout.agent, version, span) for version in (rollout.stable or "", rollout.canary)]
         found = await asyncio.gather(*(self.counter.count(plan, each) for each in asked), return_exceptions=True)
-        told = [each for each in found if isinstance(each, Told)]
+        told = [each for each in found if isinstance(each, ReportedCounts)]
         if len(told) == len(asked):
             return told[0], told[1]
         # What keeps the server from answering says more than what is wrong with an answer.
         faults = [each for each in found if isinstance(each, BaseException)]
         fault = min(faults, key=lambda each: isinstance(each, NotWholeError))
-        raise fault if isinstance(fault, TroubleError) else self._unforeseen(rollout, fault)
+        raise fault if isinstance(fault, SourceError) else self._unforeseen(rollout, fault)
 
-    def _unforeseen(self, rollout: Rollout, fault: BaseException) -> TroubleError:
+    def _unforeseen(self, rollout: Rollout, fault: BaseException) -> SourceError:
         # A stranger's answer may surprise us; a source that fell silent for good would be worse.
         log.error("source.crashed", source=self.name, agent=rollout.agent, exc_info=fault)
-        return TroubleError(f"the answer cannot be read ({type(fault).__name__})")
+        return SourceError(f"the answer cannot be read ({type(fault).__name__})")
 
 
 def span_of(plan: PulledPlan, rollout: Rollout, window: Window, counted_until: datetime) -> Window | None:

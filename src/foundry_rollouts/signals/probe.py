@@ -15,15 +15,15 @@ import structlog
 
 from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import ProbePlan, Prompt
+from foundry_rollouts.core.model.sources import ProbeConfig, Prompt
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.ports.outcomes import COLD, STARTUP_BUDGET
 from foundry_rollouts.signals.expectations import flaw
-from foundry_rollouts.signals.limits import Breaker, Budget, cloud_breaker, cloud_budget
-from foundry_rollouts.signals.reported import TroubleError
-from foundry_rollouts.signals.samples import Seen, Tallies
-from foundry_rollouts.signals.wakeups import Wake, nobody
+from foundry_rollouts.signals.limits import CircuitBreaker, RateLimiter, cloud_breaker, cloud_budget
+from foundry_rollouts.signals.reported import SourceError
+from foundry_rollouts.signals.samples import SampleBuffer, Seen
+from foundry_rollouts.signals.wakeups import Wake, no_wake
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ def may_stream(prompt: Prompt) -> bool:
 
 
 @dataclass(slots=True)
-class Arm:
+class ProbeTarget:
     """One version's side of the pairs: its open session and how often it was asked."""
 
     version: str
@@ -68,11 +68,11 @@ class Watch:
     """One rollout under probe."""
 
     rollout: Rollout
-    plan: ProbePlan
-    tallies: Tallies
-    arms: tuple[Arm, ...]
+    plan: ProbeConfig
+    tallies: SampleBuffer
+    arms: tuple[ProbeTarget, ...]
     nonce: str
-    breaker: Breaker = field(default_factory=cloud_breaker)
+    breaker: CircuitBreaker = field(default_factory=cloud_breaker)
     task: asyncio.Task[None] | None = field(default=None)
 
 
@@ -82,7 +82,7 @@ class ProbeSource:
     name = "probe"
 
     def __init__(
-        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = nobody, budget: Budget | None = None
+        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = no_wake, budget: RateLimiter | None = None
     ) -> None:
         self._sessions = sessions
         self._now = now
@@ -96,12 +96,12 @@ class ProbeSource:
         if plan is None or rollout.stable is None:
             return ()
         if rollout.id not in self._watches:
-            arms = (Arm(rollout.stable), Arm(rollout.canary))
+            arms = (ProbeTarget(rollout.stable), ProbeTarget(rollout.canary))
             nonce = f"{int(self._now().timestamp() * 1000):x}"
-            watch = Watch(rollout, plan, Tallies(("probe",)), arms, nonce)
+            watch = Watch(rollout, plan, SampleBuffer(("probe",)), arms, nonce)
             watch.task = asyncio.create_task(self._probe(watch), name=f"probe {rollout.agent}")
             self._watches[rollout.id] = watch
-        return self._watches[rollout.id].tallies.hand_out(rollout, window)
+        return self._watches[rollout.id].tallies.collect(rollout, window)
 
     async def release(self, rollout: str) -> None:
         """Stop probing and give the sessions back."""
@@ -134,7 +134,7 @@ class ProbeSource:
 
     async def _pair(self, watch: Watch, prompt: Prompt, *, stream: bool) -> None:
         """Count one call on each version, both in the same form, or neither."""
-        if rests := watch.breaker.refuses(self._now()):
+        if rests := watch.breaker.rejection(self._now()):
             watch.tallies.trouble = rests
             return
         # Both calls are waited for, so that the next pair never meets a call of this one.
@@ -154,13 +154,13 @@ class ProbeSource:
                 self._wake(watch.rollout.id)
 
     def _trouble(self, watch: Watch, fault: BaseException) -> str:
-        if isinstance(fault, CloudError | TroubleError):
+        if isinstance(fault, CloudError | SourceError):
             return str(fault)
         # What the cloud sends may surprise us; a source that fell silent for good would be worse.
         log.error("source.crashed", source=self.name, agent=watch.rollout.agent, exc_info=fault)
         return f"the probe cannot ask: {type(fault).__name__}"
 
-    async def _call(self, watch: Watch, arm: Arm, prompt: Prompt, *, stream: bool) -> Sample | None:
+    async def _call(self, watch: Watch, arm: ProbeTarget, prompt: Prompt, *, stream: bool) -> Sample | None:
         """Return the sample of one call; None while the version warms up. Raises CloudError for our own faults."""
         timeout = prompt.expect.max_time or PATIENCE
         try:
@@ -184,9 +184,9 @@ class ProbeSource:
         try:
             return Sample(cause=flaw(answer, prompt), latency=answer.latency)
         except UsageError as error:
-            raise TroubleError(f"prompt {prompt.name} cannot be checked: {error}") from error
+            raise SourceError(f"prompt {prompt.name} cannot be checked: {error}") from error
 
-    def _failed(self, arm: Arm, status: int | None, code: str | None) -> Sample | None:
+    def _failed(self, arm: ProbeTarget, status: int | None, code: str | None) -> Sample | None:
         """Count a failed call, unless the version may still be warming up."""
         if status in COLD:
             arm.cold_since = arm.cold_since or self._now()
@@ -196,7 +196,7 @@ class ProbeSource:
         # That no sandbox answered is no mistake of the caller's, whatever its status.
         return Sample(cause=f"no sandbox, {what}" if code in NO_SANDBOX else what)
 
-    async def _session(self, watch: Watch, arm: Arm) -> str:
+    async def _session(self, watch: Watch, arm: ProbeTarget) -> str:
         """Return the arm's session; a new one after a failure, or when the old one was asked often enough."""
         if arm.session is not None and arm.calls >= CALLS_PER_SESSION:
             await self._leave(watch, arm)
@@ -209,7 +209,7 @@ class ProbeSource:
         arm.calls += 1
         return arm.session
 
-    async def _leave(self, watch: Watch, arm: Arm) -> None:
+    async def _leave(self, watch: Watch, arm: ProbeTarget) -> None:
         """Give back the sessions of an arm; a session that cannot be given back ends by itself when idle."""
         arm.session = None
         while arm.left:

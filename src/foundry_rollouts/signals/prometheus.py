@@ -4,10 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from foundry_rollouts.core.model.sources import PrometheusPlan, PulledPlan
+from foundry_rollouts.core.model.sources import PrometheusConfig, PulledPlan
 from foundry_rollouts.signals.fetching import Fetcher
-from foundry_rollouts.signals.polling import Asked
-from foundry_rollouts.signals.reported import Found, NotWholeError, Told, TroubleError, timely
+from foundry_rollouts.signals.polling import CountQuery
+from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError, timely
 
 #: What to do about a query that finds nothing where something happened.
 REMEDY = ": check its labels; where there may be none yet, end it with 'or vector(0)'"
@@ -21,27 +21,29 @@ class PrometheusCounter:
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
 
-    async def count(self, plan: PulledPlan, asked: Asked) -> Told:
+    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
         """Return calls, failures and further numbers; each that cannot be had is the error that says why.
 
         Raises TroubleError when neither calls nor failures can be had.
         """
-        if not isinstance(plan, PrometheusPlan):
+        if not isinstance(plan, PrometheusConfig):
             raise TypeError(plan)
         queries = (("calls", plan.calls), ("failures", plan.failures), *plan.values)
         found = await asyncio.gather(*(self._number(plan, word, query, asked) for word, query in queries))
         calls, failures, *values = found
-        if isinstance(calls, TroubleError) and isinstance(failures, TroubleError):
+        if isinstance(calls, SourceError) and isinstance(failures, SourceError):
             raise calls
         # A number that no series tells is not there yet.
         numbers = (None if value is Found.NOTHING else value for value in values)
         named = tuple(zip((name for name, _ in plan.values), numbers, strict=True))
-        return Told(calls, failures, is_estimate=True, values=named, remedy=REMEDY)
+        return ReportedCounts(calls, failures, is_estimate=True, values=named, remedy=REMEDY)
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
 
-    async def _number(self, plan: PrometheusPlan, word: str, query: str, asked: Asked) -> float | Found | TroubleError:
+    async def _number(
+        self, plan: PrometheusConfig, word: str, query: str, asked: CountQuery
+    ) -> float | Found | SourceError:
         """Return the number that a query gives, or why it gives none."""
         params = {"query": query_of(query, asked), "time": f"{asked.window.end.timestamp():.0f}"}
         try:
@@ -49,18 +51,18 @@ class PrometheusCounter:
             answer = await self._fetcher.json(url, params, plan.credentials, asked.agent)
             sample = _sample(answer.document, word)
             return Found.NOTHING if sample is None else _value(sample, asked)
-        except TroubleError as error:
+        except SourceError as error:
             return error
 
 
-def query_of(template: str, asked: Asked) -> str:
+def query_of(template: str, asked: CountQuery) -> str:
     """Return the query; what stands in it of the rollout cannot end the string around it."""
     for word, value in (("agent", asked.agent), ("version", asked.version), ("window", f"{asked.seconds}s")):
         template = template.replace(f"{{{word}}}", value.replace("\\", "\\\\").replace('"', '\\"'))
     return template
 
 
-def _value(sample: list[Any], asked: Asked) -> float:
+def _value(sample: list[Any], asked: CountQuery) -> float:
     """Return the number of a sample that is of the end of the window."""
     try:
         at, value = datetime.fromtimestamp(float(sample[0]), UTC), float(sample[1])

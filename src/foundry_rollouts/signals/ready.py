@@ -17,10 +17,10 @@ from foundry_rollouts.core.model.sources import HARMLESS, Prompt
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.ports.outcomes import COLD
-from foundry_rollouts.signals.limits import Budget, cloud_budget
+from foundry_rollouts.signals.limits import RateLimiter, cloud_budget
 from foundry_rollouts.signals.probe import LOOK, NO_SANDBOX, OURS, PATIENCE
-from foundry_rollouts.signals.reported import TroubleError
-from foundry_rollouts.signals.wakeups import Wake, nobody
+from foundry_rollouts.signals.reported import SourceError
+from foundry_rollouts.signals.wakeups import Wake, no_wake
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ NOT_YET, SWAPPING = "AgentVersionNotReady", "still being provisioned"
 
 
 @dataclass(slots=True)
-class Arm:
+class ProbeTarget:
     """One version's sandboxes."""
 
     version: str
@@ -69,7 +69,7 @@ class Watch:
     rollout: Rollout
     nonce: str
     within: timedelta
-    arms: tuple[Arm, ...]  #: The canary's, and stable's where there is one.
+    arms: tuple[ProbeTarget, ...]  #: The canary's, and stable's where there is one.
     wanted_at: datetime  #: When somebody last asked.
     left: set[str] = field(default_factory=set)  #: Sessions to give back.
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -79,7 +79,7 @@ class ReadyCheck:
     """Opens sandboxes of a rollout's versions and asks them, again and again, as long as it is asked for."""
 
     def __init__(
-        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = nobody, budget: Budget | None = None
+        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = no_wake, budget: RateLimiter | None = None
     ) -> None:
         self._sessions = sessions
         self._now = now
@@ -117,7 +117,7 @@ class ReadyCheck:
 
     def _begin(self, rollout: Rollout, versions: tuple[str, ...], within: timedelta) -> Watch:
         now = self._now()
-        arms = tuple(Arm(each, now) for each in versions)
+        arms = tuple(ProbeTarget(each, now) for each in versions)
         watch = Watch(rollout, f"{int(now.timestamp() * 1000):x}", within, arms, now)
         watch.tasks = [
             asyncio.create_task(self._keep_asking(watch, arm), name=f"ready {rollout.agent}") for arm in watch.arms
@@ -125,7 +125,7 @@ class ReadyCheck:
         self._watches[rollout.id] = watch
         return watch
 
-    async def _keep_asking(self, watch: Watch, arm: Arm) -> None:
+    async def _keep_asking(self, watch: Watch, arm: ProbeTarget) -> None:
         while self._now() - watch.wanted_at < UNWANTED + watch.within:
             begun, was_ready = self._now(), arm.ready_in is not None
             arm.settle(await self._try(watch, arm), begun, self._now())
@@ -136,7 +136,7 @@ class ReadyCheck:
         if self._watches.get(watch.rollout.id) is watch:
             del self._watches[watch.rollout.id]
 
-    async def _try(self, watch: Watch, arm: Arm) -> Refusal | None:
+    async def _try(self, watch: Watch, arm: ProbeTarget) -> Refusal | None:
         """Open a sandbox and ask it; return why that came to nothing, None when it answered."""
         arm.opened += 1
         session = f"{LOOK}{watch.rollout.id}-{watch.nonce}-{arm.version}-{arm.opened}"
@@ -145,7 +145,7 @@ class ReadyCheck:
             return await self._ask(watch, arm, session)
         except TimeoutError:
             return None  # It was asked and is slow to answer: that is for the judge.
-        except TroubleError as error:
+        except SourceError as error:
             return Refusal(0, None, f"{error} to open it")
         except CloudError as error:
             return error.refusal
@@ -156,7 +156,7 @@ class ReadyCheck:
         finally:
             await self._give_back(watch, session)
 
-    async def _ask(self, watch: Watch, arm: Arm, session: str) -> Refusal | None:
+    async def _ask(self, watch: Watch, arm: ProbeTarget, session: str) -> Refusal | None:
         agent, prompt = watch.rollout.agent, _prompt_of(watch.rollout)
         async with self._budget.turn(min(OPENING, watch.within)):
             await self._sessions.open_session(agent, arm.version, session)
@@ -193,7 +193,7 @@ def _seen(watch: Watch) -> Readiness:
     return Readiness(canary, stable[0] if stable else None)
 
 
-def _sandboxes(arm: Arm, *, is_without: bool) -> Sandboxes:
+def _sandboxes(arm: ProbeTarget, *, is_without: bool) -> Sandboxes:
     is_barred = arm.status in BARRED or (arm.status == 404 and is_without)
     is_ours = arm.status in {None, 429}
     return Sandboxes(arm.since, arm.ready_in, arm.ready_at, arm.trouble, is_ours, is_barred)

@@ -23,14 +23,14 @@ MOST_PER_SECOND = 100_000
 DUST = 1e-6
 
 
-class TroubleError(Exception):
+class SourceError(Exception):
     """A source cannot count at present; the text is the sentence that people read, whoever's words are in it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(clean(text))
 
 
-class NotWholeError(TroubleError):
+class NotWholeError(SourceError):
     """The server answered, and what it says is no evidence; the next answer may be."""
 
 
@@ -56,7 +56,7 @@ class Fraction:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedCounts:
     """What a server told of one version and window; ``is_estimate`` when its counts need not be whole.
 
     A number that could not be had is the error that says why.
@@ -68,18 +68,18 @@ class Told:
     values: tuple[tuple[str, object], ...] = ()  #: Further numbers, by name; None is not there.
     remedy: str = ""  #: What to do about failures that are not found.
 
-    def beside(self, other: "Told") -> "Told":
+    def beside(self, other: "ReportedCounts") -> "ReportedCounts":
         """Return what is told of stable, beside what is told of the canary.
 
         A query that finds failures of the canary is written right: where it finds none of stable, there are none.
         """
-        is_zero = self.failures is Found.NOTHING and not isinstance(other.failures, Found | TroubleError)
+        is_zero = self.failures is Found.NOTHING and not isinstance(other.failures, Found | SourceError)
         return replace(self, failures=0) if is_zero else self
 
     def counted(self, window: Window) -> tuple[float, float]:
         """Return calls and failures. Raises TroubleError for what can be none."""
         for number in (self.calls, self.failures):
-            if isinstance(number, TroubleError):
+            if isinstance(number, SourceError):
                 raise number
         calls = 0.0 if self.calls is Found.NOTHING else self._count("calls", self.calls)
         if calls > MOST_PER_SECOND * window.seconds:
@@ -105,7 +105,7 @@ class Told:
             try:
                 if value is not None and not self._is_nothing_by_nothing(value):
                     read.append((name, as_number(name, value)))
-            except TroubleError as error:
+            except SourceError as error:
                 unread.append((name, str(error)))
         return Counts(values=tuple(read), unread=tuple(unread))
 
@@ -124,7 +124,7 @@ class Told:
 
 def as_number(word: str, value: object) -> float:
     """Return ``value`` as a finite number. Raises TroubleError."""
-    if isinstance(value, TroubleError):
+    if isinstance(value, SourceError):
         raise value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotWholeError(f"tells no number of {word}")

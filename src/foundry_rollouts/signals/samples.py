@@ -22,7 +22,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Tallies:
+class SampleBuffer:
     """What one source saw of one rollout, by stratum and version.
 
     A sample belongs to the window it falls into, so that a window whose tick was never recorded is handed out
@@ -36,7 +36,7 @@ class Tallies:
     def add(self, seen: Seen) -> None:
         self._seen.append(seen)
 
-    def hand_out(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
+    def collect(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
         """Return the counts of ``window``; what was seen at an earlier weight is left out."""
         begin = max(window.start, rollout.step_started_at or window.start)
         counts: dict[tuple[str, str], Counts] = {}

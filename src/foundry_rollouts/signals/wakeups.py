@@ -18,23 +18,23 @@ REST = timedelta(seconds=0.4)
 Wake = Callable[[str], None]  #: Takes the id of a rollout; returns at once.
 
 
-def nobody(rollout: str) -> None:
+def no_wake(rollout: str) -> None:
     """Wake nobody: the next tick comes when it comes."""
 
 
-class Sleepers(Protocol):
+class Waker(Protocol):
     """Who makes a rollout due."""
 
     async def wake(self, rollout: str, now: datetime) -> None: ...
 
 
 @dataclass(slots=True)
-class Alarm:
+class WakeCoalescer:
     """Makes rollouts due and rings for them; many calls at once are one."""
 
-    sleepers: Sleepers
+    sleepers: Waker
     now: Callable[[], datetime]
-    ring: Callable[[], None] = lambda: None  #: Set when there is somebody to ring at.
+    wake: Callable[[], None] = lambda: None  #: Set when there is somebody to ring at.
     rest: timedelta = REST
     _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
@@ -58,7 +58,7 @@ class Alarm:
             while rollout in self._again:
                 self._again.discard(rollout)
                 await self.sleepers.wake(rollout, self.now())
-                self.ring()
+                self.wake()
                 await asyncio.sleep(self.rest.total_seconds())
         except StoreError as error:
             # The tick after this one finds what was seen.

@@ -33,7 +33,7 @@ async def accept(connection: AsyncConnection, command: Command) -> Rollout:
             is_obeyed=False,
         )
     )
-    return await rollouts.disturb(connection, rollout, command.at)
+    return await rollouts.bump_generation(connection, rollout, command.at)
 
 
 async def waiting(connection: AsyncConnection, rollout: str) -> Sequence[Command]:

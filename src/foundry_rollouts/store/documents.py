@@ -1,9 +1,11 @@
 """Values of the core as JSON documents, and back.
 
-A field that a later release adds with a default can be read by both releases, in both directions.
+A field that a later release adds with a default can be read by both releases, in both directions. A field that got a
+better name in the code keeps the name that it always had in the database, for the same reason.
 """
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -23,6 +25,23 @@ T = TypeVar("T")
 _CONFIG = ConfigDict(ser_json_inf_nan="constants")
 
 
+#: What a field is called in the database, by what the code calls it. Each name is used by one type only.
+STORED_AS = {
+    "prior_counts": "history",
+    "event_count": "events",
+    "unconfirmed_changes": "unanswered",
+    "is_revert": "is_return",
+    "ceiling": "floor",
+}
+_NAMED = {stored: name for name, stored in STORED_AS.items()}
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {names.get(key, key): _renamed(each, names) for key, each in value.items()}
+    return [_renamed(each, names) for each in value] if isinstance(value, list | tuple) else value
+
+
 class Document(Generic[T]):
     """How values of one type are written and read."""
 
@@ -33,12 +52,12 @@ class Document(Generic[T]):
     def write(self, value: T) -> dict[str, Any]:
         """Return ``value`` as a JSON object."""
         document: dict[str, Any] = plain_json(self._adapter.dump_python((value,), mode="json")[0])
-        return document
+        return cast("dict[str, Any]", _renamed(document, STORED_AS))
 
     def read(self, document: Any) -> T:
         """Return the value of a JSON object; raises StoreError when it is none of ours."""
         try:
-            return self._adapter.validate_python((document,))[0]
+            return self._adapter.validate_python((_renamed(document, _NAMED),))[0]
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"][1:])

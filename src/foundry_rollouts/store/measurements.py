@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.core.judging.evidence import Evidence, fresh
+from foundry_rollouts.core.judging.evidence import Evidence, initial
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
@@ -15,7 +15,7 @@ from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import evidence, measurements, rollouts
 
 
-async def keep(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
+async def save_measurements(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
     """Add measurements; one of the same source and window is not counted twice."""
     rows = [
         {
@@ -51,7 +51,7 @@ async def forget(connection: AsyncConnection, before: datetime) -> int:
     return gone.rowcount
 
 
-async def weigh(connection: AsyncConnection, rollout: str, weighed: Evidence) -> None:
+async def save_evidence(connection: AsyncConnection, rollout: str, weighed: Evidence) -> None:
     """Replace the evidence of ``rollout``."""
     insert = insert_into(connection, evidence).values(rollout=rollout, document=EVIDENCE.write(weighed))
     await connection.execute(
@@ -65,4 +65,4 @@ async def evidence_of(connection: AsyncConnection, rollout: str) -> Evidence:
     row = (await connection.execute(query)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no rollout {rollout}")
-    return fresh(POLICY.read(row.policy)) if row.document is None else EVIDENCE.read(row.document)
+    return initial(POLICY.read(row.policy)) if row.document is None else EVIDENCE.read(row.document)

@@ -92,7 +92,7 @@ async def hold(connection: AsyncConnection, ended: Rollout, *, has_receiver: boo
 
 def _event(then: Rollout, now: datetime) -> Event:
     return Event(
-        id=f"{then.id}:{then.events}",
+        id=f"{then.id}:{then.event_count}",
         at=now,
         kind="rollout.paused",
         agent=then.agent,

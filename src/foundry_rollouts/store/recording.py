@@ -20,7 +20,7 @@ async def write(
         await _write_rollout(connection, made.rollout, made)
         if made.rollout.phase.is_final:
             # Whoever is next in the queue begins at once.
-            await rollouts.hasten(connection, [lease.agent], made.rollout.ended_at or lease.until)
+            await rollouts.make_due(connection, [lease.agent], made.rollout.ended_at or lease.until)
         if made.holds_queue:
             await queue.hold(connection, made.rollout, has_receiver=has_receiver)
     if made.created is not None:
@@ -38,8 +38,8 @@ async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Re
     due_at = await _due(connection, rollout, stands, made)
     await rollouts.save(connection, rollout, stands, due_at)
     if made.evidence is not None:
-        await measurements.weigh(connection, rollout.id, made.evidence)
-    await measurements.keep(connection, rollout.id, made.measurements)
+        await measurements.save_evidence(connection, rollout.id, made.evidence)
+    await measurements.save_measurements(connection, rollout.id, made.measurements)
 
 
 async def _due(

@@ -152,13 +152,13 @@ async def wake(connection: AsyncConnection, rollout: str, now: datetime) -> None
     await connection.execute(update(rollouts).where(rollouts.c.id == rollout, due).values(due_at=now))
 
 
-async def hasten(connection: AsyncConnection, agents: Sequence[str], now: datetime) -> None:
+async def make_due(connection: AsyncConnection, agents: Sequence[str], now: datetime) -> None:
     """Make what ``agents`` have under way due now, if it was not to be looked at before."""
     later = (rollouts.c.agent.in_(agents), rollouts.c.due_at > now)
     await connection.execute(update(rollouts).where(*later).values(due_at=now))
 
 
-async def disturb(connection: AsyncConnection, rollout: Rollout, now: datetime) -> Rollout:
+async def bump_generation(connection: AsyncConnection, rollout: Rollout, now: datetime) -> Rollout:
     """Raise the generation of a rollout that is locked, and make it due now."""
     await connection.execute(
         update(rollouts).where(rollouts.c.id == rollout.id).values(generation=rollout.generation + 1, due_at=now)

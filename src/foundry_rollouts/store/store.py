@@ -97,7 +97,7 @@ class SqlStore:
         """Free every lease of this replica but those of ``busy``; return whether none was left out."""
         async with self._database.writing(HAND_OVER_LIMIT) as connection:
             agents, is_all = await leasing.free(connection, self._holder, busy)
-            await rollouts.hasten(connection, agents, now)
+            await rollouts.make_due(connection, agents, now)
             await wakeups.notify(connection)
             return is_all
 

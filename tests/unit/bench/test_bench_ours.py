@@ -13,14 +13,14 @@ from foundry_rollouts.bench.rules.ours import MINUTE, Ours, OursPilot, by_steps
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import Cell, Streams
 from foundry_rollouts.core.deciding.decide import Situation, after, decide
-from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model import policy as core_policy
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnNoEvidence
-from foundry_rollouts.core.model.rollout import Known, Phase, Rollout
-from foundry_rollouts.core.model.sources import OutcomesPlan, Sources
+from foundry_rollouts.core.model.rollout import Phase, PriorCounts, Rollout
+from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
 
 RULE = Ours("ours", by_steps(2 * MINUTE), Judging())
 RUNS = 3
@@ -37,14 +37,14 @@ class Product:
             automatic=None if isinstance(rule, Ours) else settings,
             judge=rule.judge,
             on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS,
-            sources=Sources(probe=None, logs=None, outcomes=OutcomesPlan()),
+            sources=Sources(probe=None, logs=None, outcomes=OutcomesConfig()),
             gates=(Gate(GateKind.ERROR_RATE, ("outcomes",)),),
             ignored_errors=(ErrorKind.CLIENT_ERROR,),  # The streams have none.
         )
         began = a_rollout(policy=policy, phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
-        history = (Known("error-rate", "outcomes", 500, int(known)),)
+        history = (PriorCounts("error-rate", "outcomes", 500, int(known)),)
         self.rollout: Rollout = began
-        self.evidence: Evidence = fresh(policy, history)
+        self.evidence: Evidence = initial(policy, history)
 
     def look(self, now: float, counts: tuple[int, int, int, int]) -> None:
         end = NOON + timedelta(seconds=now)
@@ -55,7 +55,7 @@ class Product:
             stable=Counts(calls=counts[2], failures=counts[3]),
         )
         analysis = judge(self.rollout, self.evidence, [seen], end)
-        situation = Situation(end, analysis, look=timedelta(seconds=self.look_seconds))
+        situation = Situation(end, analysis, tick_interval=timedelta(seconds=self.look_seconds))
         then = after(self.rollout, decide(self.rollout, situation), end)
         has_moved = then.weight != self.rollout.weight
         self.evidence = at_new_weight(analysis.evidence) if has_moved else analysis.evidence

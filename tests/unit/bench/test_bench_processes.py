@@ -5,15 +5,15 @@ import pytest
 
 from foundry_rollouts.bench.arrays import Counts
 from foundry_rollouts.bench.processes import ScalarProcesses, VectorProcesses
-from foundry_rollouts.core.judging.capital import Bets
+from foundry_rollouts.core.judging.capital import Hypotheses
 from foundry_rollouts.core.model.policy import Margin
 
 RUNS, INTERVALS = 8, 60
 LINES = [
-    Bets(Margin(1.2), Margin(1.5, 0.005)),
-    Bets(Margin(1.0), Margin(1.5, 0.005)),
-    Bets(Margin(1.0, 0.01), Margin(3.0, 0.2)),
-    Bets(Margin(20.0, 0.3), Margin(30.0, 0.5)),
+    Hypotheses(Margin(1.2), Margin(1.5, 0.005)),
+    Hypotheses(Margin(1.0), Margin(1.5, 0.005)),
+    Hypotheses(Margin(1.0, 0.01), Margin(3.0, 0.2)),
+    Hypotheses(Margin(20.0, 0.3), Margin(30.0, 0.5)),
 ]
 
 
@@ -27,7 +27,7 @@ def drawn(dice: np.random.Generator, places: int) -> Counts:
 @pytest.mark.parametrize("bets", LINES)
 @pytest.mark.parametrize("seconds", [5.0, 45.0, 130.0])
 @pytest.mark.parametrize("is_known", [False, True])
-def test_it_equals_the_core_on_any_counts(bets: Bets, seconds: float, is_known: bool) -> None:
+def test_it_equals_the_core_on_any_counts(bets: Hypotheses, seconds: float, is_known: bool) -> None:
     dice = np.random.default_rng([int(seconds), LINES.index(bets)])
     known = dice.binomial(500, dice.choice([0.0, 0.02, 0.3], size=RUNS)).astype(np.float64) if is_known else None
     ours, core = VectorProcesses(RUNS, bets, known=known), ScalarProcesses(RUNS, bets, known)

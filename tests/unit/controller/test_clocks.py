@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
@@ -22,7 +22,7 @@ class Watch:
 
     world: SmallWorld
     ticker: Ticker
-    hand: Hand
+    hand: LeasePool
     seconds: list[float] = field(default_factory=lambda: [0.0])
 
     async def passes(self, span: timedelta) -> Rollout:
@@ -31,11 +31,11 @@ class Watch:
             self.world.time += TICK
             self.seconds[0] += TICK.total_seconds()
             await self.hand.renew(self.world.time)
-            leases = list(await self.hand.take_due(self.world.time, 10))
-            for agent in self.hand.neglected(NEGLECT):
-                leases += [lease for lease in [await self.hand.take(agent, self.world.time)] if lease]
+            leases = list(await self.hand.acquire_due(self.world.time, 10))
+            for agent in self.hand.stalled(NEGLECT):
+                leases += [lease for lease in [await self.hand.acquire(agent, self.world.time)] if lease]
             for lease in leases:
-                await self.hand.lay_down(lease, keep=await self.ticker.tick(lease))
+                await self.hand.release(lease, keep=await self.ticker.tick(lease))
         return await self.world.open_as("reader").rollout(self.world.id)
 
 
@@ -44,7 +44,7 @@ async def watch(world: SmallWorld) -> Watch:
     await world.begin()
     store, ticker = world.ticker()
     seconds = [0.0]
-    return Watch(world, ticker, Hand(store, lambda: seconds[0]), seconds)
+    return Watch(world, ticker, LeasePool(store, lambda: seconds[0]), seconds)
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forth", "back"])

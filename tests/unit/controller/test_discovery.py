@@ -8,7 +8,7 @@ import pytest
 from builders import a_policy
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.core.model.policy import OnAdoption, OnDrift, Policy, Trigger
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing
@@ -29,9 +29,9 @@ class Town:
         _, ticker = self.world.ticker()
         policies = FakePolicies((self.policy,))
         world = replace(ticker.world, policies=policies)
-        hand = Hand(world.store, lambda: 0.0)
+        hand = LeasePool(world.store, lambda: 0.0)
         await Discovery(world, Metrics("test"), hand, self.world.now, self.new_id).discover()
-        await hand.give_back(self.world.time)
+        await hand.release_all(self.world.time)
 
     def new_id(self, _: datetime) -> str:
         self.made += 1

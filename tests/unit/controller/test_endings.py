@@ -66,7 +66,7 @@ async def all_is_done(world: SmallWorld, ticker: Ticker) -> None:
     assert set(world.cloud.stopped) == {"session-2"}
     assert world.source.released == [world.id]
     assert ended(ticker) == 1
-    assert ticker.watchman.wards == {}
+    assert ticker.offline.last_known == {}
 
 
 async def test_a_rollback_whose_answer_was_lost_is_ended_in_full_by_the_tick_that_settles_it(
@@ -112,8 +112,8 @@ async def test_an_end_whose_record_was_written_unnoticed_is_noticed_at_the_next_
 
 async def test_what_is_taken_back_without_a_database_is_ended_in_full_too(world: SmallWorld) -> None:
     ticker, lease = await harmed(world)
-    await ticker.watchman.watch_over(lease)
-    await ticker.watchman.catch_up()
+    await ticker.offline.check_offline(lease)
+    await ticker.offline.catch_up()
     await all_is_done(world, ticker)
 
 
@@ -163,7 +163,7 @@ class Intentless:
 
 
 async def watch(ticker: Ticker, lease: Lease) -> None:
-    await ticker.watchman.watch_over(lease)
+    await ticker.offline.check_offline(lease)
 
 
 async def tick(ticker: Ticker, lease: Lease) -> None:
@@ -178,20 +178,20 @@ async def test_a_rollback_without_a_database_is_recorded_though_the_end_of_its_s
     ticker, lease = await harmed(world)
     hanging: Any = Hanging(world.cloud.name)
     ticker = replace(ticker, world=replace(ticker.world, sessions=hanging))
-    ticker.watchman.world = ticker.world
+    ticker.offline.world = ticker.world
     work = asyncio.create_task(go_back(ticker, lease))
     await asyncio.wait_for(hanging.asked.wait(), 20)
     work.cancel()
     await asyncio.wait([work])
     assert world.cloud.routing == Routing.of({"1": 100})
-    await ticker.watchman.catch_up()
+    await ticker.offline.catch_up()
     assert (await world.open_as("reader").rollout(world.id)).phase is Phase.ROLLED_BACK
 
 
 async def test_a_tick_that_loses_the_database_ends_a_rollback_in_full_too(world: SmallWorld) -> None:
     ticker, lease = await harmed(world)
     await tick(ticker, lease)
-    await ticker.watchman.catch_up()
+    await ticker.offline.catch_up()
     await all_is_done(world, ticker)
 
 

@@ -2,36 +2,36 @@
 
 from datetime import timedelta
 
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from small_world import LEASE, SmallWorld
 
 
 async def test_a_lease_in_use_is_not_taken_twice_and_a_kept_one_is_nobody_elses(world: SmallWorld) -> None:
     await world.begin()
-    hand = Hand(world.open_as("one"), lambda: 0.0)
-    (lease,) = await hand.take_due(world.time, 10)
-    assert await hand.take(lease.agent, world.time) is None
-    assert await hand.take_due(world.time, 10) == []
-    await hand.lay_down(lease, keep=True)
+    hand = LeasePool(world.open_as("one"), lambda: 0.0)
+    (lease,) = await hand.acquire_due(world.time, 10)
+    assert await hand.acquire(lease.agent, world.time) is None
+    assert await hand.acquire_due(world.time, 10) == []
+    await hand.release(lease, keep=True)
     assert await world.open_as("other").claim(lease.agent, world.time) is None
-    assert await hand.take(lease.agent, world.time) is not None
+    assert await hand.acquire(lease.agent, world.time) is not None
 
 
 async def test_a_lease_that_is_given_back_is_free_at_once(world: SmallWorld) -> None:
     await world.begin()
-    hand = Hand(world.open_as("one"), lambda: 0.0)
-    (lease,) = await hand.take_due(world.time, 10)
-    await hand.lay_down(lease, keep=True)
-    await hand.give_back(world.time)
+    hand = LeasePool(world.open_as("one"), lambda: 0.0)
+    (lease,) = await hand.acquire_due(world.time, 10)
+    await hand.release(lease, keep=True)
+    await hand.release_all(world.time)
     assert len(hand) == 0
     assert await world.open_as("other").claim(lease.agent, world.time) is not None
 
 
 async def test_a_lease_that_another_replica_took_is_told_as_lost(world: SmallWorld) -> None:
     await world.begin()
-    hand = Hand(world.open_as("one"), lambda: 0.0)
-    (lease,) = await hand.take_due(world.time, 10)
-    await hand.lay_down(lease, keep=True)
+    hand = LeasePool(world.open_as("one"), lambda: 0.0)
+    (lease,) = await hand.acquire_due(world.time, 10)
+    await hand.release(lease, keep=True)
     assert await hand.renew(world.time) == []
     later = world.time + 2 * LEASE
     assert await world.open_as("other").claim(lease.agent, later) is not None
@@ -42,11 +42,11 @@ async def test_a_lease_that_another_replica_took_is_told_as_lost(world: SmallWor
 async def test_a_rollout_whose_due_time_went_away_with_the_clock_is_neglected_after_a_while(world: SmallWorld) -> None:
     await world.begin()
     seconds = [0.0]
-    hand = Hand(world.open_as("one"), lambda: seconds[0])
-    (lease,) = await hand.take_due(world.time, 10)
-    assert hand.neglected(timedelta(seconds=30)) == []
-    await hand.lay_down(lease, keep=True)
+    hand = LeasePool(world.open_as("one"), lambda: seconds[0])
+    (lease,) = await hand.acquire_due(world.time, 10)
+    assert hand.stalled(timedelta(seconds=30)) == []
+    await hand.release(lease, keep=True)
     seconds[0] = 29.0
-    assert hand.neglected(timedelta(seconds=30)) == []
+    assert hand.stalled(timedelta(seconds=30)) == []
     seconds[0] = 31.0
-    assert hand.neglected(timedelta(seconds=30)) == [lease.agent]
+    assert hand.stalled(timedelta(seconds=30)) == [lease.agent]

@@ -77,7 +77,7 @@ async def test_one_with_the_same_version_numbers_and_the_same_routing_is_another
     reader = town.world.open_as("reader")
     assert await trial_of(reader, town.agent, "2") is None
     rollout = await town.start("1")
-    assert not rollout.is_return
+    assert not rollout.is_revert
 
 
 async def test_it_is_seen_in_the_midst_of_a_rollout_which_ends_as_superseded(town: Discovered) -> None:

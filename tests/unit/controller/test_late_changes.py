@@ -9,9 +9,9 @@ import pytest
 from builders import NOON, a_rollout, an_event
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.core.model.policy import OnDrift
-from foundry_rollouts.core.model.rollout import MAY_ARRIVE_WITHIN, Phase, Rollout, Unanswered
+from foundry_rollouts.core.model.rollout import MAY_ARRIVE_WITHIN, Phase, Rollout, UnconfirmedChange
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Record
@@ -79,7 +79,7 @@ async def test_an_unanswered_change_of_an_earlier_step_is_ours_and_the_plan_stan
     kind, because = await last_words(vague)
     assert kind == "restored"
     assert because == (
-        f"a change of ours arrived late, sent at {rollout.unanswered[0].sent_at:%H:%M:%S} and not answered:"
+        f"a change of ours arrived late, sent at {rollout.unconfirmed_changes[0].sent_at:%H:%M:%S} and not answered:"
         " version 1 at 90%, version 2 at 10%. Back to the plan, version 1 at 50%, version 2 at 50%"
     )
 
@@ -131,18 +131,18 @@ async def test_a_step_that_is_forgotten_for_its_age_is_remembered_as_sent(vague:
     vague.time += timedelta(minutes=5)
     vague.cloud.routing = Routing.of({"1": 100})
     rollout = await vague.run(1)
-    assert [change.weights for change in rollout.unanswered] == [TEN.weights]
+    assert [change.weights for change in rollout.unconfirmed_changes] == [TEN.weights]
 
 
 async def discover(world: SmallWorld, on_drift: OnDrift = OnDrift.PAUSE) -> None:
     store, ticker = world.ticker()
     policies = FakePolicies((a_quick_policy(on_drift=on_drift),))
     world.time += LEASE
-    hand = Hand(store)
+    hand = LeasePool(store)
     await Discovery(
         replace(ticker.world, policies=policies), Metrics("test"), hand, world.now, lambda _: "newer"
     ).discover()
-    await hand.give_back(world.time)
+    await hand.release_all(world.time)
 
 
 async def rolled_back(world: SmallWorld) -> None:
@@ -221,7 +221,7 @@ async def test_a_person_who_goes_back_to_stable_is_not_taken_for_a_rollback_that
     vague.source.bad_from = 50
     await at_fifty(vague)
     leaving_unanswered(vague, stable)
-    assert (await vague.run()).unanswered[-1].weights == stable.weights
+    assert (await vague.run()).unconfirmed_changes[-1].weights == stable.weights
     await the_next_begins(vague, "3")
     vague.cloud.routing = stable
     assert (await vague.run(1)).phase is Phase.PAUSED
@@ -236,7 +236,7 @@ async def test_a_person_who_goes_back_from_what_was_promoted_is_not_taken_for_th
     vague.source.bad_from = 50
     await at_fifty(vague)
     leaving_unanswered(vague, stable)
-    assert (await vague.run()).unanswered[-1].weights == stable.weights
+    assert (await vague.run()).unconfirmed_changes[-1].weights == stable.weights
     await the_next_begins(vague, "2")
     assert (await vague.run()).phase is Phase.PROMOTED
     vague.time += timedelta(minutes=20)
@@ -259,9 +259,9 @@ async def test_a_person_who_goes_back_from_what_was_just_promoted_is_not_taken_f
 
 
 def test_what_can_arrive_no_more_is_forgotten() -> None:
-    old, new = Unanswered(TEN.weights, NOON), Unanswered(FIFTY.weights, NOON + MAY_ARRIVE_WITHIN)
-    assert a_rollout().with_unanswered(old).with_unanswered(new).unanswered == (new,)
-    assert a_rollout().with_unanswered(old).with_unanswered(replace(new, sent_at=NOON)).unanswered[0] == old
+    old, new = UnconfirmedChange(TEN.weights, NOON), UnconfirmedChange(FIFTY.weights, NOON + MAY_ARRIVE_WITHIN)
+    assert a_rollout().with_unconfirmed(old).with_unconfirmed(new).unconfirmed_changes == (new,)
+    assert a_rollout().with_unconfirmed(old).with_unconfirmed(replace(new, sent_at=NOON)).unconfirmed_changes[0] == old
 
 
 async def test_a_step_forward_that_arrives_after_a_rollback_without_a_database_is_not_recorded_over_it(
@@ -279,13 +279,13 @@ async def test_a_step_forward_that_arrives_after_a_rollback_without_a_database_i
             await ticker.tick(lease)
     assert await store.intent(vague.cloud.name) is not None
     vague.source.bad_from = 1
-    await ticker.watchman.watch_over(lease)
-    await ticker.watchman.catch_up()
+    await ticker.offline.check_offline(lease)
+    await ticker.offline.catch_up()
     assert (await stored(vague)).phase is Phase.ROLLED_BACK
     vague.cloud.routing, vague.source.bad_from = FIFTY, 101
     await ticker.tick(lease)
     rollout = await stored(vague)
     assert rollout.phase is Phase.ROLLED_BACK
-    assert FIFTY.weights in [change.weights for change in rollout.unanswered]
+    assert FIFTY.weights in [change.weights for change in rollout.unconfirmed_changes]
     assert await store.intent(vague.cloud.name) is None
     assert [kind for kind, *_ in await vague.history()][-2:] == ["rollout.started", "rollout.rolled_back"]

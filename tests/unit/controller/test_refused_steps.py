@@ -11,7 +11,7 @@ from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Lease
-from foundry_rollouts.ports.priority import Urgency, present_urgency
+from foundry_rollouts.ports.priority import Priority, present_priority
 from small_world import TICK, SmallCloud, SmallWorld
 
 STABLE, TEN, FIFTY = Routing.of({"1": 100}), Routing.of({"1": 90, "2": 10}), Routing.of({"1": 50, "2": 50})
@@ -23,12 +23,12 @@ class RefusingCloud(SmallCloud):
 
     refused: Routing | None = None
     says_yes: bool = False
-    tries: list[Urgency] = field(default_factory=list)
+    tries: list[Priority] = field(default_factory=list)
 
     async def route(self, agent: str, routing: Routing) -> bool:
         if routing != self.refused:
             return await super().route(agent, routing)
-        self.tries.append(present_urgency())
+        self.tries.append(present_priority())
         if self.says_yes:
             return True
         raise CloudError("agents.route", Refusal(429, "rate_limit_exceeded", "slow down"))
@@ -74,7 +74,7 @@ async def refused(world: SmallWorld) -> Refused:
     for _ in range(3):
         if not found.cloud.tries:
             await found.tick()
-    assert found.cloud.tries == [Urgency.USUAL]
+    assert found.cloud.tries == [Priority.USUAL]
     assert await store.intent(world.cloud.name) is not None
     return found
 
@@ -83,7 +83,7 @@ async def test_a_canary_that_fails_while_its_next_step_is_refused_goes_back_at_t
     refused.world.source.bad_from = 1
     assert (await refused.tick()).phase is Phase.ROLLED_BACK
     assert refused.cloud.routing == STABLE
-    assert refused.cloud.tries == [Urgency.USUAL]
+    assert refused.cloud.tries == [Priority.USUAL]
 
 
 async def test_an_abort_is_obeyed_while_the_next_step_is_refused(refused: Refused) -> None:
@@ -130,5 +130,5 @@ async def test_a_step_that_was_refused_and_arrives_after_all_is_known_as_ours(re
     refused.world.source.bad_from = 1
     sent_at = refused.world.time
     rollout = await refused.tick()
-    (sent,) = [change for change in rollout.unanswered if change.weights == FIFTY.weights]
+    (sent,) = [change for change in rollout.unconfirmed_changes if change.weights == FIFTY.weights]
     assert sent.sent_at == sent_at

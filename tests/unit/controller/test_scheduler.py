@@ -12,12 +12,12 @@ from builders import a_rollout
 from fakes import FakePolicies
 from foundry_rollouts import clock
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.health import Pulse
-from foundry_rollouts.controller.lease_pool import Hand
-from foundry_rollouts.controller.offline import Watchman
-from foundry_rollouts.controller.scheduler import AT_ONCE, Rhythm, Scheduler
+from foundry_rollouts.controller.health import JobHealth
+from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.offline import OfflineGuard
+from foundry_rollouts.controller.scheduler import MAX_CONCURRENT, Intervals, Scheduler
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.core.judging.evidence import fresh
+from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Lease, World
@@ -50,10 +50,10 @@ def a_replica(world: SmallWorld, store: Any) -> Scheduler:
     policies: Any = FakePolicies(())
     parts = World(cloud=world.cloud, sessions=world.cloud, store=store, policies=policies, sources=(world.source,))  # type: ignore[arg-type]
     metrics = Metrics("test")
-    ticker = Ticker(parts, metrics, clock.now, timedelta(seconds=30), Watchman(parts, metrics, clock.now))
-    discovery = Discovery(parts, metrics, Hand(store, clock.elapsed), clock.now, lambda _: "none")
-    rhythm = Rhythm(sweep=LONG, discovery=LONG, renewal=LONG)
-    return Scheduler(ticker, discovery, Pulse(), rhythm, clock.now)
+    ticker = Ticker(parts, metrics, clock.now, timedelta(seconds=30), OfflineGuard(parts, metrics, clock.now))
+    discovery = Discovery(parts, metrics, LeasePool(store, clock.elapsed), clock.now, lambda _: "none")
+    rhythm = Intervals(sweep=LONG, discovery=LONG, renewal=LONG)
+    return Scheduler(ticker, discovery, JobHealth(), rhythm, clock.now)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -168,8 +168,8 @@ async def test_what_was_done_without_a_database_is_recorded_before_a_replica_goe
     begun.source.bad_from = 1
     store.before = {"record": fail, "hand_over": fail}
     (lease,) = scheduler._hand.valid(clock.now())
-    await scheduler._ticker.watchman.watch_over(lease)
-    assert scheduler._ticker.watchman.spool
+    await scheduler._ticker.offline.check_offline(lease)
+    assert scheduler._ticker.offline.unsaved
     await scheduler.stop()
     assert (await begun.open_as("reader").rollout(begun.id)).phase is Phase.ROLLED_BACK
     assert await begun.open_as("next").claim(begun.cloud.name, clock.now()) is not None
@@ -185,7 +185,7 @@ async def test_without_a_database_agents_are_looked_at_together_and_so_many_at_o
             nonlocal most
             present.append(rollout.agent)
             most = max(most, len(present))
-            if most == AT_ONCE:
+            if most == MAX_CONCURRENT:
                 is_full.set()
             await is_full.wait()
             present.remove(rollout.agent)
@@ -199,12 +199,12 @@ async def test_without_a_database_agents_are_looked_at_together_and_so_many_at_o
 
     world.source = Slow(world.cloud)
     scheduler = a_replica(world, Watched(world.open_as("first"), {"claim_due": fail}))
-    agents = {f"agent-{number}" for number in range(AT_ONCE + 8)}
+    agents = {f"agent-{number}" for number in range(MAX_CONCURRENT + 8)}
     for agent in sorted(agents):
         scheduler._hand._held[agent] = Lease(agent, "first", 1, clock.now() + LONG)
         rollout = a_rollout(id=agent, agent=agent, policy=world.policy, phase=Phase.PROGRESSING, step=1)
-        scheduler._ticker.watchman.remember(rollout, fresh(rollout.policy, ()))
+        scheduler._ticker.offline.remember(rollout, initial(rollout.policy, ()))
     with pytest.raises(StoreError):
         await asyncio.wait_for(scheduler._sweep_once(), 60)
     assert looked_at == agents
-    assert most == AT_ONCE
+    assert most == MAX_CONCURRENT

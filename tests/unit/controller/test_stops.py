@@ -89,7 +89,7 @@ async def test_sessions_that_cannot_be_stopped_are_tried_again_by_whoever_holds_
     assert [event.kind for event in await told(world)] == ["sessions.unstopped", "sessions.stopped"]
     assert (await told(world))[-1].because == "live sessions of version 2 were stopped: 1"
     assert not rollout.owes_stops
-    assert rollout.events == len(await world.open_as("reader").history(world.id))
+    assert rollout.event_count == len(await world.open_as("reader").history(world.id))
     assert await is_asleep(world)
 
 
@@ -142,4 +142,4 @@ async def test_a_version_that_is_on_trial_again_keeps_its_sessions(world: SmallW
 
 def a_second(first: Rollout, world: SmallWorld) -> Rollout:
     """Return another trial of the same version."""
-    return Rollout("again", first.agent, first.canary, first.stable, first.policy, world.time, events=1)
+    return Rollout("again", first.agent, first.canary, first.stable, first.policy, world.time, event_count=1)

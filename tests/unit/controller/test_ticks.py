@@ -100,7 +100,7 @@ async def test_a_second_rollout_waits_and_goes_by_the_version_that_was_promoted(
     assert (started.stable, started.phase) == ("2", Phase.PROGRESSING)
     assert world.cloud.routing.weight("1") == 0
     # What the trial of version 2 told of it is known in the next one.
-    (known,) = started.history
+    (known,) = started.prior_counts
     assert (known.gate, known.source, known.failures) == ("error-rate", "probe", 0)
     assert known.calls == (await reader.evidence(world.id)).tracks[0].total.canary_calls
     guess = (await reader.evidence("second")).tracks[0].processes[0].guess
@@ -121,14 +121,14 @@ async def test_the_version_before_takes_all_in_one_step_only_while_it_is_the_one
         names: Any = {"id": canary, "canary": canary, "agent": world.cloud.name}
         rollout = a_rollout(**names, stable="2", policy=world.policy, created_at=world.time, events=1)
         event = an_event(id=f"{canary}:1", agent=world.cloud.name, rollout=canary)
-        await store.create(replace(rollout, is_return=is_return), event, None)
+        await store.create(replace(rollout, is_revert=is_return), event, None)
         await world.run(1)
     world.id, world.source.bad_from = "3", 101 if is_promoted else 50
     assert (await ticked(world, 20)).phase is (Phase.PROMOTED if is_promoted else Phase.ROLLED_BACK)
     world.id, world.source.bad_from = "1", 101
     rollout = await ticked(world, 3)
     stable = "3" if is_promoted else "2"
-    assert (rollout.stable, rollout.is_return) == (stable, not is_promoted)
+    assert (rollout.stable, rollout.is_revert) == (stable, not is_promoted)
     begun = next(event for event in await store.history("1") if event.kind == "rollout.started")
     assert begun.weights == dict(Routing.of({"1": first, stable: 100 - first}).weights)
     assert ("was stable before" in begun.because) is not is_promoted
@@ -274,7 +274,7 @@ async def test_a_failing_canary_is_taken_back_while_the_database_is_away_and_rec
     store: Any = Away(world.open_as("replica-1"))
     _, ticker = world.ticker()
     ticker = replace(ticker, world=replace(ticker.world, store=store))
-    ticker.watchman.world = ticker.world
+    ticker.offline.world = ticker.world
     world.time += TICK
     (lease,) = await store.claim_due(world.time, 10)
     await ticker.tick(lease)
@@ -285,14 +285,14 @@ async def test_a_failing_canary_is_taken_back_while_the_database_is_away_and_rec
         await ticker.tick(lease)
     for _ in range(2):
         world.time += TICK / 2
-        await ticker.watchman.watch_over(lease)
+        await ticker.offline.check_offline(lease)
     assert world.cloud.routing == Routing.of({"1": 100})
 
     with pytest.raises(StoreError):
-        await ticker.watchman.catch_up()
+        await ticker.offline.catch_up()
     store.is_away = False
     world.time += LEASE
-    await ticker.watchman.catch_up()
+    await ticker.offline.catch_up()
     assert (await store.rollout(world.id)).phase is Phase.ROLLED_BACK
     assert await kinds(world) == ["created", "started", "rolled_back"]
 
@@ -305,7 +305,7 @@ async def test_nobody_acts_on_a_lease_that_ran_out_while_the_database_is_away(wo
     await ticker.tick(lease)
     world.source.bad_from = 1
     world.time += LEASE
-    await ticker.watchman.watch_over(lease)
+    await ticker.offline.check_offline(lease)
     assert world.cloud.routing.weight("2") == 10
 
 
@@ -334,12 +334,12 @@ async def test_what_was_done_while_the_database_was_away_never_writes_over_a_suc
     (lease,) = await world.open_as("replica-1").claim_due(world.time, 10)
     await ticker.tick(lease)
     world.source.bad_from = 1
-    await ticker.watchman.watch_over(lease)
+    await ticker.offline.check_offline(lease)
     world.time += 2 * LEASE
     assert await world.open_as("successor").claim(world.cloud.name, world.time) is not None
-    await ticker.watchman.catch_up()
+    await ticker.offline.catch_up()
     assert (await world.open_as("reader").rollout(world.id)).phase is Phase.PROGRESSING
-    assert ticker.watchman.spool == {}
+    assert ticker.offline.unsaved == {}
 
 
 async def test_nothing_is_sent_once_the_lease_has_run_out(world: SmallWorld) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.unreadable import Troubles
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.policy import OnDrift, Policy
@@ -59,13 +59,13 @@ class Town:
         _, ticker = self.world.ticker()
         store = self.store or self.world.open_as("here")
         world = replace(ticker.world, policies=self.policies, store=store)
-        hand = Hand(world.store, lambda: 0.0)
+        hand = LeasePool(world.store, lambda: 0.0)
         discovery = Discovery(
             world, self.metrics, hand, self.world.now, lambda _: f"new-{next(NUMBERS)}", troubles=self.troubles
         )
         self.world.time += timedelta(seconds=1)
         await discovery.discover()
-        await hand.give_back(self.world.time)
+        await hand.release_all(self.world.time)
 
     async def known(self, name: str) -> AgentKnown:
         known = await self.world.open_as("reader").agent(name)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.lease_pool import Hand
+from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.core.model.policy import OnDrift
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError, Refusal
@@ -43,7 +43,7 @@ class Scene:
         self.store, self.ticker = self.world.ticker()
         policies = FakePolicies((a_quick_policy(on_drift=OnDrift.RESTORE),))
         parts = replace(self.ticker.world, policies=policies)
-        self.discovery = Discovery(parts, Metrics("test"), Hand(parts.store), self.world.now, lambda _: "new")
+        self.discovery = Discovery(parts, Metrics("test"), LeasePool(parts.store), self.world.now, lambda _: "new")
 
     async def seconds(self, many: int, other: Routing | None = None) -> int:
         """Let time pass, and return how often the routing was brought back."""

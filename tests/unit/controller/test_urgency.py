@@ -9,7 +9,7 @@ from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import AgentSeen
-from foundry_rollouts.ports.priority import Urgency, present_urgency
+from foundry_rollouts.ports.priority import Priority, present_priority
 from small_world import LEASE, TICK, SmallCloud, SmallWorld
 
 THROTTLED = CloudError("agents.get", Refusal(429, "rate_limit_exceeded", "slow down"))
@@ -19,18 +19,18 @@ THROTTLED = CloudError("agents.get", Refusal(429, "rate_limit_exceeded", "slow d
 class AttentiveCloud(SmallCloud):
     """Remembers how urgent each call was; may throttle every look, and lose the answer of a change."""
 
-    calls: list[tuple[str, Urgency]] = field(default_factory=list)
+    calls: list[tuple[str, Priority]] = field(default_factory=list)
     throttles_looks: bool = False
     loses: Routing | None = None
 
     async def agent(self, name: str) -> AgentSeen:
-        self.calls.append(("look", present_urgency()))
+        self.calls.append(("look", present_priority()))
         if self.throttles_looks:
             raise THROTTLED
         return await super().agent(name)
 
     async def route(self, agent: str, routing: Routing) -> bool:
-        self.calls.append(("route", present_urgency()))
+        self.calls.append(("route", present_priority()))
         await super().route(agent, routing)
         if self.loses == routing:
             self.loses = None
@@ -51,7 +51,7 @@ def cloud_of(world: SmallWorld) -> AttentiveCloud:
 async def test_a_step_forward_is_usual_and_a_rollback_and_its_read_back_go_first(attentive: SmallWorld) -> None:
     await attentive.begin()
     await attentive.run(1)
-    usual, brief, first = Urgency.USUAL, Urgency.BRIEF, Urgency.FIRST
+    usual, brief, first = Priority.USUAL, Priority.BRIEF, Priority.FIRST
     assert cloud_of(attentive).calls == [("look", brief), ("route", usual), ("look", usual)]
     cloud_of(attentive).calls.clear()
     attentive.source.bad_from = 1
@@ -67,7 +67,7 @@ async def test_a_rollback_that_is_settled_later_goes_first_too(attentive: SmallW
     await attentive.run(1)
     cloud_of(attentive).calls.clear()
     assert (await attentive.run(1)).phase is Phase.ROLLED_BACK
-    assert cloud_of(attentive).calls == [("look", Urgency.FIRST)]
+    assert cloud_of(attentive).calls == [("look", Priority.FIRST)]
 
 
 async def test_a_rollback_without_a_database_goes_first_too(attentive: SmallWorld) -> None:
@@ -78,8 +78,8 @@ async def test_a_rollback_without_a_database_goes_first_too(attentive: SmallWorl
     await ticker.tick(lease)
     cloud_of(attentive).calls.clear()
     attentive.source.bad_from = 1
-    await ticker.watchman.watch_over(lease)
-    assert {urgency for _, urgency in cloud_of(attentive).calls} == {Urgency.FIRST}
+    await ticker.offline.check_offline(lease)
+    assert {urgency for _, urgency in cloud_of(attentive).calls} == {Priority.FIRST}
 
 
 @pytest.mark.parametrize("cause", ["harm", "abort"])

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from foundry_rollouts.core.judging.capital import Capital, Process, Tally
+from foundry_rollouts.core.judging.capital import Capital, EProcess, Tally
 from foundry_rollouts.core.judging.evidence import Track
 
 TALLY = Tally(1200, 14, 10_800, 3)
@@ -15,13 +15,13 @@ def capital_of(log10: float) -> Capital:
     return Capital(staked=(each,) * 7, cash=each)
 
 
-def proving(harm: float = 0.0, safe: float = 0.0, past: float = 0.0, **but: Any) -> Process:
+def proving(harm: float = 0.0, safe: float = 0.0, past: float = 0.0, **but: Any) -> EProcess:
     """Return a process whose evidence amounts to those powers of ten."""
     safes, pasts = ((log10 * math.log(10) - math.log(2),) * 2 for log10 in (safe, past))
-    return Process(harm=capital_of(harm), safe=safes, past=pasts, **but)
+    return EProcess(harm=capital_of(harm), safe=safes, past=pasts, **but)
 
 
-def a_track(*processes: Process, **but: Any) -> Track:
+def a_track(*processes: EProcess, **but: Any) -> Track:
     """Return what the probe says about the error rate."""
     plain: dict[str, Any] = {"gate": "error-rate", "stratum": "probe", "share": 1.0, "total": TALLY, "at_step": TALLY}
     return Track(**(plain | {"processes": processes or (proving(),)} | but))

@@ -7,7 +7,7 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, fresh, history_of
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, history_of, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.failures import ErrorKind, cause_of, kind_of
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window
@@ -21,7 +21,7 @@ def judged(canary: Counts, stable: Counts, times: int = 1, policy: Policy | None
     """Return what is thought of so many windows of ten seconds, all alike."""
     policy = policy or a_policy(gates=(Gate(GateKind.ERROR_RATE, SOURCES),))
     rollout = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON, policy=policy)
-    evidence, analysis = fresh(policy), None
+    evidence, analysis = initial(policy), None
     for number in range(times):
         begin = NOON + timedelta(seconds=10 * number)
         window = Window(begin, begin + timedelta(seconds=10))
@@ -106,7 +106,7 @@ def test_what_is_known_of_a_version_for_its_time_as_stable_are_its_errors() -> N
 def test_evidence_of_the_release_before_goes_on() -> None:
     policy = a_policy(gates=(Gate(GateKind.ERROR_RATE, SOURCES),))
     rollout = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON, policy=policy)
-    old: Evidence = replace(fresh(policy), beside=())
+    old: Evidence = replace(initial(policy), beside=())
     window = Window(NOON, NOON + timedelta(seconds=10))
     analysis = judge(rollout, old, [Measurement("logs", window, refused(45, 0), refused(5, 5))], window.end)
     assert analysis.evidence.beside[0].total.canary_failures == 5

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.deciding.automatic import Rise, is_quiet, level, proof, rise
+from foundry_rollouts.core.deciding.automatic import WeightIncrease, is_quiet, level, next_weight, step_proof
 from foundry_rollouts.core.forecast.automatic import climb
 from foundry_rollouts.core.forecast.expectation import Traffic, ladder_gains, proof_seconds
 from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
@@ -18,11 +18,11 @@ from foundry_rollouts.core.judging.evidence import Evidence, at_most, strata
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import OutcomesConfig, PrometheusConfig, Sources
 from unit.core.made_evidence import a_track
 
 LOOK = timedelta(seconds=10)
-USERS = Sources(probe=None, outcomes=OutcomesPlan(), prometheus=PrometheusPlan("http://p", "c", "f"))
+USERS = Sources(probe=None, outcomes=OutcomesConfig(), prometheus=PrometheusConfig("http://p", "c", "f"))
 SETTINGS = Automatic(20)
 
 
@@ -70,23 +70,25 @@ def test_rather_too_many_calls_are_expected_than_too_few() -> None:
 
 
 def test_the_sentence_counts_the_failures_that_a_look_can_miss() -> None:
-    known = rise(a_climbing(), analysed(users(400), worse=0.32), LOOK)
-    assert known == Rise(4, "less than 32 points worse is proved: at 10% one look misses at most about 15 failures")
-    unknown = rise(a_climbing(), analysed(users(100)), LOOK)
-    assert unknown == Rise(4, "nothing proved yet: at 10% one look misses at most about 13 failures")
-    proved = rise(a_climbing(), analysed(users(400), verdict=Verdict.PASS), LOOK)
-    assert proved == Rise(6, "it is so")
+    known = next_weight(a_climbing(), analysed(users(400), worse=0.32), LOOK)
+    assert known == WeightIncrease(
+        4, "less than 32 points worse is proved: at 10% one look misses at most about 15 failures"
+    )
+    unknown = next_weight(a_climbing(), analysed(users(100)), LOOK)
+    assert unknown == WeightIncrease(4, "nothing proved yet: at 10% one look misses at most about 13 failures")
+    proved = next_weight(a_climbing(), analysed(users(400), verdict=Verdict.PASS), LOOK)
+    assert proved == WeightIncrease(6, "it is so")
 
 
 def test_a_weight_that_is_reached_already_is_no_rise() -> None:
-    assert rise(a_climbing(4), analysed(users(100)), LOOK) is None
-    assert rise(a_climbing(3), analysed(users(100)), LOOK) is not None
-    assert rise(a_climbing(6), analysed(users(100), verdict=Verdict.PASS), LOOK) is None
+    assert next_weight(a_climbing(4), analysed(users(100)), LOOK) is None
+    assert next_weight(a_climbing(3), analysed(users(100)), LOOK) is not None
+    assert next_weight(a_climbing(6), analysed(users(100), verdict=Verdict.PASS), LOOK) is None
 
 
 def found(*tracks: Any, look: timedelta = LOOK) -> str:
     """Return what one look misses at most at the weight that comes next."""
-    risen = rise(a_climbing(), analysed(*tracks), look)
+    risen = next_weight(a_climbing(), analysed(*tracks), look)
     return risen.because.split("nothing proved yet: ")[1] if risen else "nothing"
 
 
@@ -129,11 +131,11 @@ def test_a_longer_look_sees_more() -> None:
 def test_a_soak_goes_by_the_proof_that_led_to_it(step: int, verdict: Verdict, is_proved: bool, proved: bool) -> None:
     soaked = a_track(stratum="outcomes", at_step=Tally(8, 0, 1, 0), watched=SETTINGS.soak.total_seconds())
     analysis = replace(analysed(verdict=verdict), evidence=Evidence((soaked,), (), is_proved))
-    assert (proof(a_climbing(step), analysis) is not None) is proved
+    assert (step_proof(a_climbing(step), analysis) is not None) is proved
 
 
 def test_a_listed_step_of_half_the_traffic_earns_its_own_proof() -> None:
-    told = PrometheusPlan("http://p", "c", "f", values=(("cost", "q"),))
+    told = PrometheusConfig("http://p", "c", "f", values=(("cost", "q"),))
     value = Gate(GateKind.VALUE, ("prometheus",), bounds=Bounds("cost", max=1))
     sources = replace(USERS, prometheus=told)
     for gate, verdict in ((OUTCOMES, Verdict.INSUFFICIENT), (value, Verdict.PASS)):
@@ -141,7 +143,7 @@ def test_a_listed_step_of_half_the_traffic_earns_its_own_proof() -> None:
         listed = a_climbing(1, automatic=None, steps=steps, gates=(gate,), sources=sources)
         reading = GateReading(gate.name, verdict, "so")
         before = replace(analysed(), gates=(reading,), evidence=Evidence((), (), is_proved=True))
-        assert proof(listed, before) is None
+        assert step_proof(listed, before) is None
 
 
 def test_every_gate_that_decides_soaks_in_one_of_its_strata() -> None:
@@ -156,14 +158,14 @@ def test_every_gate_that_decides_soaks_in_one_of_its_strata() -> None:
         ((errors, replace(lines, is_dry_run=True)), (a_track(**long), a_track(**short, gate="log-errors")), True),
     ):
         analysis = replace(analysed(), evidence=Evidence(tracks, (), is_proved=True))
-        assert (proof(a_climbing(6, gates=gates), analysis) is not None) is has_soaked
+        assert (step_proof(a_climbing(6, gates=gates), analysis) is not None) is has_soaked
 
 
 def test_a_gate_that_is_proved_anew_while_another_is_not_is_no_hindrance_to_the_soak() -> None:
     soaked = a_track(at_step=Tally(8, 0, 1, 0), watched=300.0)
     analysis = replace(analysed(), evidence=Evidence((soaked,), (), is_proved=True))
     again = replace(analysis.gates[0], verdict=Verdict.PASS)
-    assert proof(a_climbing(6), replace(analysis, gates=(again, *analysis.gates))) is not None
+    assert step_proof(a_climbing(6), replace(analysis, gates=(again, *analysis.gates))) is not None
 
 
 def test_evidence_of_harm_ends_the_quiet() -> None:
@@ -252,7 +254,7 @@ def test_the_gate_that_knows_least_sets_the_pace_and_gates_that_count_no_failure
 
 
 def test_a_number_within_bounds_belongs_to_the_proof_of_a_climb() -> None:
-    told = PrometheusPlan("http://p", "c", "f", values=(("cost", "q"),))
+    told = PrometheusConfig("http://p", "c", "f", values=(("cost", "q"),))
     value = Gate(GateKind.VALUE, ("prometheus",), bounds=Bounds("cost", max=1, windows=100))
     climbing = planned(200, gates=(OUTCOMES, value), sources=replace(USERS, prometheus=told))
     assert climbing[-1] == (50, 3015.0)
@@ -263,7 +265,7 @@ def test_without_a_gate_that_counts_failures_only_proof_leads_on() -> None:
     proof = proof_seconds(a_climbing(gates=(latency,)).policy, latency, 1, Traffic(200, 0.01))
     assert planned(200, gates=(latency,)) == [(1, round(proof, 1)), (50, 0.0)]
     of_latency = replace(analysed(users(400)).gates[0], gate="latency", at_most_worse=0.02)
-    risen = rise(a_climbing(), replace(analysed(users(400)), gates=(of_latency,)), LOOK)
+    risen = next_weight(a_climbing(), replace(analysed(users(400)), gates=(of_latency,)), LOOK)
     assert risen is not None
     assert risen.because.startswith("nothing proved yet")
 

@@ -9,9 +9,9 @@ import pytest
 from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import Plan, plan
-from foundry_rollouts.core.forecast.warnings import Doubt, doubts, span_words
+from foundry_rollouts.core.forecast.warnings import PolicyWarning, doubts, span_words
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
-from foundry_rollouts.core.model.sources import Expectation, OutcomesPlan, ProbePlan, Prompt, Sources
+from foundry_rollouts.core.model.sources import Expectation, OutcomesConfig, ProbeConfig, Prompt, Sources
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 BEGIN = "proof of the 50% step takes about 11m at 2 rps, after its max of 10m it "
@@ -48,7 +48,7 @@ def test_what_just_fits_raises_no_doubt() -> None:
 )
 def test_a_step_whose_time_is_too_short_is_told_with_what_comes_of_it(on_no_evidence: OnNoEvidence, then: str) -> None:
     short = planned(proof=11 * MINUTE, limit=10 * MINUTE, on_no_evidence=on_no_evidence)
-    assert doubts(short) == (Doubt(1, BEGIN + then + END),)
+    assert doubts(short) == (PolicyWarning(1, BEGIN + then + END),)
 
 
 def test_a_step_that_is_over_too_soon_to_see_a_regression_is_told() -> None:
@@ -56,18 +56,18 @@ def test_a_step_that_is_over_too_soon_to_see_a_regression_is_told() -> None:
         "this policy cannot see a 2 pp regression within its 1m step of 50% at 2 rps ({}): "
         "give it more time, or ask more of the probe"
     )
-    assert doubts(planned(sees=61 * SECOND)) == (Doubt(1, blind.format("that takes about 1m1s")),)
-    assert doubts(planned(sees=None)) == (Doubt(1, blind.format("nothing shows it there")),)
+    assert doubts(planned(sees=61 * SECOND)) == (PolicyWarning(1, blind.format("that takes about 1m1s")),)
+    assert doubts(planned(sees=None)) == (PolicyWarning(1, blind.format("nothing shows it there")),)
 
 
 def test_a_step_that_nothing_proves_is_told() -> None:
     assert doubts(planned(proof=None, lasts=None)) == (
-        Doubt(1, "nothing ever proves the step of 50% at 2 rps: add the probe to the sources of each gate"),
+        PolicyWarning(1, "nothing ever proves the step of 50% at 2 rps: add the probe to the sources of each gate"),
     )
 
 
 def test_an_automatic_step_is_told_of_only_where_nothing_leads_on() -> None:
-    sources, gates = Sources(probe=None, outcomes=OutcomesPlan()), (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
+    sources, gates = Sources(probe=None, outcomes=OutcomesConfig()), (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
     climbing = {"steps": Automatic(20).steps, "automatic": Automatic(20), "sources": sources, "gates": gates}
     assert doubts(planned(proof=None, sees=None, **climbing)) == ()
     stuck = doubts(planned(proof=None, lasts=None, **climbing))
@@ -77,7 +77,9 @@ def test_an_automatic_step_is_told_of_only_where_nothing_leads_on() -> None:
 def test_a_deadline_is_told_when_it_comes_before_the_end_and_not_when_with_it() -> None:
     late = doubts(planned(lasts=6 * HOUR + MINUTE))
     assert late == (
-        Doubt(None, "promotion takes about 6h1m at 2 rps, the deadline is 6h and then it pauses: give it more time"),
+        PolicyWarning(
+            None, "promotion takes about 6h1m at 2 rps, the deadline is 6h and then it pauses: give it more time"
+        ),
     )
     found = planned()
     for bakes, many in ((6 * HOUR - SECOND, 0), (6 * HOUR, 1)):
@@ -108,7 +110,7 @@ def test_a_prompt_whose_schema_lies_elsewhere_is_told_for_it_is_never_fetched() 
         Prompt(name, "hi", Expectation(schema=schema))
         for name, schema in (("here", {"$ref": "#/$defs/a", "$defs": {"a": {}}}), ("elsewhere", {"$ref": "http://a/b"}))
     )
-    policy = a_policy(sources=Sources(probe=ProbePlan(prompts)))
+    policy = a_policy(sources=Sources(probe=ProbeConfig(prompts)))
     told = [doubt.sentence for doubt in doubts(replace(planned(), policy=policy)) if "prompt" in doubt.sentence]
     assert told == [
         "the schema of prompt elsewhere refers to another document, and none is ever fetched, so that the probe proves"

@@ -8,8 +8,8 @@ import pytest
 
 from builders import NOON, a_policy
 from foundry_rollouts.core.judging.capital import (
-    Bets,
-    Guess,
+    Hypotheses,
+    StableEstimate,
     Tally,
     begin,
     begin_floor,
@@ -25,14 +25,14 @@ from foundry_rollouts.core.judging.evidence import (
     Evidence,
     Track,
     at_new_weight,
-    fresh,
-    gathered,
     history_of,
+    initial,
     strata,
+    update,
 )
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy
-from foundry_rollouts.core.model.rollout import Known
+from foundry_rollouts.core.model.rollout import PriorCounts
 from foundry_rollouts.core.model.sources import Sources
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
@@ -50,19 +50,19 @@ def watching(*gates: Gate) -> Policy:
 
 
 def tracks_after(policy: Policy, *measurements: Measurement) -> tuple[Track, ...]:
-    return gathered(fresh(policy), policy, measurements).tracks
+    return update(initial(policy), policy, measurements).tracks
 
 
 def test_each_gate_begins_with_one_process_for_each_stratum_and_three_for_latency() -> None:
     both = Gate(GateKind.ERROR_RATE, ("probe", "logs"))
-    tracks = fresh(watching(both, LATENCY)).tracks
+    tracks = initial(watching(both, LATENCY)).tracks
     assert [(track.gate, track.stratum, track.share, len(track.processes)) for track in tracks] == [
         ("error-rate", "probe", 0.5, 1),
         ("error-rate", "logs", 0.25, 1),
         ("error-rate", "logs/probe", 0.25, 1),
         ("latency", "probe", 1.0, 3),
     ]
-    assert {(track.strict, track.floor) for track in tracks} == {(None, None)}
+    assert {(track.strict, track.ceiling) for track in tracks} == {(None, None)}
 
 
 def test_logs_are_one_stratum_where_no_probe_writes_any() -> None:
@@ -74,7 +74,7 @@ def test_a_measurement_is_bet_on_and_counted_with_its_causes_and_its_end() -> No
     policy = watching(ERRORS)
     canary = Counts(9, 2, causes=(("HTTP 500", 2),))
     (track,) = tracks_after(policy, seen(canary, Counts(20, 1)))
-    tally, bets = Tally(9, 2, 20, 1), Bets(policy.judge.tolerate, policy.judge.bad)
+    tally, bets = Tally(9, 2, 20, 1), Hypotheses(policy.judge.tolerate, policy.judge.bad)
     assert track == Track(
         "error-rate",
         "probe",
@@ -119,8 +119,8 @@ def test_time_in_trouble_is_not_watched_at_the_step() -> None:
 def test_a_ceiling_is_bet_on_without_tolerance_and_by_the_canary_alone() -> None:
     policy = watching(CEILING)
     (track,) = tracks_after(policy, seen(Counts(9, 2), Counts(20, 1)))
-    assert track.strict == observed(begin(), Bets(Margin(1.0), policy.judge.bad), Tally(9, 2, 20, 1), 7.0)
-    assert track.floor == observed_floor(begin_floor(), 0.2, 9, 2, 7.0)
+    assert track.strict == observed(begin(), Hypotheses(Margin(1.0), policy.judge.bad), Tally(9, 2, 20, 1), 7.0)
+    assert track.ceiling == observed_floor(begin_floor(), 0.2, 9, 2, 7.0)
 
 
 def test_error_lines_are_counted_in_place_of_failures() -> None:
@@ -158,7 +158,7 @@ def test_what_is_slow_is_learnt_from_fifty_calls_of_stable_that_are_never_bet_on
 
 def test_slower_than_an_edge_is_what_lies_above_its_bucket() -> None:
     policy = watching(LATENCY)
-    bets = Bets(policy.judge.tolerate, policy.judge.bad)
+    bets = Hypotheses(policy.judge.tolerate, policy.judge.bad)
     teaching = seen(stable=Counts(latencies=((1, 25), (4, 20), (9, 5))))
     canary, stable = Counts(latencies=((1, 1), (4, 2), (9, 3), (12, 4))), Counts(latencies=((1, 7), (4, 2), (10, 1)))
     (track,) = tracks_after(policy, teaching, seen(canary, stable))
@@ -172,7 +172,7 @@ def test_a_new_weight_forgets_the_step_and_keeps_the_trial() -> None:
     policy = watching(CEILING, LATENCY)
     taught = seen(stable=Counts(latencies=((1, 50),)))
     counts = seen(Counts(9, 2, 0, (("HTTP 500", 2),), ((3, 9),)), Counts(20, 1, 0, (), ((1, 20),)))
-    before = gathered(fresh(policy), policy, [taught, counts])
+    before = update(initial(policy), policy, [taught, counts])
     for old, new in zip(before.tracks, at_new_weight(before).tracks, strict=True):
         assert old.seen_at is not None
         assert new == replace(
@@ -189,18 +189,18 @@ def test_a_new_weight_forgets_the_step_and_keeps_the_trial() -> None:
 def test_what_a_trial_tells_of_its_canary_is_known_of_the_stable_version_in_the_next() -> None:
     policy = watching(CEILING, LATENCY)
     taught = seen(stable=Counts(latencies=((1, 50),)))
-    trial = gathered(fresh(policy), policy, [taught, seen(Counts(400, 8, latencies=((1, 400),)), Counts(20, 1))])
+    trial = update(initial(policy), policy, [taught, seen(Counts(400, 8, latencies=((1, 400),)), Counts(20, 1))])
     told = history_of(trial)
     assert trial.of(LATENCY)[0].total.canary_calls == 400
-    assert told == (Known("error-rate", "probe", 400, 8),)
-    errors, slow = fresh(policy, told).tracks
+    assert told == (PriorCounts("error-rate", "probe", 400, 8),)
+    errors, slow = initial(policy, told).tracks
     assert errors.strict is not None
     assert {process.guess for process in (*errors.processes, errors.strict)} == {
-        Guess(old_failures=8.0, old_calls=400.0)
+        StableEstimate(old_failures=8.0, old_calls=400.0)
     }
-    assert slow == fresh(policy).tracks[1]
-    assert history_of(fresh(policy)) == ()
-    assert fresh(policy, [replace(told[0], gate="log-errors"), replace(told[0], source="logs")]) == fresh(policy)
+    assert slow == initial(policy).tracks[1]
+    assert history_of(initial(policy)) == ()
+    assert initial(policy, [replace(told[0], gate="log-errors"), replace(told[0], source="logs")]) == initial(policy)
 
 
 def test_gates_are_judged_by_these_numbers() -> None:

@@ -109,9 +109,9 @@ def situations(draw: st.DrawFn, rollout: Rollout) -> Situation:
         is_canary_gone=draw(st.sampled_from([False, False, False, True])),
         doubt=draw(says),
         newer=draw(says),
-        blind=draw(says),
+        cloud_error=draw(says),
         drift=draw(says),
-        late=draw(says),
+        late_change=draw(says),
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.judging.evidence import STALE_AFTER, at_new_weight, fresh, strata
+from foundry_rollouts.core.judging.evidence import STALE_AFTER, at_new_weight, initial, strata
 from foundry_rollouts.core.judging.judge import judge, log10_sum
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window, bucket_of, quantile, seconds_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnFailure
@@ -42,7 +42,7 @@ def measured(
 
 
 def judged(rollout: Rollout, *ticks: list[Measurement]) -> Analysis:
-    evidence = fresh(rollout.policy)
+    evidence = initial(rollout.policy)
     now = NOON
     analysis = judge(rollout, evidence, (), now)
     for second, tick in enumerate(ticks):

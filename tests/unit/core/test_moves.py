@@ -72,7 +72,7 @@ def test_what_cannot_be_done_before_the_start_is_answered_and_leaves_the_rollout
 
 
 def test_the_next_look_is_expected_in_ten_seconds_unless_somebody_knows_better() -> None:
-    assert Situation(NOON).look == timedelta(seconds=10)
+    assert Situation(NOON).tick_interval == timedelta(seconds=10)
 
 
 def test_an_end_goes_back_only_where_it_says_so() -> None:

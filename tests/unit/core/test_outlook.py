@@ -20,18 +20,18 @@ from foundry_rollouts.core.forecast.expectation import (
     streams,
 )
 from foundry_rollouts.core.judging.bets import LADDER, Bet, floor_bets, harm_bets, ladder_bets
-from foundry_rollouts.core.judging.capital import Bets, samples_to_prove
+from foundry_rollouts.core.judging.capital import Hypotheses, samples_to_prove
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import ApprovalStep, Gate, GateKind, Margin, Policy, WeightStep
-from foundry_rollouts.core.model.sources import OutcomesPlan, ProbePlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import OutcomesConfig, ProbeConfig, PrometheusConfig, Sources
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("prometheus",))
 LATENCY = Gate(GateKind.LATENCY, ("outcomes",))
-LATE = PrometheusPlan("http://p", "c", "f", timedelta(seconds=30), timedelta(seconds=15), (("cost", "q"),))
-SOURCES = Sources(probe=None, logs=None, outcomes=OutcomesPlan(), prometheus=LATE)
+LATE = PrometheusConfig("http://p", "c", "f", timedelta(seconds=30), timedelta(seconds=15), (("cost", "q"),))
+SOURCES = Sources(probe=None, logs=None, outcomes=OutcomesConfig(), prometheus=LATE)
 TRAFFIC = Traffic(4.0, 0.02)
 JUDGING = a_policy().judge
-LINES = Bets(JUDGING.tolerate, JUDGING.bad)
+LINES = Hypotheses(JUDGING.tolerate, JUDGING.bad)
 
 
 def a_watching(*gates: Gate, sources: Sources = SOURCES) -> Policy:
@@ -72,7 +72,7 @@ def test_what_decides_is_neither_a_dry_run_nor_a_number() -> None:
 
 def test_the_probe_divides_its_calls_evenly_and_users_are_divided_by_weight() -> None:
     gate = Gate(GateKind.ERROR_RATE, ("probe", "logs", "prometheus"), weights=(2.0, 1.0, 1.0))
-    probe = ProbePlan(every=timedelta(seconds=4), pairs=3)
+    probe = ProbeConfig(every=timedelta(seconds=4), pairs=3)
     policy = a_watching(gate, sources=replace(SOURCES, probe=probe, logs=Sources().logs))
     assert list(streams(policy, gate, 10, TRAFFIC)) == [
         Stream(1.5, 0.5, 0.5, 0.0),
@@ -98,7 +98,7 @@ def test_proof_takes_the_samples_of_just_that_weight() -> None:
 
 def test_proof_takes_no_less_than_a_batch() -> None:
     coarse = replace(a_watching(ERRORS), judge=replace(JUDGING, missed_bad=0.49, bad=Margin(1000.0, 0.9)))
-    assert samples_to_prove(0.02, 10, Bets(JUDGING.tolerate, coarse.judge.bad), 0.49) < 10
+    assert samples_to_prove(0.02, 10, Hypotheses(JUDGING.tolerate, coarse.judge.bad), 0.49) < 10
     assert proof_seconds(coarse, ERRORS, 10, TRAFFIC) == pytest.approx(10 / 4.0 + 45)
 
 

@@ -25,10 +25,10 @@ from foundry_rollouts.core.model.policy import (
     Policy,
     WeightStep,
 )
-from foundry_rollouts.core.model.sources import InsightsPlan, OutcomesPlan, ProbePlan, Sources
+from foundry_rollouts.core.model.sources import InsightsPlan, OutcomesConfig, ProbeConfig, Sources
 from foundry_rollouts.core.replay.counts import Interval, replayed
 
-USERS = Sources(probe=None, logs=None, outcomes=OutcomesPlan())
+USERS = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
 HOUR = timedelta(hours=1)
 ALL = (WeightStep(100),)
 
@@ -107,7 +107,7 @@ def test_worse_regressions_are_seen_sooner_and_more_traffic_sees_them_sooner() -
 
 
 def test_without_traffic_the_probe_alone_proves() -> None:
-    probe = replace(Sources(), probe=ProbePlan(every=timedelta(seconds=1), pairs=2), logs=None)
+    probe = replace(Sources(), probe=ProbeConfig(every=timedelta(seconds=1), pairs=2), logs=None)
     step = first(a_policy(sources=probe), rps=0)
     assert step.proof is not None
     assert (step.canary_calls, step.stable_calls) == (0, 0)
@@ -232,7 +232,7 @@ def told(policy: Policy, rps: float = 2) -> list[tuple[int | None, str]]:
 
 
 def test_a_policy_that_fits_its_traffic_raises_no_doubt() -> None:
-    probe = replace(Sources(), probe=ProbePlan(every=timedelta(seconds=1), pairs=10))
+    probe = replace(Sources(), probe=ProbeConfig(every=timedelta(seconds=1), pairs=10))
     assert told(a_policy(sources=probe, steps=(WeightStep(50), WeightStep(100))), rps=200) == []
 
 
@@ -260,7 +260,7 @@ def test_a_regression_that_nothing_shows_is_told() -> None:
 
 
 def test_a_deadline_that_comes_too_soon_is_told() -> None:
-    probe = replace(Sources(), probe=ProbePlan(every=timedelta(seconds=1), pairs=10))
+    probe = replace(Sources(), probe=ProbeConfig(every=timedelta(seconds=1), pairs=10))
     slow = a_policy(sources=probe, steps=(WeightStep(50, min=HOUR), WeightStep(100, min=HOUR)))
     assert told(replace(slow, deadline=2 * HOUR)) == [
         (None, "the steps bake for 2h, the deadline is 2h: no rollout can end well, give it more time")

@@ -24,7 +24,7 @@ from foundry_rollouts.core.model.policy import (
     Trigger,
     WeightStep,
 )
-from foundry_rollouts.core.model.sources import HttpPlan, OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import HttpConfig, OutcomesConfig, PrometheusConfig, Sources
 from foundry_rollouts.errors import UsageError
 
 MINUTE = timedelta(minutes=1)
@@ -189,9 +189,9 @@ def test_a_policy_that_makes_no_sense_is_refused(but: Any, sentence: str) -> Non
 
 
 ALL = Sources(
-    outcomes=OutcomesPlan(),
-    prometheus=PrometheusPlan("http://p", "calls", "failures", values=COST),
-    http=HttpPlan("http://h", "/calls", "/failures", values=COST),
+    outcomes=OutcomesConfig(),
+    prometheus=PrometheusConfig("http://p", "calls", "failures", values=COST),
+    http=HttpConfig("http://h", "/calls", "/failures", values=COST),
 )
 TELL = {
     GateKind.ERROR_RATE: {"probe", "logs", "outcomes", "prometheus", "http"},

@@ -23,7 +23,7 @@ from foundry_rollouts.core.model.policy import (
     Policy,
     WeightStep,
 )
-from foundry_rollouts.core.model.sources import LogsPlan, Sources
+from foundry_rollouts.core.model.sources import LogsConfig, Sources
 from foundry_rollouts.core.replay.counts import Interval, Judged, replayed
 from unit.core.reference_evidence import ReferenceEvidence
 
@@ -168,7 +168,7 @@ def test_a_weight_between_two_steps_bakes_as_the_lower_one(weight: int, bake: in
 
 
 def test_counts_need_no_source_of_the_policy_in_particular() -> None:
-    logs_only = a_policy(sources=Sources(probe=None, logs=LogsPlan()), gates=(Gate(GateKind.LOG_ERRORS, ("logs",)),))
+    logs_only = a_policy(sources=Sources(probe=None, logs=LogsConfig()), gates=(Gate(GateKind.LOG_ERRORS, ("logs",)),))
     both = a_policy(gates=(Gate(GateKind.ERROR_RATE, ("logs", "probe")), Gate(GateKind.LATENCY, ("probe",))))
     rows = ((10, 10, WELL), (20, 50, DEAD))
     assert replay(logs_only, *rows) == replay(both, *rows) == replay(a_policy(), *rows)

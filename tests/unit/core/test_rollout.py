@@ -7,7 +7,7 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
-from foundry_rollouts.core.model.rollout import Phase, Unanswered
+from foundry_rollouts.core.model.rollout import Phase, UnconfirmedChange
 
 MINUTE = timedelta(minutes=1)
 
@@ -29,10 +29,10 @@ def test_a_step_has_its_weight_and_an_approval_keeps_the_one_before(
 
 
 def test_a_change_without_an_answer_may_arrive_for_an_hour() -> None:
-    old, new = Unanswered((("2", 10),), NOON), Unanswered((("2", 50),), at(60))
+    old, new = UnconfirmedChange((("2", 10),), NOON), UnconfirmedChange((("2", 50),), at(60))
     for sent_at, remembered in ((at(60) - timedelta(seconds=1), 2), (at(60), 1)):
-        rollout = a_rollout().with_unanswered(old).with_unanswered(replace(new, sent_at=sent_at))
-        assert len(rollout.unanswered) == remembered
+        rollout = a_rollout().with_unconfirmed(old).with_unconfirmed(replace(new, sent_at=sent_at))
+        assert len(rollout.unconfirmed_changes) == remembered
 
 
 def test_what_has_not_begun_has_no_age() -> None:
@@ -72,4 +72,4 @@ def test_what_is_not_pending_progressing_or_paused_is_final() -> None:
 def test_a_rollout_begins_pending_before_its_first_step() -> None:
     rollout = a_rollout()
     assert (rollout.phase, rollout.step, rollout.generation, rollout.because) == (Phase.PENDING, 0, 1, "created")
-    assert rollout.events == 0
+    assert rollout.event_count == 0

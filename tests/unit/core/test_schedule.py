@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.deciding.automatic import level, proof, rise
+from foundry_rollouts.core.deciding.automatic import level, next_weight, step_proof
 from foundry_rollouts.core.deciding.decide import Situation, after, decide
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import plan
@@ -17,18 +17,18 @@ from foundry_rollouts.core.forecast.warnings import doubts
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.bets import LADDER
 from foundry_rollouts.core.judging.capital import Tally
-from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.decision import Advance, Decision, Hold, Promote, RollBack
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import HttpPlan, LogsPlan, OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import HttpConfig, LogsConfig, OutcomesConfig, PrometheusConfig, Sources
 from foundry_rollouts.errors import UsageError
 
 LOOK = timedelta(seconds=10)
-USERS = Sources(probe=None, logs=None, outcomes=OutcomesPlan())
+USERS = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
 GATES = (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
 
 
@@ -46,7 +46,7 @@ def driven(
     policy: Policy, rps: float, looks: int, fails: float = 0.0, source: str = "outcomes"
 ) -> list[tuple[int, Decision]]:
     """Return the weight and the decision of each look while users call ``rps`` times a second, by weight."""
-    rollout, evidence, told = on_trial(policy), fresh(policy), []
+    rollout, evidence, told = on_trial(policy), initial(policy), []
     for place in range(looks):
         start, now = NOON + place * LOOK, NOON + (place + 1) * LOOK
         calls = rps * LOOK.total_seconds()
@@ -58,7 +58,7 @@ def driven(
             stable=Counts(calls=round(calls) - (canary - before)),
         )
         analysis = judge(rollout, evidence, (seen,), now)
-        decision = decide(rollout, Situation(now, analysis, look=LOOK))
+        decision = decide(rollout, Situation(now, analysis, tick_interval=LOOK))
         told.append((rollout.weight, decision))
         then = after(rollout, decision, now)
         evidence = at_new_weight(analysis.evidence) if then.weight != rollout.weight else analysis.evidence
@@ -129,7 +129,7 @@ def test_proof_at_any_weight_leads_to_50_where_it_soaks_and_then_to_all_traffic(
 def test_what_was_proved_before_does_not_end_the_soak_of_a_canary_that_is_not_seen_any_more() -> None:
     policy = automatic(soak=60)
     rollout = replace(on_trial(policy), step=6)
-    proved = replace(at_new_weight(fresh(policy)), is_proved=True)
+    proved = replace(at_new_weight(initial(policy)), is_proved=True)
     now = NOON + timedelta(minutes=1)
 
     def moved(since: int, canary: tuple[int, int], stable: int) -> Decision:
@@ -153,23 +153,23 @@ def test_a_time_in_which_nobody_watched_is_no_soak_and_tells_no_traffic() -> Non
     policy = automatic(soak=60)
     hour = NOON + timedelta(hours=1)
     gap = Measurement("outcomes", Window(NOON, hour), canary=Counts(calls=9), stable=Counts(calls=91))
-    proved = replace(fresh(policy), is_proved=True)
+    proved = replace(initial(policy), is_proved=True)
     soaking = replace(on_trial(policy), step=6)
     assert isinstance(decide(soaking, Situation(hour, judge(soaking, proved, (gap,), hour))), Hold)
     rollout = on_trial(policy)
-    assert rise(rollout, judge(rollout, fresh(policy), (gap,), hour), LOOK) is None
+    assert next_weight(rollout, judge(rollout, initial(policy), (gap,), hour), LOOK) is None
 
 
 def test_the_busiest_time_of_the_trial_bounds_the_weight() -> None:
     policy, rollout = automatic(), on_trial(automatic())
     busy = Measurement("outcomes", Window(NOON, NOON + LOOK), canary=Counts(calls=20), stable=Counts(calls=1980))
     weak = Measurement("outcomes", Window(NOON + LOOK, NOON + 2 * LOOK), canary=Counts(calls=1), stable=Counts(calls=9))
-    quiet = judge(rollout, fresh(policy), (weak,), NOON + 2 * LOOK)
-    assert getattr(rise(rollout, quiet, LOOK), "step", None) == 5
+    quiet = judge(rollout, initial(policy), (weak,), NOON + 2 * LOOK)
+    assert getattr(next_weight(rollout, quiet, LOOK), "step", None) == 5
     both = judge(
-        rollout, at_new_weight(judge(rollout, fresh(policy), (busy,), NOON + LOOK).evidence), (weak,), NOON + 2 * LOOK
+        rollout, at_new_weight(judge(rollout, initial(policy), (busy,), NOON + LOOK).evidence), (weak,), NOON + 2 * LOOK
     )
-    found = rise(rollout, both, LOOK)
+    found = next_weight(rollout, both, LOOK)
     assert found is None or found.step < 5
 
 
@@ -177,71 +177,71 @@ def test_proof_of_a_lower_weight_is_remembered() -> None:
     policy = automatic(judge=Judging(bad=Margin(3, 0.2)))
     rollout, now = on_trial(policy), NOON + LOOK
     seen = Measurement("outcomes", Window(NOON, now), canary=Counts(calls=50), stable=Counts(calls=50))
-    analysis = judge(rollout, fresh(policy), (seen,), now)
+    analysis = judge(rollout, initial(policy), (seen,), now)
     assert analysis.verdict is Verdict.PASS
     assert at_new_weight(analysis.evidence).is_proved
-    assert not fresh(policy).is_proved
+    assert not initial(policy).is_proved
 
 
 def quiet_after_a_start() -> tuple[Rollout, Analysis]:
     policy = automatic()
     rollout, now = on_trial(policy), NOON + LOOK
     seen = Measurement("outcomes", Window(NOON, now), canary=Counts(calls=1), stable=Counts(calls=99))
-    return rollout, judge(rollout, fresh(policy), (seen,), now)
+    return rollout, judge(rollout, initial(policy), (seen,), now)
 
 
 def test_whatever_speaks_against_the_canary_keeps_the_weight() -> None:
     rollout, analysis = quiet_after_a_start()
-    assert rise(rollout, analysis, LOOK)
+    assert next_weight(rollout, analysis, LOOK)
     doubted = replace(analysis.gates[0], harm_log10=0.001)
-    assert rise(rollout, replace(analysis, gates=(doubted,)), LOOK) is None
+    assert next_weight(rollout, replace(analysis, gates=(doubted,)), LOOK) is None
     ignored = replace(doubted, is_dry_run=True)
-    assert rise(rollout, replace(analysis, gates=(*analysis.gates, ignored)), LOOK)
-    assert rise(rollout, replace(analysis, verdict=Verdict.FAIL), LOOK) is None
+    assert next_weight(rollout, replace(analysis, gates=(*analysis.gates, ignored)), LOOK)
+    assert next_weight(rollout, replace(analysis, verdict=Verdict.FAIL), LOOK) is None
 
 
 @pytest.mark.parametrize("verdict", [Verdict.STALE, Verdict.SOURCE_ERROR])
 def test_a_silence_of_ours_keeps_the_weight(verdict: Verdict) -> None:
     rollout, analysis = quiet_after_a_start()
     (reading,) = analysis.gates
-    assert rise(rollout, replace(analysis, gates=(replace(reading, verdict=verdict),)), LOOK) is None
+    assert next_weight(rollout, replace(analysis, gates=(replace(reading, verdict=verdict),)), LOOK) is None
     # A gate that saw nothing at all speaks louder than one that is stale: no gate is hidden by another.
     both = (replace(reading, verdict=verdict), replace(reading, gate="log-errors", verdict=Verdict.NO_DATA))
-    assert rise(rollout, replace(analysis, verdict=Verdict.NO_DATA, gates=both), LOOK) is None
+    assert next_weight(rollout, replace(analysis, verdict=Verdict.NO_DATA, gates=both), LOOK) is None
 
 
 def test_a_canary_that_was_not_seen_at_this_weight_rises_no_further() -> None:
     rollout, analysis = quiet_after_a_start()
     known = replace(analysis.gates[0], at_most_worse=0.02)
     unseen = replace(analysis, verdict=Verdict.NO_DATA, gates=(replace(known, verdict=Verdict.NO_DATA),))
-    assert rise(rollout, unseen, LOOK) is None
-    assert rise(rollout, replace(analysis, gates=(known,)), LOOK)
+    assert next_weight(rollout, unseen, LOOK) is None
+    assert next_weight(rollout, replace(analysis, gates=(known,)), LOOK)
 
 
 def test_only_the_first_weight_rises_before_the_canary_was_seen() -> None:
     rollout, analysis = quiet_after_a_start()
     unseen = replace(analysis.gates[0], verdict=Verdict.NO_DATA, at_most_worse=None)
     silent = replace(analysis, verdict=Verdict.NO_DATA, gates=(unseen,))
-    assert rise(rollout, silent, LOOK)
-    assert rise(replace(rollout, step=2), silent, LOOK) is None
+    assert next_weight(rollout, silent, LOOK)
+    assert next_weight(replace(rollout, step=2), silent, LOOK) is None
 
 
 @pytest.mark.parametrize("verdict", [Verdict.INSUFFICIENT, Verdict.NO_DATA, Verdict.STALE, Verdict.SOURCE_ERROR])
 def test_a_value_that_does_not_lie_within_its_bounds_keeps_the_weight(verdict: Verdict) -> None:
     rollout, analysis = quiet_after_a_start()
     gate = Gate(GateKind.VALUE, ("http",), bounds=Bounds("score", min=0.8))
-    plan_of_http = HttpPlan("http://h", "/calls", "/failures", values=(("score", "/score"),))
+    plan_of_http = HttpConfig("http://h", "/calls", "/failures", values=(("score", "/score"),))
     policy = replace(rollout.policy, gates=(*GATES, gate), sources=replace(USERS, http=plan_of_http))
     of_value = GateReading("value:score", verdict, "so")
     outside = replace(analysis, gates=(*analysis.gates, of_value))
     within = replace(analysis, gates=(*analysis.gates, replace(of_value, verdict=Verdict.PASS)))
-    assert rise(replace(rollout, policy=policy), outside, LOOK) is None
-    assert rise(replace(rollout, policy=policy), within, LOOK)
+    assert next_weight(replace(rollout, policy=policy), outside, LOOK) is None
+    assert next_weight(replace(rollout, policy=policy), within, LOOK)
     proved = replace(analysis.evidence.tracks[0], watched=60.0, at_step=Tally(99, 0, 99, 0))
     evidence = replace(analysis.evidence, tracks=(proved,), is_proved=True)
     soaking = replace(rollout, policy=policy, step=6)
-    assert proof(soaking, replace(outside, evidence=evidence)) is None
-    assert proof(soaking, replace(within, evidence=evidence))
+    assert step_proof(soaking, replace(outside, evidence=evidence)) is None
+    assert step_proof(soaking, replace(within, evidence=evidence))
 
 
 def test_every_gate_that_counts_failures_must_know_how_much_worse_the_canary_is() -> None:
@@ -251,7 +251,7 @@ def test_every_gate_that_counts_failures_must_know_how_much_worse_the_canary_is(
     of_logs = replace(learns, gate=GateKind.LOG_ERRORS.value)
     of_latency = replace(learns, gate=GateKind.LATENCY.value)
     step = {
-        name: rise(rollout, replace(analysis, gates=gates), timedelta(seconds=100))
+        name: next_weight(rollout, replace(analysis, gates=gates), timedelta(seconds=100))
         for name, gates in {
             "one": (knows,),
             "the worst": (knows, replace(less, gate=GateKind.LOG_ERRORS.value)),
@@ -265,14 +265,14 @@ def test_every_gate_that_counts_failures_must_know_how_much_worse_the_canary_is(
 
 
 def test_counts_that_arrive_late_count_as_a_longer_look() -> None:
-    late = Sources(probe=None, logs=None, prometheus=PrometheusPlan("http://h", "c", "f", delay=timedelta(minutes=5)))
+    late = Sources(probe=None, logs=None, prometheus=PrometheusConfig("http://h", "c", "f", delay=timedelta(minutes=5)))
     policy = automatic(sources=late, gates=(Gate(GateKind.ERROR_RATE, ("prometheus",)),))
     rollout, now = on_trial(policy), NOON + LOOK
     seen = Measurement("prometheus", Window(NOON, now), canary=Counts(calls=1), stable=Counts(calls=99))
-    assert rise(rollout, judge(rollout, fresh(policy), (seen,), now), LOOK) is None
+    assert next_weight(rollout, judge(rollout, initial(policy), (seen,), now), LOOK) is None
     troubled = replace(seen, source="outcomes", trouble="HTTP 429")
     prompt = on_trial(automatic())
-    assert rise(prompt, judge(prompt, fresh(prompt.policy), (troubled,), now), LOOK) is None
+    assert next_weight(prompt, judge(prompt, initial(prompt.policy), (troubled,), now), LOOK) is None
 
 
 def test_traffic_counts_only_the_time_in_which_the_source_could_count() -> None:
@@ -283,14 +283,14 @@ def test_traffic_counts_only_the_time_in_which_the_source_could_count() -> None:
         "outcomes", Window(NOON + 9 * LOOK, NOON + 10 * LOOK), canary=Counts(calls=1), stable=Counts(calls=99)
     )
     now = NOON + 10 * LOOK
-    found = rise(rollout, judge(rollout, fresh(policy), (mute, seen), now), LOOK)
-    assert found == rise(*quiet_after_a_start(), LOOK)
+    found = next_weight(rollout, judge(rollout, initial(policy), (mute, seen), now), LOOK)
+    assert found == next_weight(*quiet_after_a_start(), LOOK)
 
 
 def test_steps_of_a_list_never_skip() -> None:
     rollout, analysis = quiet_after_a_start()
     listed = replace(rollout, policy=replace(rollout.policy, automatic=None))
-    assert rise(listed, analysis, LOOK) is None
+    assert next_weight(listed, analysis, LOOK) is None
 
 
 @given(
@@ -313,13 +313,13 @@ def test_no_look_misses_more_than_the_blast_radius(blast_radius: float, calls: f
     )
 )
 def test_a_canary_that_is_never_seen_never_gets_beyond_the_first_weight(ticks: Any) -> None:
-    rollout, evidence = on_trial(automatic(blast_radius=1e6)), fresh(automatic())
+    rollout, evidence = on_trial(automatic(blast_radius=1e6)), initial(automatic())
     for place, (calls, trouble) in enumerate(ticks):
         now = NOON + (place + 1) * LOOK
         counts = Counts() if trouble else Counts(calls=calls)
         seen = Measurement("outcomes", Window(now - LOOK, now), stable=counts, trouble=trouble)
         analysis = judge(rollout, evidence, (seen,), now)
-        then = after(rollout, decide(rollout, Situation(now, analysis, look=LOOK)), now)
+        then = after(rollout, decide(rollout, Situation(now, analysis, tick_interval=LOOK)), now)
         evidence = at_new_weight(analysis.evidence) if then.weight != rollout.weight else analysis.evidence
         rollout = then
     assert rollout.weight <= 20
@@ -365,7 +365,9 @@ def test_a_policy_that_cannot_know_the_traffic_is_told() -> None:
         "the blast radius; ask a source that counts all calls, as outcomes or prometheus"
     )
     assert (told(logs, 10), told(automatic(), 200), told(replace(probe, automatic=None), 2)) == ([], [], [])
-    both = automatic(sources=replace(USERS, logs=LogsPlan()), gates=(Gate(GateKind.ERROR_RATE, ("logs", "outcomes")),))
+    both = automatic(
+        sources=replace(USERS, logs=LogsConfig()), gates=(Gate(GateKind.ERROR_RATE, ("logs", "outcomes")),)
+    )
     assert told(both, 200) == []
 
 

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.judging.analysis import Verdict
-from foundry_rollouts.core.judging.evidence import at_new_weight, fresh
+from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.decision import Advance, Promote
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import HttpPlan, OutcomesPlan, Sources
+from foundry_rollouts.core.model.sources import HttpConfig, OutcomesConfig, Sources
 
-PLAN = HttpPlan("http://h/{version}", "/calls", "/failures", values=(("cost", "/cost"),))
-SOURCES = Sources(outcomes=OutcomesPlan(), http=PLAN)
+PLAN = HttpConfig("http://h/{version}", "/calls", "/failures", values=(("cost", "/cost"),))
+SOURCES = Sources(outcomes=OutcomesConfig(), http=PLAN)
 GATES = (
     Gate(GateKind.ERROR_RATE, ("probe", "logs", "outcomes", "http"), max=0.2, weights=(1, 2, 3, 4)),
     Gate(GateKind.LATENCY, ("probe", "outcomes"), is_critical=True),
@@ -61,7 +61,7 @@ def test_silence_never_moves_a_rollout_forward(
     ticks: list[tuple[set[str], int, str | None, bool, int]], gates: set[Gate], on_no_evidence: OnNoEvidence
 ) -> None:
     rollout = a_silent(tuple(sorted(gates, key=lambda gate: gate.name)), on_no_evidence)
-    evidence, now = fresh(rollout.policy), NOON
+    evidence, now = initial(rollout.policy), NOON
     for strata, calls, trouble, is_new_weight, seconds in ticks:
         window = Window(now, now + timedelta(seconds=seconds))
         now = window.end

@@ -7,27 +7,27 @@ import pytest
 from foundry_rollouts.core.model.sources import (
     HARMLESS,
     Expectation,
-    HttpPlan,
+    HttpConfig,
     InsightsPlan,
-    LogsPlan,
-    OutcomesPlan,
-    ProbePlan,
-    PrometheusPlan,
+    LogsConfig,
+    OutcomesConfig,
+    ProbeConfig,
+    PrometheusConfig,
     Sources,
 )
 
 SECOND = timedelta(seconds=1)
 ALL = Sources(
-    outcomes=OutcomesPlan(),
-    prometheus=PrometheusPlan("http://p", "calls", "failures", values=(("cost", "query"),)),
-    http=HttpPlan("http://h", "/calls", "/failures", values=(("price", "/price"),)),
+    outcomes=OutcomesConfig(),
+    prometheus=PrometheusConfig("http://p", "calls", "failures", values=(("cost", "query"),)),
+    http=HttpConfig("http://h", "/calls", "/failures", values=(("price", "/price"),)),
     application_insights=InsightsPlan("workspace"),
 )
 
 
 def test_the_probe_and_the_logs_are_in_use_unless_they_are_switched_off() -> None:
     assert Sources().names == ("probe", "logs")
-    assert Sources(probe=None, logs=None, outcomes=OutcomesPlan()).names == ("outcomes",)
+    assert Sources(probe=None, logs=None, outcomes=OutcomesConfig()).names == ("outcomes",)
     assert ALL.names == ("probe", "logs", "outcomes", "prometheus", "http", "application-insights")
 
 
@@ -56,7 +56,7 @@ def test_further_numbers_come_from_the_sources_that_name_them() -> None:
 
 
 def test_what_a_policy_leaves_open_is_modest() -> None:
-    probe, logs = ProbePlan(), LogsPlan()
+    probe, logs = ProbeConfig(), LogsConfig()
     assert (probe.prompts, probe.every, probe.pairs) == ((HARMLESS,), 10 * SECOND, 1)
     assert logs.sessions == 50
     assert HARMLESS.name == "hello"

@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 
 from foundry_rollouts.core.judging.capital import (
     NEVER,
-    Bets,
-    FloorProcess,
-    Guess,
-    Process,
+    CeilingProcess,
+    EProcess,
+    Hypotheses,
+    StableEstimate,
     Tally,
     begin,
     begin_floor,
@@ -26,8 +26,8 @@ from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 from unit.core.reference_evidence import ReferenceEvidence
 
-DEFAULT = Bets(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))
-COARSE = Bets(tolerate=Margin(1.2), bad=Margin(3.0, 0.2))
+DEFAULT = Hypotheses(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))
+COARSE = Hypotheses(tolerate=Margin(1.2), bad=Margin(3.0, 0.2))
 
 LINES = [
     ((1.0, 0.0), (1.5, 0.005)),
@@ -63,7 +63,7 @@ def test_it_agrees_with_the_formulas_written_out(
     scale: int, tolerate: tuple[float, float], bad: tuple[float, float]
 ) -> None:
     dice = random.Random(f"{scale} {tolerate} {bad}")
-    bets = Bets(Margin(*tolerate), Margin(*bad))
+    bets = Hypotheses(Margin(*tolerate), Margin(*bad))
     process, reference = begin(), ReferenceEvidence(tolerate, bad)
     for tally in a_stream(dice, scale):
         if tally is None:
@@ -93,7 +93,7 @@ def test_one_version_alone_proves_nothing(tally: Tally) -> None:
     assert process.past_log10 == 0
 
 
-def seen_before(failures: int, calls: int = 2000) -> Process:
+def seen_before(failures: int, calls: int = 2000) -> EProcess:
     """Return a process that knows stable and stands at the beginning of the last step."""
     return reweighted(observed(begin(), DEFAULT, Tally(100, 1, calls, failures), 10))
 
@@ -160,7 +160,7 @@ def test_a_change_of_weight_drops_the_open_batch() -> None:
     process = observed(reweighted(process), DEFAULT, Tally(0, 0, 7, 0), 10)
     assert process.buffer == Tally(0, 0, 7, 0)
     assert process.harm_log10 == pytest.approx(0, abs=1e-12)
-    assert process.guess == Guess()
+    assert process.guess == StableEstimate()
 
 
 def test_a_change_of_weight_asks_for_proof_of_safety_again_and_keeps_what_is_known_of_harm() -> None:
@@ -177,7 +177,7 @@ def test_a_change_of_weight_asks_for_proof_of_safety_again_and_keeps_what_is_kno
 def test_an_outage_that_both_versions_share_is_not_held_against_the_canary() -> None:
     """Pooled over both weights the canary looks far worse: it got more of the traffic in the outage."""
     calm, outage = Tally(100, 1, 900, 9), Tally(500, 100, 500, 100)
-    bets = Bets(Margin(1.0), Margin(1.5, 0.005))
+    bets = Hypotheses(Margin(1.0), Margin(1.5, 0.005))
     process, pooled = begin(), Tally()
     for tally in [calm] * 20:
         process, pooled = observed(process, bets, tally, 10), pooled + tally
@@ -191,7 +191,7 @@ def test_an_outage_that_both_versions_share_is_not_held_against_the_canary() -> 
 
 @pytest.mark.parametrize("tolerate", [Margin(1.0), Margin(1.2), Margin(1.5, 0.3), Margin(1000.0)])
 def test_a_total_outage_of_both_versions_is_never_the_canarys_fault(tolerate: Margin) -> None:
-    process, bets = begin(), Bets(tolerate, Margin(1000.0, 0.9))
+    process, bets = begin(), Hypotheses(tolerate, Margin(1000.0, 0.9))
     for _ in range(200):
         process = observed(process, bets, Tally(20, 20, 180, 180), 10)
         assert process.harm_log10 < 0.5
@@ -212,7 +212,7 @@ def test_a_total_outage_of_both_versions_is_never_the_canarys_fault(tolerate: Ma
 def test_all_failing_none_failing_and_huge_counts_stay_finite(tally: Tally, bad: Margin) -> None:
     process = begin()
     for _ in range(20):
-        process = observed(reweighted(process), Bets(Margin(1.2), bad), tally, 86_400)
+        process = observed(reweighted(process), Hypotheses(Margin(1.2), bad), tally, 86_400)
         numbers = (
             *process.harm.staked,
             process.harm.cash,
@@ -221,10 +221,10 @@ def test_all_failing_none_failing_and_huge_counts_stay_finite(tally: Tally, bad:
             process.guess.rate,
         )
         assert all(math.isfinite(number) for number in numbers)
-        assert 0 <= calls_needed(process, Bets(Margin(1.2), bad), 0.05, 0.1) <= NEVER
+        assert 0 <= calls_needed(process, Hypotheses(Margin(1.2), bad), 0.05, 0.1) <= NEVER
 
 
-def intervals_until_harm(process: Process, tally: Tally) -> int:
+def intervals_until_harm(process: EProcess, tally: Tally) -> int:
     """Return how many intervals of ``tally`` make the evidence 100 to 1."""
     intervals = 0
     while process.harm_log10 < 2:
@@ -275,7 +275,7 @@ def test_the_ladder_tells_how_much_worse_the_canary_is_at_most() -> None:
 
 
 def test_the_state_survives_a_restart_bit_for_bit() -> None:
-    adapter, dice = TypeAdapter(Process), random.Random(8)
+    adapter, dice = TypeAdapter(EProcess), random.Random(8)
     process = kept = begin()
     for tally in a_stream(dice, 30):
         if tally is None:
@@ -286,7 +286,7 @@ def test_the_state_survives_a_restart_bit_for_bit() -> None:
         kept = adapter.validate_json(adapter.dump_json(kept))
         assert repr(kept) == repr(process)
     floor = observed_floor(begin_floor(), 0.2, 30, 11, 7.3)
-    floors = TypeAdapter(FloorProcess)
+    floors = TypeAdapter(CeilingProcess)
     assert repr(floors.validate_json(floors.dump_json(floor))) == repr(floor)
 
 
@@ -341,7 +341,7 @@ def test_the_calls_needed_at_the_start_are_what_the_plan_says() -> None:
 
 
 def test_what_cannot_be_proved_is_never_done() -> None:
-    as_good = Bets(Margin(1.0), Margin(1.0))
+    as_good = Hypotheses(Margin(1.0), Margin(1.0))
     assert calls_needed(begin(), as_good, 0.05, 0.5) == NEVER
     assert samples_to_prove(0.01, 50, as_good, 0.05) == math.inf
     for share in (0.0, 1.0):

@@ -7,10 +7,10 @@ import pytest
 
 from foundry_rollouts.core.judging.capital import (
     NEVER,
-    Bets,
     Capital,
-    Guess,
-    Process,
+    EProcess,
+    Hypotheses,
+    StableEstimate,
     Tally,
     begin,
     calls_needed,
@@ -21,7 +21,7 @@ from foundry_rollouts.core.judging.capital import (
 from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 
-DEFAULT = Bets(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))
+DEFAULT = Hypotheses(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))
 GOAL = -math.log(0.05)
 
 
@@ -34,22 +34,24 @@ def test_counts_that_cannot_be_are_told_whole() -> None:
 
 def test_a_margin_is_excluded_by_just_enough_evidence() -> None:
     ladder = (GOAL, GOAL, math.nextafter(GOAL, 0), 0.0, 0.0, 0.0, 0.0, 0.0)
-    assert Process(ladder=ladder).at_most_worse(0.05) == 0.32
+    assert EProcess(ladder=ladder).at_most_worse(0.05) == 0.32
 
 
 def test_what_just_enough_evidence_proves_needs_no_more_calls_even_where_none_would_help() -> None:
-    hopeless = Bets(Margin(1.0), Margin(1.0))
-    assert calls_needed(Process(safe=(GOAL, -math.inf)), hopeless, 0.05, 0.5) == 0
-    assert calls_needed(Process(safe=(math.nextafter(GOAL, 0), -math.inf)), hopeless, 0.05, 0.5) == NEVER
+    hopeless = Hypotheses(Margin(1.0), Margin(1.0))
+    assert calls_needed(EProcess(safe=(GOAL, -math.inf)), hopeless, 0.05, 0.5) == 0
+    assert calls_needed(EProcess(safe=(math.nextafter(GOAL, 0), -math.inf)), hopeless, 0.05, 0.5) == NEVER
 
 
-@pytest.mark.parametrize(("guess", "rate"), [(Guess(0.0, 1e9), 2e-5), (Guess(1e9, 1e9), 0.95), (Guess(), 0.01)])
-def test_stable_is_never_thought_to_fail_always_or_never(guess: Guess, rate: float) -> None:
+@pytest.mark.parametrize(
+    ("guess", "rate"), [(StableEstimate(0.0, 1e9), 2e-5), (StableEstimate(1e9, 1e9), 0.95), (StableEstimate(), 0.01)]
+)
+def test_stable_is_never_thought_to_fail_always_or_never(guess: StableEstimate, rate: float) -> None:
     assert guess.rate == rate
 
 
 def test_a_stable_call_counts_half_after_five_minutes() -> None:
-    assert Guess(8.0, 80.0).after(Tally(0, 0, 10, 1), 300.0) == Guess(5.0, 50.0)
+    assert StableEstimate(8.0, 80.0).after(Tally(0, 0, 10, 1), 300.0) == StableEstimate(5.0, 50.0)
 
 
 def test_alone_the_canary_proves_itself_call_by_call() -> None:
@@ -57,42 +59,42 @@ def test_alone_the_canary_proves_itself_call_by_call() -> None:
     p, line = 0.01, 1.5 * 0.01 + 0.005
     gain = p * math.log(p / line) + (1 - p) * math.log((1 - p) / (1 - line))
     assert samples_to_prove(p, 100, DEFAULT, 0.05) == pytest.approx((GOAL + math.log(2)) / gain)
-    seen = Process(known=p, guess=Guess(9.0, 50.0))
+    seen = EProcess(known=p, guess=StableEstimate(9.0, 50.0))
     assert calls_needed(seen, DEFAULT, 0.05, 1.0) == math.ceil((GOAL + math.log(2)) / gain)
 
 
 def test_the_canary_proves_nothing_alone_where_too_little_was_known_of_stable() -> None:
     calls = Tally(canary_calls=5000)
     assert observed(begin(), DEFAULT, calls, 10).past == begin().past
-    assert observed(Process(known=0.01), DEFAULT, calls, 10).past_log10 > 1.3
-    assert calls_needed(Process(), DEFAULT, 0.05, 1.0) == NEVER
-    assert calls_needed(observed(Process(known=0.01), DEFAULT, calls, 10), DEFAULT, 0.05, 1.0) == 0
+    assert observed(EProcess(known=0.01), DEFAULT, calls, 10).past_log10 > 1.3
+    assert calls_needed(EProcess(), DEFAULT, 0.05, 1.0) == NEVER
+    assert calls_needed(observed(EProcess(known=0.01), DEFAULT, calls, 10), DEFAULT, 0.05, 1.0) == 0
 
 
 @pytest.mark.parametrize(
     ("guess", "known"),
     [
-        (Guess(0.0, 29.9), None),
-        (Guess(0.0, 30.0), 2e-5),
-        (Guess(0.0, 20.0, 0.0, 10.0), 2e-5),
-        (Guess(3.0, 100.0), (3.0 + 0.5) / 150.0),
-        (Guess(1.0, 500.0), 1 / 500.0),
-        (Guess(10.0, 10.0, 90.0, 90.0), (100 + 0.5) / 150),
+        (StableEstimate(0.0, 29.9), None),
+        (StableEstimate(0.0, 30.0), 2e-5),
+        (StableEstimate(0.0, 20.0, 0.0, 10.0), 2e-5),
+        (StableEstimate(3.0, 100.0), (3.0 + 0.5) / 150.0),
+        (StableEstimate(1.0, 500.0), 1 / 500.0),
+        (StableEstimate(10.0, 10.0, 90.0, 90.0), (100 + 0.5) / 150),
     ],
 )
-def test_of_stable_rather_too_few_failures_are_taken_as_known(guess: Guess, known: float | None) -> None:
+def test_of_stable_rather_too_few_failures_are_taken_as_known(guess: StableEstimate, known: float | None) -> None:
     assert guess.known == known
 
 
 def test_what_stragglers_do_at_a_weight_changes_nothing_of_what_was_known_before() -> None:
-    at_last = reweighted(Process(guess=Guess(10.0, 1000.0)))
+    at_last = reweighted(EProcess(guess=StableEstimate(10.0, 1000.0)))
     assert at_last.known == 0.01
     later = observed(at_last, DEFAULT, Tally(800, 64, 8, 8), 10)
     assert later.known == 0.01
     assert later.guess.rate > 0.015
     assert later.past_log10 < 0
     # Where little is known anew, the old knowledge stays.
-    assert reweighted(replace(later, guess=Guess(0.0, 5.0))).known == 0.01
+    assert reweighted(replace(later, guess=StableEstimate(0.0, 5.0))).known == 0.01
 
 
 def test_the_clock_of_the_stakes_keeps_the_seconds_that_are_left_of_a_minute() -> None:

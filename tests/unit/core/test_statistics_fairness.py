@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets, safe_bets
-from foundry_rollouts.core.judging.capital import Bets, Tally, begin, observed, reweighted
+from foundry_rollouts.core.judging.capital import Hypotheses, Tally, begin, observed, reweighted
 from foundry_rollouts.core.model.policy import Margin
 
 BY_A_HAIR = 1e-9
@@ -77,7 +77,7 @@ def test_a_version_within_the_limit_gains_nothing_on_average(limit: float, n: in
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.3, 0.9])
 def test_the_whole_evidence_of_two_batches_and_a_change_of_weight_averages_at_most_one(rate: float) -> None:
-    bets = Bets(tolerate=Margin(1.0), bad=Margin(1.0))  # equal versions are within tolerance, and "bad" as well
+    bets = Hypotheses(tolerate=Margin(1.0), bad=Margin(1.0))  # equal versions are within tolerance, and "bad" as well
     harm, safe = [], []
     for x_c, x_b in product(range(4), range(6)):
         first = reweighted(observed(begin(), bets, Tally(3, x_c, 5, x_b), seconds=60))
@@ -117,7 +117,7 @@ def test_one_more_failure_of_the_canary_never_speaks_for_it(stream: list[Tally],
         return
     worse = stream.copy()
     worse[where] = Tally(was.canary_calls, was.canary_failures + 1, was.stable_calls, was.stable_failures)
-    bets = Bets(tolerate, Margin(tolerate.ratio + 0.5, min(tolerate.points + 0.005, 0.99)))
+    bets = Hypotheses(tolerate, Margin(tolerate.ratio + 0.5, min(tolerate.points + 0.005, 0.99)))
 
     before, after = begin(), begin()
     for tally, other in zip(stream, worse, strict=True):

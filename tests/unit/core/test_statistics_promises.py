@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from foundry_rollouts.core.judging.capital import Bets, Tally, begin, observed, reweighted, samples_to_prove
+from foundry_rollouts.core.judging.capital import Hypotheses, Tally, begin, observed, reweighted, samples_to_prove
 from foundry_rollouts.core.model.policy import Margin
 
 #: The strictest tolerance, so that equal versions stand on the very edge of it.
-STRICT = Bets(tolerate=Margin(1.0), bad=Margin(1.5, 0.005))
-DEFAULT = Bets(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))
+STRICT = Hypotheses(tolerate=Margin(1.0), bad=Margin(1.5, 0.005))
+DEFAULT = Hypotheses(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))
 RUNS = 300
 INTERVALS, CALLS = 16, 900  # the first half of the intervals at weight 10, the second at 50
 

@@ -22,12 +22,12 @@ from foundry_rollouts.core.model.policy import (
     Policy,
     WeightStep,
 )
-from foundry_rollouts.core.model.sources import OutcomesPlan, ProbePlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import OutcomesConfig, ProbeConfig, PrometheusConfig, Sources
 
 MINUTE = timedelta(minutes=1)
 ERRORS = Gate(GateKind.ERROR_RATE, ("outcomes",))
 LINES = Gate(GateKind.LOG_ERRORS, ("outcomes",))
-USERS = Sources(probe=None, logs=None, outcomes=OutcomesPlan())
+USERS = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
 TRAFFIC = Traffic(20, 0.01)
 
 
@@ -51,7 +51,7 @@ def test_a_plan_looks_at_twice_the_failures_at_some_points_more_and_at_a_dead_ca
 
 
 def test_a_step_says_what_it_takes_and_what_it_shows() -> None:
-    probe = ProbePlan(every=timedelta(seconds=2), pairs=3)
+    probe = ProbeConfig(every=timedelta(seconds=2), pairs=3)
     policy = users_only(
         WeightStep(20, min=2 * MINUTE, max=90 * MINUTE),
         sources=replace(USERS, probe=probe),
@@ -70,7 +70,7 @@ def test_a_step_says_what_it_takes_and_what_it_shows() -> None:
 
 
 def test_the_slowest_gate_has_to_prove_and_the_slowest_to_exclude_what_is_gross() -> None:
-    late = PrometheusPlan("http://p", "c", "f", 10 * MINUTE, 5 * MINUTE)
+    late = PrometheusConfig("http://p", "c", "f", 10 * MINUTE, 5 * MINUTE)
     policy = users_only(
         WeightStep(50, max=MINUTE),
         sources=replace(USERS, prometheus=late),
@@ -149,7 +149,7 @@ def test_automatic_steps_are_those_that_the_evidence_takes_each_left_when_it_lea
 
 
 def test_a_number_keeps_a_step_that_goes_on_without_proof_waiting() -> None:
-    late = PrometheusPlan("http://p", "c", "f", 10 * MINUTE, 5 * MINUTE, (("cost", "q"),))
+    late = PrometheusConfig("http://p", "c", "f", 10 * MINUTE, 5 * MINUTE, (("cost", "q"),))
     value = Gate(GateKind.VALUE, ("prometheus",), bounds=Bounds("cost", max=1, windows=2))
     policy = users_only(
         WeightStep(50, max=MINUTE),

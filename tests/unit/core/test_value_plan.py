@@ -13,12 +13,12 @@ from foundry_rollouts.core.forecast.values import seconds_within
 from foundry_rollouts.core.forecast.warnings import doubts
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnNoEvidence, Policy, WeightStep
-from foundry_rollouts.core.model.sources import HttpPlan, ProbePlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import HttpConfig, ProbeConfig, PrometheusConfig, Sources
 
 MINUTE = timedelta(minutes=1)
 LATE = timedelta(seconds=15)
 TRAFFIC = Traffic(2, 0.01)
-METRICS = PrometheusPlan("http://p", "{version}", "{version}", MINUTE, LATE, (("cost", "{version}"),))
+METRICS = PrometheusConfig("http://p", "{version}", "{version}", MINUTE, LATE, (("cost", "{version}"),))
 
 
 def a_valued(*steps: WeightStep, **bounds: Any) -> Policy:
@@ -49,7 +49,7 @@ def test_a_number_takes_so_many_windows_at_every_step(
 def test_a_dry_run_of_a_number_keeps_nobody_waiting() -> None:
     policy = a_valued(WeightStep(10), WeightStep(100), max=5)
     (value,), errors = policy.gates, Gate(GateKind.ERROR_RATE, ("probe",))
-    sources = replace(policy.sources, probe=ProbePlan(every=timedelta(milliseconds=1)))
+    sources = replace(policy.sources, probe=ProbeConfig(every=timedelta(milliseconds=1)))
     both = replace(policy, sources=sources, gates=(errors, value))
     dry, alone = replace(both, gates=(errors, replace(value, is_dry_run=True))), replace(both, gates=(errors,))
     assert plan(dry, TRAFFIC).steps == plan(alone, TRAFFIC).steps
@@ -91,7 +91,7 @@ def test_a_number_that_is_not_what_takes_so_long_is_not_blamed(but: dict[str, An
 
 
 def test_all_numbers_of_all_sources_are_waited_for() -> None:
-    slower = HttpPlan("http://h", "/c", "/f", every=2 * MINUTE, delay=MINUTE, values=(("cost", "/cost"),))
+    slower = HttpConfig("http://h", "/c", "/f", every=2 * MINUTE, delay=MINUTE, values=(("cost", "/cost"),))
     gate = Gate(GateKind.VALUE, ("prometheus", "http"), bounds=Bounds("cost", max=5, windows=4))
     sources = Sources(probe=None, logs=None, prometheus=METRICS, http=slower)
     policy = a_policy(steps=(WeightStep(100),), gates=(gate,), sources=sources)

@@ -8,16 +8,16 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
-from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, at_new_weight, fresh
+from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import HttpPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import HttpConfig, PrometheusConfig, Sources
 from foundry_rollouts.errors import UsageError
 
-PLAN = HttpPlan("http://h/{version}", "/calls", "/failures", values=(("cost", "/cost"),))
+PLAN = HttpConfig("http://h/{version}", "/calls", "/failures", values=(("cost", "/cost"),))
 SECOND = timedelta(seconds=1)
 
 
@@ -39,7 +39,7 @@ def told(second: int, canary: float | None, stable: float | None = 1.0, trouble:
 
 
 def judged(rollout: Rollout, *numbers: Any, evidence: Evidence | None = None, late: timedelta = SECOND) -> Analysis:
-    evidence = evidence or fresh(rollout.policy)
+    evidence = evidence or initial(rollout.policy)
     measurements = [
         told(second, *(each if isinstance(each, tuple) else (each,))) for second, each in enumerate(numbers)
     ]
@@ -151,7 +151,7 @@ def test_a_reading_decides_unless_it_is_a_dry_run() -> None:
 
 
 TWO = Sources(
-    probe=None, logs=None, http=PLAN, prometheus=PrometheusPlan("http://p", "c", "f", values=(("cost", "q"),))
+    probe=None, logs=None, http=PLAN, prometheus=PrometheusConfig("http://p", "c", "f", values=(("cost", "q"),))
 )
 BY_TWO = Gate(GateKind.VALUE, ("http", "prometheus"), bounds=Bounds("cost", max=5))
 
@@ -166,7 +166,7 @@ def judged_by_two(http: Any, prometheus: Any, late: timedelta = SECOND) -> Analy
         for second, number in enumerate(numbers)
         for trouble in [number if isinstance(number, str) else None]
     ]
-    return judge(rollout, fresh(policy), seen, NOON + max(len(http), len(prometheus)) * SECOND + late)
+    return judge(rollout, initial(policy), seen, NOON + max(len(http), len(prometheus)) * SECOND + late)
 
 
 def test_each_source_has_to_see_it_well_and_any_may_see_harm() -> None:

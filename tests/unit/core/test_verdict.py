@@ -9,13 +9,13 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
-from foundry_rollouts.core.judging.capital import Bets, FloorProcess, Tally, calls_needed
+from foundry_rollouts.core.judging.capital import CeilingProcess, Hypotheses, Tally, calls_needed
 from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, Track
 from foundry_rollouts.core.judging.judge import CRITICAL, judge, log10_sum, part_of
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure, Policy
 from foundry_rollouts.core.model.rollout import Phase
-from foundry_rollouts.core.model.sources import OutcomesPlan, PrometheusPlan, Sources
+from foundry_rollouts.core.model.sources import OutcomesConfig, PrometheusConfig, Sources
 from unit.core.made_evidence import a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
@@ -37,7 +37,7 @@ def read(policy: Policy, *tracks: Track, **but: Any) -> GateReading:
 
 
 def seen_by_two(gate: Gate) -> Policy:
-    return a_policy(gates=(replace(gate, sources=("probe", "outcomes")),), sources=Sources(outcomes=OutcomesPlan()))
+    return a_policy(gates=(replace(gate, sources=("probe", "outcomes")),), sources=Sources(outcomes=OutcomesConfig()))
 
 
 def of_errors(*processes: Any, **but: Any) -> Track:
@@ -100,7 +100,7 @@ def test_proof_is_fresh_for_two_minutes(age: timedelta, verdict: Verdict) -> Non
 
 
 def test_a_source_that_is_late_by_its_nature_is_given_that_time() -> None:
-    late = PrometheusPlan("http://p", "calls", "failures", every=3 * SECOND, delay=4 * SECOND)
+    late = PrometheusConfig("http://p", "calls", "failures", every=3 * SECOND, delay=4 * SECOND)
     gate = replace(ERRORS, sources=("prometheus",))
     policy = a_policy(gates=(gate,), sources=Sources(prometheus=late))
     track = of_errors(PROVED, stratum="prometheus")
@@ -217,7 +217,7 @@ def test_a_ceiling_decides_beside_stable_and_alone_only_at_100_without_stable_ca
 ) -> None:
     track = of_errors(
         proving(1),
-        floor=FloorProcess(capital_of(floor)),
+        floor=CeilingProcess(capital_of(floor)),
         strict=proving(strict),
         at_step=Tally(100, 9, stable_calls, 0),
     )
@@ -225,7 +225,7 @@ def test_a_ceiling_decides_beside_stable_and_alone_only_at_100_without_stable_ca
 
 
 def test_a_gate_without_a_ceiling_has_nothing_to_say_about_the_ceiling_of_another() -> None:
-    broken = of_errors(proving(1), floor=FloorProcess(capital_of(4)), strict=proving(4))
+    broken = of_errors(proving(1), floor=CeilingProcess(capital_of(4)), strict=proving(4))
     policy = a_policy(gates=(CEILING, LINES))
     assert [each.verdict for each in analysed(policy, broken, of_lines()).gates] == [Verdict.FAIL, Verdict.INSUFFICIENT]
 
@@ -235,7 +235,7 @@ def test_the_stratum_that_accuses_most_tells_of_harm() -> None:
     mild = of_errors(proving(4), share=0.5)
     much = of_errors(proving(3), share=0.5, stratum="outcomes")
     assert ", seen by probe: " in read(policy, mild, much).because
-    strict = replace(much, strict=proving(5), floor=FloorProcess(capital_of(5)))
+    strict = replace(much, strict=proving(5), ceiling=CeilingProcess(capital_of(5)))
     assert ", seen by outcomes: " in read(policy, mild, strict).because
     heavy = replace(much, share=0.95)
     assert ", seen by outcomes: " in read(policy, replace(mild, share=0.05), heavy).because
@@ -310,7 +310,7 @@ def test_every_gate_has_to_be_not_gross() -> None:
 
 def needed(track: Track, share: float) -> int:
     judging = a_policy().judge
-    bets = Bets(judging.tolerate, judging.bad)
+    bets = Hypotheses(judging.tolerate, judging.bad)
     return calls_needed(track.processes[0], bets, judging.missed_bad * track.share, share)
 
 

@@ -20,7 +20,7 @@ from foundry_rollouts.core.model.policy import (
 )
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.sources import SOURCES
-from foundry_rollouts.core.replay.recorded import Ending
+from foundry_rollouts.core.replay.recorded import BacktestOutcome
 
 WORDS: dict[type[StrEnum], str] = {
     Phase: "pending progressing paused promoted rolled_back disabled superseded failed aborted",
@@ -33,7 +33,7 @@ WORDS: dict[type[StrEnum], str] = {
     OnDrift: "pause restore adopt",
     OnNewVersion: "queue supersede",
     SessionsOnRollback: "keep stop",
-    Ending: "promoted rolled_back disabled paused waiting advanced unknown",
+    BacktestOutcome: "promoted rolled_back disabled paused waiting advanced unknown",
 }
 
 

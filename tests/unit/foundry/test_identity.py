@@ -8,7 +8,7 @@ import pytest
 
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry.auth import ARM
-from foundry_rollouts.foundry.http import Manners, Transport
+from foundry_rollouts.foundry.http import Transport, TransportOptions
 from foundry_rollouts.foundry.identity import Grant, RoleAssignments, role_assignments
 from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError
 from unit.foundry.scripted import AT_ONCE, Script, ok, refused
@@ -31,7 +31,7 @@ class Tokens:
 
 def assignments(*steps: httpx.Response, pace: Pace = BRISK) -> tuple[RoleAssignments, Script, Tokens]:
     script, tokens = Script(steps), Tokens()
-    manners = Manners(None, AT_ONCE, "2022-04-01", ARM, httpx.MockTransport(script))
+    manners = TransportOptions(None, AT_ONCE, "2022-04-01", ARM, httpx.MockTransport(script))
     return RoleAssignments(Transport("https://management.azure.com", tokens, manners), pace), script, tokens
 
 

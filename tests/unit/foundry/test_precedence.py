@@ -15,9 +15,9 @@ from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry import priority
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.priority import Precedence, budget_of
+from foundry_rollouts.foundry.priority import PriorityQueue, budget_of
 from foundry_rollouts.foundry.retry import DEFAULT
-from foundry_rollouts.ports.priority import Urgency, urgently
+from foundry_rollouts.ports.priority import Priority, at_priority
 from unit.foundry.scripted import ENDPOINT, a_session, an_agent, ok, refused, scripted
 
 STABLE = Routing.of({"1": 100})
@@ -75,7 +75,7 @@ async def test_a_rollback_goes_through_at_once_where_every_budget_is_used_up() -
     async with a_busy_client(cloud) as client:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        with urgently(Urgency.FIRST):
+        with at_priority(Priority.FIRST):
             await client.route("a", STABLE)
             await client.agent("a")
             await client.disable("a")
@@ -93,7 +93,7 @@ async def test_what_is_not_urgent_is_refused_at_once_where_the_cloud_asks_for_mo
 async def test_an_urgent_call_is_tried_again_soon_whatever_the_cloud_asks() -> None:
     client, cloud = scripted(refused(429, retry_after="60"), refused(429), ok(an_agent()), retries=DEFAULT)
     began = asyncio.get_running_loop().time()
-    with urgently(Urgency.FIRST):
+    with at_priority(Priority.FIRST):
         await client.route("a", STABLE)
     assert cloud.is_over
     assert asyncio.get_running_loop().time() - began < 2
@@ -101,7 +101,7 @@ async def test_an_urgent_call_is_tried_again_soon_whatever_the_cloud_asks() -> N
 
 async def test_a_brief_look_does_not_wait_for_a_pause_that_the_cloud_asks_for() -> None:
     client, cloud = scripted(refused(429, retry_after="6"), retries=DEFAULT)
-    with urgently(Urgency.BRIEF), pytest.raises(CloudError):
+    with at_priority(Priority.BRIEF), pytest.raises(CloudError):
         await client.agent("a")
     assert cloud.is_over
 
@@ -116,15 +116,15 @@ async def test_a_brief_look_into_a_black_hole_is_over_soon(monkeypatch: pytest.M
 
     client = FoundryClient(ENDPOINT, FixedToken(), wire=httpx.MockTransport(never))
     async with asyncio.timeout(5):
-        with urgently(Urgency.BRIEF), pytest.raises(CloudError) as told:
+        with at_priority(Priority.BRIEF), pytest.raises(CloudError) as told:
             await client.agent("a")
     assert told.value.refusal.code == "timeout"
 
 
 async def test_others_give_way_only_while_an_urgent_call_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = CloudError("agents.route", (await anything_refused(429)).refusal)
-    others = Precedence()
-    with others.of(Urgency.FIRST) as first:
+    others = PriorityQueue()
+    with others.of(Priority.FIRST) as first:
         await asyncio.wait_for(others.give_way(), 1)
         first.refused(CloudError("agents.route", (await anything_refused(503)).refusal))
         await asyncio.wait_for(others.give_way(), 1)
@@ -135,11 +135,11 @@ async def test_others_give_way_only_while_an_urgent_call_is_throttled(monkeypatc
         assert not waiting.done()
         await asyncio.wait_for(first.turn(), 1)
     await asyncio.wait_for(waiting, 1)
-    with others.of(Urgency.USUAL) as usual:
+    with others.of(Priority.USUAL) as usual:
         usual.refused(throttled)
         await asyncio.wait_for(others.give_way(), 1)
     monkeypatch.setattr(priority, "GIVE_WAY", timedelta(milliseconds=10))
-    with others.of(Urgency.FIRST) as stuck:
+    with others.of(Priority.FIRST) as stuck:
         stuck.refused(throttled)
         await asyncio.wait_for(others.give_way(), 1)  # an urgent call that is stuck stops nobody for good
 
@@ -152,10 +152,10 @@ async def anything_refused(status: int) -> CloudError:
 
 
 def test_what_is_usual_is_as_patient_as_before() -> None:
-    assert budget_of(Urgency.USUAL, DEFAULT) == DEFAULT
+    assert budget_of(Priority.USUAL, DEFAULT) == DEFAULT
 
 
 def test_urgency_ends_with_its_block() -> None:
-    with urgently(Urgency.FIRST), urgently(Urgency.BRIEF):
+    with at_priority(Priority.FIRST), at_priority(Priority.BRIEF):
         pass
-    assert budget_of(Urgency.USUAL, DEFAULT).obeys is None
+    assert budget_of(Priority.USUAL, DEFAULT).obeys is None

@@ -11,9 +11,9 @@ from fakes import record, stand
 from foundry_rollouts.core.judging.judge import BESIDE
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase
-from foundry_rollouts.core.replay.recorded import Ending
+from foundry_rollouts.core.replay.recorded import BacktestOutcome
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.operations.backtest import BacktestView, backtest
+from foundry_rollouts.operations.backtest import BacktestView, backtests
 from foundry_rollouts.operations.explain import CountsPair, explain
 from foundry_rollouts.operations.explain_values import BoundsView
 from foundry_rollouts.ports import Record
@@ -113,7 +113,7 @@ async def test_an_unknown_rollout_is_not_explained(store: SqlStore) -> None:
 
 
 async def would(store: SqlStore, policy: Policy, agent: str | None = None) -> list[BacktestView]:
-    return [each async for each in backtest(store, policy, agent)]
+    return [each async for each in backtests(store, policy, agent)]
 
 
 @pytest.mark.parametrize("bad_from", [101, 50, 1], ids=["good", "bad from 50 on", "bad"])
@@ -130,7 +130,7 @@ async def test_under_its_own_policy_a_rollout_would_have_ended_as_it_did(store: 
 async def test_under_another_policy_it_would_have_ended_otherwise(store: SqlStore) -> None:
     await a_story(store, bad_from=50)
     (cautious,) = await would(store, a_policy())
-    assert (cautious.happened, cautious.would) == (Phase.ROLLED_BACK, Ending.WAITING)
+    assert (cautious.happened, cautious.would) == (Phase.ROLLED_BACK, BacktestOutcome.WAITING)
     assert (cautious.weight, cautious.canary_failures, cautious.happened_canary_failures) == (10, 0, 18)
 
 
@@ -147,8 +147,8 @@ async def test_more_rollouts_than_a_page_are_all_told(store: SqlStore, monkeypat
     monkeypatch.setattr("foundry_rollouts.operations.backtest.PAGE", 2)
     for place in range(5):
         ended = a_rollout(id=f"r-{place}", phase=Phase.PROMOTED, started_at=NOON, ended_at=NOON + timedelta(hours=1))
-        await record(store, ended.agent, Record(created=replace(ended, events=1)))
+        await record(store, ended.agent, Record(created=replace(ended, event_count=1)))
     views = await would(store, a_policy())
     assert [view.rollout for view in views] == [f"r-{place}" for place in (4, 3, 2, 1, 0)]
-    assert {view.would for view in views} == {Ending.UNKNOWN}
+    assert {view.would for view in views} == {BacktestOutcome.UNKNOWN}
     assert {view.happened_after_seconds for view in views} == {3600}

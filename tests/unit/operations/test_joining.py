@@ -122,7 +122,7 @@ async def test_a_return_that_a_person_aborted_goes_all_at_once_again_and_one_tha
     await promoted(store)
     await a_return(store, ended_by)
     again = await start(store, POLICIES, Start("r-9", "support-agent", "1", "bob"), NOON + timedelta(hours=1))
-    assert again.is_return is is_return
+    assert again.is_revert is is_return
 
 
 @pytest.mark.parametrize(("ended_by", "is_return"), [("ann", True), (None, False)])
@@ -133,7 +133,7 @@ async def test_a_retry_of_a_return_goes_as_a_new_start_would(
     await a_return(store, ended_by)
     ended = await store.rollout("r-8")
     again = await retry(store, Retry("r-9", "r-8", ended.generation, "bob"), NOON + timedelta(hours=1))
-    assert again.is_return is is_return
+    assert again.is_revert is is_return
 
 
 async def test_a_return_that_never_began_says_nothing_of_the_one_that_failed_before_it(store: SqlStore) -> None:
@@ -143,4 +143,4 @@ async def test_a_return_that_never_began_says_nothing_of_the_one_that_failed_bef
     queued = await start(store, POLICIES, Start("r-20", "support-agent", "1", "bob"), at)
     await record(store, "support-agent", Record(rollout=replace(queued, phase=Phase.ABORTED, ended_at=at)))
     again = await start(store, POLICIES, Start("r-21", "support-agent", "1", "bob"), NOON + timedelta(hours=1))
-    assert not again.is_return
+    assert not again.is_revert

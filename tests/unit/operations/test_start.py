@@ -27,7 +27,7 @@ async def test_a_started_rollout_waits_with_its_first_event(store: SqlStore) -> 
     assert (event.id, event.kind, event.author) == ("r-7:1", "rollout.created", "alice")
     assert event.because == rollout.because == "alice asked for version 2"
     assert event.weights == {"1": 100}
-    assert (await store.rollout("r-7")).events == 1
+    assert (await store.rollout("r-7")).event_count == 1
 
 
 async def promoted(store: SqlStore) -> None:
@@ -41,9 +41,9 @@ async def test_the_version_that_was_stable_before_goes_back_without_small_steps(
     await promoted(store)
 
     rollout = await start(store, POLICIES, Start("r-8", "support-agent", "1", "bob"), NOON)
-    assert rollout.is_return
+    assert rollout.is_revert
     assert rollout.because == "bob asked for version 1, which was stable before version 2"
-    assert (await store.rollout("r-8")).is_return
+    assert (await store.rollout("r-8")).is_revert
 
 
 @pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.DISABLED])
@@ -56,17 +56,17 @@ async def test_the_version_that_was_stable_before_takes_every_step_once_its_retu
     await record(store, "support-agent", Record(rollout=ended))
 
     rollout = await start(store, POLICIES, Start("r-9", "support-agent", "1", "bob"), NOON + timedelta(minutes=2))
-    assert not rollout.is_return
+    assert not rollout.is_revert
     assert rollout.because == "bob asked for version 1"
 
 
 async def test_any_other_version_takes_every_step(store: SqlStore) -> None:
-    assert not (await start(store, POLICIES, Start("r-6", "support-agent", "3", "bob"), NOON)).is_return
+    assert not (await start(store, POLICIES, Start("r-6", "support-agent", "3", "bob"), NOON)).is_revert
     ended = replace(await store.rollout("r-6"), phase=Phase.SUPERSEDED, ended_at=NOON)
     await record(store, "support-agent", Record(rollout=ended))
     await promoted(store)
 
-    assert not (await start(store, POLICIES, Start("r-8", "support-agent", "3", "bob"), NOON)).is_return
+    assert not (await start(store, POLICIES, Start("r-8", "support-agent", "3", "bob"), NOON)).is_revert
 
 
 async def test_a_named_policy_comes_before_the_one_that_names_the_agent(store: SqlStore) -> None:

@@ -24,7 +24,7 @@ from foundry_rollouts.core.model.policy import (
     Trigger,
     WeightStep,
 )
-from foundry_rollouts.core.model.sources import HARMLESS, Expectation, LogsPlan, ProbePlan, Prompt, Sources
+from foundry_rollouts.core.model.sources import HARMLESS, Expectation, LogsConfig, ProbeConfig, Prompt, Sources
 from foundry_rollouts.errors import PolicyError
 from foundry_rollouts.policies.export import as_written, policy_schema, prompts_schema
 from foundry_rollouts.policies.load import policies_in
@@ -57,7 +57,7 @@ def test_every_key_of_a_file_reaches_the_policy(whole: Path) -> None:
             trigger=Trigger.MANUAL,
             deadline=90 * MINUTE,
             judge=Judging(0.001, 0.02, Margin(1, 0.01), Margin(2, 0.015)),
-            sources=Sources(ProbePlan(prompts, timedelta(seconds=0.5), 2), LogsPlan(7)),
+            sources=Sources(ProbeConfig(prompts, timedelta(seconds=0.5), 2), LogsConfig(7)),
             gates=(
                 Gate(GateKind.ERROR_RATE, ("logs", "probe"), 0.2),
                 Gate(GateKind.LATENCY, ("probe",), on_failure=OnFailure.PAUSE),
@@ -82,14 +82,14 @@ def test_a_file_with_the_required_keys_alone_gets_the_defaults_of_the_core(tmp_p
 def test_only_sources_that_are_named_are_on_and_gates_ask_all_of_them(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(SMALL + "sources: {logs: {}}\n")
     (policy,) = policies_in(tmp_path / "p.yaml")
-    assert policy.sources == Sources(probe=None, logs=LogsPlan(50))
+    assert policy.sources == Sources(probe=None, logs=LogsConfig(50))
     assert policy.gates == (Gate(GateKind.ERROR_RATE, ("logs",)),)
 
 
 def test_a_probe_without_prompts_asks_the_harmless_one(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(SMALL + "sources: {probe: {}}\n")
     (policy,) = policies_in(tmp_path / "p.yaml")
-    assert policy.sources.probe == ProbePlan(prompts=(HARMLESS,))
+    assert policy.sources.probe == ProbeConfig(prompts=(HARMLESS,))
 
 
 def test_one_file_may_hold_many_policies(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import LogsPlan, ProbePlan, Sources
+from foundry_rollouts.core.model.sources import LogsConfig, ProbeConfig, Sources
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Answer, LogLine, SessionSeen, SessionStatus, Source
 
@@ -104,13 +104,13 @@ def a_session(id_: str, version: str, **but: Any) -> SessionSeen:
 
 def a_watched(**plans: Any) -> Rollout:
     """Return a rollout on its first step whose sources are ``plans``."""
-    sources = Sources(**{"probe": None, "logs": LogsPlan(), **plans})
+    sources = Sources(**{"probe": None, "logs": LogsConfig(), **plans})
     policy = a_policy(sources=sources, gates=(Gate(GateKind.ERROR_RATE, sources.names),))
     return a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON, policy=policy)
 
 
-def a_quick_probe(**but: Any) -> ProbePlan:
-    return replace(ProbePlan(every=timedelta(milliseconds=1)), **but)
+def a_quick_probe(**but: Any) -> ProbeConfig:
+    return replace(ProbeConfig(every=timedelta(milliseconds=1)), **but)
 
 
 def refused(status: int | None, code: str | None = None) -> CloudError:

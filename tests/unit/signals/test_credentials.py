@@ -7,7 +7,7 @@ import pytest
 from foundry_rollouts.core.model.sources import is_in_the_clear
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.signals.credentials import Credentials
-from foundry_rollouts.signals.reported import TroubleError
+from foundry_rollouts.signals.reported import SourceError
 
 URL = 'url = "https://p.example"\n'
 
@@ -49,7 +49,7 @@ async def test_a_secret_goes_to_its_own_address_only(tmp_path: Path, place: str,
     if is_within:
         assert (await credentials.login("a", url)).header == "Bearer t0ken"
     else:
-        with pytest.raises(TroubleError, match=f"credentials a are for {place}: this is another address"):
+        with pytest.raises(SourceError, match=f"credentials a are for {place}: this is another address"):
             await credentials.login("a", url)
 
 
@@ -79,7 +79,7 @@ async def test_a_section_that_makes_no_sense_is_told_at_the_start_and_without_it
         credentials.check()
     assert str(refused.value).startswith(sentence)
     assert "s3cret" not in str(refused.value)
-    with pytest.raises(TroubleError):
+    with pytest.raises(SourceError):
         await credentials.login("a", "https://p.example")
 
 
@@ -100,7 +100,7 @@ async def test_a_secret_that_is_not_there_is_told_when_it_is_needed(tmp_path: Pa
     (tmp_path / "empty").write_text("\n")
     credentials = kept(tmp_path, text)
     credentials.check()
-    with pytest.raises(TroubleError) as refused:
+    with pytest.raises(SourceError) as refused:
         await credentials.login("a", "https://p.example")
     assert str(refused.value).startswith(sentence)
     assert "s3cr" not in str(refused.value)
@@ -108,7 +108,7 @@ async def test_a_secret_that_is_not_there_is_told_when_it_is_needed(tmp_path: Pa
 
 async def test_without_a_file_nothing_is_known(tmp_path: Path) -> None:
     Credentials().check()
-    with pytest.raises(TroubleError, match="no file of credentials is set"):
+    with pytest.raises(SourceError, match="no file of credentials is set"):
         await Credentials().login("a", "https://p.example")
     with pytest.raises(UsageError, match=r"gone.toml cannot be read \(FileNotFoundError\)"):
         Credentials(tmp_path / "gone.toml").check()

@@ -11,10 +11,10 @@ import pytest
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import LogsPlan
+from foundry_rollouts.core.model.sources import LogsConfig
 from foundry_rollouts.ports import LogLine, SessionStatus
 from foundry_rollouts.signals import logs
-from foundry_rollouts.signals.limits import FAILURES, Budget
+from foundry_rollouts.signals.limits import FAILURES, RateLimiter
 from foundry_rollouts.signals.logs import SKEW, LogSource
 from unit.signals.session_world import (
     Hand,
@@ -42,7 +42,9 @@ class Following:
         self.cloud = HandMadeSessions()
         self.clock = Hand(NOON + timedelta(seconds=1))
         self.woken: list[str] = []
-        self.source = LogSource(self.cloud, self.clock.now, self.woken.append, Budget(self.clock.now, per_second=1e6))
+        self.source = LogSource(
+            self.cloud, self.clock.now, self.woken.append, RateLimiter(self.clock.now, per_second=1e6)
+        )
 
     def says(self, session: str, version: str, *lines: LogLine, created_at: datetime = NOON) -> None:
         self.cloud.live.append(a_session(session, version, created_at=created_at))
@@ -102,7 +104,7 @@ async def test_only_so_many_sessions_of_each_version_are_followed(following: Fol
     for number in range(6):
         following.says(f"stable-{number}", "1", line(GOOD), created_at=NOON + timedelta(seconds=number))
     following.says("canary", "2", line(GOOD))
-    rollout = a_watched(logs=LogsPlan(sessions=2))
+    rollout = a_watched(logs=LogsConfig(sessions=2))
     await until_calls(following.source, rollout, "logs", 1)
     await following.looked()
     assert await counted(following, rollout) == {"logs": (2, 0, 1, 0), "logs/probe": (0, 0, 0, 0)}
@@ -204,7 +206,7 @@ async def test_of_very_many_sessions_the_old_ones_are_looked_at_less_often(
     monkeypatch.setattr(logs, "PAGE", 5)
     for number in range(20):
         following.says(f"old-{number:02}", "2", line(GOOD), created_at=NOON + timedelta(seconds=number))
-    rollout = a_watched(logs=LogsPlan(sessions=1000))
+    rollout = a_watched(logs=LogsConfig(sessions=1000))
     following.clock.on(100)
     await until_calls(following.source, rollout, "logs", 20)
     following.cloud.told = 0
@@ -281,7 +283,7 @@ async def test_a_listing_that_fails_again_and_again_is_left_alone_for_a_while(fo
 
 
 async def test_streams_beyond_the_budget_wait_for_their_turn(following: Following) -> None:
-    budget = Budget(following.clock.now, per_second=20, burst=1)
+    budget = RateLimiter(following.clock.now, per_second=20, burst=1)
     following.source = LogSource(following.cloud, following.clock.now, budget=budget)
     for number in range(4):
         following.says(f"two-{number}", "2", line(GOOD))
@@ -303,7 +305,7 @@ async def test_a_thousand_sessions_that_ended_leave_nothing_behind(following: Fo
     for number in range(1000):
         following.says(f"s-{number}", "2", line(GOOD))
         following.cloud.breaks[f"s-{number}"] = refused(404)
-    rollout = a_watched(logs=LogsPlan(sessions=1000))
+    rollout = a_watched(logs=LogsConfig(sessions=1000))
     await until_calls(following.source, rollout, "logs", 1000)
     following.cloud.live.clear()
 

@@ -14,7 +14,7 @@ from foundry_rollouts.core.model.sources import Expectation, Prompt
 from foundry_rollouts.ports import Answer, SessionSeen
 from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
 from foundry_rollouts.signals import probe
-from foundry_rollouts.signals.limits import FAILURES, Budget
+from foundry_rollouts.signals.limits import FAILURES, RateLimiter
 from foundry_rollouts.signals.probe import CALLS_PER_SESSION, PREFIX, ProbeSource
 from unit.signals.session_world import (
     WELL,
@@ -190,7 +190,7 @@ async def test_a_session_that_does_not_open_in_time_is_our_trouble(
 async def test_calls_wait_for_the_budget_and_are_no_slower_for_it_and_giving_back_waits_for_nothing(
     probing: Probing,
 ) -> None:
-    budget = Budget(probing.clock.now, per_second=20, burst=2)
+    budget = RateLimiter(probing.clock.now, per_second=20, burst=2)
     probing.source = ProbeSource(probing.cloud, probing.clock.now, probing.woken.append, budget)
     begun = asyncio.get_running_loop().time()
     _, canary = await until_calls(probing.source, a_probed(), "probe", 2)

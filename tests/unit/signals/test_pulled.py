@@ -12,15 +12,15 @@ import pytest
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import HttpPlan, PulledPlan
+from foundry_rollouts.core.model.sources import HttpConfig, PulledPlan
 from foundry_rollouts.signals import polling
-from foundry_rollouts.signals.limits import FIRST_REST, LONGEST_REST, Breaker, Budget
-from foundry_rollouts.signals.polling import Asked, PulledSource
-from foundry_rollouts.signals.reported import Found, NotWholeError, Told, TroubleError
+from foundry_rollouts.signals.limits import FIRST_REST, LONGEST_REST, CircuitBreaker, RateLimiter
+from foundry_rollouts.signals.polling import CountQuery, PollingSource
+from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError
 from unit.signals.session_world import Hand, a_watched
 
 EVERY, DELAY = timedelta(seconds=30), timedelta(seconds=5)
-PLAN = HttpPlan("http://127.0.0.1/{version}", "/calls", "/failures", EVERY, DELAY)
+PLAN = HttpConfig("http://127.0.0.1/{version}", "/calls", "/failures", EVERY, DELAY)
 
 
 @dataclass
@@ -29,18 +29,18 @@ class HandMadeCounter:
 
     name: str = "http"
     tells: dict[str, Any] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[CountQuery] = field(default_factory=list)
     is_slow: bool = False
     is_closed: bool = False
 
-    async def count(self, plan: PulledPlan, asked: Asked) -> Told:
+    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
         self.asked.append(asked)
         if self.is_slow:
             await asyncio.Event().wait()
-        told = self.tells.get(asked.version, Told(10, 0))
+        told = self.tells.get(asked.version, ReportedCounts(10, 0))
         if isinstance(told, Exception):
             raise told
-        assert isinstance(told, Told)
+        assert isinstance(told, ReportedCounts)
         return told
 
     async def aclose(self) -> None:
@@ -53,7 +53,7 @@ class Asking:
     def __init__(self) -> None:
         self.counter = HandMadeCounter()
         self.clock = Hand()
-        self.source = PulledSource(self.counter, self.clock.now)
+        self.source = PollingSource(self.counter, self.clock.now)
         self.rollout: Rollout = a_watched(logs=None, http=PLAN)
         self.measured_until = NOON
 
@@ -111,7 +111,7 @@ async def test_an_answer_that_comes_after_the_weight_changed_is_left_out(asking:
     gate = asyncio.Event()
     count = asking.counter.count
 
-    async def slow(plan: PulledPlan, asked: Asked) -> Told:
+    async def slow(plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
         await gate.wait()
         return await count(plan, asked)
 
@@ -136,7 +136,7 @@ async def test_a_window_whose_tick_was_never_recorded_is_handed_out_again_and_no
 
 async def test_a_new_process_begins_where_the_earlier_one_ended_at_the_latest(asking: Asking) -> None:
     counted = (await asking.until(100))[-1].window.end
-    asking.source = PulledSource(asking.counter, asking.clock.now)
+    asking.source = PollingSource(asking.counter, asking.clock.now)
     assert (await asking.until(100))[0].window.start >= counted
 
 
@@ -148,7 +148,7 @@ async def test_a_silent_server_costs_a_tick_no_time_and_is_found_later(asking: A
 
 
 async def test_a_server_in_trouble_is_told_and_what_it_missed_is_counted_later(asking: Asking) -> None:
-    asking.counter.tells["2"] = TroubleError("HTTP 503")
+    asking.counter.tells["2"] = SourceError("HTTP 503")
     (found,) = await asking.until(40)
     assert (found.trouble, found.canary, found.window.seconds) == ("HTTP 503", Counts(), 0)
     asking.counter.tells.clear()
@@ -157,7 +157,7 @@ async def test_a_server_in_trouble_is_told_and_what_it_missed_is_counted_later(a
 
 
 async def test_a_server_that_fails_again_and_again_is_left_alone_for_a_while(asking: Asking) -> None:
-    asking.counter.tells["1"] = TroubleError("cannot be reached (ConnectError)")
+    asking.counter.tells["1"] = SourceError("cannot be reached (ConnectError)")
     await asking.until(60)
     asked = len(asking.counter.asked)
     assert asked == 6
@@ -179,26 +179,26 @@ async def test_an_unforeseen_answer_is_told_and_the_source_goes_on(asking: Askin
 @pytest.mark.parametrize(
     ("told", "trouble"),
     [
-        (Told(float("nan"), 0), "tells nan as the number of calls"),
-        (Told(10, float("inf")), "tells inf as the number of failures"),
-        (Told(-3, 0), "tells of -3 calls: a count is never negative"),
-        (Told(10, -1), "tells of -1 failures: a count is never negative"),
-        (Told(0.35, 0), "tells of 0.35 calls: a count is a whole number, is this a rate?"),
-        (Told(20, 35), "tells of 35 failures in 20 calls: is one of them a rate or a percentage?"),
-        (Told("20", 1), "tells no number of calls"),
-        (Told(True, 0), "tells no number of calls"),
-        (Told(None, None), "tells no number of calls"),
-        (Told(10**400, 0), "tells inf as the number of calls"),
-        (Told(10**12, 0), "tells of 1e+12 calls in 35 s: is it a time, or was a counter set back?"),
+        (ReportedCounts(float("nan"), 0), "tells nan as the number of calls"),
+        (ReportedCounts(10, float("inf")), "tells inf as the number of failures"),
+        (ReportedCounts(-3, 0), "tells of -3 calls: a count is never negative"),
+        (ReportedCounts(10, -1), "tells of -1 failures: a count is never negative"),
+        (ReportedCounts(0.35, 0), "tells of 0.35 calls: a count is a whole number, is this a rate?"),
+        (ReportedCounts(20, 35), "tells of 35 failures in 20 calls: is one of them a rate or a percentage?"),
+        (ReportedCounts("20", 1), "tells no number of calls"),
+        (ReportedCounts(True, 0), "tells no number of calls"),
+        (ReportedCounts(None, None), "tells no number of calls"),
+        (ReportedCounts(10**400, 0), "tells inf as the number of calls"),
+        (ReportedCounts(10**12, 0), "tells of 1e+12 calls in 35 s: is it a time, or was a counter set back?"),
         (
-            Told(60, Found.NOTHING, is_estimate=True),
+            ReportedCounts(60, Found.NOTHING, is_estimate=True),
             "the query of failures finds nothing beside 60 calls, not zero",
         ),
-        (Told(Found.NOTHING, 5, is_estimate=True), "the query of calls finds nothing beside 5 failures"),
-        (Told(10.2, 13, is_estimate=True), "tells of 13 failures in 10.2 calls"),
+        (ReportedCounts(Found.NOTHING, 5, is_estimate=True), "the query of calls finds nothing beside 5 failures"),
+        (ReportedCounts(10.2, 13, is_estimate=True), "tells of 13 failures in 10.2 calls"),
     ],
 )
-async def test_a_lie_is_told_and_never_counted(asking: Asking, told: Told, trouble: str) -> None:
+async def test_a_lie_is_told_and_never_counted(asking: Asking, told: ReportedCounts, trouble: str) -> None:
     asking.counter.tells["2"] = told
     (found,) = await asking.until(40)
     assert found.trouble is not None
@@ -207,7 +207,10 @@ async def test_a_lie_is_told_and_never_counted(asking: Asking, told: Told, troub
 
 
 async def test_estimates_become_whole_calls_and_never_fail_more_than_all(asking: Asking) -> None:
-    asking.counter.tells = {"1": Told(10.4, 0.2, is_estimate=True), "2": Told(10.4, 11.1, is_estimate=True)}
+    asking.counter.tells = {
+        "1": ReportedCounts(10.4, 0.2, is_estimate=True),
+        "2": ReportedCounts(10.4, 11.1, is_estimate=True),
+    }
     (found,) = await asking.until(40)
     assert found.stable == Counts(calls=10)
     assert (found.canary.calls, found.canary.failures) == (10, 10)
@@ -215,7 +218,10 @@ async def test_estimates_become_whole_calls_and_never_fail_more_than_all(asking:
 
 
 async def test_fractions_of_estimates_are_carried_from_window_to_window_and_from_step_to_step(asking: Asking) -> None:
-    asking.counter.tells = {"1": Told(12.37, 0.0, is_estimate=True), "2": Told(2.4, 0.4, is_estimate=True)}
+    asking.counter.tells = {
+        "1": ReportedCounts(12.37, 0.0, is_estimate=True),
+        "2": ReportedCounts(2.4, 0.4, is_estimate=True),
+    }
     found = await asking.until(400)
     asking.rollout = replace(asking.rollout, step=2, step_started_at=asking.clock.time)
     found += await asking.until(400)
@@ -228,7 +234,7 @@ async def test_fractions_of_estimates_are_carried_from_window_to_window_and_from
 
 
 async def test_a_window_that_is_asked_again_carries_its_fraction_once(asking: Asking) -> None:
-    asking.counter.tells = {version: Told(1.5, 0.5, is_estimate=True) for version in ("1", "2")}
+    asking.counter.tells = {version: ReportedCounts(1.5, 0.5, is_estimate=True) for version in ("1", "2")}
     await asking.until(30)
     first = await asking.tick(is_recorded=False)
     assert await asking.tick() == first
@@ -241,20 +247,20 @@ async def test_a_window_that_is_asked_again_carries_its_fraction_once(asking: As
 async def test_stable_without_any_failure_is_zero_where_the_same_query_finds_those_of_the_canary(
     asking: Asking,
 ) -> None:
-    asking.counter.tells = {"1": Told(60, Found.NOTHING), "2": Told(60, 60)}
+    asking.counter.tells = {"1": ReportedCounts(60, Found.NOTHING), "2": ReportedCounts(60, 60)}
     (found,) = await asking.until(40)
     assert (found.stable.failures, found.canary.failures, found.trouble) == (0, 60, None)
 
 
 async def test_a_canary_without_any_failure_is_no_zero_although_the_query_finds_those_of_stable(asking: Asking) -> None:
-    asking.counter.tells = {"1": Told(60, 3), "2": Told(60, Found.NOTHING)}
+    asking.counter.tells = {"1": ReportedCounts(60, 3), "2": ReportedCounts(60, Found.NOTHING)}
     (found,) = await asking.until(40)
     assert found.trouble == "the query of failures finds nothing beside 60 calls, not zero"
 
 
 async def test_a_number_that_cannot_be_read_takes_nothing_from_the_counts(asking: Asking) -> None:
     lies = (("cost", float("inf")), ("depth", NotWholeError("the query of depth gives 2 series")), ("size", 4))
-    asking.counter.tells["2"] = Told(60, 60, values=lies)
+    asking.counter.tells["2"] = ReportedCounts(60, 60, values=lies)
     (found,) = await asking.until(40)
     assert (found.trouble, found.canary.calls, found.canary.failures) == (None, 60, 60)
     assert found.canary.values == (("size", 4.0),)
@@ -267,7 +273,7 @@ async def test_a_number_that_cannot_be_read_takes_nothing_from_the_counts(asking
 async def test_counts_that_cannot_be_read_take_nothing_from_the_numbers_whose_windows_do_not_overlap(
     asking: Asking,
 ) -> None:
-    asking.counter.tells["2"] = Told(-1, 0, values=(("cost", 9),))
+    asking.counter.tells["2"] = ReportedCounts(-1, 0, values=(("cost", 9),))
     found = await asking.until(100)
     assert all(each.trouble == "tells of -1 calls: a count is never negative" for each in found)
     ends = [each.window.end for each in found if each.canary.values]
@@ -300,29 +306,29 @@ async def test_release_stops_asking(asking: Asking) -> None:
 
 
 def test_each_rest_is_twice_as_long_and_no_rest_is_longer_than_five_minutes() -> None:
-    breaker, now, rests = Breaker(), NOON, []
+    breaker, now, rests = CircuitBreaker(), NOON, []
     for _ in range(8):
         breaker.failed("away", now)
-        if breaker.rests_until:
-            rests.append(breaker.rests_until - now)
-            now = breaker.rests_until
+        if breaker.open_until:
+            rests.append(breaker.open_until - now)
+            now = breaker.open_until
     assert rests[:3] == [FIRST_REST, FIRST_REST * 2, FIRST_REST * 4]
     assert rests[-1] == LONGEST_REST
     breaker.answered()
-    assert breaker.refuses(now) is None
+    assert breaker.rejection(now) is None
 
 
 def test_a_fault_that_meets_many_requests_at_once_is_one_fault() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(50):
         breaker.failed("away", NOON)
-    assert breaker.rests_until == NOON + FIRST_REST
+    assert breaker.open_until == NOON + FIRST_REST
 
 
 async def test_a_wrong_query_of_one_policy_does_not_silence_the_server_for_another(asking: Asking) -> None:
-    asking.counter.tells["1"] = TroubleError("HTTP 400")
+    asking.counter.tells["1"] = SourceError("HTTP 400")
     await asking.until(80)
-    assert asking.source._pulls["r-1"].breaker.rests_until is not None
+    assert asking.source._pulls["r-1"].breaker.open_until is not None
     asking.counter.tells.clear()
     other = replace(a_watched(logs=None, http=replace(PLAN, calls="/other")), id="r-2")
     window = Window(asking.measured_until - EVERY - DELAY, asking.clock.time)
@@ -331,7 +337,7 @@ async def test_a_wrong_query_of_one_policy_does_not_silence_the_server_for_anoth
 
 
 async def test_a_server_that_fails_for_one_agent_is_asked_on_for_another_with_the_same_policy(asking: Asking) -> None:
-    asking.counter.tells["1"] = TroubleError("no answer within 5 s")
+    asking.counter.tells["1"] = SourceError("no answer within 5 s")
     await asking.until(80)
     asking.counter.tells.clear()
     other = replace(asking.rollout, id="r-2", agent="billing-agent")
@@ -341,7 +347,7 @@ async def test_a_server_that_fails_for_one_agent_is_asked_on_for_another_with_th
 
 
 async def test_agents_that_wait_for_the_budget_take_turns() -> None:
-    budget, served = Budget(now=lambda: NOON, per_second=200, burst=0), []
+    budget, served = RateLimiter(now=lambda: NOON, per_second=200, burst=0), []
 
     async def ask(who: str) -> None:
         await budget.take(who)
@@ -354,7 +360,7 @@ async def test_agents_that_wait_for_the_budget_take_turns() -> None:
 
 
 async def test_who_gives_up_waiting_leaves_its_turn_to_the_next() -> None:
-    budget = Budget(now=lambda: NOON, per_second=100, burst=0)
+    budget = RateLimiter(now=lambda: NOON, per_second=100, burst=0)
     budget.spend()
     impatient = asyncio.create_task(budget.take("a"))
     await asyncio.sleep(0)
@@ -363,21 +369,21 @@ async def test_who_gives_up_waiting_leaves_its_turn_to_the_next() -> None:
 
 
 async def test_what_one_server_is_asked_takes_nothing_from_the_budget_of_another() -> None:
-    budget = Budget(now=lambda: NOON, per_second=1, burst=1)
+    budget = RateLimiter(now=lambda: NOON, per_second=1, burst=1)
     for server in ("one", "other"):
         await asyncio.wait_for(budget.at(server).take(), 0.05)
     assert budget.at("one") is budget.at("one")
 
 
 async def test_who_waits_for_the_budget_is_not_late_for_it() -> None:
-    budget = Budget(now=lambda: NOON, per_second=20, burst=0)
+    budget = RateLimiter(now=lambda: NOON, per_second=20, burst=0)
     budget.spend()
     async with budget.turn(timedelta(milliseconds=30)):
         pass
 
 
 async def test_requests_beyond_the_budget_wait_for_their_turn() -> None:
-    budget = Budget(now=lambda: NOON, per_second=100, burst=5)
+    budget = RateLimiter(now=lambda: NOON, per_second=100, burst=5)
     for _ in range(6):
         await asyncio.wait_for(budget.take(), 0.005)
     began = asyncio.get_running_loop().time()

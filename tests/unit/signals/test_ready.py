@@ -11,7 +11,7 @@ import pytest
 from builders import a_policy, a_rollout
 from foundry_rollouts.core.deciding.readiness import Readiness
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import HARMLESS, ProbePlan, Prompt, Sources
+from foundry_rollouts.core.model.sources import HARMLESS, ProbeConfig, Prompt, Sources
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Answer
 from foundry_rollouts.signals import ready
@@ -175,7 +175,7 @@ async def test_another_stable_version_is_looked_at_anew(looking: Looking) -> Non
 
 
 async def test_the_first_prompt_of_the_policy_is_asked_and_nothing_where_nobody_wants_a_look(looking: Looking) -> None:
-    probe = ProbePlan(prompts=(Prompt("tool", {"n": 1}),))
+    probe = ProbeConfig(prompts=(Prompt("tool", {"n": 1}),))
     policy: Any = replace(looking.rollout.policy, sources=Sources(probe=probe))
     await looking.seen(policy=policy)
     assert looking.cloud.asked[0][1] == {"n": 1}

@@ -97,7 +97,7 @@ async def test_an_event_arrives_while_the_stream_is_open(services: Services) -> 
         told: ServerSentEvent = await anext(events)
 
         assert (told.id, told.event, told.json()["because"]) == ("r-1:2", "rollout.advanced", "proved")
-        await end(services.store, replace(rollout, events=2))
+        await end(services.store, replace(rollout, event_count=2))
         assert [event.id async for event in events] == ["r-1:3"]
 
 

@@ -14,7 +14,7 @@ from foundry_rollouts.bench.arrays import Counts, Floats
 from foundry_rollouts.bench.bounds import upper_bound
 from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.report import Report, Result, Table, Wish, percent
-from foundry_rollouts.core.judging.capital import Bets
+from foundry_rollouts.core.judging.capital import Hypotheses
 from foundry_rollouts.core.model.policy import Margin
 
 NAME = "depend"
@@ -100,7 +100,7 @@ def _counted(trouble: Trouble, dice: np.random.Generator, runs: int) -> list[Cou
 
 
 def _rolled_back(seen: list[Counts], tolerate: Margin, runs: int) -> int:
-    processes, everyone = VectorProcesses(runs, Bets(tolerate, BAD), ladder=()), np.arange(runs)
+    processes, everyone = VectorProcesses(runs, Hypotheses(tolerate, BAD), ladder=()), np.arange(runs)
     most = np.zeros(runs)
     for counts in seen:
         processes.observe(everyone, counts, LOOK)

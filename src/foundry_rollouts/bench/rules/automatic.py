@@ -14,7 +14,7 @@ from foundry_rollouts.bench.rules.ours import QUIET, STRICT
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
 from foundry_rollouts.core.deciding.automatic import FIRST_AT_MOST
-from foundry_rollouts.core.judging.capital import Bets
+from foundry_rollouts.core.judging.capital import Hypotheses
 from foundry_rollouts.core.judging.evidence import TELLING_CALLS
 from foundry_rollouts.core.judging.judge import GROSS
 from foundry_rollouts.core.model.policy import CLIMB, SOAK, Judging
@@ -55,7 +55,7 @@ class AutomaticPilot:
     _busiest: Floats = field(init=False)  #: Calls in the busiest look, rather too many.
 
     def __post_init__(self) -> None:
-        bets = Bets(self.rule.judge.tolerate, self.rule.judge.bad)
+        bets = Hypotheses(self.rule.judge.tolerate, self.rule.judge.bad)
         self._evidence = VectorProcesses(self.runs, bets, known=self.known)
         self.ended = np.full(self.runs, RUNNING)
         self._is_proved = np.zeros(self.runs, dtype=np.bool_)

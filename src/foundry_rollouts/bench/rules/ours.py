@@ -12,7 +12,7 @@ from foundry_rollouts.bench.processes import Processes, VectorProcesses
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
 from foundry_rollouts.core.judging.analysis import EVEN
-from foundry_rollouts.core.judging.capital import Bets
+from foundry_rollouts.core.judging.capital import Hypotheses
 from foundry_rollouts.core.judging.evidence import STALE_AFTER
 from foundry_rollouts.core.judging.judge import GROSS
 from foundry_rollouts.core.model.policy import Judging, Margin, WeightStep
@@ -22,13 +22,13 @@ _LADDER = (GROSS,)
 #: Nothing speaks for harm; a hair above 1 is rounding.
 QUIET = math.log(10) * EVEN + 1e-9
 
-Proofs = Callable[[int, Bets, Floats], Processes]
+Proofs = Callable[[int, Hypotheses, Floats], Processes]
 
 STRICT = Judging(tolerate=Margin(1.0))
 MINUTE = timedelta(minutes=1)
 
 
-def vector_proofs(runs: int, bets: Bets, known: Floats) -> Processes:
+def vector_proofs(runs: int, bets: Hypotheses, known: Floats) -> Processes:
     """Return the evidence of ``runs`` runs, worked out together; ``known`` failures of stable were seen before."""
     return VectorProcesses(runs, bets, _LADDER, known)
 
@@ -63,7 +63,9 @@ class OursPilot:
     _seen: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        self._evidence = self.rule.proofs(self.runs, Bets(self.rule.judge.tolerate, self.rule.judge.bad), self.known)
+        self._evidence = self.rule.proofs(
+            self.runs, Hypotheses(self.rule.judge.tolerate, self.rule.judge.bad), self.known
+        )
         self._step, self._began = np.zeros(self.runs, dtype=np.int64), np.zeros(self.runs)
         self._seen = np.full(self.runs, -math.inf)
         self.weight = np.full(self.runs, float(self.rule.steps[0].weight))

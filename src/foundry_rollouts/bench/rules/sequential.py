@@ -8,10 +8,10 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Counts, Floats
 from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.recording import Recording
-from foundry_rollouts.core.judging.capital import Bets
+from foundry_rollouts.core.judging.capital import Hypotheses
 from foundry_rollouts.core.model.policy import Margin
 
-TOLERATING_NOTHING = Bets(tolerate=Margin(1.0), bad=Margin(1.5, 0.005))
+TOLERATING_NOTHING = Hypotheses(tolerate=Margin(1.0), bad=Margin(1.5, 0.005))
 
 
 def ours(seen: Recording, new_weight_at: int | None = None) -> Floats:

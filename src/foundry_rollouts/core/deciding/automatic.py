@@ -24,14 +24,14 @@ COUNTING = {GateKind.ERROR_RATE, GateKind.LOG_ERRORS}
 
 
 @dataclass(frozen=True, slots=True)
-class Rise:
+class WeightIncrease:
     """The number of a higher step, and why the evidence allows it."""
 
     step: int
     because: str
 
 
-def rise(rollout: Rollout, analysis: Analysis, look: timedelta) -> Rise | None:
+def next_weight(rollout: Rollout, analysis: Analysis, look: timedelta) -> WeightIncrease | None:
     """Return the higher step that the evidence allows now; None when there is none, or the steps are a list.
 
     ``look`` is the time until the next look, at most.
@@ -40,7 +40,7 @@ def rise(rollout: Rollout, analysis: Analysis, look: timedelta) -> Rise | None:
     if automatic is None or rollout.weight >= SOAK or not is_quiet(analysis):
         return None
     if analysis.verdict is Verdict.PASS:
-        return Rise(_step_of(SOAK), analysis.because)
+        return WeightIncrease(_step_of(SOAK), analysis.because)
     worse = _at_most_worse(analysis)
     may_be_unseen = rollout.step == 1 and worse is None
     traffic = _traffic(rollout.policy, analysis.evidence, look)
@@ -51,10 +51,10 @@ def rise(rollout: Rollout, analysis: Analysis, look: timedelta) -> Rise | None:
         return None
     known = "nothing proved yet" if worse is None else f"less than {100 * worse:g} points worse is proved"
     missed = math.ceil(traffic * (worse or 1.0) * weight / 100)
-    return Rise(_step_of(weight), f"{known}: at {weight}% one look misses at most about {missed} failures")
+    return WeightIncrease(_step_of(weight), f"{known}: at {weight}% one look misses at most about {missed} failures")
 
 
-def proof(rollout: Rollout, analysis: Analysis) -> str | None:
+def step_proof(rollout: Rollout, analysis: Analysis) -> str | None:
     """Return what proves the step, as a sentence: its own evidence or, at the soak, that of a lower weight.
 
     A soak that rests on an earlier proof has to be watched as long as it lasts, at every gate.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from foundry_rollouts.core.deciding.automatic import proof, rise
+from foundry_rollouts.core.deciding.automatic import next_weight, step_proof
 from foundry_rollouts.core.deciding.loss import lose_canary, lose_stable
-from foundry_rollouts.core.deciding.obey import abort, forward, obey, obey_before_start, retreat
+from foundry_rollouts.core.deciding.obey import abort, advance_or_promote, apply_command, obey_before_start, retreat
 from foundry_rollouts.core.deciding.readiness import Readiness, before_users, unseen
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.model.command import Command, Verb
@@ -61,12 +61,12 @@ class Situation:
     is_canary_gone: bool = False  #: The canary was deleted during its trial.
     doubt: str | None = None  #: What the cloud shows no more, at one look only.
     newer: str | None = None  #: The version that is to take this one's place.
-    blind: str | None = None  #: Why the cloud cannot be read.
+    cloud_error: str | None = None  #: Why the cloud cannot be read.
     drift: str | None = None  #: How the routing differs from the plan.
-    late: str | None = None  #: Which change of ours made it differ, arriving late; None: it was another hand.
+    late_change: str | None = None  #: Which change of ours made it differ, arriving late; None: it was another hand.
     is_closed: bool = False  #: Somebody disabled the endpoint.
     readiness: Readiness | None = None  #: How sandboxes fare; None: nobody looked.
-    look: timedelta = timedelta(seconds=10)  #: The time until the next look, at most.
+    tick_interval: timedelta = timedelta(seconds=10)  #: The time until the next look, at most.
 
 
 def decide(rollout: Rollout, seen: Situation) -> Decision:
@@ -85,10 +85,10 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
         return Supersede("the agent was deleted")
     if seen.is_canary_gone:
         return lose_canary(rollout)
-    if seen.analysis.verdict is Verdict.FAIL and (move := answer_harm(rollout, seen.analysis)):
+    if seen.analysis.verdict is Verdict.FAIL and (move := on_harm(rollout, seen.analysis)):
         return move
     if seen.command:
-        return obey(rollout, seen.command)
+        return apply_command(rollout, seen.command)
     if rollout.is_stable_gone:
         return lose_stable(rollout)
     return go_on(rollout, seen, seen.analysis)
@@ -100,7 +100,7 @@ def go_on(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
     if seen.doubt:
         return Hold(rollout.because if is_paused else seen.doubt, "a second look")
     if seen.newer:
-        return make_way(seen.newer)
+        return supersede(seen.newer)
     if is_paused:
         is_harm_new = analysis.verdict is Verdict.FAIL and rollout.harmed_at != rollout.step
         return Hold(analysis.because if is_harm_new else rollout.because, PERSON)
@@ -121,21 +121,23 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
     if seen.command:
         return obey_before_start(rollout, seen.command)
     if seen.newer:
-        return make_way(seen.newer)
+        return supersede(seen.newer)
     if rollout.phase is Phase.PAUSED:
         return Hold(rollout.because, rollout.waiting_for or PERSON)
     if seen.waits_for:
-        return Hold(f"waiting for {seen.waits_for}" + (f": {seen.blind}" if seen.blind else ""), seen.waits_for)
+        return Hold(
+            f"waiting for {seen.waits_for}" + (f": {seen.cloud_error}" if seen.cloud_error else ""), seen.waits_for
+        )
     if move := before_users(rollout, seen.readiness, seen.now):
         return move
-    if rollout.is_return:
+    if rollout.is_revert:
         because = f"version {rollout.canary} was stable before version {rollout.stable}: all new sessions go back to it"
         return Start(because + unseen(seen.readiness), step=rollout.policy.last_weight_step)
     because = f"version {rollout.canary} is active; {rollout.policy.weight_at(1)}% of new sessions go to it"
     return Start(because + unseen(seen.readiness))
 
 
-def answer_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
+def on_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
     """Do what the policy says about harm; None where that is to wait for a person, who then has the word."""
     match analysis.on_failure or rollout.policy.on_failure:
         case OnFailure.ROLLBACK:
@@ -150,7 +152,7 @@ def answer_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
             assert_never(other)
 
 
-def make_way(newer: str) -> Supersede:
+def supersede(newer: str) -> Supersede:
     """End a trial for a newer version, which begins from the stable one."""
     return Supersede(f"version {newer} is newer and takes its place", goes_back=True)
 
@@ -167,8 +169,8 @@ def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision:
 
     What is our own is no drift: a change that arrived late is followed by the plan's.
     """
-    if seen.late:
-        return Restore(seen.late)
+    if seen.late_change:
+        return Restore(seen.late_change)
     on_drift = OnDrift.PAUSE if seen.is_closed else rollout.policy.on_drift
     match on_drift:
         case OnDrift.PAUSE:
@@ -187,27 +189,27 @@ def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision:
 def progress(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
     """Go forward on proof only; say what is missing otherwise."""
     now = seen.now
-    if seen.blind:
-        return Hold(seen.blind, "the cloud to answer")
+    if seen.cloud_error:
+        return Hold(seen.cloud_error, "the cloud to answer")
     if rollout.age(now) >= rollout.policy.deadline:
         return Pause(f"the deadline of {rollout.policy.deadline} is over: {analysis.because}")
     if analysis.verdict is Verdict.FAIL:
         return Hold(analysis.because, "the harm to end, or a person")
     if rollout.waits_for_approval:
         return Hold(f"waiting for approval at {rollout.weight}%; {analysis.because}", "a person: approve or abort")
-    if higher := rise(rollout, analysis, seen.look):
+    if higher := next_weight(rollout, analysis, seen.tick_interval):
         return Advance(higher.because, step=higher.step)
-    because = proof(rollout, analysis)
+    because = step_proof(rollout, analysis)
     if because is None:
         if rollout.is_step_overdue(now):
-            return without_proof(rollout, analysis)
+            return on_no_evidence(rollout, analysis)
         return Hold(analysis.because, analysis.waiting_for)
     if not rollout.has_baked(now):
         return Hold(f"well so far; the step is still baking. {because}", "the bake time of the step")
-    return forward(rollout, because)
+    return advance_or_promote(rollout, because)
 
 
-def without_proof(rollout: Rollout, analysis: Analysis) -> Decision:
+def on_no_evidence(rollout: Rollout, analysis: Analysis) -> Decision:
     """Do what the policy says about a step whose time is over without proof; never go on blindly."""
     overdue = f"no proof within the step's time: {analysis.because}"
     match rollout.policy.on_no_evidence:
@@ -219,7 +221,9 @@ def without_proof(rollout: Rollout, analysis: Analysis) -> Decision:
             return retreat(rollout, overdue)
         case OnNoEvidence.ADVANCE_IF_NOT_GROSS:
             if analysis.verdict is Verdict.INSUFFICIENT and analysis.is_not_gross:
-                return forward(rollout, f"time is over and less than 16 points worse is proved: {analysis.because}")
+                return advance_or_promote(
+                    rollout, f"time is over and less than 16 points worse is proved: {analysis.because}"
+                )
             return Hold(overdue, analysis.waiting_for)
         case other:
             assert_never(other)

@@ -7,7 +7,7 @@ at these. A way back to the stable version is never refused.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from foundry_rollouts.core.deciding.automatic import is_quiet, proof
+from foundry_rollouts.core.deciding.automatic import is_quiet, step_proof
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.model.decision import (
     Advance,
@@ -140,7 +140,7 @@ def _one_step_at_a_time(step: Transition) -> str | None:
     match step.decision:
         case Start():
             is_fine = before.step == 0 and (
-                climbed == 1 or (before.is_return and number == before.policy.last_weight_step)
+                climbed == 1 or (before.is_revert and number == before.policy.last_weight_step)
             )
         case Advance():
             is_fine = climbed == 1 or (climbed > 1 and step.author is None and _may_climb(before, number))
@@ -174,7 +174,7 @@ def _is_proved(step: Transition) -> bool:
         return False
     if before.phase is not Phase.PROGRESSING:
         return False
-    if proof(before, analysis) is not None:
+    if step_proof(before, analysis) is not None:
         return True
     is_lenient = before.policy.on_no_evidence is OnNoEvidence.ADVANCE_IF_NOT_GROSS and analysis.is_not_gross
     is_climbing = before.policy.automatic is not None and step.after.weight <= SOAK and is_quiet(analysis)

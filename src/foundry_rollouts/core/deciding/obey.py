@@ -18,7 +18,7 @@ from foundry_rollouts.core.model.decision import (
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 
 
-def obey(rollout: Rollout, command: Command) -> Decision:
+def apply_command(rollout: Rollout, command: Command) -> Decision:
     """Do what a person asks, or say why there is nothing to do."""
     is_paused = rollout.phase is Phase.PAUSED
     match command.verb:
@@ -29,9 +29,9 @@ def obey(rollout: Rollout, command: Command) -> Decision:
         case Verb.RESUME if is_paused and not rollout.is_stable_gone:
             return Resume(command.because, command.author)
         case Verb.PROMOTE:
-            return forward(rollout, command.because, command.author)
+            return advance_or_promote(rollout, command.because, command.author)
         case Verb.APPROVE if rollout.waits_for_approval and not rollout.is_stable_gone:
-            return forward(rollout, command.because, command.author)
+            return advance_or_promote(rollout, command.because, command.author)
         case _:
             return decline(rollout, command)
 
@@ -73,7 +73,7 @@ def retreat(rollout: Rollout, because: str, author: str | None = None) -> RollBa
     return RollBack(because, author) if rollout.refuge else Disable(because, author)
 
 
-def forward(rollout: Rollout, because: str, author: str | None = None) -> Advance | Promote:
+def advance_or_promote(rollout: Rollout, because: str, author: str | None = None) -> Advance | Promote:
     """Take the next step; behind the last one, promote."""
     is_last = rollout.is_on_last_step or rollout.is_stable_gone
     return Promote(because, author) if is_last else Advance(because, author)

@@ -32,7 +32,7 @@ class Place:
 
 
 def place_of(rollout: Rollout) -> Place:
-    return Place(not rollout.step, not rollout.is_return, rollout.is_held, rollout.created_at, rollout.id)
+    return Place(not rollout.step, not rollout.is_revert, rollout.is_held, rollout.created_at, rollout.id)
 
 
 def in_hand(unfinished: Iterable[Rollout]) -> Rollout | None:
@@ -47,7 +47,7 @@ def holds_queue(ended: Rollout) -> bool:
 
 def is_to_be_held(queued: Rollout) -> bool:
     """Whether a queued rollout waits for a person after an abort; a return is what that person asked for."""
-    return queued.phase is Phase.PENDING and not queued.step and not queued.is_return
+    return queued.phase is Phase.PENDING and not queued.step and not queued.is_revert
 
 
 def held(queued: Rollout, ended: Rollout, now: datetime) -> Rollout:
@@ -61,5 +61,5 @@ def held(queued: Rollout, ended: Rollout, now: datetime) -> Rollout:
         because=because,
         waiting_for=f"a person: resume or abort, since {ended.ended_by} aborted version {ended.canary}",
         generation=queued.generation + 1,
-        events=queued.events + 1,
+        event_count=queued.event_count + 1,
     )

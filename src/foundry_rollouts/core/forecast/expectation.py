@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from foundry_rollouts.core.judging.bets import HARM_POSITIONS, LADDER, Bet, floor_bets, harm_bets, ladder_bets
-from foundry_rollouts.core.judging.capital import Bets, plausible, samples_to_prove, takes
+from foundry_rollouts.core.judging.capital import Hypotheses, plausible, samples_to_prove, takes
 from foundry_rollouts.core.judging.evidence import LEARNING_CALLS, SLOW, STRICT, strata
 from foundry_rollouts.core.judging.judge import GROSS, part_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy, WeightStep
-from foundry_rollouts.core.model.sources import ProbePlan
+from foundry_rollouts.core.model.sources import ProbeConfig
 
 #: Staked at the start on each claim of harm; the rest of the capital waits as cash.
 STAKED = 0.5 / len(HARM_POSITIONS)
@@ -75,14 +75,14 @@ def streams(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> Iterat
             yield Stream(traffic.rps, weight / 100, share, lag)
 
 
-def probe_rate(probe: ProbePlan) -> float:
+def probe_rate(probe: ProbeConfig) -> float:
     return 2 * probe.pairs / probe.every.total_seconds()
 
 
 def proof_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> float:
     """Return the seconds until ``gate`` proves a canary as good as stable to be better than bad."""
     judging = policy.judge
-    bets = Bets(judging.tolerate, judging.bad)
+    bets = Hypotheses(judging.tolerate, judging.bad)
     has_past = any(isinstance(step, WeightStep) and step.weight < 100 for step in policy.steps)
     rates, learning = _rates(gate, traffic)
     times = [

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Policy
-from foundry_rollouts.core.model.sources import HttpPlan, PrometheusPlan
+from foundry_rollouts.core.model.sources import HttpConfig, PrometheusConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def value_plans(policy: Policy) -> tuple[ValuePlan, ...]:
         for gate in policy.gates
         if gate.bounds
         for source in gate.sources
-        if isinstance(plan := policy.sources.plan(source), PrometheusPlan | HttpPlan)
+        if isinstance(plan := policy.sources.plan(source), PrometheusConfig | HttpConfig)
     )
 
 

@@ -23,28 +23,28 @@ WITHOUT_PROOF = {
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class PolicyWarning:
     """What is foolish, and how to mend it; ``step`` counts from 1, None: the whole policy."""
 
     step: int | None
     sentence: str
 
 
-def doubts(plan: Plan) -> tuple[Doubt, ...]:
+def doubts(plan: Plan) -> tuple[PolicyWarning, ...]:
     """Return what speaks against the policy at that traffic."""
     of_steps = [doubt for step in plan.steps for doubt in _of_step(plan, step)]
     return (*_of_prompts(plan.policy), *_of_traffic(plan), *of_steps, *_of_deadline(plan))
 
 
-def _of_prompts(policy: Policy) -> Iterator[Doubt]:
+def _of_prompts(policy: Policy) -> Iterator[PolicyWarning]:
     """Yield the prompts whose answers cannot be checked."""
     for prompt in policy.sources.probe.prompts if policy.sources.probe else ():
         if prompt.expect.schema is not None and not stands_alone(prompt.expect.schema):
             what = f"the schema of prompt {prompt.name} refers to another document, and none is ever fetched"
-            yield Doubt(None, f"{what}, so that the probe proves nothing: copy that part into the schema")
+            yield PolicyWarning(None, f"{what}, so that the probe proves nothing: copy that part into the schema")
 
 
-def _of_traffic(plan: Plan) -> Iterator[Doubt]:
+def _of_traffic(plan: Plan) -> Iterator[PolicyWarning]:
     """Yield what keeps automatic steps from knowing how many calls users make."""
     policy = plan.policy
     telling = {source for gate in policy.gates if not gate.is_dry_run for source in gate.sources} - {"probe"}
@@ -52,33 +52,35 @@ def _of_traffic(plan: Plan) -> Iterator[Doubt]:
         return
     how = "ask a source that counts all calls, as outcomes or prometheus"
     if not telling:
-        yield Doubt(1, f"no source sees the calls of users, so that the weight stays at 1% until it is proved: {how}")
+        yield PolicyWarning(
+            1, f"no source sees the calls of users, so that the weight stays at 1% until it is proved: {how}"
+        )
     elif policy.sources.logs and plan.traffic.rps * LOOK > 2 * policy.sources.logs.sessions:
-        yield Doubt(
+        yield PolicyWarning(
             1,
             f"the logs follow {policy.sources.logs.sessions} sessions of each version, which are too few to know "
             f"{plan.traffic.rps:g} rps by: a look may miss more than the blast radius; {how}",
         )
 
 
-def _of_step(plan: Plan, step: StepPlan) -> Iterator[Doubt]:
+def _of_step(plan: Plan, step: StepPlan) -> Iterator[PolicyWarning]:
     traffic = f"at {plan.traffic.rps:g} rps"
     if plan.policy.automatic and step.lasts is not None:
         # The evidence leads on from there; it does not wait to see anything smaller.
         return
     if step.proof is None:
         how = _instead(plan) or "add the probe to the sources of each gate"
-        yield Doubt(step.number, f"nothing ever proves the step of {step.weight}% {traffic}: {how}")
+        yield PolicyWarning(step.number, f"nothing ever proves the step of {step.weight}% {traffic}: {how}")
     elif step.limit is not None and step.proof > step.limit:
         what = f"proof of the {step.weight}% step takes about {span_words(step.proof)} {traffic}"
         then = f"after its max of {span_words(step.limit)} it {WITHOUT_PROOF[plan.policy.on_no_evidence]}"
         coarser = f"ask more of the probe, or name a coarser bad than {plan.policy.judge.bad}"
         how = f"give it more time, {_fewer(plan, step.proof) or coarser}"
-        yield Doubt(step.number, f"{what}, {then}: {how}")
+        yield PolicyWarning(step.number, f"{what}, {then}: {how}")
     seen = next(seen for seen in step.seen if seen.regression.name == TELLING)
     if step.room is not None and (seen.after is None or seen.after > step.room):
         takes = "nothing shows it there" if seen.after is None else f"that takes about {span_words(seen.after)}"
-        yield Doubt(
+        yield PolicyWarning(
             step.number,
             f"this policy cannot see a 2 pp regression within its {span_words(step.room)} step of {step.weight}% "
             f"{traffic} ({takes}): give it more time, or ask more of the probe",
@@ -98,14 +100,14 @@ def _fewer(plan: Plan, proof: timedelta) -> str | None:
     return f"or ask fewer windows of {slow[0]}" if slow else None
 
 
-def _of_deadline(plan: Plan) -> Iterator[Doubt]:
+def _of_deadline(plan: Plan) -> Iterator[PolicyWarning]:
     deadline, needed = plan.policy.deadline, plan.until_promoted
     least = sum((step.bakes for step in plan.steps), timedelta(0))
     if least >= deadline:
         what = f"the steps bake for {span_words(least)}, the deadline is {span_words(deadline)}"
-        yield Doubt(None, f"{what}: no rollout can end well, give it more time")
+        yield PolicyWarning(None, f"{what}: no rollout can end well, give it more time")
     elif needed is not None and needed > deadline:
-        yield Doubt(
+        yield PolicyWarning(
             None,
             f"promotion takes about {span_words(needed)} at {plan.traffic.rps:g} rps, the deadline is "
             f"{span_words(deadline)} and then it pauses: give it more time",

@@ -62,7 +62,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Bets:
+class Hypotheses:
     """What is bet against: harm against all within ``tolerate``, safety against all that is ``bad``."""
 
     tolerate: Margin
@@ -101,7 +101,7 @@ class Capital:
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class StableEstimate:
     """What stable is thought to fail at, from calls that fade with age; if wrong it costs time, not truth."""
 
     failures: float = 0.0
@@ -121,7 +121,7 @@ class Guess:
             return None
         return plausible(min(self.rate, (self.failures + self.old_failures) / calls))
 
-    def after(self, batch: Tally, seconds: float) -> "Guess":
+    def after(self, batch: Tally, seconds: float) -> "StableEstimate":
         """Return the guess once ``batch``, closed by an interval of ``seconds``, is known too."""
         kept = 0.5 ** (seconds / _HALF_LIFE)
         failures, calls = self.failures * kept + batch.stable_failures, self.calls * kept + batch.stable_calls
@@ -129,13 +129,13 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class EProcess:
     """The evidence of one gate from one source, and all it needs to go on."""
 
     harm: Capital = Capital()
     safe: tuple[float, ...] = (-math.log(len(SAFE_POSITIONS)),) * len(SAFE_POSITIONS)
     ladder: tuple[float, ...] = (0.0,) * len(LADDER)
-    guess: Guess = Guess()
+    guess: StableEstimate = StableEstimate()
     buffer: Tally = Tally()
     past: tuple[float, ...] = (-math.log(len(SAFE_POSITIONS)),) * len(SAFE_POSITIONS)
     known: float | None = None  #: What stable was known to fail at when the present weight began.
@@ -165,19 +165,19 @@ class Process:
         return min(proved, default=None)
 
 
-def begin(history: Tally | None = None) -> Process:
+def begin(history: Tally | None = None) -> EProcess:
     """Return the evidence before the first interval: none.
 
     ``history`` is what stable is known for from before the trial; it counts as 500 calls at most.
     """
     if history is None or not history.stable_calls:
-        return Process()
+        return EProcess()
     part = min(1.0, _OLD_CALLS / history.stable_calls)
-    guess = Guess(old_failures=part * history.stable_failures, old_calls=part * history.stable_calls)
-    return Process(guess=guess, known=guess.known)
+    guess = StableEstimate(old_failures=part * history.stable_failures, old_calls=part * history.stable_calls)
+    return EProcess(guess=guess, known=guess.known)
 
 
-def reweighted(process: Process) -> Process:
+def reweighted(process: EProcess) -> EProcess:
     """Return the evidence after a change of weight, before the first interval at the new one.
 
     The open batch is dropped, for its calls were divided otherwise; a stake goes on "the new weight broke
@@ -188,37 +188,37 @@ def reweighted(process: Process) -> Process:
     return replace(process, harm=harm, safe=new.safe, buffer=Tally(), past=new.past, known=known)
 
 
-def observed(process: Process, bets: Bets, tally: Tally, seconds: float) -> Process:
+def observed(process: EProcess, bets: Hypotheses, tally: Tally, seconds: float) -> EProcess:
     """Return the evidence after one more interval, ``seconds`` long, in which ``tally`` was counted."""
     if process.known is not None:
         alone = Tally(tally.canary_calls, tally.canary_failures)
-        process = replace(process, past=_won(process.past, past_bets(bets.bad, process.known), alone))
+        process = replace(process, past=_accrued(process.past, past_bets(bets.bad, process.known), alone))
     batch = process.buffer + tally
     if batch.is_batch:
-        process = _settled(process, bets, batch)
+        process = _settle_batch(process, bets, batch)
         process = replace(process, guess=process.guess.after(batch, seconds), buffer=Tally())
     else:
         process = replace(process, buffer=batch)
     return replace(process, harm=process.harm.later(seconds))
 
 
-def _settled(process: Process, bets: Bets, batch: Tally) -> Process:
+def _settle_batch(process: EProcess, bets: Hypotheses, batch: Tally) -> EProcess:
     outlook = process.guess.rate, batch.canary_calls, batch.stable_calls
     return replace(
         process,
-        harm=replace(process.harm, staked=_won(process.harm.staked, harm_bets(bets.tolerate, *outlook), batch)),
-        safe=_won(process.safe, safe_bets(bets.bad, *outlook), batch),
-        ladder=_won(process.ladder, ladder_bets(*outlook), batch),
+        harm=replace(process.harm, staked=_accrued(process.harm.staked, harm_bets(bets.tolerate, *outlook), batch)),
+        safe=_accrued(process.safe, safe_bets(bets.bad, *outlook), batch),
+        ladder=_accrued(process.ladder, ladder_bets(*outlook), batch),
     )
 
 
-def _won(capital: tuple[float, ...], placed: tuple[Bet, ...], batch: Tally) -> tuple[float, ...]:
+def _accrued(capital: tuple[float, ...], placed: tuple[Bet, ...], batch: Tally) -> tuple[float, ...]:
     counts = batch.canary_calls, batch.canary_failures, batch.stable_calls, batch.stable_failures
     return tuple(part + bet.gain(*counts) for part, bet in zip(capital, placed, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class FloorProcess:
+class CeilingProcess:
     """The evidence that the canary fails more often than an absolute limit allows, whatever stable does."""
 
     harm: Capital = Capital()
@@ -229,21 +229,21 @@ class FloorProcess:
         return self.harm.log10
 
 
-def begin_floor() -> FloorProcess:
+def begin_floor() -> CeilingProcess:
     """Return the evidence before the first interval: none."""
-    return FloorProcess()
+    return CeilingProcess()
 
 
-def observed_floor(process: FloorProcess, limit: float, calls: int, failures: int, seconds: float) -> FloorProcess:
+def observed_floor(process: CeilingProcess, limit: float, calls: int, failures: int, seconds: float) -> CeilingProcess:
     """Return the evidence after one more interval; ``limit`` is the highest failure rate that is allowed.
 
     One version alone needs no batches: the limit is known, so each call is a bet of its own.
     """
-    staked = _won(process.harm.staked, floor_bets(limit), Tally(canary_calls=calls, canary_failures=failures))
-    return FloorProcess(replace(process.harm, staked=staked).later(seconds))
+    staked = _accrued(process.harm.staked, floor_bets(limit), Tally(canary_calls=calls, canary_failures=failures))
+    return CeilingProcess(replace(process.harm, staked=staked).later(seconds))
 
 
-def calls_needed(process: Process, bets: Bets, missed_bad: float, canary_share: float) -> int:
+def calls_needed(process: EProcess, bets: Hypotheses, missed_bad: float, canary_share: float) -> int:
     """Return about how many more canary calls prove safety, if the canary is just as good as stable.
 
     Args:
@@ -266,7 +266,7 @@ def calls_needed(process: Process, bets: Bets, missed_bad: float, canary_share: 
     return NEVER if math.isinf(calls) else math.ceil(min(calls * canary_share, NEVER))
 
 
-def samples_to_prove(stable_rate: float, weight: int, bets: Bets, missed_bad: float) -> float:
+def samples_to_prove(stable_rate: float, weight: int, bets: Hypotheses, missed_bad: float) -> float:
     """Return about how many calls, on either version, prove safety at ``weight`` percent.
 
     At 100 the canary is compared with what stable failed at before. Infinite where nothing can be proved: at 0, and

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.judging.capital import (
-    Bets,
-    FloorProcess,
-    Process,
+    CeilingProcess,
+    EProcess,
+    Hypotheses,
     Tally,
     begin,
     begin_floor,
@@ -24,7 +24,7 @@ from foundry_rollouts.core.judging.values import ValueTrack, at_new_step, tracke
 from foundry_rollouts.core.model.failures import ErrorKind, kind_of
 from foundry_rollouts.core.model.measurement import Counts, Histogram, Measurement, Tallied, quantile
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy
-from foundry_rollouts.core.model.rollout import Known
+from foundry_rollouts.core.model.rollout import PriorCounts
 
 #: Slow means slower than stable's median, its p90, its p99: three questions, one process each.
 SLOW = (0.5, 0.9, 0.99)
@@ -49,9 +49,9 @@ class Track:
     gate: str
     stratum: str
     share: float  #: Its part in the gate's evidence; the shares of a gate sum to 1.
-    processes: tuple[Process, ...]
-    strict: Process | None = None  #: With a ceiling: harm without any tolerance.
-    floor: FloorProcess | None = None  #: With a ceiling: the canary alone against it.
+    processes: tuple[EProcess, ...]
+    strict: EProcess | None = None  #: With a ceiling: harm without any tolerance.
+    ceiling: CeilingProcess | None = None  #: With a ceiling: the canary alone against it.
     total: Tally = Tally()
     at_step: Tally = Tally()
     causes: Tallied = ()  #: Why canary samples failed.
@@ -80,16 +80,16 @@ class Evidence:
         return tuple(track for track in self.beside if track.gate == gate.name)
 
 
-def history_of(evidence: Evidence) -> tuple[Known, ...]:
+def history_of(evidence: Evidence) -> tuple[PriorCounts, ...]:
     """Return what a trial tells of its canary, for the time when that is the stable version."""
     return tuple(
-        Known(track.gate, track.stratum, track.total.canary_calls, track.total.canary_failures)
+        PriorCounts(track.gate, track.stratum, track.total.canary_calls, track.total.canary_failures)
         for track in evidence.tracks
         if track.gate != GateKind.LATENCY and track.total.canary_calls
     )
 
 
-def fresh(policy: Policy, history: Sequence[Known] = ()) -> Evidence:
+def initial(policy: Policy, history: Sequence[PriorCounts] = ()) -> Evidence:
     """Return the evidence of a rollout that has seen nothing yet, and knows ``history`` of its stable version."""
     known = {(old.gate, old.source): Tally(stable_calls=old.calls, stable_failures=old.failures) for old in history}
     return Evidence(
@@ -100,7 +100,7 @@ def fresh(policy: Policy, history: Sequence[Known] = ()) -> Evidence:
                 share=share,
                 processes=_processes(gate, known.get((gate.name, stratum))),
                 strict=begin(known.get((gate.name, stratum))) if gate.max is not None else None,
-                floor=begin_floor() if gate.max is not None else None,
+                ceiling=begin_floor() if gate.max is not None else None,
             )
             for gate in policy.gates
             for stratum, share in strata(policy, gate)
@@ -127,7 +127,7 @@ def _beside(policy: Policy) -> tuple[Track, ...]:
     )
 
 
-def _processes(gate: Gate, known: Tally | None) -> tuple[Process, ...]:
+def _processes(gate: Gate, known: Tally | None) -> tuple[EProcess, ...]:
     return tuple(begin() for _ in SLOW) if gate.kind is GateKind.LATENCY else (begin(known),)
 
 
@@ -168,7 +168,7 @@ def _at_new_weight(track: Track) -> Track:
     )
 
 
-def gathered(evidence: Evidence, policy: Policy, measurements: Sequence[Measurement]) -> Evidence:
+def update(evidence: Evidence, policy: Policy, measurements: Sequence[Measurement]) -> Evidence:
     """Return ``evidence`` after ``measurements``, each of which goes to the tracks of its stratum only."""
     gates = {gate.name: gate for gate in policy.gates}
     # The release before kept none of them.
@@ -188,7 +188,7 @@ def gathered(evidence: Evidence, policy: Policy, measurements: Sequence[Measurem
 def _refused(track: Track, policy: Policy, seen: Measurement) -> Track:
     canary, stable = seen.canary, seen.stable
     tally = Tally(canary.calls, canary.client_errors, stable.calls, stable.client_errors)
-    bets = Bets(policy.judge.tolerate, policy.judge.bad)
+    bets = Hypotheses(policy.judge.tolerate, policy.judge.bad)
     (process,) = track.processes
     return replace(
         track,
@@ -210,7 +210,7 @@ def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Tra
     if gate.kind is GateKind.LATENCY and not track.edges:
         return _learnt(track, seen)
     tallies = tuple(_tallies(track, gate, seen))
-    bets = Bets(policy.judge.tolerate, policy.judge.bad)
+    bets = Hypotheses(policy.judge.tolerate, policy.judge.bad)
     seconds = seen.window.seconds
     main = tallies[0]
     return replace(
@@ -218,9 +218,9 @@ def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Tra
         processes=tuple(
             observed(process, bets, tally, seconds) for process, tally in zip(track.processes, tallies, strict=True)
         ),
-        strict=observed(track.strict, Bets(STRICT, policy.judge.bad), main, seconds) if track.strict else None,
-        floor=observed_floor(track.floor, gate.max, main.canary_calls, main.canary_failures, seconds)
-        if track.floor and gate.max is not None
+        strict=observed(track.strict, Hypotheses(STRICT, policy.judge.bad), main, seconds) if track.strict else None,
+        ceiling=observed_floor(track.ceiling, gate.max, main.canary_calls, main.canary_failures, seconds)
+        if track.ceiling and gate.max is not None
         else None,
         total=track.total + main,
         at_step=track.at_step + main,

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
-from foundry_rollouts.core.judging.capital import NEVER, Bets, Tally, calls_needed
-from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, Track, gathered
+from foundry_rollouts.core.judging.capital import NEVER, Hypotheses, Tally, calls_needed
+from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, Track, update
 from foundry_rollouts.core.judging.sentences import because_harm, because_proved, because_unproved, because_unseen
 from foundry_rollouts.core.judging.value_judge import value_reading
 from foundry_rollouts.core.model.measurement import Measurement
@@ -44,7 +44,7 @@ ORDER = (
 def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measurement], now: datetime) -> Analysis:
     """Return the verdict on everything seen so far, ``measurements`` included."""
     policy = rollout.policy
-    evidence = gathered(evidence, policy, measurements)
+    evidence = update(evidence, policy, measurements)
     culprit = _culprit(rollout, evidence, [gate for gate in policy.gates if part_of(policy, gate)])
     all_readings = tuple(_read(rollout, gate, evidence, culprit, now) for gate in policy.gates)
     readings = [reading for reading in all_readings if not reading.is_dry_run]
@@ -118,11 +118,11 @@ def _breach(rollout: Rollout, evidence: Evidence, gate: Gate) -> float:
 
 
 def _breach_of(rollout: Rollout, track: Track) -> float:
-    if track.floor is None or track.strict is None:
+    if track.ceiling is None or track.strict is None:
         return -math.inf
     if stands_alone(rollout, track):
-        return track.floor.log10
-    return min(track.floor.log10, track.strict.harm_log10)
+        return track.ceiling.log10
+    return min(track.ceiling.log10, track.strict.harm_log10)
 
 
 def _safe(rollout: Rollout, tracks: Sequence[Track]) -> float:
@@ -208,7 +208,7 @@ def _missing(rollout: Rollout, tracks: Sequence[Track]) -> int | None:
     calls = step.canary_calls + step.stable_calls
     share = step.canary_calls / calls if calls else rollout.weight / 100
     share = 1.0 if stands_alone(rollout, track) else share
-    missing = calls_needed(process, Bets(judging.tolerate, judging.bad), judging.missed_bad * track.share, share)
+    missing = calls_needed(process, Hypotheses(judging.tolerate, judging.bad), judging.missed_bad * track.share, share)
     return missing if missing < NEVER else None
 
 

@@ -29,12 +29,12 @@ def because_harm(gate: Gate, judging: Judging, track: Track) -> str:
 def _crossed(gate: Gate, judging: Judging, track: Track) -> str:
     """Say which line the canary crossed: tolerance, or else the ceiling."""
     harm = max(process.harm_log10 for process in track.processes)
-    if harm >= -math.log10(judging.false_rollback) or gate.max is None or not (track.floor and track.strict):
+    if harm >= -math.log10(judging.false_rollback) or gate.max is None or not (track.ceiling and track.strict):
         return f"worse than {judging.tolerate} stable, evidence {odds(harm)}"
     ceiling = f"above the ceiling of {gate.max * 100:g}%"
     if not track.at_step.stable_calls:
-        return f"{ceiling}, evidence {odds(track.floor.log10)}"
-    return f"{ceiling} and worse than stable, evidence {odds(min(track.floor.log10, track.strict.harm_log10))}"
+        return f"{ceiling}, evidence {odds(track.ceiling.log10)}"
+    return f"{ceiling} and worse than stable, evidence {odds(min(track.ceiling.log10, track.strict.harm_log10))}"
 
 
 def because_proved(gate: Gate, judging: Judging, track: Track, *, is_alone: bool = False) -> str:

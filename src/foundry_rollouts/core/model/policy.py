@@ -85,7 +85,7 @@ class GateKind(StrEnum):
 
 
 #: Sources that can tell what a gate looks at; any source tells which calls failed.
-TELLERS = {
+CAPABLE_SOURCES = {
     GateKind.LATENCY: {"probe", "logs", "outcomes"},
     GateKind.LOG_ERRORS: {"logs", "outcomes"},
     GateKind.VALUE: {"prometheus", "http"},
@@ -277,7 +277,7 @@ def _refuse_bad_gates(gates: tuple[Gate, ...], sources: Sources) -> None:
             raise UsageError(f"gate {gate.name} asks {missing or 'no source'}; sources in use: {known}")
         if gate.weights and (len(gate.weights) != len(gate.sources) or min(gate.weights) <= 0):
             raise UsageError(f"gate {gate.name}: give each of its sources a weight, more than 0")
-        if mute := set(gate.sources) - TELLERS.get(gate.kind, set(gate.sources)):
+        if mute := set(gate.sources) - CAPABLE_SOURCES.get(gate.kind, set(gate.sources)):
             raise UsageError(f"gate {gate.name} asks {', '.join(sorted(mute))}, which cannot tell it")
         _refuse_bad_value(gate, sources)
     if all(gate.is_dry_run for gate in gates):

@@ -32,7 +32,7 @@ MAY_ARRIVE_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
+class UnconfirmedChange:
     """A change of ours whose answer was lost: the cloud may apply it late, or once more."""
 
     weights: tuple[tuple[str, int], ...]  #: As in the routing that was sent.
@@ -72,7 +72,7 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PriorCounts:
     """What one source told of the stable version, at one gate, while that was on trial itself."""
 
     gate: str
@@ -105,15 +105,15 @@ class Rollout:
     ended_at: datetime | None = None
     ended_by: str | None = None  #: The person who asked for the end; None: the controller's own decision.
     measured_until: datetime | None = None  #: Where the next window begins.
-    unanswered: tuple[Unanswered, ...] = ()  #: What may still arrive, by what is known of it.
-    is_return: bool = False  #: The canary was stable just before the present stable version: it needs no small steps.
+    unconfirmed_changes: tuple[UnconfirmedChange, ...] = ()  #: What may still arrive, by what is known of it.
+    is_revert: bool = False  #: The canary was stable just before the present stable version: it needs no small steps.
     is_held: bool = False  #: It waits in the queue for a person, who aborted the one before it.
-    history: tuple[Known, ...] = ()  #: What is known of the stable version from before the trial.
+    prior_counts: tuple[PriorCounts, ...] = ()  #: What is known of the stable version from before the trial.
     stops: Stops | None = None  #: None: no sessions are to be stopped.
     incarnation: int = 1  #: Of the agent, by our count; another one's rollouts tell nothing about this one.
     canary_created_at: datetime | None = None  #: By the cloud; None: not told.
     endings: tuple[Ending, ...] = ()  #: Versions that seem to be at their end, by first reads.
-    events: int = 0  #: How many events the history holds; the next one's number is one more.
+    event_count: int = 0  #: How many events the history holds; the next one's number is one more.
     refused: Refused | None = None  #: The change that the cloud refuses; None: it took the last one.
     contest: Contest | None = None  #: Another hand that changes the routing each time it was restored.
     missing: tuple[Missing, ...] = ()  #: What the last look did not find.
@@ -143,10 +143,10 @@ class Rollout:
     def is_on_last_step(self) -> bool:
         return self.step == len(self.policy.steps)
 
-    def with_unanswered(self, change: Unanswered) -> "Rollout":
+    def with_unconfirmed(self, change: UnconfirmedChange) -> "Rollout":
         """Return the rollout with ``change`` remembered, and those forgotten that arrive no more."""
-        recent = tuple(each for each in self.unanswered if change.sent_at - each.sent_at < MAY_ARRIVE_WITHIN)
-        return replace(self, unanswered=(*recent, change))
+        recent = tuple(each for each in self.unconfirmed_changes if change.sent_at - each.sent_at < MAY_ARRIVE_WITHIN)
+        return replace(self, unconfirmed_changes=(*recent, change))
 
     @property
     def owes_stops(self) -> bool:

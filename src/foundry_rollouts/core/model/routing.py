@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from foundry_rollouts.core.model.rollout import Phase, Rollout, Unanswered
+from foundry_rollouts.core.model.rollout import Phase, Rollout, UnconfirmedChange
 
 LATEST = "@latest"  #: The cloud's word for "whatever was created last".
 
@@ -60,9 +60,9 @@ def routings_of(rollout: Rollout) -> tuple[Routing, ...]:
     return tuple(Routing.of({rollout.stable: 100 - weight, rollout.canary: weight}) for weight in sorted(weights))
 
 
-def arrived_late(rollouts: Iterable[Rollout], seen: Routing, since: datetime) -> Unanswered | None:
+def arrived_late(rollouts: Iterable[Rollout], seen: Routing, since: datetime) -> UnconfirmedChange | None:
     """Return the change of ours, unanswered since ``since``, that made the weights as ``seen``; None: another hand."""
-    changes = (change for rollout in rollouts for change in rollout.unanswered)
+    changes = (change for rollout in rollouts for change in rollout.unconfirmed_changes)
     return next((change for change in changes if change.sent_at >= since and change.weights == seen.weights), None)
 
 

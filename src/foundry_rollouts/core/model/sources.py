@@ -32,7 +32,7 @@ HARMLESS = Prompt(name="hello", input="Hello! Please answer with one short sente
 
 
 @dataclass(frozen=True, slots=True)
-class ProbePlan:
+class ProbeConfig:
     """How often the probe asks: ``pairs`` of calls, one on stable and one on the canary, every so often."""
 
     prompts: tuple[Prompt, ...] = (HARMLESS,)
@@ -41,19 +41,19 @@ class ProbePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class LogsPlan:
+class LogsConfig:
     """How many live sessions per version are followed."""
 
     sessions: int = 50
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomesPlan:
+class OutcomesConfig:
     """Callers report how their calls went; there is nothing to choose."""
 
 
 @dataclass(frozen=True, slots=True)
-class PrometheusPlan:
+class PrometheusConfig:
     """Two queries that count over ``{window}`` the calls, and the failures, of ``{version}`` of ``{agent}``.
 
     ``delay`` is how late a count may still change: windows end so long before now.
@@ -69,7 +69,7 @@ class PrometheusPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpPlan:
+class HttpConfig:
     """An address that answers with JSON for one version and window, and where in it the counts stand.
 
     ``url`` may name ``{agent}``, ``{version}``, ``{window}`` (seconds), ``{since}`` and ``{until}`` (ISO 8601);
@@ -94,18 +94,18 @@ class InsightsPlan:
     delay: timedelta = timedelta(minutes=3)
 
 
-PulledPlan = PrometheusPlan | HttpPlan | InsightsPlan
+PulledPlan = PrometheusConfig | HttpConfig | InsightsPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """The sources in use; None is switched off."""
 
-    probe: ProbePlan | None = field(default_factory=ProbePlan)
-    logs: LogsPlan | None = field(default_factory=LogsPlan)
-    outcomes: OutcomesPlan | None = None
-    prometheus: PrometheusPlan | None = None
-    http: HttpPlan | None = None
+    probe: ProbeConfig | None = field(default_factory=ProbeConfig)
+    logs: LogsConfig | None = field(default_factory=LogsConfig)
+    outcomes: OutcomesConfig | None = None
+    prometheus: PrometheusConfig | None = None
+    http: HttpConfig | None = None
     application_insights: InsightsPlan | None = None
 
     @property
@@ -120,12 +120,14 @@ class Sources:
     def values_of(self, name: str) -> dict[str, str]:
         """Return the further numbers that the source ``name`` tells."""
         plan = self.plan(name)
-        return dict(plan.values) if isinstance(plan, PrometheusPlan | HttpPlan) else {}
+        return dict(plan.values) if isinstance(plan, PrometheusConfig | HttpConfig) else {}
 
     def lag(self, stratum: str) -> timedelta:
         """Return how old the newest count of ``stratum`` may be when all is well."""
         plan = self.plan(stratum.partition("/")[0])
-        return plan.every + plan.delay if isinstance(plan, PrometheusPlan | HttpPlan | InsightsPlan) else timedelta(0)
+        return (
+            plan.every + plan.delay if isinstance(plan, PrometheusConfig | HttpConfig | InsightsPlan) else timedelta(0)
+        )
 
 
 def is_in_the_clear(url: str) -> bool:

@@ -7,20 +7,20 @@ from datetime import UTC, datetime, timedelta
 from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.capital import Tally
-from foundry_rollouts.core.judging.evidence import at_new_weight, fresh
+from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.sources import OutcomesPlan, Sources
+from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
 from foundry_rollouts.core.replay.recorded import standing_at
 
 #: Second 0 of counts that say "seconds" and not when.
 ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 #: Bare counts are what somebody reports of calls: one source, one stratum.
 SOURCE = "outcomes"
-COUNTED = Sources(probe=None, logs=None, outcomes=OutcomesPlan())
+COUNTED = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Judged:
 def replayed(policy: Policy, intervals: Iterable[Interval]) -> Iterator[Judged]:
     """Judge bare counts, interval by interval, as one stratum of one gate on the error rate."""
     rollout = _on_trial(_counting(policy))
-    evidence = fresh(rollout.policy)
+    evidence = initial(rollout.policy)
     began, weight = ZERO, None
     for interval in intervals:
         now = ZERO + timedelta(seconds=interval.seconds)
@@ -56,7 +56,7 @@ def replayed(policy: Policy, intervals: Iterable[Interval]) -> Iterator[Judged]:
             evidence = evidence if weight is None else at_new_weight(evidence)
             rollout = standing_at(rollout, interval.weight, began)
         analysis = judge(rollout, evidence, (_measured(interval.tally, Window(began, now)),), now)
-        decision = decide(rollout, Situation(now, analysis, look=now - began))
+        decision = decide(rollout, Situation(now, analysis, tick_interval=now - began))
         evidence, began, weight = analysis.evidence, now, interval.weight
         (process, *_) = evidence.tracks[0].processes
         yield Judged(

@@ -12,7 +12,7 @@ from enum import StrEnum
 from foundry_rollouts.core.deciding.decide import Situation, after, decide
 from foundry_rollouts.core.judging.analysis import Analysis
 from foundry_rollouts.core.judging.capital import Tally
-from foundry_rollouts.core.judging.evidence import at_new_weight, fresh
+from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.decision import Advance, Decision, Disable, Pause, Promote, Resume, RollBack
 from foundry_rollouts.core.model.measurement import Measurement
@@ -21,7 +21,7 @@ from foundry_rollouts.core.model.rollout import Phase, Rollout
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class WeightChange:
     """What changed ``at`` an instant: the canary's weight, or whether the rollout was paused."""
 
     at: datetime
@@ -31,16 +31,16 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class RecordedRollout:
     """A rollout, its moves, and what was measured, each in the order in which it was recorded."""
 
     rollout: Rollout
-    moves: tuple[Move, ...]
+    moves: tuple[WeightChange, ...]
     measurements: tuple[Measurement, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReplayedTick:
     """What one tick knew, and what it decides on that."""
 
     now: datetime
@@ -51,7 +51,7 @@ class Look:
     decision: Decision
 
 
-class Ending(StrEnum):
+class BacktestOutcome(StrEnum):
     """What another policy would have come to."""
 
     PROMOTED = "promoted"
@@ -63,19 +63,19 @@ class Ending(StrEnum):
     UNKNOWN = "unknown"  #: Nothing was measured.
 
 
-ENDINGS: dict[type, Ending] = {
-    Promote: Ending.PROMOTED,
-    RollBack: Ending.ROLLED_BACK,
-    Disable: Ending.DISABLED,
-    Pause: Ending.PAUSED,
+ENDINGS: dict[type, BacktestOutcome] = {
+    Promote: BacktestOutcome.PROMOTED,
+    RollBack: BacktestOutcome.ROLLED_BACK,
+    Disable: BacktestOutcome.DISABLED,
+    Pause: BacktestOutcome.PAUSED,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Hindsight:
+class BacktestResult:
     """What would have happened, when, at which weight, and what the canary had done until then."""
 
-    would: Ending
+    would: BacktestOutcome
     at: datetime | None
     weight: int
     canary_calls: int
@@ -83,10 +83,10 @@ class Hindsight:
     because: str
 
 
-def looks(past: Past, policy: Policy | None = None) -> Iterator[Look]:
+def replay(past: RecordedRollout, policy: Policy | None = None) -> Iterator[ReplayedTick]:
     """Judge the past again, look by look, under ``policy`` or, without one, under the rollout's own."""
     rollout = _at_its_start(past.rollout, policy or past.rollout.policy)
-    evidence, weight, moves = fresh(rollout.policy, rollout.history), 0, list(past.moves)
+    evidence, weight, moves = initial(rollout.policy, rollout.prior_counts), 0, list(past.moves)
     for now, measurements in _ticks(past.measurements):
         # What was decided at the end of a window was decided on that window: it changes the next one.
         while moves and moves[0].at < now:
@@ -97,19 +97,19 @@ def looks(past: Past, policy: Policy | None = None) -> Iterator[Look]:
         if not weight:
             continue
         analysis = judge(rollout, evidence, measurements, now)
-        yield Look(now, weight, rollout, measurements, analysis, decide(rollout, Situation(now, analysis)))
+        yield ReplayedTick(now, weight, rollout, measurements, analysis, decide(rollout, Situation(now, analysis)))
         evidence = analysis.evidence
 
 
-def in_hindsight(past: Past, policy: Policy) -> Hindsight:
+def backtest(past: RecordedRollout, policy: Policy) -> BacktestResult:
     """Return what ``policy`` would have come to, as far as the past can tell."""
     seen: list[Measurement] = []
-    last: Look | None = None
-    proof: Look | None = None
-    for look in looks(past, policy):
+    last: ReplayedTick | None = None
+    proof: ReplayedTick | None = None
+    for look in replay(past, policy):
         if last and look.weight != last.weight:
             if proof is None:
-                return _hindsight(Ending.WAITING, last, seen)
+                return _hindsight(BacktestOutcome.WAITING, last, seen)
             proof = None
         seen += look.measurements
         if ending := ENDINGS.get(type(look.decision)):
@@ -118,8 +118,8 @@ def in_hindsight(past: Past, policy: Policy) -> Hindsight:
             proof = proof or look
         last = look
     if last is None:
-        return Hindsight(Ending.UNKNOWN, None, 0, 0, 0, "nothing was measured")
-    return _hindsight(Ending.ADVANCED if proof else Ending.WAITING, proof or last, seen)
+        return BacktestResult(BacktestOutcome.UNKNOWN, None, 0, 0, 0, "nothing was measured")
+    return _hindsight(BacktestOutcome.ADVANCED if proof else BacktestOutcome.WAITING, proof or last, seen)
 
 
 def standing_at(rollout: Rollout, weight: int, since: datetime) -> Rollout:
@@ -172,11 +172,11 @@ def _at_its_start(rollout: Rollout, policy: Policy) -> Rollout:
         created_at=rollout.created_at,
         phase=Phase.PROGRESSING,
         started_at=rollout.started_at,
-        history=rollout.history,
+        prior_counts=rollout.prior_counts,
     )
 
 
-def _moved(rollout: Rollout, move: Move, weight: int, *, is_own: bool) -> Rollout:
+def _moved(rollout: Rollout, move: WeightChange, weight: int, *, is_own: bool) -> Rollout:
     """Return the rollout after ``move``; steps of another policy are found by their weight."""
     if move.is_paused:
         return after(rollout, Pause("paused"), move.at)
@@ -187,7 +187,7 @@ def _moved(rollout: Rollout, move: Move, weight: int, *, is_own: bool) -> Rollou
     return rollout if move.weight == weight else standing_at(rollout, move.weight, move.at)
 
 
-def _hindsight(would: Ending, look: Look, seen: Sequence[Measurement]) -> Hindsight:
+def _hindsight(would: BacktestOutcome, look: ReplayedTick, seen: Sequence[Measurement]) -> BacktestResult:
     tally = canary_tally(seen)
     because = look.decision.because
-    return Hindsight(would, look.now, look.weight, tally.canary_calls, tally.canary_failures, because)
+    return BacktestResult(would, look.now, look.weight, tally.canary_calls, tally.canary_failures, because)
