@@ -255,7 +255,7 @@ class SmallWorld:
         name = self.cloud.name
         known = AgentKnown(name, latest="2", latest_status="active", routing=self.cloud.routing, policy="support")
         await store.see_agents([known], self.time)
-        rollout = a_rollout(id=self.id, agent=name, policy=self.policy, events=1)
+        rollout = a_rollout(id=self.id, agent=name, policy=self.policy, event_count=1)
         event = Event(f"{rollout.id}:1", self.time, "rollout.created", name, "version 2 is new", rollout.id)
         await store.create(rollout, event, None)
 

@@ -166,7 +166,7 @@ class Stage:
             AGENT, stable="1", newest="2", latest="2", latest_status="active", routing=seen.routing, policy="support"
         )
         await self.store.see_agents([known], self.time)
-        rollout = a_rollout(agent=AGENT, policy=self.policy, events=1)
+        rollout = a_rollout(agent=AGENT, policy=self.policy, event_count=1)
         await self.store.create(rollout, Event("r-1:1", self.time, "rollout.created", AGENT, "it is new", "r-1"), None)
 
     async def tick(self) -> CloudError | None:

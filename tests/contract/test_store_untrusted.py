@@ -13,7 +13,7 @@ KEPT = r"refused by \x1b[2J\u202e https://x.example/?sig=[redacted] as postgresq
 
 async def test_why_something_happened_is_kept_without_secrets_and_readable(store: SqlStore) -> None:
     await store.see_agents([AgentKnown("support-agent", stable="1")], NOON)
-    rollout = a_rollout(because=SAID, events=1)
+    rollout = a_rollout(because=SAID, event_count=1)
     await store.create(rollout, an_event(because=SAID), None)
     assert (await store.rollout(rollout.id)).because == KEPT
     assert [event.because for event in await store.history(rollout.id)] == [KEPT]

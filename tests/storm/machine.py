@@ -103,7 +103,7 @@ class Storm(RuleBasedStateMachine):
     @initialize(replicas=st.integers(2, 3), on_drift=st.sampled_from(list(OnDrift)), is_bad=st.booleans())
     def begin(self, replicas: int, on_drift: OnDrift, is_bad: bool) -> None:
         policy = replace(a_quick_policy(on_drift=on_drift), steps=tuple(WeightStep(w, min=TICK) for w in WEIGHTS))
-        rollout = a_rollout(agent="support-agent", policy=policy, events=1)
+        rollout = a_rollout(agent="support-agent", policy=policy, event_count=1)
         self.world = StormyWorld(self.open_as, NOON, rollout)
         self.on_drift = on_drift
         self.world.on_route = self.hold_to_the_laws

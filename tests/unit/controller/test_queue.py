@@ -23,7 +23,7 @@ async def put(world: SmallWorld, version: str, **but: Any) -> Rollout:
         world.cloud.latest = max(world.cloud.latest, version, key=int)
     world.time += TICK / 10
     names: dict[str, Any] = {"id": version, "canary": version, "agent": world.cloud.name, "created_at": world.time}
-    rollout = a_rollout(**names, policy=world.policy, events=1, **but)
+    rollout = a_rollout(**names, policy=world.policy, event_count=1, **but)
     event = an_event(id=f"{version}:1", agent=world.cloud.name, rollout=version)
     return await world.open_as("api").create(rollout, event, None)
 
@@ -154,7 +154,7 @@ async def test_a_return_goes_before_all_that_wait_and_is_not_held(world: SmallWo
     await world.begin()
     await world.run(1)
     await put(world, "3")
-    await put(world, "4", is_return=True)
+    await put(world, "4", is_revert=True)
     await ask(world, world.id, Verb.ABORT)
     await world.run(1)
     world.id = "4"

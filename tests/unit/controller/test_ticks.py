@@ -115,13 +115,13 @@ async def test_the_version_before_takes_all_in_one_step_only_while_it_is_the_one
     assert (await ticked(world, 20)).phase is Phase.PROMOTED
     world.cloud.latest = "3"
     store = world.open_as("api")
-    for canary, is_return in (("3", False), ("1", True)):
+    for canary, is_revert in (("3", False), ("1", True)):
         world.id = canary
         world.time += TICK
         names: Any = {"id": canary, "canary": canary, "agent": world.cloud.name}
-        rollout = a_rollout(**names, stable="2", policy=world.policy, created_at=world.time, events=1)
+        rollout = a_rollout(**names, stable="2", policy=world.policy, created_at=world.time, event_count=1)
         event = an_event(id=f"{canary}:1", agent=world.cloud.name, rollout=canary)
-        await store.create(replace(rollout, is_revert=is_return), event, None)
+        await store.create(replace(rollout, is_revert=is_revert), event, None)
         await world.run(1)
     world.id, world.source.bad_from = "3", 101 if is_promoted else 50
     assert (await ticked(world, 20)).phase is (Phase.PROMOTED if is_promoted else Phase.ROLLED_BACK)
@@ -375,7 +375,7 @@ async def a_newer_version(world: SmallWorld) -> None:
     world.cloud.latest = "3"
     created_at = world.time + TICK
     newer = a_rollout(
-        id="newer", agent=world.cloud.name, canary="3", policy=world.policy, created_at=created_at, events=1
+        id="newer", agent=world.cloud.name, canary="3", policy=world.policy, created_at=created_at, event_count=1
     )
     await world.open_as("api").create(newer, an_event(id="newer:1", agent=newer.agent, rollout="newer"), None)
 

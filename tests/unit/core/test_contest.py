@@ -33,7 +33,7 @@ def test_a_drift_that_comes_back_is_restored_ever_more_rarely_and_says_whose_han
 
 def test_a_change_of_our_own_that_arrives_late_is_no_contest() -> None:
     rollout = on_step(policy=a_policy(on_drift=OnDrift.RESTORE))
-    decision = decide(rollout, seen(drift="moved", late="a change of ours arrived late"))
+    decision = decide(rollout, seen(drift="moved", late_change="a change of ours arrived late"))
     assert decision == Restore("a change of ours arrived late")
     assert after(rollout, decision, NOON).contest is None
 

@@ -62,7 +62,7 @@ def test_a_pending_rollout_starts_once_nothing_stands_in_its_way() -> None:
 
 def test_the_version_that_was_stable_before_takes_all_traffic_in_one_step_and_is_still_watched() -> None:
     policy = a_policy(steps=(WeightStep(10), ApprovalStep(), WeightStep(100), ApprovalStep()))
-    rollout = a_rollout(canary="1", stable="2", is_return=True, policy=policy)
+    rollout = a_rollout(canary="1", stable="2", is_revert=True, policy=policy)
     decision = decide(rollout, seen(None))
     assert decision == Start("version 1 was stable before version 2: all new sessions go back to it", step=3)
     then = after(rollout, decision, SOON)
@@ -254,7 +254,7 @@ def test_an_endpoint_that_a_person_closed_is_never_opened(on_drift: Any) -> None
 
 
 def test_nothing_advances_while_the_cloud_cannot_be_read() -> None:
-    assert isinstance(decide(on_step(), seen(now=BAKED, blind="the cloud cannot be read")), Hold)
+    assert isinstance(decide(on_step(), seen(now=BAKED, cloud_error="the cloud cannot be read")), Hold)
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase.is_final])

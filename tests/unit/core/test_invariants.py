@@ -83,7 +83,7 @@ def rollouts(draw: st.DrawFn) -> Rollout:
         phase=phase,
         stable=draw(st.sampled_from(["1", "1", "1", None])),
         author=draw(AUTHORS),
-        is_return=draw(st.booleans()),
+        is_revert=draw(st.booleans()),
         is_stable_gone=bool(step) and draw(st.sampled_from([False, False, True])),
         started_at=NOON if step else None,
         step_started_at=NOON if step else None,
@@ -230,7 +230,7 @@ def test_steps_are_taken_one_at_a_time_but_for_returns_and_automatic_ones() -> N
     refused(a_step(progressing(), Advance("so", step=3), AT_10, analysis=PROVED), "from step 1 to 3")
     refused(a_step(progressing(), Promote("so", "anna"), AT_10), "from step 1 to 1")
     refused(a_step(a_rollout(), Start("so", step=2), STABLE), "from step 0 to 2")
-    check(a_step(a_rollout(is_return=True), Start("so", step=3), STABLE))
+    check(a_step(a_rollout(is_revert=True), Start("so", step=3), STABLE))
     automatic = progressing(policy=a_policy(steps=Automatic().steps, automatic=Automatic()))
     seen = Routing.of({"1": 99, "2": 1})
     check(a_step(automatic, Advance("so", step=4), seen, analysis=PROVED))

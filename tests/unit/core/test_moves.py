@@ -112,10 +112,10 @@ def test_a_pause_before_the_start_is_ended_by_nothing_else(verb: Verb) -> None:
         (on_step(3), seen(command=asked(Verb.PROMOTE)), Promote(WHY.format("promote"), WHO)),
         (
             on_step(),
-            seen(command=asked(Verb.RESUME), blind="HTTP 503"),
+            seen(command=asked(Verb.RESUME), cloud_error="HTTP 503"),
             Decline(WHY.format("resume") + NOTHING + "it is not paused", WHO),
         ),
-        (on_step(), seen(blind="HTTP 503"), Hold("HTTP 503", "the cloud to answer")),
+        (on_step(), seen(cloud_error="HTTP 503"), Hold("HTTP 503", "the cloud to answer")),
     ],
 )
 def test_on_the_way(rollout: Rollout, situation: Situation, decision: Decision) -> None:

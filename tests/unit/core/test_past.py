@@ -88,7 +88,7 @@ def test_a_policy_that_goes_another_way_is_followed_as_far_as_the_past_goes() ->
 
 
 def test_what_was_known_of_the_stable_version_is_known_again() -> None:
-    rollout = a_rollout(started_at=NOON, history=(PriorCounts("error-rate", "probe", 400, 8),))
+    rollout = a_rollout(started_at=NOON, prior_counts=(PriorCounts("error-rate", "probe", 400, 8),))
     (look,) = replay(a_past(WELL[0], rollout=rollout))
     (process,) = look.analysis.evidence.tracks[0].processes
     assert (process.guess.old_calls, process.guess.old_failures) == (400, 8)

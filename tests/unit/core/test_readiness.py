@@ -36,7 +36,7 @@ def decided(seconds: float, canary: Sandboxes, stable: Sandboxes | None = WELL, 
 def test_a_canary_with_a_sandbox_that_is_ready_begins() -> None:
     assert decided(0, WELL) == Start("version 2 is active; 10% of new sessions go to it")
     assert isinstance(decided(0, WELL, COLD), Start)
-    assert isinstance(decided(0, WELL, is_return=True), Start)
+    assert isinstance(decided(0, WELL, is_revert=True), Start)
 
 
 @pytest.mark.parametrize("seconds", [0, 100, 179])
@@ -46,9 +46,9 @@ def test_a_canary_that_is_not_ready_is_waited_for(seconds: float) -> None:
     assert decided(seconds, NOT_TRIED) == Hold(f"waiting for {WISH}", WISH)
 
 
-@pytest.mark.parametrize("is_return", [False, True])
-def test_a_canary_that_is_never_ready_while_stable_is_fails(is_return: bool) -> None:
-    assert decided(180, COLD, is_return=is_return) == Fail(VERDICT)
+@pytest.mark.parametrize("is_revert", [False, True])
+def test_a_canary_that_is_never_ready_while_stable_is_fails(is_revert: bool) -> None:
+    assert decided(180, COLD, is_revert=is_revert) == Fail(VERDICT)
 
 
 def test_a_canary_without_a_stable_version_has_the_same_time() -> None:

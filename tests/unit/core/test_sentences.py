@@ -62,14 +62,14 @@ def test_the_line_that_was_crossed_is_named(harm: float, gate: Gate, stable_call
     track = a_track(
         proving(harm),
         strict=proving(harm=3),
-        floor=CeilingProcess(capital_of(5)),
+        ceiling=CeilingProcess(capital_of(5)),
         at_step=Tally(10, 9, stable_calls, 0),
     )
     assert because_harm(gate, JUDGING, track).endswith(f", seen by probe: {crossed}")
 
 
 def test_without_evidence_about_the_ceiling_it_is_not_blamed() -> None:
-    for but in ({"strict": proving(3)}, {"floor": CeilingProcess(capital_of(5))}):
+    for but in ({"strict": proving(3)}, {"ceiling": CeilingProcess(capital_of(5))}):
         told = because_harm(CEILING, JUDGING, a_track(proving(1), **but))
         assert told.endswith("worse than 1.2x stable, evidence 10 : 1")
 

@@ -217,7 +217,7 @@ def test_a_ceiling_decides_beside_stable_and_alone_only_at_100_without_stable_ca
 ) -> None:
     track = of_errors(
         proving(1),
-        floor=CeilingProcess(capital_of(floor)),
+        ceiling=CeilingProcess(capital_of(floor)),
         strict=proving(strict),
         at_step=Tally(100, 9, stable_calls, 0),
     )
@@ -225,7 +225,7 @@ def test_a_ceiling_decides_beside_stable_and_alone_only_at_100_without_stable_ca
 
 
 def test_a_gate_without_a_ceiling_has_nothing_to_say_about_the_ceiling_of_another() -> None:
-    broken = of_errors(proving(1), floor=CeilingProcess(capital_of(4)), strict=proving(4))
+    broken = of_errors(proving(1), ceiling=CeilingProcess(capital_of(4)), strict=proving(4))
     policy = a_policy(gates=(CEILING, LINES))
     assert [each.verdict for each in analysed(policy, broken, of_lines()).gates] == [Verdict.FAIL, Verdict.INSUFFICIENT]
 

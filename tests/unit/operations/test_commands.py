@@ -106,7 +106,7 @@ async def test_of_two_commands_at_one_generation_the_second_is_stale(store: SqlS
 async def test_a_command_sent_twice_acts_once_even_when_it_was_obeyed_in_between(store: SqlStore) -> None:
     before = await stand(store, a_standing(Phase.PROGRESSING))
     await command(store, asked(Verb.PAUSE, idempotency_key="k"))
-    await stand(store, a_rollout(phase=Phase.PAUSED, step=1, generation=5, events=before.event_count))
+    await stand(store, a_rollout(phase=Phase.PAUSED, step=1, generation=5, event_count=before.event_count))
 
     again = await command(store, asked(Verb.PAUSE, id="c-2", idempotency_key="k"))
 

@@ -115,25 +115,25 @@ async def promoted(store: SqlStore) -> None:
     await record(store, "support-agent", Record(stable="2"))
 
 
-@pytest.mark.parametrize(("ended_by", "is_return"), [("ann", True), (None, False)])
+@pytest.mark.parametrize(("ended_by", "is_revert"), [("ann", True), (None, False)])
 async def test_a_return_that_a_person_aborted_goes_all_at_once_again_and_one_that_failed_does_not(
-    store: SqlStore, ended_by: str | None, is_return: bool
+    store: SqlStore, ended_by: str | None, is_revert: bool
 ) -> None:
     await promoted(store)
     await a_return(store, ended_by)
     again = await start(store, POLICIES, Start("r-9", "support-agent", "1", "bob"), NOON + timedelta(hours=1))
-    assert again.is_revert is is_return
+    assert again.is_revert is is_revert
 
 
-@pytest.mark.parametrize(("ended_by", "is_return"), [("ann", True), (None, False)])
+@pytest.mark.parametrize(("ended_by", "is_revert"), [("ann", True), (None, False)])
 async def test_a_retry_of_a_return_goes_as_a_new_start_would(
-    store: SqlStore, ended_by: str | None, is_return: bool
+    store: SqlStore, ended_by: str | None, is_revert: bool
 ) -> None:
     await promoted(store)
     await a_return(store, ended_by)
     ended = await store.rollout("r-8")
     again = await retry(store, Retry("r-9", "r-8", ended.generation, "bob"), NOON + timedelta(hours=1))
-    assert again.is_revert is is_return
+    assert again.is_revert is is_revert
 
 
 async def test_a_return_that_never_began_says_nothing_of_the_one_that_failed_before_it(store: SqlStore) -> None:
