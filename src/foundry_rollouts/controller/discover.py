@@ -15,6 +15,7 @@ from foundry_rollouts.controller.hand import Hand
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew, is_recreated
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
+from foundry_rollouts.controller.presence import Presence
 from foundry_rollouts.controller.troubles import Troubles
 from foundry_rollouts.controller.wheel import Wheel
 from foundry_rollouts.core.incarnation import is_same
@@ -49,6 +50,8 @@ class Discovery:
     troubles: Troubles = field(default_factory=Troubles)
     first_reads: dict[str, Ending] = field(default_factory=dict)  #: Latest versions that seem to be at their end.
 
+    presence: Presence = field(default_factory=Presence)
+
     @property
     def pins(self) -> PinGuard:
         return PinGuard(self.world, self.metrics, self.now, self.wheel, self.first_reads)
@@ -59,15 +62,19 @@ class Discovery:
         known = {agent.name: agent for agent in await self.world.store.agents()}
         seen: list[AgentKnown] = []
         troubles: dict[str, str] = {}
+        governed: list[tuple[AgentSeen, AgentKnown]] = []
         async for agent in self.world.cloud.agents():
             noted, why = await self._look_at(agent, known.get(agent.name, AgentKnown(agent.name)), governance)
             seen.append(noted)
+            if noted.policy is not None and agent.unreadable is None:
+                governed.append((agent, noted))
             if why is not None:
                 troubles[agent.name] = why
             if (why is None) != (noted.unreadable is None):
                 await self._report(agent.name, why)
         self.metrics.unreadable(troubles)
         await self.world.store.see_agents(seen, self.now())
+        await self.presence.check(self.world, self.hand, governed, self.now())
         self.metrics.see(known, {agent.name for agent in seen}, self.now())
         return governance.survey()
 

@@ -23,7 +23,7 @@ from foundry_rollouts.core.decision import (
 )
 from foundry_rollouts.core.evidence import Evidence, at_new_weight, fresh
 from foundry_rollouts.core.invariants import Transition, check
-from foundry_rollouts.core.loss import loss_of, missed
+from foundry_rollouts.core.loss import losing, loss_of
 from foundry_rollouts.core.obey import answered, saying_whom
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
@@ -77,6 +77,7 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         newer=sight.newer,
         is_gone=loss.agent,
         is_canary_gone=loss.canary,
+        is_canary_made_again=loss.original,
         doubt=loss.doubt,
         blind=sight.blind,
         drift=drift_of(rollout, sight.routing),
@@ -87,12 +88,19 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
     )
 
 
+def with_reads(rollout: Rollout, sight: Sight) -> Rollout:
+    """Return the rollout with what was read of its version: until the start, its trial is of the one that is there."""
+    read = rollout if sight.endings is None else replace(rollout, endings=sight.endings)
+    if sight.canary is None:
+        return read
+    return replace(read, canary_created_at=sight.canary.created_at, canary_content=sight.canary.content)
+
+
 def with_losses(rollout: Rollout, sight: Sight, now: datetime) -> Rollout:
     """Return the rollout with what the cloud does not show; unchanged where that was not looked at."""
     if sight.absent is None:
         return rollout
-    seen = replace(rollout, missing=missed(rollout, sight.absent, now))
-    return replace(seen, is_stable_gone=loss_of(seen, now).stable)
+    return losing(rollout, sight.absent, now)
 
 
 def is_told(before: Rollout, move: Move, analysis: Analysis | None) -> bool:

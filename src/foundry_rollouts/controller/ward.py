@@ -12,16 +12,19 @@ import structlog
 
 from foundry_rollouts.controller.act import bring_about, closed_as, confirm, while_ours
 from foundry_rollouts.controller.drain import SOON, end_sessions
+from foundry_rollouts.controller.existence import absent
 from foundry_rollouts.controller.farewell import bid_farewell
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import measure
 from foundry_rollouts.controller.refusal import back_refused, is_resting
-from foundry_rollouts.core.analysis import Verdict
+from foundry_rollouts.core.analysis import Analysis, Verdict
 from foundry_rollouts.core.decide import after, answer_harm
-from foundry_rollouts.core.decision import Disable, RollBack
+from foundry_rollouts.core.decision import Disable, Fail, RollBack
 from foundry_rollouts.core.evidence import Evidence
 from foundry_rollouts.core.invariants import Transition, check
 from foundry_rollouts.core.judge import judge
+from foundry_rollouts.core.loss import lose_canary, losing, loss_of, uncounted
+from foundry_rollouts.core.measurement import Measurement
 from foundry_rollouts.core.rollout import Rollout
 from foundry_rollouts.core.routing import Routing, routing_of
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
@@ -30,6 +33,9 @@ from foundry_rollouts.ports.urgency import Urgency, urgently
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
+
+#: What is done without the database.
+Retreat = RollBack | Disable | Fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +84,14 @@ class Watchman:
         ward, now = self.wards.get(lease.agent), self.now()
         if ward is None or lease.agent in self.spool or now >= lease.until:
             return
-        measurements = await measure(self.world, ward.rollout, now, self.metrics)
-        analysis = judge(ward.rollout, ward.evidence, measurements, now)
-        seen = replace(ward.rollout, measured_until=now, verdict=analysis.verdict)
-        self.wards[lease.agent] = Ward(seen, analysis.evidence)
-        move = answer_harm(seen, analysis) if analysis.verdict is Verdict.FAIL else None
-        if not isinstance(move, RollBack | Disable) or is_resting(seen.refused, (), now):
+        seen, analysis, measurements = await self._look(ward, now)
+        move = _move(seen, analysis, now)
+        if move is None or is_resting(seen.refused, (), now):
             return
         then = after(seen, move, now)
         event = event_of(seen, then, move, now)
         left = replace(then, events=seen.events + 1)
-        record = Record(
-            event, left, analysis.evidence, tuple(measurements), due_at=now + SOON if left.owes_stops else None
-        )
+        record = Record(event, left, analysis.evidence, measurements, due_at=now + SOON if left.owes_stops else None)
         try:
             await self._take_back(lease, seen, then, move)
         except (CloudError, DriftError, LeaseLostError) as error:
@@ -106,11 +107,28 @@ class Watchman:
         await bid_farewell(self.world, self.metrics, then, now)
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
 
+    async def _look(self, ward: Ward, now: datetime) -> tuple[Rollout, Analysis, tuple[Measurement, ...]]:
+        """Return how the rollout stands by what is there and what was counted, and remember it."""
+        present = await self._with_losses(ward.rollout, now)
+        measurements = uncounted(present, tuple(await measure(self.world, present, now, self.metrics)))
+        analysis = judge(present, ward.evidence, measurements, now)
+        seen = replace(present, measured_until=now, verdict=analysis.verdict)
+        self.wards[seen.agent] = Ward(seen, analysis.evidence)
+        return seen, analysis, measurements
+
+    async def _with_losses(self, rollout: Rollout, now: datetime) -> Rollout:
+        """Return the rollout with what the cloud does not show; as it was where the cloud cannot be asked."""
+        try:
+            return losing(rollout, await absent(self.world, rollout), now)
+        except CloudError as error:
+            log.warning("ward.blind", agent=rollout.agent, because=str(error))
+            return rollout
+
     def _let_rest(self, ward: Ward, target: Routing, error: ChangeError | DriftError) -> None:
         refused = back_refused(ward.rollout.refused, target, error, self.now())
         self.wards[ward.rollout.agent] = Ward(replace(ward.rollout, refused=refused), ward.evidence)
 
-    async def _take_back(self, lease: Lease, rollout: Rollout, then: Rollout, move: RollBack | Disable) -> None:
+    async def _take_back(self, lease: Lease, rollout: Rollout, then: Rollout, move: Retreat) -> None:
         with urgently(Urgency.FIRST):
             agent = await self.world.cloud.agent(then.agent)
             seen = agent.routing_read()
@@ -119,3 +137,14 @@ class Watchman:
             async with while_ours(lease, self.now):
                 await bring_about(self.world.cloud, then.agent, seen, target)
             await confirm(self.world.cloud, then.agent, target, agent.settings)
+
+
+def _move(rollout: Rollout, analysis: Analysis, now: datetime) -> Retreat | None:
+    """Return the way back from harm, or from a canary that was deleted; None: nothing that cannot wait."""
+    loss = loss_of(rollout, now)
+    if loss.doubt:
+        return None
+    if loss.canary or loss.original:
+        return lose_canary(rollout, is_made_again=loss.original)
+    move = answer_harm(rollout, analysis) if analysis.verdict is Verdict.FAIL else None
+    return move if isinstance(move, RollBack | Disable) else None

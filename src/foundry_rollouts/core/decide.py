@@ -27,7 +27,7 @@ from foundry_rollouts.core.decision import (
     Start,
     Supersede,
 )
-from foundry_rollouts.core.loss import lose_canary, lose_stable
+from foundry_rollouts.core.loss import lose_canary, lose_stable, wait_for_stable
 from foundry_rollouts.core.obey import abort, forward, obey, obey_before_start, retreat
 from foundry_rollouts.core.policy import OnDrift, OnFailure, OnNoEvidence, SessionsOnRollback
 from foundry_rollouts.core.readiness import Readiness, before_users, unseen
@@ -59,6 +59,7 @@ class Situation:
     earlier: str | None = None  #: Which trial the version had before, where no person asked for another one.
     is_gone: bool = False  #: The cloud shows the agent no more.
     is_canary_gone: bool = False  #: The canary was deleted during its trial.
+    is_canary_made_again: bool = False  #: It was deleted during its trial, and another one has its number now.
     doubt: str | None = None  #: What the cloud shows no more, at one look only.
     newer: str | None = None  #: The version that is to take this one's place.
     blind: str | None = None  #: Why the cloud cannot be read.
@@ -83,8 +84,8 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
         return begin(rollout, seen)
     if seen.is_gone:
         return Supersede("the agent was deleted")
-    if seen.is_canary_gone:
-        return lose_canary(rollout)
+    if seen.is_canary_gone or seen.is_canary_made_again:
+        return lose_canary(rollout, is_made_again=seen.is_canary_made_again)
     if seen.analysis.verdict is Verdict.FAIL and (move := answer_harm(rollout, seen.analysis)):
         return move
     if seen.command:
@@ -124,6 +125,8 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
         return make_way(seen.newer)
     if rollout.phase is Phase.PAUSED:
         return Hold(rollout.because, rollout.waiting_for or PERSON)
+    if wait := wait_for_stable(rollout, seen.doubt):
+        return wait
     if seen.waits_for:
         return Hold(f"waiting for {seen.waits_for}" + (f": {seen.blind}" if seen.blind else ""), seen.waits_for)
     if move := before_users(rollout, seen.readiness, seen.now):

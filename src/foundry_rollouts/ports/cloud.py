@@ -37,6 +37,7 @@ class VersionSeen:
     error: str | None = None
     is_draft: bool = False
     protocols: tuple[str, ...] | None = None  #: What it declares to speak; None: it declares nothing.
+    content: str | None = None  #: The hash of its code; None: not told.
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,7 +256,7 @@ async def test_a_status_that_flickers_ends_nothing_and_two_reads_outlive_a_resta
     world: SmallWorld, status: VersionStatus
 ) -> None:
     await world.begin()
-    world.cloud.status = status
+    world.cloud.status, world.cloud.active = status, {"1"}
     rollout = await ticked(world)
     assert rollout.phase is Phase.PENDING
     assert rollout.waiting_for == f"a second look: version 2 reads {status}, and one read ends nothing"
