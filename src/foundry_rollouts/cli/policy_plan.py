@@ -76,7 +76,7 @@ def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[str]:
         for written in (written for file in read(path) for written in file.written):
             for doubt in doubts(planned(written.policy, traffic)):
                 where = _where(written.policy, doubt)
-                yield written.line(Problem(where, f"warning: {doubt.sentence}"))
+                yield written.places.line(Problem(where, f"warning: {doubt.sentence}"))
 
 
 def _where(policy: Policy, doubt: Doubt) -> tuple[str | int, ...]:

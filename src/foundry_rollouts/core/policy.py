@@ -4,10 +4,12 @@ A policy is refused here when it makes no sense, whoever built it; how it is wri
 of ``policies/``.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 from itertools import pairwise
 
 from foundry_rollouts.core.bounds import Bounds
@@ -252,9 +254,15 @@ class Policy:
         scores = [
             exact if glob == agent else len(glob.replace("*", "").replace("?", ""))
             for glob in self.agents
-            if fnmatchcase(agent, glob)
+            if glob == agent or _pattern_of(glob).match(agent)
         ]
         return max(scores, default=None)
+
+
+@lru_cache(maxsize=100_000)
+def _pattern_of(glob: str) -> re.Pattern[str]:
+    """Return ``glob`` compiled once: each agent is held against every glob at every discovery."""
+    return re.compile(translate(glob))
 
 
 def _refuse_bad_steps(steps: tuple[Step, ...]) -> None:
