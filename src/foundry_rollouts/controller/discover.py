@@ -4,7 +4,7 @@ By default an endpoint follows the latest version, so that a new one meets all u
 takes that away before anything else: at first sight the version that serves becomes the stable one and is named.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -64,6 +64,9 @@ class Discovery:
         troubles: dict[str, str] = {}
         governed: list[tuple[AgentSeen, AgentKnown]] = []
         async for agent in self.world.cloud.agents():
+            if not agent.name:
+                governance.nameless.append(agent.unreadable or "an agent has no name")
+                continue
             noted, why = await self._look_at(agent, known.get(agent.name, AgentKnown(agent.name)), governance)
             seen.append(noted)
             if noted.policy is not None and agent.unreadable is None:
@@ -72,11 +75,24 @@ class Discovery:
                 troubles[agent.name] = why
             if (why is None) != (noted.unreadable is None):
                 await self._report(agent.name, why)
-        self.metrics.unreadable(troubles)
-        await self.world.store.see_agents(seen, self.now())
+        await self._remember(known, seen, troubles, governance)
         await self.presence.check(self.world, self.hand, governed, self.now())
-        self.metrics.see(known, {agent.name for agent in seen}, self.now())
         return governance.survey()
+
+    async def _remember(
+        self, known: Collection[str], seen: Sequence[AgentKnown], troubles: dict[str, str], governance: Governance
+    ) -> None:
+        """Write down what was seen, and report what cannot be; whoever has no name may be any of those not seen."""
+        is_whole = not governance.nameless
+        unwritten = await self.world.store.see_agents(seen, self.now(), is_whole=is_whole)
+        self.troubles.unwritten = {name: f"it cannot be recorded: {why}" for name, why in unwritten.items()}
+        for name, why in self.troubles.unwritten.items():
+            if name not in troubles:
+                troubles[name] = why
+                await self._report(name, why)
+        self.metrics.unreadable([*troubles, *governance.nameless])
+        names = {agent.name for agent in seen}
+        self.metrics.see(known if is_whole else names, names, self.now())
 
     async def _record_loss(self, known: AgentKnown) -> bool:
         """Record that an agent lost its policy; return whether this replica could do so."""
@@ -111,7 +127,7 @@ class Discovery:
     def _trouble(self, agent: AgentSeen) -> str | None:
         if agent.unreadable is not None:
             return f"the routing of agent {agent.name} cannot be read: {agent.unreadable}"
-        return self.troubles.sick.get(agent.name)
+        return self.troubles.sick.get(agent.name) or self.troubles.unwritten.get(agent.name)
 
     async def _report(self, agent: str, why: str | None) -> None:
         try:

@@ -24,6 +24,7 @@ class Survey:
     governed: int = 0
     ungoverned: int = 0
     ties: tuple[str, ...] = ()
+    nameless: tuple[str, ...] = ()  #: What is said of items that have no name.
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Governance:
     governed: int = 0
     ungoverned: int = 0
     ties: list[str] = field(default_factory=list)
+    nameless: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)  #: Agents that had a policy at the listing before.
 
     def policy_for(self, known: AgentKnown) -> Policy | None:
@@ -64,7 +66,9 @@ class Governance:
             who = "1 agent is" if count == 1 else f"{count} agents are"
             because = f"{who} no longer governed: new versions meet everybody"
             log.warning("agents.ungoverned", because=because, count=count, agents=sorted(self.lost)[:MOST_NAMES])
-        return Survey(self.governed, self.ungoverned, tuple(self.ties))
+        for because in self.nameless:
+            log.warning("agent.nameless", because=because)
+        return Survey(self.governed, self.ungoverned, tuple(self.ties), tuple(self.nameless))
 
 
 def lost_policy(known: AgentKnown, policies: Policies, now: datetime) -> Event:
