@@ -51,6 +51,7 @@ class Discovery:
     first_reads: dict[str, Ending] = field(default_factory=dict)  #: Latest versions that seem to be at their end.
 
     presence: Presence = field(default_factory=Presence)
+    unreported: set[str] = field(default_factory=set)  #: Agents without a policy of which no tie is to be reported yet.
 
     @property
     def pins(self) -> PinGuard:
@@ -58,7 +59,7 @@ class Discovery:
 
     async def discover(self) -> Survey:
         """Look at every agent once and return who is governed. Raises CloudError when the cloud cannot be listed."""
-        governance = Governance(self.world.policies)
+        governance = Governance(self.world.policies, unreported=self.unreported)
         known = {agent.name: agent for agent in await self.world.store.agents()}
         seen: list[AgentKnown] = []
         troubles: dict[str, str] = {}
@@ -98,7 +99,10 @@ class Discovery:
         """Record that an agent lost its policy; return whether this replica could do so."""
         event = lost_policy(known, self.world.policies, self.now())
         log.warning(event.kind, agent=known.name, because=event.because)
-        return await self.hand.record(known.name, Record(event=event), event.at)
+        is_written = await self.hand.record(known.name, Record(event=event), event.at)
+        if is_written:
+            self.unreported.discard(known.name)
+        return is_written
 
     async def _look_at(
         self, agent: AgentSeen, known: AgentKnown, governance: Governance

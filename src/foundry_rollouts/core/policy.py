@@ -4,16 +4,14 @@ A policy is refused here when it makes no sense, whoever built it; how it is wri
 of ``policies/``.
 """
 
-import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from fnmatch import translate
-from functools import lru_cache
 from itertools import pairwise
 
 from foundry_rollouts.core.bounds import Bounds
 from foundry_rollouts.core.failures import ErrorKind
+from foundry_rollouts.core.globs import exactness_for
 from foundry_rollouts.core.new_versions import NewVersions
 from foundry_rollouts.core.sources import Sources
 from foundry_rollouts.errors import UsageError
@@ -250,19 +248,8 @@ class Policy:
 
     def matches(self, agent: str) -> int | None:
         """Return how exactly this policy names ``agent`` (more is more exact), or None when it does not."""
-        exact = 10_000
-        scores = [
-            exact if glob == agent else len(glob.replace("*", "").replace("?", ""))
-            for glob in self.agents
-            if glob == agent or _pattern_of(glob).match(agent)
-        ]
-        return max(scores, default=None)
-
-
-@lru_cache(maxsize=100_000)
-def _pattern_of(glob: str) -> re.Pattern[str]:
-    """Return ``glob`` compiled once: each agent is held against every glob at every discovery."""
-    return re.compile(translate(glob))
+        scores = [exactness_for(glob, agent) for glob in self.agents]
+        return max((score for score in scores if score is not None), default=None)
 
 
 def _refuse_bad_steps(steps: tuple[Step, ...]) -> None:

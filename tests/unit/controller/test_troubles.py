@@ -64,6 +64,7 @@ class Town:
     troubles: Troubles
     store: Any = None
     survey: Survey = field(default_factory=Survey)
+    unreported: set[str] = field(default_factory=set)
 
     async def discover(self) -> None:
         _, ticker = self.world.ticker()
@@ -73,6 +74,8 @@ class Town:
         discovery = Discovery(
             world, self.metrics, hand, self.world.now, lambda _: f"new-{next(NUMBERS)}", troubles=self.troubles
         )
+        discovery.unreported.update(self.unreported)
+        self.unreported = discovery.unreported
         self.world.time += timedelta(seconds=1)
         self.survey = await discovery.discover()
         await hand.give_back(self.world.time)
@@ -250,6 +253,35 @@ async def test_where_policies_tie_the_endpoint_is_pinned_and_no_rollout_begins_u
     await town.discover()
     started = await town.world.open_as("reader").rollouts(RolloutFilter(agent=town.world.cloud.name))
     assert [rollout.canary for rollout in started] == ["2"]
+
+
+async def test_a_tie_that_comes_later_is_reported_once_and_so_is_one_that_another_replica_was_in_the_way_of(
+    town: Town,
+) -> None:
+    async def ties() -> list[str]:
+        return [because for kind, because in await town.told(town.world.cloud.name) if kind == "agent.ungoverned"]
+
+    store = town.world.open_as("another")
+    lease = await store.claim(town.world.cloud.name, town.world.time)
+    assert lease is not None
+    town.policies = Tied((a_quick_policy(),))
+    await town.discover()
+    assert await ties() == [], "another replica has the agent in hand"
+    await store.release(lease)
+    for _ in range(3):
+        await town.discover()
+    assert len(await ties()) == 1
+
+
+async def test_an_agent_that_never_had_a_policy_and_then_ties_is_reported_once(town: Town) -> None:
+    town.policies = FakePolicies(())
+    await town.discover()
+    town.policies = Tied((a_quick_policy(),))
+    for _ in range(3):
+        await town.discover()
+    kinds = [kind for kind, _ in await town.told(town.world.cloud.name)]
+    assert kinds.count("agent.ungoverned") == 1
+    assert town.world.cloud.routing == Routing.of({"1": 100})
 
 
 # --- rollouts
