@@ -1,7 +1,7 @@
 """A small world that is discovered, for what happens between rollouts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -9,6 +9,7 @@ from sqlalchemy import select
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.presence import Presence
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing
@@ -26,6 +27,7 @@ class Discovered:
     world: SmallWorld
     policy: Policy
     made: int = 0
+    presence: Presence = field(default_factory=Presence)
 
     def __post_init__(self) -> None:
         self.world.cloud.latest = "1"
@@ -42,7 +44,8 @@ class Discovered:
         world = replace(ticker.world, policies=FakePolicies((self.policy,)))
         hand = LeasePool(world.store, lambda: 0.0)
         self.world.time += TICK
-        await Discovery(world, Metrics("test"), hand, self.world.now, self.new_id).discover()
+        clock, new_id = self.world.now, self.new_id
+        await Discovery(world, Metrics("test"), hand, clock, new_id, presence=self.presence).discover()
         await hand.release_all(self.world.time)
 
     async def tick(self, times: int = 1) -> None:

@@ -61,6 +61,7 @@ class SmallCloud:
     failed: set[str] = field(default_factory=set)  #: Versions whose build failed.
     marks: Marks = NO_MARKS  #: What tells the agent from another of its name.
     created: dict[str, datetime] = field(default_factory=dict)  #: When each version was created, where that is told.
+    contents: dict[str, str] = field(default_factory=dict)  #: The hash of each version's code, where that is told.
     unreadable: str | None = None
     serves: tuple[str, ...] = ()
     declares: tuple[str, ...] | None = None
@@ -88,7 +89,8 @@ class SmallCloud:
         status = VersionStatus.ACTIVE if version in self.active else self.status
         status = VersionStatus.FAILED if version in self.failed else status
         created = self.created.get(version)
-        return VersionSeen(version, status, created, error="the wheel is missing", protocols=self.declares)
+        content = self.contents.get(version)
+        return VersionSeen(version, status, created, "the wheel is missing", protocols=self.declares, content=content)
 
     async def versions(self, agent: str) -> Sequence[VersionSeen]:
         self._fail()

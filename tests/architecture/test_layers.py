@@ -34,7 +34,7 @@ OFFENCES = [
     (
         "What runs never forecasts and never replays",
         "controller/tick.py",
-        "from foundry_rollouts.core.replay import counts",
+        "from foundry_rollouts.core.replay.counts import counts",
     ),
     (
         "What runs never forecasts and never replays",

@@ -174,6 +174,47 @@ async def test_a_slow_listing_does_not_overwrite_a_later_one(store: SqlStore, op
     assert [agent.is_gone for agent in await store.agents()] == [False]
 
 
+async def no_row_for(store: SqlStore, name: str) -> None:
+    """Let the database refuse every row of one agent."""
+    async with store._database.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            refusal = f"ALTER TABLE agents ADD CONSTRAINT sick CHECK (name <> '{name}') NOT VALID"
+        else:
+            refusal = (
+                f"CREATE TRIGGER sick BEFORE INSERT ON agents WHEN NEW.name = '{name}'"
+                " BEGIN SELECT RAISE(ABORT, 'violates sick'); END"
+            )
+        await connection.execute(text(refusal))
+
+
+async def test_an_agent_that_cannot_be_written_keeps_no_other_from_it_and_is_not_gone(store: SqlStore) -> None:
+    many = [AgentKnown(f"agent-{number}") for number in range(9)]
+    await store.see_agents(many, NOON)
+    await no_row_for(store, "agent-4")
+    unwritten = await store.see_agents([replace(agent, latest="2") for agent in many[:-1]], LATER)
+    assert list(unwritten) == ["agent-4"]
+    assert "sick" in unwritten["agent-4"]
+    found = {agent.name: (agent.latest, agent.is_gone) for agent in await store.agents()}
+    assert found.pop("agent-4") == (None, False)
+    assert found.pop("agent-8") == (None, True)
+    assert set(found.values()) == {("2", False)}
+
+
+async def test_where_no_agent_can_be_written_the_database_is_to_blame(store: SqlStore) -> None:
+    await no_row_for(store, "support-agent")
+    with pytest.raises(StoreError, match="sick"):
+        await store.see_agents([SUPPORT], NOON)
+
+
+async def test_an_agent_that_half_a_listing_lacks_is_not_gone(store: SqlStore) -> None:
+    await store.see_agents([SUPPORT], NOON)
+    assert await store.see_agents([AgentKnown("another")], LATER, is_whole=False) == {}
+    assert [(agent.name, agent.is_gone) for agent in await store.agents()] == [
+        ("another", False),
+        ("support-agent", False),
+    ]
+
+
 async def test_thousands_of_agents_are_seen_at_once(store: SqlStore) -> None:
     many = [AgentKnown(f"agent-{number:04}") for number in range(3000)]
     await store.see_agents(many, NOON)

@@ -1,9 +1,9 @@
 """``foundry-rollouts policy plan``: what to expect of a policy, and what speaks against it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from foundry_rollouts.core.forecast.plan import plan as planned
 from foundry_rollouts.core.forecast.values import ValuePlan, value_plans
 from foundry_rollouts.core.forecast.warnings import PolicyWarning, doubts, span_words
 from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.ties import ties
+
+if TYPE_CHECKING:
+    from foundry_rollouts.policies.load import Written
 
 PLAN_EXAMPLES = (
     "foundry-rollouts policy plan policies/support.yaml",
@@ -72,11 +76,21 @@ def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[str]:
     from foundry_rollouts.policies.documents import Problem
     from foundry_rollouts.policies.load import read
 
-    for path in paths:
-        for written in (written for file in read(path) for written in file.written):
-            for doubt in doubts(planned(written.policy, traffic)):
-                where = _where(written.policy, doubt)
-                yield written.line(Problem(where, f"warning: {doubt.sentence}"))
+    found = [written for path in paths for file in read(path) for written in file.written]
+    yield from _ties_in(found)
+    for written in found:
+        for doubt in doubts(planned(written.policy, traffic)):
+            where = _where(written.policy, doubt)
+            yield written.places.line(Problem(where, f"warning: {doubt.sentence}"))
+
+
+def _ties_in(found: "Sequence[Written]") -> Iterator[str]:
+    from foundry_rollouts.policies.documents import Problem
+
+    places = {each.policy.name: each for each in found}
+    for tie in ties([each.policy for each in found]):
+        where = ("agents", tie.second.agents.index(tie.glob))
+        yield places[tie.second.name].places.line(Problem(where, f"warning: {tie.because}"))
 
 
 def _where(policy: Policy, doubt: PolicyWarning) -> tuple[str | int, ...]:

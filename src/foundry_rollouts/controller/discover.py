@@ -4,7 +4,7 @@ By default an endpoint follows the latest version, so that a new one meets all u
 takes that away before anything else: at first sight the version that serves becomes the stable one and is named.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew, 
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
+from foundry_rollouts.controller.presence import Presence
 from foundry_rollouts.controller.unreadable import Troubles
 from foundry_rollouts.core.model.incarnation import is_same
 from foundry_rollouts.core.model.policy import OnDrift, Policy
@@ -49,33 +50,59 @@ class Discovery:
     troubles: Troubles = field(default_factory=Troubles)
     first_reads: dict[str, Ending] = field(default_factory=dict)  #: Latest versions that seem to be at their end.
 
+    presence: Presence = field(default_factory=Presence)
+    unreported: set[str] = field(default_factory=set)  #: Agents without a policy of which no tie is to be reported yet.
+
     @property
     def pins(self) -> PinGuard:
         return PinGuard(self.world, self.metrics, self.now, self.wheel, self.first_reads)
 
     async def discover(self) -> Survey:
         """Look at every agent once and return who is governed. Raises CloudError when the cloud cannot be listed."""
-        governance = Governance(self.world.policies)
+        governance = Governance(self.world.policies, unreported=self.unreported)
         known = {agent.name: agent for agent in await self.world.store.agents()}
         seen: list[AgentKnown] = []
         troubles: dict[str, str] = {}
+        governed: list[tuple[AgentSeen, AgentKnown]] = []
         async for agent in self.world.cloud.agents():
+            if not agent.name:
+                governance.nameless.append(agent.unreadable or "an agent has no name")
+                continue
             noted, why = await self._look_at(agent, known.get(agent.name, AgentKnown(agent.name)), governance)
             seen.append(noted)
+            if noted.policy is not None and agent.unreadable is None:
+                governed.append((agent, noted))
             if why is not None:
                 troubles[agent.name] = why
             if (why is None) != (noted.unreadable is None):
                 await self._report(agent.name, why)
-        self.metrics.unreadable(troubles)
-        await self.world.store.see_agents(seen, self.now())
-        self.metrics.see(known, {agent.name for agent in seen}, self.now())
+        await self._remember(known, seen, troubles, governance)
+        await self.presence.check(self.world, self.hand, governed, self.now())
         return governance.survey()
+
+    async def _remember(
+        self, known: Collection[str], seen: Sequence[AgentKnown], troubles: dict[str, str], governance: Governance
+    ) -> None:
+        """Write down what was seen, and report what cannot be; whoever has no name may be any of those not seen."""
+        is_whole = not governance.nameless
+        unwritten = await self.world.store.see_agents(seen, self.now(), is_whole=is_whole)
+        self.troubles.unwritten = {name: f"it cannot be recorded: {why}" for name, why in unwritten.items()}
+        for name, why in self.troubles.unwritten.items():
+            if name not in troubles:
+                troubles[name] = why
+                await self._report(name, why)
+        self.metrics.unreadable([*troubles, *governance.nameless])
+        names = {agent.name for agent in seen}
+        self.metrics.see(known if is_whole else names, names, self.now())
 
     async def _record_loss(self, known: AgentKnown) -> bool:
         """Record that an agent lost its policy; return whether this replica could do so."""
         event = lost_policy(known, self.world.policies, self.now())
         log.warning(event.kind, agent=known.name, because=event.because)
-        return await self.hand.record(known.name, Record(event=event), event.at)
+        is_written = await self.hand.record(known.name, Record(event=event), event.at)
+        if is_written:
+            self.unreported.discard(known.name)
+        return is_written
 
     async def _look_at(
         self, agent: AgentSeen, known: AgentKnown, governance: Governance
@@ -104,7 +131,7 @@ class Discovery:
     def _trouble(self, agent: AgentSeen) -> str | None:
         if agent.unreadable is not None:
             return f"the routing of agent {agent.name} cannot be read: {agent.unreadable}"
-        return self.troubles.sick.get(agent.name)
+        return self.troubles.sick.get(agent.name) or self.troubles.unwritten.get(agent.name)
 
     async def _report(self, agent: str, why: str | None) -> None:
         try:

@@ -24,6 +24,7 @@ class Survey:
     governed: int = 0
     ungoverned: int = 0
     ties: tuple[str, ...] = ()
+    nameless: tuple[str, ...] = ()  #: What is said of items that have no name.
 
 
 @dataclass(slots=True)
@@ -34,7 +35,9 @@ class Governance:
     governed: int = 0
     ungoverned: int = 0
     ties: list[str] = field(default_factory=list)
+    nameless: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)  #: Agents that had a policy at the listing before.
+    unreported: set[str] = field(default_factory=set)  #: Agents without a policy of which no tie is to be reported yet.
 
     def policy_for(self, known: AgentKnown) -> Policy | None:
         """Return the policy of an agent; None when none names it, or two do equally."""
@@ -51,11 +54,14 @@ class Governance:
         return policy
 
     def is_loss(self, known: AgentKnown, policy: Policy | None) -> bool:
-        """Whether the agent had a policy and has none now, or is seen for the first time with too many of them."""
+        """Whether the agent had a policy and has none now, or has too many of them for the first time."""
         if policy is not None:
+            self.unreported.discard(known.name)
             return False
-        is_first = known.seen_at is None and any(each.matches(known.name) is not None for each in self.policies.all())
-        return known.policy is not None or is_first
+        is_tied = any(each.matches(known.name) is not None for each in self.policies.all())
+        if not is_tied or known.seen_at is None:
+            self.unreported.add(known.name)
+        return known.policy is not None or (is_tied and known.name in self.unreported)
 
     def survey(self) -> Survey:
         """Return what was seen, and log once that agents lost their policies."""
@@ -64,20 +70,25 @@ class Governance:
             who = "1 agent is" if count == 1 else f"{count} agents are"
             because = f"{who} no longer governed: new versions meet everybody"
             log.warning("agents.ungoverned", because=because, count=count, agents=sorted(self.lost)[:MOST_NAMES])
-        return Survey(self.governed, self.ungoverned, tuple(self.ties))
+        for because in self.nameless:
+            log.warning("agent.nameless", because=because)
+        return Survey(self.governed, self.ungoverned, tuple(self.ties), tuple(self.nameless))
 
 
 def lost_policy(known: AgentKnown, policies: Policies, now: datetime) -> Event:
     """Return the event of an agent whose policy, known until now, governs it no more."""
+    which = str(int(now.timestamp() * 1000))
     try:
         policies.policy_for(known.name)
     except UsageError as error:
         why = str(error)
+        # Where it had none before, nothing else keeps two replicas from saying the same.
+        which = which if known.policy else why
     else:
         why = f"policy {known.policy} names agent {known.name} no more, nor does another one"
     kept = f"; the endpoint stays as it is, with version {known.stable} as the stable one" if known.stable else ""
     return Event(
-        id=f"{known.name}:agent.ungoverned:{int(now.timestamp() * 1000)}",
+        id=f"{known.name}:agent.ungoverned:{which}",
         at=now,
         kind="agent.ungoverned",
         agent=known.name,

@@ -83,7 +83,11 @@ class Readiness:
             because += f", {survey.ungoverned} without a policy: their new versions meet everybody"
         if survey.ties:
             because += f". {survey.ties[0]}"
-        return Condition("agents", not survey.ties, because, is_essential=False)
+        if survey.nameless:
+            because += (
+                f". {survey.nameless[0]}: nothing is known of it, and no agent that is not seen counts as deleted"
+            )
+        return Condition("agents", not (survey.ties or survey.nameless), because, is_essential=False)
 
 
 async def look_at_schema(store: Store, pulse: JobHealth) -> str | None:

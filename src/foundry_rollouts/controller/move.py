@@ -8,7 +8,7 @@ from foundry_rollouts.controller.observe import Sight, drift_of
 from foundry_rollouts.controller.stop_sessions import SOON
 from foundry_rollouts.core.deciding.decide import Situation, after, may_move
 from foundry_rollouts.core.deciding.invariants import Transition, check
-from foundry_rollouts.core.deciding.loss import loss_of, missed
+from foundry_rollouts.core.deciding.loss import losing, loss_of
 from foundry_rollouts.core.deciding.obey import answered, saying_whom
 from foundry_rollouts.core.deciding.unreadable import is_news
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
@@ -77,6 +77,7 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
         newer=sight.newer,
         is_gone=loss.agent,
         is_canary_gone=loss.canary,
+        is_canary_made_again=loss.original,
         doubt=loss.doubt,
         cloud_error=sight.blind,
         drift=drift_of(rollout, sight.routing),
@@ -87,12 +88,19 @@ def situation(rollout: Rollout, sight: Sight, analysis: Analysis | None, now: da
     )
 
 
+def with_reads(rollout: Rollout, sight: Sight) -> Rollout:
+    """Return the rollout with what was read of its version: until the start, its trial is of the one that is there."""
+    read = rollout if sight.endings is None else replace(rollout, endings=sight.endings)
+    if sight.canary is None:
+        return read
+    return replace(read, canary_created_at=sight.canary.created_at, canary_content=sight.canary.content)
+
+
 def with_losses(rollout: Rollout, sight: Sight, now: datetime) -> Rollout:
     """Return the rollout with what the cloud does not show; unchanged where that was not looked at."""
     if sight.absent is None:
         return rollout
-    seen = replace(rollout, missing=missed(rollout, sight.absent, now))
-    return replace(seen, is_stable_gone=loss_of(seen, now).stable)
+    return losing(rollout, sight.absent, now)
 
 
 def is_told(before: Rollout, move: Move, analysis: Analysis | None) -> bool:

@@ -49,6 +49,7 @@ class Sight:
     commands: tuple[Command, ...] = ()
     settings: str | None = None  #: What the endpoint has beside its weights.
     endings: tuple[Ending, ...] | None = None  #: Versions that seem to be at their end; None: as they were.
+    canary: VersionSeen | None = None  #: The version of a trial that has not begun; None: it was not read.
 
 
 async def look(world: World, rollout: Rollout, newest: Rollout | None, now: datetime) -> Sight:
@@ -61,7 +62,7 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
             return Sight(None, unreadable=_cannot_be_read(agent), commands=commands)
         version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
         newer = await _newer(world, rollout, newest)
-        missing = await absent(world, rollout) if rollout.step else None
+        missing = await absent(world, rollout)
     except UsageError as error:
         # A version that nobody can ask the cloud for: an earlier release took any text for one.
         return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
@@ -86,6 +87,7 @@ async def look(world: World, rollout: Rollout, newest: Rollout | None, now: date
         commands=commands,
         settings=agent.settings,
         endings=rollout.endings,
+        canary=version,
     )
 
 

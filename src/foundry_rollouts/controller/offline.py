@@ -11,6 +11,7 @@ from datetime import datetime
 import structlog
 
 from foundry_rollouts.controller.apply import confirm, keep_closed, send, within_lease
+from foundry_rollouts.controller.existence import absent
 from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import measure
@@ -18,10 +19,12 @@ from foundry_rollouts.controller.refusal import back_refused, is_resting
 from foundry_rollouts.controller.stop_sessions import SOON, end_sessions
 from foundry_rollouts.core.deciding.decide import after, on_harm
 from foundry_rollouts.core.deciding.invariants import Transition, check
-from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.deciding.loss import lose_canary, losing, loss_of, uncounted
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.judge import judge
-from foundry_rollouts.core.model.decision import Disable, RollBack
+from foundry_rollouts.core.model.decision import Disable, Fail, RollBack
+from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
@@ -30,6 +33,9 @@ from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
+
+#: What is done without the database.
+Retreat = RollBack | Disable | Fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +84,14 @@ class OfflineGuard:
         last, now = self.last_known.get(lease.agent), self.now()
         if last is None or lease.agent in self.unsaved or now >= lease.until:
             return
-        measurements = await measure(self.world, last.rollout, now, self.metrics)
-        analysis = judge(last.rollout, last.evidence, measurements, now)
-        seen = replace(last.rollout, measured_until=now, verdict=analysis.verdict)
-        self.last_known[lease.agent] = LastKnown(seen, analysis.evidence)
-        move = on_harm(seen, analysis) if analysis.verdict is Verdict.FAIL else None
-        if not isinstance(move, RollBack | Disable) or is_resting(seen.refused, (), now):
+        seen, analysis, measurements = await self._look(last, now)
+        move = _move(seen, analysis, now)
+        if move is None or is_resting(seen.refused, (), now):
             return
         then = after(seen, move, now)
         event = event_of(seen, then, move, now)
         left = replace(then, event_count=seen.event_count + 1)
-        record = Record(
-            event, left, analysis.evidence, tuple(measurements), due_at=now + SOON if left.owes_stops else None
-        )
+        record = Record(event, left, analysis.evidence, measurements, due_at=now + SOON if left.owes_stops else None)
         try:
             await self._take_back(lease, seen, then, move)
         except (CloudError, DriftError, LeaseLostError) as error:
@@ -106,11 +107,28 @@ class OfflineGuard:
         await finish_rollout(self.world, self.metrics, then, now)
         log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
 
+    async def _look(self, last: LastKnown, now: datetime) -> tuple[Rollout, Analysis, tuple[Measurement, ...]]:
+        """Return how the rollout stands by what is there and what was counted, and remember it."""
+        present = await self._with_losses(last.rollout, now)
+        measurements = uncounted(present, tuple(await measure(self.world, present, now, self.metrics)))
+        analysis = judge(present, last.evidence, measurements, now)
+        seen = replace(present, measured_until=now, verdict=analysis.verdict)
+        self.last_known[seen.agent] = LastKnown(seen, analysis.evidence)
+        return seen, analysis, measurements
+
+    async def _with_losses(self, rollout: Rollout, now: datetime) -> Rollout:
+        """Return the rollout with what the cloud does not show; as it was where the cloud cannot be asked."""
+        try:
+            return losing(rollout, await absent(self.world, rollout), now)
+        except CloudError as error:
+            log.warning("last.blind", agent=rollout.agent, because=str(error))
+            return rollout
+
     def _let_rest(self, last: LastKnown, target: Routing, error: ChangeError | DriftError) -> None:
         refused = back_refused(last.rollout.refused, target, error, self.now())
         self.last_known[last.rollout.agent] = LastKnown(replace(last.rollout, refused=refused), last.evidence)
 
-    async def _take_back(self, lease: Lease, rollout: Rollout, then: Rollout, move: RollBack | Disable) -> None:
+    async def _take_back(self, lease: Lease, rollout: Rollout, then: Rollout, move: Retreat) -> None:
         with at_priority(Priority.FIRST):
             agent = await self.world.cloud.agent(then.agent)
             seen = agent.routing_read()
@@ -119,3 +137,14 @@ class OfflineGuard:
             async with within_lease(lease, self.now):
                 await send(self.world.cloud, then.agent, seen, target)
             await confirm(self.world.cloud, then.agent, target, agent.settings)
+
+
+def _move(rollout: Rollout, analysis: Analysis, now: datetime) -> Retreat | None:
+    """Return the way back from harm, or from a canary that was deleted; None: nothing that cannot wait."""
+    loss = loss_of(rollout, now)
+    if loss.doubt:
+        return None
+    if loss.canary or loss.original:
+        return lose_canary(rollout, is_made_again=loss.original)
+    move = on_harm(rollout, analysis) if analysis.verdict is Verdict.FAIL else None
+    return move if isinstance(move, RollBack | Disable) else None

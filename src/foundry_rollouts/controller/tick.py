@@ -20,6 +20,7 @@ from foundry_rollouts.controller.move import (
     move_by,
     situation,
     with_losses,
+    with_reads,
 )
 from foundry_rollouts.controller.note import HARMED, event_of, move_of
 from foundry_rollouts.controller.observe import RECENT, Sight, look, measure
@@ -131,7 +132,7 @@ class Ticker:
         before = await self._with_present_stable(rollout)
         with at_priority(Priority.BRIEF):
             sight = await look(self.world, before, newest, now)
-        before = before if sight.endings is None else replace(before, endings=sight.endings)
+        before = with_reads(before, sight)
         rollout = with_losses(before, sight, now)
         # Where something is missing, its sandboxes say nothing.
         readiness = None if rollout.missing else await self._readiness(rollout, sight)

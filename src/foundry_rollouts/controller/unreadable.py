@@ -28,6 +28,7 @@ class Troubles:
     """What is wrong with single agents, as this replica sees it; what was reported stands in the store."""
 
     sick: dict[str, str] = field(default_factory=dict)  #: Agents whose ticks fail by a fault of their own.
+    unwritten: dict[str, str] = field(default_factory=dict)  #: Agents whose rows the last listing could not write.
     failed_before: dict[str, str] = field(default_factory=dict)  #: Agents that could not be attended at the last look.
 
     def well(self, agent: str) -> None:

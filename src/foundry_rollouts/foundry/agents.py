@@ -17,12 +17,17 @@ class Agents:
         self._transport = transport
 
     async def all(self) -> AsyncGenerator[AgentDetails, None]:
-        """Yield every hosted agent, a hundred to a request."""
+        """Yield every hosted agent, a hundred to a request; one without a name has an empty one, and its fault."""
         call = Call("agents.list", "GET", path_of("agents"), params={"kind": "hosted"}, shape=shapes.agents())
+        place = 0
         async for item in items(self._transport, call):
+            place += 1
             # What is left out of a list, or is not whole in it, is that one agent's: it is asked for by itself.
+            name = shapes.agent_name(item)
+            if not name:
+                yield unreadable_agent("", f"item {place} of the list of agents has no name")
+                continue
             is_told = shapes.agent_fault(item) is None and bool(item.get("agent_endpoint"))
-            name = str(item.get("name") or item["id"])
             if is_told:
                 yield agent_details(item)
             elif (agent := await self._asked_for(name)) is not None:

@@ -63,7 +63,7 @@ def agent(name: str, *, is_routed: bool) -> Shape:
     """Return the shape of one agent; with ``is_routed`` its endpoint has to be told, too."""
 
     def fault(value: Object) -> str | None:
-        if (wrong := _wrong(schemas.Agent, "agent", value)) or (wrong := _other("agent", name, _name(value))):
+        if (wrong := _wrong(schemas.Agent, "agent", value)) or (wrong := _other("agent", name, agent_name(value))):
             return wrong
         return "an agent without its agent_endpoint" if is_routed and not value.get("agent_endpoint") else None
 
@@ -122,8 +122,18 @@ def page(what: str, item: type[BaseModel] | None = None, name: Callable[[Object]
 
 
 def agents() -> Shape:
-    """Return the shape of a page of agents; what is inside each of them is that one's own matter."""
-    return page("agents", name=_name)
+    """Return the shape of a page of agents; what is inside each of them is that one's own matter.
+
+    One without a name says nothing of the others; where none has a name, it is no list of agents.
+    """
+    whole = page("agents", name=agent_name)
+
+    def fault(value: Object) -> str | None:
+        wrong = _wrong(schemas.Page, "list", value, what="list of agents")
+        is_named = wrong is None and any(agent_name(each) for each in value["data"])
+        return wrong if is_named else whole.fault(value)
+
+    return Shape(whole.what, fault)
 
 
 def versions() -> Shape:
@@ -181,7 +191,8 @@ def done(name: str | None = None) -> Shape:
     return Shape("a confirmation", fault, may_be_empty=True)
 
 
-def _name(value: Object) -> str:
+def agent_name(value: Object) -> str:
+    """Return what an agent is called; empty where it does not say so."""
     found = value.get("name") or value.get("id")
     return found if isinstance(found, str) else ""
 

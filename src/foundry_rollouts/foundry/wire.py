@@ -132,6 +132,7 @@ def version_seen(json: Json) -> VersionSeen:
         error=_error(json.get("error")),
         is_draft=bool(json.get("draft")) or number.startswith("draft-"),
         protocols=_declared(_object(json, "definition")),
+        content=_text(_object(_object(json, "definition"), "code_configuration"), "content_hash"),
     )
 
 

@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.replay.recorded import BacktestOutcome, RecordedRollout, WeightChange, backtest, canary_tally
+from foundry_rollouts.core.replay.recorded import (
+    BacktestOutcome,
+    RecordedRollout,
+    WeightChange,
+    backtest,
+    canary_tally,
+)
 from foundry_rollouts.ports import RolloutFilter, Store
 
 PAGE = 200  #: Rollouts that are read at once.

@@ -3,10 +3,47 @@
 A path in a policy comes from outside: it may be endless, lie in a folder that nobody may enter, or be no file.
 """
 
+import time
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 LARGEST_FILE = 1_000_000  #: Bytes; a policy has some dozens of lines.
+#: A file that was written this shortly before it was seen may be written again without a newer time stamp.
+SETTLED_NANOSECONDS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a file was when it was seen: its marks in the file system, and a text that follows what it holds."""
+
+    marks: tuple[int, ...]  #: Empty where its time stamps prove nothing.
+    digest: str
+
+
+def seen(path: Path) -> Seen:
+    """Return what ``path`` is now; raises nothing."""
+    marks = _marks(path)
+    return Seen(marks, digest_of(path))
+
+
+def is_as_seen(path: Path, before: Seen) -> bool:
+    """Return whether ``path`` holds what it held; a file whose marks are the same is not opened."""
+    if before.marks and _marks(path) == before.marks:
+        return True
+    return digest_of(path) == before.digest
+
+
+def _marks(path: Path) -> tuple[int, ...]:
+    """Return device, number, size and times of a file that has rested for a while; else nothing."""
+    now = time.time_ns()
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    if now - max(found.st_mtime_ns, found.st_ctime_ns) < SETTLED_NANOSECONDS:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def digest_of(path: Path) -> str:

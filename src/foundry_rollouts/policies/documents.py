@@ -4,7 +4,7 @@ The only importer of the YAML library in this room. YAML 1.2: ``12:30`` and ``no
 stands twice is an error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -42,9 +42,11 @@ class Document:
 
     def line(self, problem: Problem) -> str:
         """Return the report line ``file:line:column: field: what: how to mend``."""
-        line, column = self.place(problem.where, is_about_key=problem.is_about_key)
-        field = _field(problem.where)
-        return f"{self.file}:{line}:{column}: {field}{': ' if field else ''}{problem.sentence}"
+        return _report(self.file, self.place(problem.where, is_about_key=problem.is_about_key), problem)
+
+    def places(self, *wheres: Location) -> "Places":
+        """Return where the document and ``wheres`` stand, without the rest of the document."""
+        return Places(self.file, {where: self.place(where) for where in ((), *wheres)})
 
     def place(self, where: Location, *, is_about_key: bool = False) -> tuple[int, int]:
         """Return line and column, from 1, of ``where`` or of the nearest thing around it in the file."""
@@ -56,6 +58,23 @@ class Document:
                 break
             place, node = found, node[part]
         return place[0] + 1, place[1] + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where some values of a document stand: small enough to be kept, and to be sent to another process."""
+
+    file: str
+    at: Mapping[Location, tuple[int, int]]
+
+    @property
+    def start(self) -> str:
+        """The file and the line where the document begins."""
+        return f"{self.file}:{self.at[()][0]}"
+
+    def line(self, problem: Problem) -> str:
+        """Return the report line of a problem at one of the places."""
+        return _report(self.file, self.at[problem.where], problem)
 
 
 class BrokenYamlError(Exception):
@@ -150,6 +169,11 @@ def _plain(root: Any) -> Any:
                 return str(node)
 
     return plain(root)
+
+
+def _report(file: str, place: tuple[int, int], problem: Problem) -> str:
+    field = _field(problem.where)
+    return f"{file}:{place[0]}:{place[1]}: {field}{': ' if field else ''}{problem.sentence}"
 
 
 def _field(where: Location) -> str:

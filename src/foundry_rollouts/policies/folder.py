@@ -7,6 +7,7 @@ files contradict each other, the set as it was stays in force. What is wrong is 
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -17,12 +18,14 @@ from watchfiles import Change, awatch
 
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.errors import NotFoundError, PolicyError, UsageError
+from foundry_rollouts.policies.aside import read_aside
 from foundry_rollouts.policies.contents import is_folder
-from foundry_rollouts.policies.load import SUFFIXES, FileRead, Written, clashes, read
+from foundry_rollouts.policies.load import SUFFIXES, FileRead, Written, clashes, joined, listed, read
 
 Result = TypeVar("Result")
 
 TRY_AGAIN_SECONDS = 5.0  #: After a folder that cannot be watched.
+LIST_AGAIN_SECONDS = 60.0  #: Some file systems announce no change; and a reading may have been cut off.
 
 
 class PolicyFolder:
@@ -33,6 +36,7 @@ class PolicyFolder:
         self.path = path
         self._files: dict[Path, FileRead] = {}
         self._good: dict[Path, tuple[Written, ...]] = {}
+        self._policies: tuple[Policy, ...] = ()
         self._problems: tuple[str, ...] = ()
         self._prompts: frozenset[Path] = frozenset()
         self.reload()
@@ -44,7 +48,7 @@ class PolicyFolder:
         return self._problems
 
     def all(self) -> Sequence[Policy]:
-        return tuple(each.policy for written in self._good.values() for each in written)
+        return self._policies
 
     def named(self, name: str) -> Policy:
         """Return the policy called ``name``. Raises NotFoundError."""
@@ -70,22 +74,39 @@ class PolicyFolder:
         """Read what changed; return whether the policies in force, or the problems, are others than before."""
         return self._take(read(self.path, self._files))
 
-    async def _reload_in_background(self) -> bool:
-        """Do as ``reload`` does, but read in a thread: a thousand files may have changed at once."""
-        return self._take(await _in_background(lambda: read(self.path, self._files)))
+    async def _reload_aside(self) -> bool:
+        """Do as ``reload`` does, but list in a thread and read in another process: a file may be anything."""
+        known = self._files
+        listing = await _in_background(lambda: listed(self.path, known))
+        fresh = await read_aside(listing.changed) if listing.changed else {}
+        return self._take(await _in_background(lambda: joined(listing, known, fresh)))
+
+    async def _reload_until(self, stop: asyncio.Event, on_reload: Callable[[], None]) -> None:
+        """Reload, and call ``on_reload`` when it tells; what is still being read when ``stop`` is set is let go."""
+        reload, stopped = asyncio.create_task(self._reload_aside()), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((reload, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if reload.done() and await reload:
+                on_reload()
+        finally:
+            for task in (reload, stopped):
+                task.cancel()
+            await asyncio.gather(reload, stopped, return_exceptions=True)
 
     def _take(self, files: Sequence[FileRead]) -> bool:
-        before = self.all(), self._problems
+        before = self._policies, self._problems
+        self._read_at = time.monotonic()
         is_hidden = any(file.is_folder for file in files) or not self._exists()
         good = self._good if is_hidden else {file.path: self._newest_good(file) for file in files}
         problems = [line for file in files for line in file.problems]
         contradictions = clashes(each for written in good.values() for each in written)
         if not contradictions:
             self._good = good
+            self._policies = tuple(each.policy for written in good.values() for each in written)
         self._files = {file.path: file for file in files}
         self._problems = (*problems, *contradictions)
         self._prompts = frozenset(named for file in files for named in file.prompts) or self._prompts
-        return (self.all(), self._problems) != before
+        return (self._policies, self._problems) != before
 
     def _exists(self) -> bool:
         try:
@@ -99,8 +120,7 @@ class PolicyFolder:
     async def watch(self, stop: asyncio.Event, on_reload: Callable[[], None] = lambda: None) -> None:
         """Reload after every change of the files, until ``stop`` is set; call ``on_reload`` when it tells."""
         while not stop.is_set():
-            if await self._reload_in_background():
-                on_reload()
+            await self._reload_until(stop, on_reload)
             try:
                 await self._watch_folders(stop, on_reload)
             except OSError:
@@ -113,6 +133,7 @@ class PolicyFolder:
         folders = self._folders()
         if not folders:
             raise PermissionError(f"no folder above {self.path} may be watched")
+        is_first = True
         async for changes in awatch(
             *folders.values(),
             watch_filter=self._matters,
@@ -121,8 +142,10 @@ class PolicyFolder:
             yield_on_timeout=True,
             rust_timeout=5000,
         ):
-            if changes and await self._reload_in_background():
-                on_reload()
+            # The first time for what changed before the watch began.
+            if changes or is_first or time.monotonic() - self._read_at > LIST_AGAIN_SECONDS:
+                is_first = False
+                await self._reload_until(stop, on_reload)
             # A folder that was replaced as a whole tells nothing of itself: its number has changed.
             if self._folders() != folders:
                 return

@@ -3,6 +3,7 @@
 Nothing here raises for a wrong file; a caller that wants all or nothing asks ``policies_in``.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,8 @@ from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.sources import Prompt
 from foundry_rollouts.errors import PolicyError, UsageError
 from foundry_rollouts.policies.build import policy_of, problems_of
-from foundry_rollouts.policies.contents import digest_of, why_not_a_file
-from foundry_rollouts.policies.documents import BrokenYamlError, Document, Problem, read_documents, shown
+from foundry_rollouts.policies.contents import Seen, is_as_seen, seen, why_not_a_file
+from foundry_rollouts.policies.documents import BrokenYamlError, Document, Places, Problem, read_documents, shown
 from foundry_rollouts.policies.prompts import PromptList, prompts_of, repeated_names
 from foundry_rollouts.policies.report import check
 from foundry_rollouts.policies.schema import PolicyEntry
@@ -23,29 +24,41 @@ MOST_PROBLEMS = 20  #: Of one file; who fixes those comes back for the rest.
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One policy and the document it stands in."""
+    """One policy and where it stands."""
 
     policy: Policy
-    document: Document
-
-    def line(self, problem: Problem) -> str:
-        return self.document.line(problem)
+    places: Places  #: Of what a report may be about once the file is read.
 
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """What one file holds; ``prompts`` are the files that its policies name."""
+    """What one file holds."""
 
     path: Path
     written: tuple[Written, ...] = ()
     problems: tuple[str, ...] = ()
-    prompts: tuple[Path, ...] = ()
-    digests: tuple[tuple[Path, str], ...] = ()  #: Of the file and its prompts, taken before they were read.
+    named: tuple[tuple[Path, Seen], ...] = ()  #: Files of prompts, as they were before they were read.
+    seen: Seen | None = None  #: The file itself before it was read; None: it is to be read again.
     is_folder: bool = False  #: A folder that cannot be listed: what is in it is not known.
 
     @property
+    def prompts(self) -> tuple[Path, ...]:
+        return tuple(path for path, _ in self.named)
+
+    @property
     def is_unchanged(self) -> bool:
-        return bool(self.digests) and all(digest_of(path) == digest for path, digest in self.digests)
+        if self.seen is None:
+            return False
+        return all(is_as_seen(path, before) for path, before in ((self.path, self.seen), *self.named))
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a folder, and those of them that are to be read."""
+
+    paths: tuple[Path, ...]
+    changed: tuple[Path, ...]
+    refused: FileRead | None = None  #: The folder itself, which cannot be listed.
 
 
 def policies_in(*paths: Path) -> tuple[Policy, ...]:
@@ -64,32 +77,39 @@ def read(path: Path, before: Mapping[Path, FileRead] | None = None) -> tuple[Fil
     A file that still holds what it held in ``before`` is not read again.
     """
     known = before or {}
+    listing = listed(path, known)
+    return joined(listing, known, {file: read_file(file) for file in listing.changed})
+
+
+def listed(path: Path, known: Mapping[Path, FileRead]) -> Listing:
+    """Return which files there are, and which of them do not hold what is known of them."""
     try:
-        if not path.is_dir():
-            return (_read_if_changed(path, known),)
-        paths = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        paths: tuple[Path, ...] = (path,)
+        if path.is_dir():
+            names = sorted(entry.name for entry in os.scandir(path) if Path(entry.name).suffix in SUFFIXES)
+            paths = tuple(file for file in map(path.joinpath, names) if file.is_file())
     except OSError as error:
         line = f"{path}:1:1: cannot be read, {error.strerror}: allow it"
-        return (FileRead(path, problems=(line,), is_folder=True),)
-    files = tuple(_read_if_changed(file, known) for file in paths)
+        return Listing((), (), FileRead(path, problems=(line,), is_folder=True))
+    return Listing(paths, tuple(file for file in paths if file not in known or not known[file].is_unchanged))
+
+
+def joined(listing: Listing, known: Mapping[Path, FileRead], fresh: Mapping[Path, FileRead]) -> tuple[FileRead, ...]:
+    """Return all files of a listing, without those that are prompts of others."""
+    if listing.refused:
+        return (listing.refused,)
+    files = tuple(fresh.get(path) or known[path] for path in listing.paths)
     prompts = {named.resolve() for file in files for named in file.prompts}
-    return tuple(file for file in files if file.path.resolve() not in prompts)
-
-
-def _read_if_changed(path: Path, known: Mapping[Path, FileRead]) -> FileRead:
-    before = known.get(path)
-    if before is not None and before.is_unchanged:
-        return before
-    digest = digest_of(path)
-    return _with_digests(read_file(path), digest)
-
-
-def _with_digests(file: FileRead, digest: str) -> FileRead:
-    return replace(file, digests=((file.path, digest), *((named, digest_of(named)) for named in file.prompts)))
+    return tuple(file for file in files if not prompts or file.path.resolve() not in prompts)
 
 
 def read_file(path: Path) -> FileRead:
     """Read the policies of one file."""
+    before = seen(path)
+    return replace(_read(path), seen=before)
+
+
+def _read(path: Path) -> FileRead:
     file = str(path)
     try:
         documents = read_documents(path, file)
@@ -102,7 +122,7 @@ def read_file(path: Path) -> FileRead:
         path,
         written=tuple(written for part in parts for written in part.written),
         problems=_first([line for part in parts for line in part.problems], file),
-        prompts=tuple(named for part in parts for named in part.prompts),
+        named=tuple(named for part in parts for named in part.named),
     )
 
 
@@ -120,19 +140,14 @@ def clashes(written: Iterable[Written]) -> list[str]:
     for each in written:
         first = names.setdefault(each.policy.name, each)
         if first is not each:
-            sentence = f"'{each.policy.name}' is the name of the policy in {_place(first)}: choose another"
-            problems.append(each.line(Problem(("name",), sentence)))
+            sentence = f"'{each.policy.name}' is the name of the policy in {first.places.start}: choose another"
+            problems.append(each.places.line(Problem(("name",), sentence)))
         for place, glob in enumerate(each.policy.agents):
             first = globs.setdefault(glob, each)
             if first is not each:
-                owner = f"'{glob}' ties with policy {first.policy.name} in {_place(first)}"
-                problems.append(each.line(Problem(("agents", place), f"{owner}: leave it to one of them")))
+                owner = f"'{glob}' ties with policy {first.policy.name} in {first.places.start}"
+                problems.append(each.places.line(Problem(("agents", place), f"{owner}: leave it to one of them")))
     return problems
-
-
-def _place(written: Written) -> str:
-    line, _ = written.document.place(())
-    return f"{written.document.file}:{line}"
 
 
 def _read_policy(document: Document, path: Path) -> FileRead:
@@ -146,6 +161,7 @@ def _read_policy(document: Document, path: Path) -> FileRead:
     if entry is None:
         return FileRead(path, problems=_lines(document, problems))
     named = _prompts_path(entry, path)
+    files = ((named, seen(named)),) if named else ()
     problems = problems_of(entry)
     prompts: tuple[Prompt, ...] | None = None
     lines: tuple[str, ...] = ()
@@ -156,14 +172,21 @@ def _read_policy(document: Document, path: Path) -> FileRead:
     elif named:
         prompts, lines = _read_prompts(named)
     lines = (*_lines(document, problems), *lines)
-    files = (named,) if named else ()
     if lines:
-        return FileRead(path, problems=lines, prompts=files)
+        return FileRead(path, problems=lines, named=files)
     try:
-        return FileRead(path, written=(Written(policy_of(entry, prompts), document),), prompts=files)
+        policy = policy_of(entry, prompts)
+        return FileRead(path, written=(Written(policy, _places(document, policy)),), named=files)
     except UsageError as error:
         # The core is the last word; a refusal that has no place of its own here points at the whole policy.
-        return FileRead(path, problems=(document.line(Problem((), str(error))),), prompts=files)
+        return FileRead(path, problems=(document.line(Problem((), str(error))),), named=files)
+
+
+def _places(document: Document, policy: Policy) -> Places:
+    """Return where those values stand that may not go with other policies or with a traffic."""
+    agents = [("agents", place) for place in range(len(policy.agents))]
+    steps = [("steps", place) for place in range(len(policy.steps))]
+    return document.places(("name",), *agents, *steps, ("steps", "auto"), ("deadline",))
 
 
 def _lines(document: Document, problems: Sequence[Problem]) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ class VersionSeen:
     error: str | None = None
     is_draft: bool = False
     protocols: tuple[str, ...] | None = None  #: What it declares to speak; None: it declares nothing.
+    content: str | None = None  #: The hash of its code; None: not told.
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class Catalogue(Protocol):
 class Cloud(Catalogue, Protocol):
     """The hosted agents of one project. Every method raises CloudError when the cloud refuses or is away."""
 
-    def agents(self) -> AsyncIterator[AgentSeen]: ...
+    def agents(self) -> AsyncIterator[AgentSeen]:
+        """Yield every agent; what the cloud lists without a name has none here, and is unreadable."""
 
     async def route(self, agent: str, routing: Routing) -> bool:
         """Send the weights of ``routing``; does not open or close the endpoint, does not read back.

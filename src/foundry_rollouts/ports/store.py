@@ -91,8 +91,14 @@ class Store(Protocol):
 
     async def agents(self) -> Sequence[AgentKnown]: ...
 
-    async def see_agents(self, seen: Sequence[AgentKnown], now: datetime) -> None:
-        """Remember what discovery saw: routing, latest version, policy, time. ``stable`` and ``newest`` stay."""
+    async def see_agents(
+        self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True
+    ) -> Mapping[str, str]:
+        """Remember what discovery saw: routing, latest version, policy, time. ``stable`` and ``newest`` stay.
+
+        Who is not in a listing that ``is_whole`` is gone. Returns which agents cannot be written, and why; the others
+        are written all the same.
+        """
 
     # what people ask
     async def create(self, rollout: Rollout, event: Event, idempotency_key: str | None) -> Rollout:

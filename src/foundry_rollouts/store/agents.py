@@ -1,10 +1,11 @@
 """What we remember of agents: their stable version by our record, and what discovery saw."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.incarnation import NO_MARKS, number
@@ -37,8 +38,25 @@ async def named_like(connection: AsyncConnection, names: Sequence[str]) -> Seque
     return (await connection.scalars(query.order_by(agents.c.name))).all()
 
 
-async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime) -> None:
-    """Remember a full listing: who is not in ``seen`` is gone."""
+async def see(
+    connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool
+) -> dict[str, str]:
+    """Remember a listing: who is not in a whole one is gone. Return which agents cannot be written, and why.
+
+    Those keep what was known of them. Raises when none can be written.
+    """
+    # Two replicas that write the same rows in the same order cannot lock each other out.
+    rows = [_row(agent, now) for agent in sorted(seen, key=lambda agent: agent.name)]
+    unwritten = await _write(connection, rows) if rows else {}
+    if rows and len(unwritten) == len(rows):
+        raise next(iter(unwritten.values()))
+    if is_whole:
+        await _mark_gone(connection, now, unwritten)
+    return {name: _first_line(error) for name, error in unwritten.items()}
+
+
+async def _write(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> dict[str, Exception]:
+    """Write rows together; where one cannot be written, halve them until it is found and all others are written."""
     insert = insert_into(connection, agents)
     upsert = insert.on_conflict_do_update(
         index_elements=[agents.c.name],
@@ -46,12 +64,33 @@ async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: date
         # A slower replica must not overwrite what another one saw after it.
         where=or_(agents.c.seen_at.is_(None), agents.c.seen_at <= insert.excluded.seen_at),
     )
-    # Two replicas that write the same rows in the same order cannot lock each other out.
-    rows = [_row(agent, now) for agent in sorted(seen, key=lambda agent: agent.name)]
-    if rows:
-        await connection.execute(upsert, rows)
+    try:
+        async with connection.begin_nested():
+            await connection.execute(upsert, rows)
+    except (StatementError, ValueError) as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise
+        if len(rows) == 1:
+            return {rows[0]["name"]: error}
+        half = len(rows) // 2
+        return {**await _write(connection, rows[:half]), **await _write(connection, rows[half:])}
+    return {}
+
+
+async def _mark_gone(connection: AsyncConnection, now: datetime, unwritten: Collection[str]) -> None:
+    """Note that every agent is gone that was not written by this listing, nor could not be."""
     unseen = or_(agents.c.seen_at.is_(None), agents.c.seen_at < now)
-    await connection.execute(update(agents).where(unseen, agents.c.is_gone.is_(False)).values(is_gone=True))
+    gone = update(agents).where(unseen, agents.c.is_gone.is_(False))
+    if unwritten:
+        # Such a name may be one that no statement can carry: those that the table holds can be.
+        kept = [name for name in await connection.scalars(select(agents.c.name)) if name in unwritten]
+        gone = gone.where(agents.c.name.not_in(kept))
+    await connection.execute(gone.values(is_gone=True))
+
+
+def _first_line(error: Exception) -> str:
+    told = error.orig if isinstance(error, StatementError) and error.orig else error
+    return (str(told).strip() or type(told).__name__).splitlines()[0]
 
 
 async def settle(connection: AsyncConnection, agent: str, made: Record) -> None:

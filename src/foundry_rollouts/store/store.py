@@ -177,10 +177,12 @@ class SqlStore:
         async with self._database.reading() as connection:
             return await agents.known(connection)
 
-    async def see_agents(self, seen: Sequence[AgentKnown], now: datetime) -> None:
-        """Remember a full listing of the cloud; an agent that is not in it is gone."""
+    async def see_agents(
+        self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True
+    ) -> Mapping[str, str]:
+        """Remember a listing of the cloud; an agent that is not in a whole one is gone."""
         async with self._database.writing() as connection:
-            await agents.see(connection, seen, now)
+            return await agents.see(connection, seen, now, is_whole=is_whole)
 
     async def create(self, rollout: Rollout, event: Event, idempotency_key: str | None) -> Rollout:
         """Add a rollout, due at once; the same request under the same key returns the rollout that it made."""

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.ties import ties
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.operations.answers import answer_to, settled
 from foundry_rollouts.operations.commands import command
@@ -59,10 +60,15 @@ async def show_agent(agent_name: str, ours: Ours) -> AgentView:
 
 
 @router.get("/policies")
-async def list_policies(ours: Ours) -> PoliciesInForce:
-    """List the policies in force, and what is wrong with files that are not."""
-    items = [policy_view(policy) for policy in ours.policies.all()]
-    return PoliciesInForce(items=items, problems=list(ours.policies.problems))
+def list_policies(ours: Ours) -> PoliciesInForce:
+    """List the policies in force, what is wrong with files that are not, and which name the same agents equally.
+
+    In a thread of its own: of a thousand policies that takes a while.
+    """
+    policies = ours.policies.all()
+    items = [policy_view(policy) for policy in policies]
+    tied = [tie.because for tie in ties(policies)]
+    return PoliciesInForce(items=items, problems=list(ours.policies.problems), ties=tied)
 
 
 @router.get("/rollouts")

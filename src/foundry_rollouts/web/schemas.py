@@ -73,10 +73,11 @@ class Agents(BaseModel):
 
 
 class PoliciesInForce(BaseModel):
-    """All policies, and what is wrong with files that are therefore not in force."""
+    """All policies, what is wrong with files that are therefore not in force, and which name agents equally."""
 
     items: list[PolicyView]
     problems: list[str]
+    ties: list[str] = []
 
 
 class Events(BaseModel):

@@ -36,6 +36,15 @@ def test_lint_of_a_folder_without_policies_fails_for_it_looked_at_nothing(inside
     assert (done.code, done.errors[0]) == (2, ".:1:1: there is no policy here: write one, as NAME.yaml")
 
 
+def test_lint_warns_of_globs_that_tie_and_names_an_agent(tmp_path: Path, inside: Inside) -> None:
+    (tmp_path / "p.yaml").write_text(POLICY.replace('"*"', '"*-eu"') + "---\n" + OTHER.replace("[b]", '[x, "sup*"]'))
+    done = inside("policy", "lint", "p.yaml", "--rps", "1000")
+    (warning,) = [line for line in done.errors if "equally" in line]
+    assert done.code == 0
+    assert warning.startswith("p.yaml:6:13: agents[1]: warning: agents such as 'sup-eu' are named by policies a and b")
+    assert inside("policy", "lint", "--strict", "p.yaml", "--rps", "1000").code != 0
+
+
 def test_the_schemas_are_printed(inside: Inside) -> None:
     assert inside("policy", "schema").out == policy_schema()
     assert inside("policy", "schema", "--prompts").out == prompts_schema()

@@ -1,14 +1,17 @@
 """The stable version was deleted while no rollout is under way: it is said once, and nothing is asked for in vain."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from discovered import Discovered
+from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.presence import AT_A_LISTING, Presence
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import VersionSeen
-from small_world import SmallWorld, a_quick_policy
+from foundry_rollouts.ports import AgentKnown, AgentSeen, VersionSeen, VersionStatus
+from small_world import TICK, SmallWorld, a_quick_policy
 
 
 @pytest.fixture
@@ -86,3 +89,55 @@ async def test_a_pin_that_was_under_way_when_its_version_was_deleted_is_not_sent
         pytest.fail("the pin is asked for again and again")
     assert await town.world.open_as("reader").intent(town.agent) is None
     assert cloud.sent == []
+
+
+async def test_routing_that_names_the_deleted_version_alone_is_reported_once(town: Discovered) -> None:
+    cloud = town.world.cloud
+    await town.discover()
+    assert await town.told("agent.stable_gone") == [], "one read may be mistaken"
+    for _ in range(4):
+        await town.discover()
+        await town.tick()
+    said = [
+        f"stable version 1 of agent {town.agent} was deleted, and the endpoint sends 100% of new sessions to it: they"
+        f" get no answer until a person routes to another version (`agent route {town.agent}`)"
+    ]
+    assert await town.told("agent.stable_gone") == said
+    assert (cloud.sent, cloud.routing) == ([], Routing.of({"1": 100}))
+    town.presence = Presence()
+    for _ in range(3):
+        await town.discover()
+    assert await town.told("agent.stable_gone") == said, "another replica does not say it again"
+
+
+async def test_a_stable_version_that_one_read_does_not_find_is_not_reported(town: Discovered) -> None:
+    await town.discover()
+    town.world.cloud.deleted = None
+    await town.discover()
+    town.world.cloud.deleted = "1"
+    await town.discover()
+    assert await town.told("agent.stable_gone") == []
+
+
+async def test_a_few_stable_versions_are_asked_for_at_each_listing_and_all_in_the_end(world: SmallWorld) -> None:
+    asked: list[str] = []
+
+    class Counting:
+        async def version(self, agent: str, version: str) -> VersionSeen:
+            asked.append(agent)
+            return VersionSeen(version, VersionStatus.ACTIVE)
+
+    latest = VersionSeen("2", VersionStatus.ACTIVE)
+    agents = [
+        (AgentSeen(f"a-{number}", Routing.of({"1": 100}), latest), AgentKnown(f"a-{number}", stable="1"))
+        for number in range(3 * AT_A_LISTING)
+    ]
+    agents.append((AgentSeen("on-latest", Routing.of({"2": 100}), latest), AgentKnown("on-latest", stable="2")))
+    _, ticker = world.ticker()
+    cloud: Any = Counting()
+    presence, hand = Presence(), LeasePool(ticker.world.store, lambda: 0.0)
+    for number in range(3):
+        now = world.time + number * TICK
+        await presence.check(replace(ticker.world, cloud=cloud), hand, agents, now)
+        assert len(asked) == (number + 1) * AT_A_LISTING
+    assert set(asked) == {seen.name for seen, _ in agents} - {"on-latest"}

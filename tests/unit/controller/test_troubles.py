@@ -1,7 +1,7 @@
 """Agents in trouble: rules that are not known, reads that flicker, protocols that are missing, faults of one agent."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -11,6 +11,8 @@ from sqlalchemy import select
 
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
+from foundry_rollouts.controller.governance import Survey
+from foundry_rollouts.controller.health import JobHealth, Readiness
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.unreadable import Troubles
 from foundry_rollouts.core.model.command import Command, Verb
@@ -33,8 +35,15 @@ class TwoAgents(SmallCloud):
     sick = "support-a"
     sick_trouble: CloudError | None = None
     sick_unreadable: str | None = None
+    is_sick_nameless = False
+    is_sick_gone = False
 
     async def agents(self) -> AsyncIterator[AgentSeen]:
+        if self.is_sick_nameless or self.is_sick_gone:
+            if self.is_sick_nameless:
+                yield AgentSeen("", Routing(()), None, unreadable="item 1 of the list of agents has no name")
+            yield await self.agent(self.name)
+            return
         sick = AgentSeen(self.sick, Routing.of({LATEST: 100}), VersionSeen("1", VersionStatus.ACTIVE))
         yield replace(sick, routing=Routing(()), unreadable=self.sick_unreadable) if self.sick_unreadable else sick
         yield await self.agent(self.name)
@@ -54,6 +63,8 @@ class Town:
     metrics: Metrics
     troubles: Troubles
     store: Any = None
+    survey: Survey = field(default_factory=Survey)
+    unreported: set[str] = field(default_factory=set)
 
     async def discover(self) -> None:
         _, ticker = self.world.ticker()
@@ -63,8 +74,10 @@ class Town:
         discovery = Discovery(
             world, self.metrics, hand, self.world.now, lambda _: f"new-{next(NUMBERS)}", troubles=self.troubles
         )
+        discovery.unreported.update(self.unreported)
+        self.unreported = discovery.unreported
         self.world.time += timedelta(seconds=1)
-        await discovery.discover()
+        self.survey = await discovery.discover()
         await hand.release_all(self.world.time)
 
     async def known(self, name: str) -> AgentKnown:
@@ -160,6 +173,57 @@ async def test_an_agent_that_cannot_be_recorded_does_not_keep_the_others(town: T
     assert not (await town.known("support-a")).is_gone
 
 
+async def test_an_agent_whose_row_cannot_be_written_is_reported_once_and_the_others_go_on(town: Town) -> None:
+    inner = town.world.open_as("here")
+
+    class Refusing:
+        is_sick = True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(inner, name)
+
+        async def see_agents(self, seen: Any, now: Any, *, is_whole: bool = True) -> dict[str, str]:
+            assert is_whole
+            left = [agent for agent in seen if not (self.is_sick and agent.name == "support-a")]
+            assert not await inner.see_agents(left, now, is_whole=False)
+            return {"support-a": "violates sick"} if self.is_sick else {}
+
+    town.store = Refusing()
+    for _ in range(3):
+        await town.discover()
+    told = await town.told("support-a")
+    assert [event for event in told if event[0].startswith("agent.un")] == [
+        ("agent.unreadable", "it cannot be recorded: violates sick")
+    ]
+    assert town.unreadable == 1
+    assert (await town.known(town.world.cloud.name)).stable == "1"
+    town.store.is_sick = False
+    for _ in range(2):
+        await town.discover()
+    assert [kind for kind, _ in await town.told("support-a")].count("agent.readable") == 1
+    assert town.unreadable == 0
+
+
+async def test_an_item_without_a_name_is_reported_and_nobody_counts_as_deleted(town: Town) -> None:
+    await town.discover()
+    cloud: Any = town.world.cloud
+    cloud.is_sick_nameless = True
+    await town.discover()
+    assert town.unreadable == 1
+    assert not (await town.known("support-a")).is_gone
+    health = Readiness(town.world.open_as("here"), town.policies, JobHealth(survey=town.survey), timedelta(minutes=1))
+    said = {each.name: each for each in await health.conditions(town.world.time)}["agents"]
+    assert not said.is_well
+    assert "item 1 of the list of agents has no name" in said.because
+    cloud.latest = "2"
+    await town.discover()
+    started = await town.world.open_as("reader").rollouts(RolloutFilter(agent=cloud.name))
+    assert [rollout.canary for rollout in started] == ["2"], "the other agent goes on"
+    cloud.is_sick_nameless, cloud.is_sick_gone = False, True
+    await town.discover()
+    assert (town.unreadable, (await town.known("support-a")).is_gone) == (0, True)
+
+
 async def test_an_agent_whose_ticks_crash_is_reported_until_one_goes_well(town: Town) -> None:
     await town.troubles.failed(town.world.open_as("here"), "support-a", ValueError("a fault of ours"))
     await town.discover()
@@ -189,6 +253,35 @@ async def test_where_policies_tie_the_endpoint_is_pinned_and_no_rollout_begins_u
     await town.discover()
     started = await town.world.open_as("reader").rollouts(RolloutFilter(agent=town.world.cloud.name))
     assert [rollout.canary for rollout in started] == ["2"]
+
+
+async def test_a_tie_that_comes_later_is_reported_once_and_so_is_one_that_another_replica_was_in_the_way_of(
+    town: Town,
+) -> None:
+    async def ties() -> list[str]:
+        return [because for kind, because in await town.told(town.world.cloud.name) if kind == "agent.ungoverned"]
+
+    store = town.world.open_as("another")
+    lease = await store.claim(town.world.cloud.name, town.world.time)
+    assert lease is not None
+    town.policies = Tied((a_quick_policy(),))
+    await town.discover()
+    assert await ties() == [], "another replica has the agent in hand"
+    await store.release(lease)
+    for _ in range(3):
+        await town.discover()
+    assert len(await ties()) == 1
+
+
+async def test_an_agent_that_never_had_a_policy_and_then_ties_is_reported_once(town: Town) -> None:
+    town.policies = FakePolicies(())
+    await town.discover()
+    town.policies = Tied((a_quick_policy(),))
+    for _ in range(3):
+        await town.discover()
+    kinds = [kind for kind, _ in await town.told(town.world.cloud.name)]
+    assert kinds.count("agent.ungoverned") == 1
+    assert town.world.cloud.routing == Routing.of({"1": 100})
 
 
 # --- rollouts
@@ -256,7 +349,7 @@ async def test_a_status_that_flickers_ends_nothing_and_two_reads_outlive_a_resta
     world: SmallWorld, status: VersionStatus
 ) -> None:
     await world.begin()
-    world.cloud.status = status
+    world.cloud.status, world.cloud.active = status, {"1"}
     rollout = await ticked(world)
     assert rollout.phase is Phase.PENDING
     assert rollout.waiting_for == f"a second look: version 2 reads {status}, and one read ends nothing"

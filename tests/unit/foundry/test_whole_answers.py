@@ -118,7 +118,9 @@ WRONG = [
     ("agents.list", {"data": None}, "data: "),
     ("agents.list", {"value": []}, "data: "),
     ("agents.list", {"data": ["a"]}, "data.0: "),
-    ("agents.list", {"data": [an_agent("a"), {"object": "agent"}]}, "item 2"),
+    ("agents.list", {"data": [{"object": "agent"}, {"name": 7}]}, "item 1"),
+    ("agents.list", {"data": [{"object": "agent"}], "has_more": True}, "item 1"),
+    ("agents.list", {"data": [an_agent("a", id="a"), {"object": "agent"}], "has_more": True}, "tells of more"),
     ("agents.list", {"data": [an_agent("a")], "has_more": "no"}, "has_more: "),
     ("agents.list", {"data": [an_agent("a")], "last_id": 7}, "last_id: "),
     ("agents.list", {"data": [], "has_more": True}, "tells of more"),
@@ -140,6 +142,19 @@ async def test_a_second_page_that_is_cut_makes_no_list_of_the_first() -> None:
     client, _ = scripted(first, *(_cut(GOOD["agents.list"]) for _ in range(4)))
     with pytest.raises(CloudError, match=r"agents\.list"):
         await _all(client.agents())
+
+
+async def test_an_item_without_a_name_is_told_and_keeps_no_other_from_the_list() -> None:
+    first = ok({"data": [an_agent("a"), {"object": "agent"}, an_agent("b")], "last_id": "b", "has_more": True})
+    client, _ = scripted(first, ok({"data": [an_agent("c"), {"name": ["d"]}], "has_more": False}))
+    found = await _all(client.agents())
+    assert [(agent.name, agent.unreadable) for agent in found] == [
+        ("a", None),
+        ("", "item 2 of the list of agents has no name"),
+        ("b", None),
+        ("c", None),
+        ("", "item 5 of the list of agents has no name"),
+    ]
 
 
 async def test_what_is_legitimately_absent_or_unknown_is_no_trouble() -> None:

@@ -171,3 +171,9 @@ def test_a_session_is_asked_for_by_number_only() -> None:
     assert session_request(None, None) == {}
     with pytest.raises(UsageError, match="by its number"):
         session_request("@latest", None)
+
+
+def test_a_version_tells_the_hash_of_its_code_where_it_has_one() -> None:
+    told = {"version": "1", "definition": {"kind": "hosted", "code_configuration": {"content_hash": "AB12"}}}
+    assert version_seen(told).content == "AB12"
+    assert version_seen({"version": "1", "definition": OLD}).content is None

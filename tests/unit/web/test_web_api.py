@@ -8,8 +8,8 @@ import httpx
 import pytest
 from dirty_equals import IsPartialDict, IsStr
 
-from builders import NOON, a_rollout
-from fakes import record, stand
+from builders import NOON, a_policy, a_rollout
+from fakes import FakePolicies, record, stand
 from foundry_rollouts.core.model.command import Verb
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Phase
@@ -264,6 +264,15 @@ async def test_policies_come_with_what_is_wrong_with_the_others(web: Web) -> Non
     assert [policy["name"] for policy in answer["items"]] == ["support"]
     assert [step["weight"] for step in answer["items"][0]["steps"]] == [10, 50, 100]
     assert answer["problems"] == []
+
+
+async def test_policies_that_name_the_same_agents_equally_are_shown(web: Web) -> None:
+    assert (await web.client.get("/api/v1/policies")).json()["ties"] == []
+    policies = web.services.policies
+    assert isinstance(policies, FakePolicies)
+    policies.given = (a_policy(name="east", agents=("*-eu",)), a_policy(name="all", agents=("sup*",)))
+    (tie,) = (await web.client.get("/api/v1/policies")).json()["ties"]
+    assert tie.startswith("agents such as 'sup-eu' are named by policies east and all equally: ")
 
 
 async def test_the_history_tells_what_happened(web: Web) -> None:

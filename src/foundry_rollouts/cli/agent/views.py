@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from foundry_rollouts.ports import SessionSeen, VersionSeen
 
 
+NAMELESS = "(no name)"
+
+
 def agent_item(agent: "AgentDetails") -> dict[str, Any]:
     latest = agent.seen.latest
     return {
-        "name": agent.seen.name,
+        "name": agent.seen.name or NAMELESS,
         "state": state_of(agent.seen.routing),
         "weights": dict(agent.seen.routing.weights),
         "latest": latest.version if latest else None,

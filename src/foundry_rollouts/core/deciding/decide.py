@@ -9,8 +9,14 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from foundry_rollouts.core.deciding.automatic import next_weight, step_proof
-from foundry_rollouts.core.deciding.loss import lose_canary, lose_stable
-from foundry_rollouts.core.deciding.obey import abort, advance_or_promote, apply_command, obey_before_start, retreat
+from foundry_rollouts.core.deciding.loss import lose_canary, lose_stable, wait_for_stable
+from foundry_rollouts.core.deciding.obey import (
+    abort,
+    advance_or_promote,
+    apply_command,
+    obey_before_start,
+    retreat,
+)
 from foundry_rollouts.core.deciding.readiness import Readiness, before_users, unseen
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.model.command import Command, Verb
@@ -59,6 +65,7 @@ class Situation:
     earlier: str | None = None  #: Which trial the version had before, where no person asked for another one.
     is_gone: bool = False  #: The cloud shows the agent no more.
     is_canary_gone: bool = False  #: The canary was deleted during its trial.
+    is_canary_made_again: bool = False  #: It was deleted during its trial, and another one has its number now.
     doubt: str | None = None  #: What the cloud shows no more, at one look only.
     newer: str | None = None  #: The version that is to take this one's place.
     cloud_error: str | None = None  #: Why the cloud cannot be read.
@@ -83,8 +90,8 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
         return begin(rollout, seen)
     if seen.is_gone:
         return Supersede("the agent was deleted")
-    if seen.is_canary_gone:
-        return lose_canary(rollout)
+    if seen.is_canary_gone or seen.is_canary_made_again:
+        return lose_canary(rollout, is_made_again=seen.is_canary_made_again)
     if seen.analysis.verdict is Verdict.FAIL and (move := on_harm(rollout, seen.analysis)):
         return move
     if seen.command:
@@ -124,6 +131,8 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
         return supersede(seen.newer)
     if rollout.phase is Phase.PAUSED:
         return Hold(rollout.because, rollout.waiting_for or PERSON)
+    if wait := wait_for_stable(rollout, seen.doubt):
+        return wait
     if seen.waits_for:
         return Hold(
             f"waiting for {seen.waits_for}" + (f": {seen.cloud_error}" if seen.cloud_error else ""), seen.waits_for

@@ -10,6 +10,8 @@ from foundry_rollouts.core.model.rollout import Missing, Phase, Rollout
 #: Two equal looks, so far apart, before it is believed that something was deleted.
 SURE_AFTER = timedelta(seconds=5)
 AGENT = "the agent"
+#: Missing, while a version of that number is there: it was deleted and made again.
+ORIGINAL = "the canary as it was at its start"
 PERSON = "a person: promote or abort"
 
 
@@ -20,6 +22,7 @@ class Loss:
     agent: bool = False
     stable: bool = False
     canary: bool = False
+    original: bool = False  #: The canary was deleted and made again under its number.
     doubt: str | None = None  #: What is waited for a second look at.
 
 
@@ -29,15 +32,22 @@ def missed(rollout: Rollout, absent: tuple[str, ...], now: datetime) -> tuple[Mi
     return tuple(Missing(what, since.get(what, now)) for what in absent)
 
 
+def losing(rollout: Rollout, absent: tuple[str, ...], now: datetime) -> Rollout:
+    """Return the rollout with what is ``absent`` now, and whether its stable version is gone for sure."""
+    seen = replace(rollout, missing=missed(rollout, absent, now))
+    return replace(seen, is_stable_gone=loss_of(seen, now).stable)
+
+
 def loss_of(rollout: Rollout, now: datetime) -> Loss:
     """Return what ``rollout.missing`` means at ``now``."""
     gone = {each.what for each in rollout.missing if now - each.since >= SURE_AFTER}
     doubtful = [each.what for each in rollout.missing if each.what not in gone]
-    named = " and ".join(what if what == AGENT else f"version {what}" for what in doubtful)
+    named = " and ".join(what if what in {AGENT, ORIGINAL} else f"version {what}" for what in doubtful)
     return Loss(
         agent=AGENT in gone,
         stable=rollout.stable in gone,
         canary=rollout.canary in gone,
+        original=ORIGINAL in gone,
         doubt=f"the cloud shows {named} no more; looked at once more before it is believed" if doubtful else None,
     )
 
@@ -47,14 +57,19 @@ def uncounted(rollout: Rollout, measurements: tuple[Measurement, ...]) -> tuple[
     absent = {each.what for each in rollout.missing}
     if not absent:
         return measurements
-    if rollout.canary in absent or AGENT in absent:
+    if absent & {rollout.canary, AGENT, ORIGINAL}:
         return tuple(replace(each, stable=Counts(), canary=Counts()) for each in measurements)
     return tuple(replace(each, stable=Counts()) for each in measurements)
 
 
-def lose_canary(rollout: Rollout) -> Fail | Disable:
-    """End the trial of a version that was deleted meanwhile."""
+def lose_canary(rollout: Rollout, *, is_made_again: bool = False) -> Fail | Disable:
+    """End the trial of a version that was deleted meanwhile, or that is another one under its number."""
     because = f"version {rollout.canary} was deleted during its trial"
+    if is_made_again:
+        because = (
+            f"version {rollout.canary} was deleted and made again during its trial: it is another version, and what was"
+            " measured says nothing of it"
+        )
     if rollout.refuge is None:
         return Disable(f"{because}, and there is no version to go back to")
     return Fail(f"{because}; all new sessions go to version {rollout.refuge}")
@@ -64,6 +79,25 @@ def lose_stable(rollout: Rollout) -> Pause | Hold:
     """Wait for a person: nothing measured from now on says anything of a canary without its baseline."""
     because = stable_is_gone(rollout)
     return Hold(because, PERSON) if rollout.phase is Phase.PAUSED else Pause(because)
+
+
+def wait_for_stable(rollout: Rollout, doubt: str | None) -> Hold | None:
+    """Return the wait of a trial that has not begun without its stable version; None where it needs none.
+
+    A version that was stable just before needs no comparison: it takes the place of what is gone.
+    """
+    if rollout.is_revert:
+        return None
+    if doubt:
+        return Hold(doubt, "a second look")
+    if not rollout.is_stable_gone:
+        return None
+    return Hold(
+        f"stable version {rollout.stable} was deleted before the trial began: version {rollout.canary} can be compared"
+        f" with nothing. Route all traffic to the version that is to be the stable one (`agent route {rollout.agent}`),"
+        " or abort",
+        "a stable version",
+    )
 
 
 def stable_is_gone(rollout: Rollout) -> str:

@@ -7,11 +7,11 @@ of ``policies/``.
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.globs import exactness_for
 from foundry_rollouts.core.model.new_versions import NewVersions
 from foundry_rollouts.core.model.sources import Sources
 from foundry_rollouts.errors import UsageError
@@ -248,13 +248,8 @@ class Policy:
 
     def matches(self, agent: str) -> int | None:
         """Return how exactly this policy names ``agent`` (more is more exact), or None when it does not."""
-        exact = 10_000
-        scores = [
-            exact if glob == agent else len(glob.replace("*", "").replace("?", ""))
-            for glob in self.agents
-            if fnmatchcase(agent, glob)
-        ]
-        return max(scores, default=None)
+        scores = [exactness_for(glob, agent) for glob in self.agents]
+        return max((score for score in scores if score is not None), default=None)
 
 
 def _refuse_bad_steps(steps: tuple[Step, ...]) -> None:

@@ -112,6 +112,7 @@ class Rollout:
     stops: Stops | None = None  #: None: no sessions are to be stopped.
     incarnation: int = 1  #: Of the agent, by our count; another one's rollouts tell nothing about this one.
     canary_created_at: datetime | None = None  #: By the cloud; None: not told.
+    canary_content: str | None = None  #: The hash of its code, by the cloud; None: not told.
     endings: tuple[Ending, ...] = ()  #: Versions that seem to be at their end, by first reads.
     event_count: int = 0  #: How many events the history holds; the next one's number is one more.
     refused: Refused | None = None  #: The change that the cloud refuses; None: it took the last one.
