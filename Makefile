@@ -12,9 +12,11 @@ FOR_RUNNING := .venv/.ready-to-run
 FOR_TESTS := .venv/.ready-to-test
 # What is there already does: a test environment runs the service too.
 READY := $(if $(wildcard $(FOR_TESTS)),$(FOR_TESTS),$(FOR_RUNNING))
-COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate \
+	--no-emit-package foundry-rollouts-emulator
+EMULATOR := src/foundry_emulator
 
-.PHONY: help demo serve emulator test lint format types imports unit contract scenarios storm soak mutants requirements image clean
+.PHONY: help demo serve emulator test lint format types imports unit contract scenarios storm soak mutants requirements packages image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -64,6 +66,11 @@ mutants: $(FOR_TESTS) ## change the core bit by bit: tests notice, or a reason i
 requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
 	@$(COMPILE) --group dev --all-extras -o tests/requirements.txt
 	@$(COMPILE) --extra postgres -o deploy/requirements.txt
+	@$(COMPILE) --extra postgres --extra emulator --constraints deploy/requirements.txt -o deploy/requirements-demo.txt
+
+packages: $(FOR_TESTS) ## build the two wheels of a release into dist/: the service, and the emulator it names
+	@cd $(EMULATOR) && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+	@EMULATOR_RELEASE="==$$($(BIN)/python -m hatchling version)" $(BIN)/python -m hatchling build -t wheel -d dist
 
 image: ## build the container image
 	@docker build --tag foundry-rollouts .
@@ -71,8 +78,8 @@ image: ## build the container image
 clean: ## take away the environment and everything that was made
 	@rm -rf .venv .demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(FOR_RUNNING): deploy/requirements.txt pyproject.toml .ci/environment
-	@.ci/environment deploy/requirements.txt && touch $@
+$(FOR_RUNNING): deploy/requirements-demo.txt pyproject.toml $(EMULATOR)/pyproject.toml .ci/environment
+	@.ci/environment deploy/requirements-demo.txt && touch $@
 
-$(FOR_TESTS): tests/requirements.txt pyproject.toml .ci/environment
+$(FOR_TESTS): tests/requirements.txt pyproject.toml $(EMULATOR)/pyproject.toml .ci/environment
 	@.ci/environment tests/requirements.txt && touch $@

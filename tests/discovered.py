@@ -14,7 +14,7 @@ from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.operations.start import Start, start
-from foundry_rollouts.ports import AgentKnown, RolloutFilter
+from foundry_rollouts.ports import AgentKnown, Policies, RolloutFilter
 from foundry_rollouts.store.tables import events
 from foundry_rollouts.telemetry import Metrics
 from small_world import TICK, SmallWorld
@@ -27,6 +27,7 @@ class Discovered:
     world: SmallWorld
     policy: Policy
     made: int = 0
+    policies: Policies | None = None  #: Others than ``policy`` alone.
     presence: Presence = field(default_factory=Presence)
 
     def __post_init__(self) -> None:
@@ -41,7 +42,7 @@ class Discovered:
         """Let discovery look once, at a newer latest version where one is named."""
         self.world.cloud.latest = latest or self.world.cloud.latest
         _, ticker = self.world.ticker()
-        world = replace(ticker.world, policies=FakePolicies((self.policy,)))
+        world = replace(ticker.world, policies=self.policies or FakePolicies((self.policy,)))
         hand = LeasePool(world.store, lambda: 0.0)
         self.world.time += TICK
         clock, new_id = self.world.now, self.new_id

@@ -46,8 +46,17 @@ OFFENCES = [
     ("One module speaks HTTP to the cloud", "signals/probe.py", "import httpx"),
     ("One module speaks HTTP to the cloud", "notify/dispatcher.py", "import httpx"),
     ("Only the wiring knows who is told", "cli/serve.py", "from foundry_rollouts.notify import dispatcher"),
-    ("The emulator shares no code with the controller", "emulator/state.py", "from foundry_rollouts import errors"),
-    ("Only the command line starts the emulator", "wiring.py", "from foundry_rollouts.emulator import state"),
+    (
+        "The emulator shares no code with the controller",
+        "../foundry_emulator/state.py",
+        "import foundry_rollouts.errors",
+    ),
+    ("One command starts the emulator", "wiring.py", "import foundry_emulator.state"),
+    (
+        "One command starts the emulator",
+        "cli/demo/stage.py",
+        "import foundry_emulator.state",
+    ),
     (
         "The bench measures the core and knows nothing else",
         "bench/streams.py",
@@ -55,6 +64,7 @@ OFFENCES = [
     ),
     ("Only the command line measures", "wiring.py", "from foundry_rollouts.bench import streams"),
     ("Numbers by the thousand are for the bench", "core/judging/judge.py", "import numpy"),
+    ("No import cycles", "../foundry_emulator/errors.py", "import foundry_emulator.world"),
     ("No import cycles", "controller/apply.py", "from foundry_rollouts.controller import tick"),
 ]
 

@@ -15,8 +15,8 @@ from databases import (
     a_sqlite_template,
 )
 from emulated import a_project
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.store.store import SqlStore
 
 

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from emulated import ECHO, ask, make, name_of, open_session, refusal, settled
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig
-from foundry_rollouts.emulator.errors import EmulatorError
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig
+from foundry_emulator.errors import EmulatorError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig
 
 PATHS = [
     ("GET", "/_emulator/health"),

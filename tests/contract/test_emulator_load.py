@@ -13,10 +13,10 @@ import aiohttp
 import uvicorn
 
 from emulated import a_project, children_of, deploy, handles, is_running, make, name_of
-from foundry_rollouts.emulator.app import create_app
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
-from foundry_rollouts.emulator.serve import ClosingServer
+from foundry_emulator.app import create_app
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.serve import ClosingServer
 from late_caller import is_left_waiting
 
 CONFIG = EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=1)

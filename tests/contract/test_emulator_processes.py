@@ -25,8 +25,8 @@ from emulated import (
     upload,
     wait_until_gone,
 )
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 
 
 @pytest.fixture

@@ -22,14 +22,14 @@ from emulated import (
     text_of,
     wait_until_gone,
 )
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
-from foundry_rollouts.emulator.errors import EmulatorError
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.errors import EmulatorError
 
 SERVER = """
 import asyncio, pathlib, sys
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
-from foundry_rollouts.emulator.serve import serve
+from foundry_emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.serve import serve
 
 config = EmulatorConfig(port=0, state_dir=pathlib.Path(sys.argv[1]), lifecycle=Lifecycle("immediate"))
 asyncio.run(serve(config, on_ready=lambda url: print(url, flush=True)))

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from emulated import ECHO, a_project, ask, invoke, make, name_of, open_session, refusal, route, text_of
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 
 SESSIONS = "/agents/a/endpoint/sessions"
 OPENAI = "/agents/a/endpoint/protocols/openai"

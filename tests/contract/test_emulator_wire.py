@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from emulated import ECHO, a_zip, make, refusal, upload
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 
 
 @pytest.mark.parametrize(

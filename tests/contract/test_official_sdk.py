@@ -16,8 +16,8 @@ from azure.core.exceptions import (
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from emulated import AGENT, a_zip
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 from official_sdk import FixedCredential, active, an_sdk_project, code_version, echo, route, settled
 
 

@@ -9,8 +9,8 @@ from azure.ai.projects.operations import AgentsOperations
 
 import official_sdk_plays  # noqa: F401
 import official_sdk_use_plays  # noqa: F401
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 from official_sdk_documented import DOCUMENTED, NEVER_ALONE, OTHER_FEATURES, PLAYS
 from official_sdk_flavours import Combination, Visitors, visitors
 

@@ -12,8 +12,8 @@ from azure.ai.projects.models import HostedAgentDefinition
 from azure.core.credentials import AccessToken
 
 from emulated import ECHO
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 
 
 class Credential:

@@ -81,11 +81,10 @@ async def test_the_trouble_of_many_agents_delays_no_rollback_of_another(town: To
 
         async def are_pinned() -> bool:
             agents = (await town.api("/api/v1/agents"))["items"]
-            pinned: int = sum(agent["stable"] == "1" for agent in agents)
-            return pinned == len(ILL) + 1
+            return [agent["stable"] for agent in agents] == ["1"] * (len(ILL) + 1)
 
         async def are_ill() -> bool:
-            return sum(said in each["because"] for each in await rollouts()) == len(ILL)
+            return [said in each["because"] for each in await rollouts()].count(True) == len(ILL)
 
         await town.until(are_pinned)
         for agent in ILL:

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts import clock
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Definition

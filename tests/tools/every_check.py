@@ -32,7 +32,8 @@ LINT = (
     Check("format", ("ruff", "format", "--check")),
     Check("types", ("mypy",)),
     Check("imports", ("lint-imports", "--no-cache")),
-    Check("dependencies", ("deptry", "src", "migrations")),
+    Check("dependencies", ("deptry", "src/foundry_rollouts", "migrations")),
+    Check("emulator's", ("deptry", "src/foundry_emulator", "--config", "src/foundry_emulator/pyproject.toml")),
     # Tests are left out: they misspell things in order to see them refused.
     Check("spelling", ("codespell", "src", "migrations", *PROSE, "Makefile", "Dockerfile")),
 )

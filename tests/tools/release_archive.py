@@ -13,8 +13,9 @@ from pathlib import Path
 from tools.repository import ROOT, said
 
 FOLDER = ROOT / "tests" / "migrations" / "releases"
-#: The local Foundry and the measurements of the judge are programs of their own.
-PARTS = ("src", "migrations", ":(exclude)src/foundry_rollouts/emulator", ":(exclude)src/foundry_rollouts/bench")
+#: The local Foundry (its folder today, and that of older releases) and the measurements of the judge are left out.
+OTHERS = ("src/foundry_emulator", "src/foundry_rollouts/emulator", "src/foundry_rollouts/bench")
+PARTS = ("src", "migrations", *(f":(exclude){folder}" for folder in OTHERS))
 
 
 def pack(commit: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "foundry_rollouts"
+EMULATOR = ROOT / "src" / "foundry_emulator"
 
 
 def program(name: str) -> str:

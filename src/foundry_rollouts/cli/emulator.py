@@ -1,5 +1,6 @@
 """``foundry-rollouts emulator``: a local Foundry on its own."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,9 @@ EMULATOR_EXAMPLES = examples(
     "FOUNDRY_ROLLOUTS_CREDENTIAL=emulator foundry-rollouts serve",
 )
 
+#: What the extra ``emulator`` installs: a distribution of its own, and what only that needs.
+INSTALLED = ("foundry_emulator", "python_multipart", "trustme")
+
 
 @waits
 async def emulator(
@@ -24,9 +28,10 @@ async def emulator(
     tls: Annotated[bool, typer.Option("--tls", help="Serve https, with an authority of its own.")] = False,
 ) -> None:
     """Serve a local Foundry until stopped: every project, any token, agents as real processes."""
-    from foundry_rollouts.emulator.config import EmulatorConfig
-    from foundry_rollouts.emulator.errors import EmulatorError
-    from foundry_rollouts.emulator.serve import serve
+    require_emulator()
+    from foundry_emulator.config import EmulatorConfig
+    from foundry_emulator.errors import EmulatorError
+    from foundry_emulator.serve import serve
     from foundry_rollouts.errors import RolloutsError
     from foundry_rollouts.settings import loopback_address
 
@@ -42,3 +47,14 @@ async def emulator(
         await serve(config, on_ready=tell)
     except EmulatorError as error:
         raise RolloutsError(str(error)) from error
+
+
+def require_emulator() -> None:
+    """Raise RolloutsError, with the command that installs it, where the local Foundry is not installed."""
+    from foundry_rollouts.errors import RolloutsError
+
+    if any(find_spec(module) is None for module in INSTALLED):
+        raise RolloutsError(
+            "the local Foundry is not installed: run pip install 'foundry-rollouts[emulator]' "
+            "(in a checkout: pip install '.[emulator]')"
+        )

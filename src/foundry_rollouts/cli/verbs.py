@@ -65,7 +65,7 @@ async def _advised(verb: str, agent: str | None) -> AsyncIterator[None]:
     try:
         yield
     except UnavailableError as error:
-        if verb != "abort":
+        if verb != "abort" or "agent route" in str(error):
             raise
         back = f"'foundry-rollouts agent route {agent or 'AGENT'} STABLE=100' goes back without the service"
         raise UnavailableError(f"{error}; nothing was asked. {back}") from None

@@ -278,10 +278,9 @@ class Ticker:
         return with_sandboxes(judge(rollout, evidence, measurements, now), rollout, readiness, now), measurements
 
     def _show_routing(self, then: Rollout, routing: Routing) -> None:
-        if then.phase is Phase.PROMOTED:
-            self.metrics.routing(then.agent, routing, stable=then.canary, canary=None)
-        else:
-            self.metrics.routing(then.agent, routing, stable=then.stable, canary=then.canary if then.step else None)
+        is_promoted, tried = then.phase is Phase.PROMOTED, then.canary if then.step else None
+        stable, canary = (then.canary, None) if is_promoted else (then.stable, tried)
+        self.metrics.routing(then.agent, routing, stable=stable, canary=canary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ What a call did is not known when its answer is lost, so nothing is sent twice u
 """
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -206,12 +205,3 @@ def text_of(event: ServerEvent) -> str:
     if event.event != "response.output_text.delta":
         return ""
     return str(parsed(event.data.encode()).get("delta") or "")
-
-
-def as_content(text: str) -> Any:
-    """Read ``text`` as JSON where it is an object or a list; any other text is itself."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, dict | list) else text

@@ -35,6 +35,14 @@ async def _help(store: Store, asked: Command) -> str:
     return ""
 
 
+def without_us(verb: Verb) -> str:
+    """Return what helps where a command does not reach the database; nothing but an abort is as urgent."""
+    if verb is not Verb.ABORT:
+        return ""
+    back = "'foundry-rollouts agent route AGENT STABLE=100'"
+    return f"; it may not have been asked: ask again once the database answers. {back} goes back without it, at once"
+
+
 def way_back(rollout: Rollout) -> str:
     """Name the command that sends users back from an ended rollout's version, or to another one."""
     start = f"foundry-rollouts rollout start --agent {quote(rollout.agent)} --version"

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.ties import ties
-from foundry_rollouts.errors import ConflictError
+from foundry_rollouts.errors import ConflictError, UnavailableError
 from foundry_rollouts.operations.answers import answer_to, settled
-from foundry_rollouts.operations.commands import command
+from foundry_rollouts.operations.commands import command, without_us
 from foundry_rollouts.operations.explain import Explanation, explain
 from foundry_rollouts.operations.joining import start_or_join
 from foundry_rollouts.operations.lists import (
@@ -175,9 +175,12 @@ def _obey(verb: Verb) -> Obey:
             reason=wanted.reason,
             idempotency_key=key,
         )
-        rollout = await command(ours.store, asked)
+        try:
+            rollout = await command(ours.store, asked)
+        except UnavailableError as error:
+            raise UnavailableError(f"{error}{without_us(verb)}") from error
         ours.wake.ring()
-        return await _answered(ours, asked, rollout, _patience(prefer))
+        return await _told(ours, asked, rollout, _patience(prefer))
 
     return obey
 
@@ -195,6 +198,15 @@ async def _answered(ours: Ours, asked: Command, rollout: Rollout, patience: time
         answer = await answer_to(ours.store, ours.catalogue, asked, ours.now())
         rollout = await ours.store.rollout(rollout.id)
     return whole_view(rollout, await ours.store.commands(rollout.id), ours.now(), answer=answer)
+
+
+async def _told(ours: Ours, asked: Command, rollout: Rollout, patience: timedelta | None) -> RolloutView:
+    """Return what came of a command that was accepted; where the database went away since, that it was accepted."""
+    try:
+        return await _answered(ours, asked, rollout, patience)
+    except UnavailableError as error:
+        answer = f"asked to {asked.verb}, accepted; what came of it cannot be said: {error}"
+        return whole_view(rollout, (asked,), ours.now(), answer=answer)
 
 
 for _verb in Verb:

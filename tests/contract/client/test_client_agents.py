@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from contract.client.local import LATE, RETRIES, image, two_versions
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient

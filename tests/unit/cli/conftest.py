@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from foundry_emulator.background import running
+from foundry_emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.cli.app import main
-from foundry_rollouts.emulator.background import running
-from foundry_rollouts.emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.services import Services
 from unit.cli.command_line import Outcome, begin

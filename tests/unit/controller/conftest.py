@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from databases import a_sqlite_database, a_sqlite_template
+from fakes import nobody
 from foundry_rollouts.store.store import SqlStore
 from small_world import LEASE, SmallWorld
 
@@ -23,7 +24,7 @@ async def world(tmp_path: Path, template: Path) -> AsyncIterator[SmallWorld]:
 
     @cache
     def open_as(replica: str) -> SqlStore:
-        opened.append(SqlStore(url, replica=replica, lease=LEASE))
+        opened.append(SqlStore(url, replica=replica, lease=LEASE, on_message=nobody))
         return opened[-1]
 
     yield SmallWorld(open_as)

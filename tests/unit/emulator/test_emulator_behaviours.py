@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from foundry_rollouts.emulator.clock import EmulatedClock
-from foundry_rollouts.emulator.logs import LogTail
-from foundry_rollouts.emulator.sandboxes.behaviours import ImageError, behaviour_of
-from foundry_rollouts.emulator.sandboxes.builtin import BuiltinPlan, BuiltinSandbox
-from foundry_rollouts.emulator.sandboxes.contract import AgentAnswer, AgentCall, SandboxCrashedError, SandboxLostError
+from foundry_emulator.clock import EmulatedClock
+from foundry_emulator.logs import LogTail
+from foundry_emulator.sandboxes.behaviours import ImageError, behaviour_of
+from foundry_emulator.sandboxes.builtin import BuiltinPlan, BuiltinSandbox
+from foundry_emulator.sandboxes.contract import AgentAnswer, AgentCall, SandboxCrashedError, SandboxLostError
 
 
 def a_sandbox(image: str, log: LogTail | None = None) -> BuiltinSandbox:

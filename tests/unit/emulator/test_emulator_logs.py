@@ -3,8 +3,8 @@
 import asyncio
 import json
 
-from foundry_rollouts.emulator.clock import EmulatedClock
-from foundry_rollouts.emulator.logs import LogTail
+from foundry_emulator.clock import EmulatedClock
+from foundry_emulator.logs import LogTail
 
 
 def messages_of(frames: list[bytes]) -> list[str]:

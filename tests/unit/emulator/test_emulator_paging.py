@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundry_rollouts.emulator.errors import FoundryError
-from foundry_rollouts.emulator.paging import page
+from foundry_emulator.errors import FoundryError
+from foundry_emulator.paging import page
 
 
 def shown(items: list[str], query: dict[str, str]) -> dict[str, Any]:

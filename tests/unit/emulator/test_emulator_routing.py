@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundry_rollouts.emulator.errors import FoundryError
-from foundry_rollouts.emulator.records import AgentKey, AgentRecord, Identity, RoutingChange, Rule
-from foundry_rollouts.emulator.routing import default_endpoint, drawn, merge, patched_endpoint, rules_of, served_rules
+from foundry_emulator.errors import FoundryError
+from foundry_emulator.records import AgentKey, AgentRecord, Identity, RoutingChange, Rule
+from foundry_emulator.routing import default_endpoint, drawn, merge, patched_endpoint, rules_of, served_rules
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),

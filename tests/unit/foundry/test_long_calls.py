@@ -8,7 +8,7 @@ import pytest
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry import files
 from foundry_rollouts.foundry.files import FileSeen, Place
-from foundry_rollouts.foundry.invocations import Question, as_content, text_of
+from foundry_rollouts.foundry.invocations import Question, text_of
 from foundry_rollouts.foundry.long_calls import LongCall
 from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError
 from unit.foundry.scripted import ok, refused, scripted
@@ -103,11 +103,6 @@ async def test_a_conversation_is_opened() -> None:
     client, cloud = scripted(ok({"id": "conv-1", "object": "conversation"}))
     assert await client.api.invocations.conversation("a") == "conv-1"
     assert cloud.lines == ["POST /agents/a/endpoint/protocols/openai/conversations"]
-
-
-@pytest.mark.parametrize(("text", "content"), [("hi", "hi"), ('{"a":1}', {"a": 1}), ("[1]", [1]), ("12", "12")])
-def test_a_question_that_reads_as_json_is_json(text: str, content: object) -> None:
-    assert as_content(text) == content
 
 
 async def test_kept_responses_are_read_cancelled_and_deleted() -> None:

@@ -23,10 +23,12 @@ async def demo(
     Needs no cloud account and no server: the local Foundry, the controller and some users are started here.
     """
     from foundry_rollouts.cli.demo.stage import end_kept
+    from foundry_rollouts.cli.emulator import require_emulator
 
     if stop:
         typer.echo(f"ended {end_kept(KEPT)} processes")
         return
+    require_emulator()
     with tempfile.TemporaryDirectory(prefix="foundry-rollouts-") as scratch:
         await _play(_cleared(KEPT) if keep else Path(scratch), keep=keep)
 

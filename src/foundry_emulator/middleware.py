@@ -1,0 +1,157 @@
+"""What runs before every operation: identity, api-version, known query parameters, planted faults, answer headers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from foundry_emulator.errors import RESPONSE_DETAILS, FoundryError, invalid
+from foundry_emulator.faults import Fault
+from foundry_emulator.ids import guid
+from foundry_emulator.operations import Operation
+from foundry_emulator.records import AgentKey, SessionKey
+from foundry_emulator.world import World
+
+API_VERSIONS = ("v1", "2025-11-15-preview")
+_VERSION = "api-version"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One call that passed the checks."""
+
+    world: World
+    request: Request
+
+    @property
+    def project(self) -> str:
+        """The project in the path."""
+        return str(self.request.path_params["project"])
+
+    @property
+    def agent(self) -> AgentKey:
+        """The agent in the path."""
+        return AgentKey(self.project, self.request.path_params["name"])
+
+    @property
+    def session(self) -> SessionKey:
+        """The session in the path."""
+        return SessionKey(self.agent, self.request.path_params["session"])
+
+    def named(self, name: str) -> str:
+        """Return another part of the path."""
+        return str(self.request.path_params[name])
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters."""
+        return dict(self.request.query_params)
+
+
+Answer = Callable[[Visit], Awaitable[Response]]
+
+
+class DroppedResponse(Response):
+    """No answer: the connection is cut, as by a proxy that dies."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        """Send the message that the connection cutter understands."""
+        await send({"type": "emulator.cut"})
+
+
+def endpoint(world: World, operation: Operation, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Return the web endpoint of one operation: the checks, then ``answer``."""
+
+    async def serve(request: Request) -> Response:
+        request_id = guid()
+        try:
+            response = await _pass(Visit(world, request), operation, answer)
+        except FoundryError as error:
+            response = refusal(error, request_id)
+        except ClientDisconnect:
+            response = DroppedResponse()
+        response.headers.setdefault("x-request-id", request_id)
+        response.headers.setdefault("apim-request-id", guid())
+        response.headers.setdefault("x-ms-region", "local")
+        return response
+
+    return serve
+
+
+def refusal(error: FoundryError, request_id: str) -> Response:
+    """Return the error envelope as an answer."""
+    return JSONResponse(error.envelope(request_id), error.status, dict(error.headers))
+
+
+async def _pass(visit: Visit, operation: Operation, answer: Answer) -> Response:
+    _require_token(visit.request)
+    _refuse_query(visit.request, operation)
+    agent = visit.request.path_params.get("name")
+    fault = visit.world.faults.strike(operation.name, agent)
+    if fault is None:
+        return await answer(visit)
+    return await _strike(visit, fault, answer)
+
+
+async def _strike(visit: Visit, fault: Fault, answer: Answer) -> Response:
+    # The body must be read now: after the answer there is nobody left to read it from.
+    await visit.request.body()
+    if fault.latency_ms:
+        await asyncio.sleep(fault.latency_ms / 1000)
+    if fault.apply_after is not None:
+        visit.world.spawn(_apply_later(visit, fault.apply_after, answer))
+    elif fault.is_applied or (fault.status is None and not fault.is_dropped):
+        response = await answer(visit)
+        if fault.status is None and not fault.is_dropped:
+            return response
+    if fault.is_dropped:
+        return DroppedResponse()
+    raise _planted(fault)
+
+
+async def _apply_later(visit: Visit, seconds: float, answer: Answer) -> None:
+    await visit.world.clock.sleep(seconds)
+    try:
+        await answer(visit)
+    except FoundryError:
+        # The caller got a failure long ago; that the change then fails too makes no difference.
+        return
+
+
+def _planted(fault: Fault) -> FoundryError:
+    headers = {}
+    if fault.retry_after is not None:
+        headers["Retry-After"] = f"{fault.retry_after:g}"
+    if fault.retry_after_ms is not None:
+        headers["retry-after-ms"] = f"{fault.retry_after_ms:g}"
+    if fault.details is not None:
+        headers[RESPONSE_DETAILS] = fault.details
+    return FoundryError(fault.status or 503, fault.code, fault.message, headers=headers)
+
+
+def _require_token(request: Request) -> None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        challenge = {"WWW-Authenticate": 'Bearer authorization_uri="https://login.microsoftonline.com/common"'}
+        message = "Access denied: a bearer token for https://ai.azure.com is required."
+        raise FoundryError(401, "unauthorized", message, headers=challenge)
+
+
+def _refuse_query(request: Request, operation: Operation) -> None:
+    given = request.query_params
+    known = operation.query | {_VERSION} if operation.is_versioned else operation.query
+    for name in given:
+        if name not in known:
+            raise invalid(f"Unknown query parameter '{name}'.", name)
+        if len(given.getlist(name)) > 1:
+            raise invalid(f"Query parameter '{name}' is given twice.", name)
+    if not operation.is_versioned:
+        return
+    version = given.get(_VERSION)
+    if not version:
+        raise invalid(f"Missing required query parameter: {_VERSION}", _VERSION, "MissingApiVersion")
+    if version not in API_VERSIONS:
+        raise invalid(f"Unsupported api-version '{version}'.", _VERSION, "UnsupportedApiVersion")

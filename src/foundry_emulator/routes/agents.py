@@ -1,0 +1,164 @@
+"""Agents: list, get, create, update, patch, enable and disable, delete."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import JSONResponse, Response
+
+from foundry_emulator import deletion
+from foundry_emulator.bodies import flag, json_object, parsed
+from foundry_emulator.deletion import holds_compute
+from foundry_emulator.errors import conflict, invalid
+from foundry_emulator.middleware import Visit
+from foundry_emulator.paging import page
+from foundry_emulator.provisioning import add_version
+from foundry_emulator.records import AgentKey, AgentRecord, RoutingChange
+from foundry_emulator.routes.requests import checked_name, version_request
+from foundry_emulator.routes.uploads import is_upload, upload_request
+from foundry_emulator.routing import merge, patched_endpoint, refuse_targets, rules_of
+from foundry_emulator.views import agent_view
+from foundry_emulator.world import World
+
+_KINDS = ("prompt", "hosted", "workflow", "external", "voice")
+
+
+class _AgentBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    definition: dict[str, Any]
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    blueprint_reference: dict[str, Any] | None = None
+    state: Literal["enabled", "disabled"] | None = None
+    agent_endpoint: dict[str, Any] | None = None
+    agent_card: dict[str, Any] | None = None
+
+
+class _NewAgentBody(_AgentBody):
+    name: str
+    draft: bool | None = None
+
+
+async def list_agents(visit: Visit) -> Response:
+    """Answer one page of the project's agents; kinds other than hosted have none."""
+    kind = visit.query.get("kind", "hosted")
+    if kind not in _KINDS:
+        raise invalid(f"Unknown agent kind '{kind}'.", "kind")
+    agents = visit.world.state.agents(visit.project) if kind == "hosted" else []
+    envelope = page(agents, visit.query, lambda agent: agent.key.name, lambda agent: _view(visit.world, agent))
+    return JSONResponse(envelope)
+
+
+async def read_agent(visit: Visit) -> Response:
+    """Answer one agent."""
+    return JSONResponse(_view(visit.world, visit.world.state.agent(visit.agent)))
+
+
+async def create_agent(visit: Visit) -> Response:
+    """Create an agent with its first version, from JSON or from a code upload named by ``x-ms-agent-name``."""
+    world = visit.world
+    if is_upload(visit.request):
+        name = visit.request.headers.get("x-ms-agent-name")
+        if not name:
+            raise invalid("Header 'x-ms-agent-name' is required on this route.", "x-ms-agent-name")
+        key = _free_key(visit, name)
+        add_version(world, key, await upload_request(visit, name))
+        return JSONResponse(_view(world, world.state.agent(key)))
+    body = parsed(_NewAgentBody, await json_object(visit.request))
+    key = _free_key(visit, body.name)
+    request = version_request(body.definition, body.description, body.metadata)
+    add_version(world, key, replace(request, is_draft=body.draft or False))
+    return JSONResponse(_view(world, _configured(world, key, body)))
+
+
+async def update_agent(visit: Visit) -> Response:
+    """Add a version if the definition changed, and answer the agent."""
+    world = visit.world
+    world.state.agent(visit.agent)
+    if is_upload(visit.request):
+        add_version(world, visit.agent, await upload_request(visit, visit.agent.name))
+        return JSONResponse(_view(world, world.state.agent(visit.agent)))
+    body = parsed(_AgentBody, await json_object(visit.request))
+    add_version(world, visit.agent, version_request(body.definition, body.description, body.metadata))
+    return JSONResponse(_view(world, _configured(world, visit.agent, body)))
+
+
+async def patch_agent(visit: Visit) -> Response:
+    """Apply a merge patch to the endpoint and the card; members the cloud does not know are ignored."""
+    patch = await json_object(visit.request)
+    agent = _patched(visit.world, visit.world.state.agent(visit.agent), patch)
+    return JSONResponse(_view(visit.world, visit.world.state.put_agent(agent)))
+
+
+async def enable_agent(visit: Visit) -> Response:
+    """Open the endpoint."""
+    agent = visit.world.state.agent(visit.agent)
+    visit.world.state.put_agent(replace(agent, is_enabled=True))
+    return Response(status_code=204)
+
+
+async def disable_agent(visit: Visit) -> Response:
+    """Close the endpoint; calls in flight end in peace and their sessions are released after them."""
+    world = visit.world
+    world.state.put_agent(replace(world.state.agent(visit.agent), is_enabled=False))
+    world.spawn(world.compute.drain(visit.agent))
+    return Response(status_code=204)
+
+
+async def delete_agent(visit: Visit) -> Response:
+    """Delete an agent with its versions; live sessions need ``force=true``."""
+    world, key = visit.world, visit.agent
+    world.state.agent(key)
+    if not flag(visit.query, "force") and any(holds_compute(session) for session in world.state.sessions(key)):
+        raise conflict("Agent has active sessions")
+    await deletion.delete_agent(world, key)
+    return JSONResponse({"object": "agent.deleted", "name": key.name, "deleted": True})
+
+
+def _free_key(visit: Visit, name: str) -> AgentKey:
+    key = AgentKey(visit.project, checked_name(name))
+    if visit.world.state.has_agent(key):
+        raise conflict(f"Agent '{name}' already exists")
+    return key
+
+
+def _configured(world: World, key: AgentKey, body: _AgentBody) -> AgentRecord:
+    agent = world.state.agent(key)
+    patch = {name: value for name in ("agent_endpoint", "agent_card") if (value := getattr(body, name)) is not None}
+    agent = _patched(world, agent, patch) if patch else agent
+    if body.state is not None:
+        agent = replace(agent, is_enabled=body.state == "enabled")
+    return world.state.put_agent(agent)
+
+
+def _patched(world: World, agent: AgentRecord, patch: dict[str, Any]) -> AgentRecord:
+    if "agent_card" in patch:
+        card = patch["agent_card"]
+        if card is not None and not isinstance(card, dict):
+            raise invalid("'agent_card' must be an object.", "agent_card")
+        agent = replace(agent, card=None if card is None else merge(agent.card or {}, card))
+    if "agent_endpoint" not in patch:
+        return agent
+    endpoint = patched_endpoint(agent.endpoint, patch["agent_endpoint"])
+    rules = rules_of(endpoint)
+    if rules == rules_of(agent.endpoint):
+        return replace(agent, endpoint=endpoint)
+    refuse_targets(rules, lambda version: _problem_of(world, agent.key, version))
+    change = RoutingChange(world.clock.now() + world.switches.routing_lag_seconds, rules)
+    return replace(agent, endpoint=endpoint, served=(*agent.served[-4:], change))
+
+
+def _problem_of(world: World, key: AgentKey, name: str) -> str | None:
+    if not world.state.has_version(key, name):
+        return f"agent '{key.name}' has no version '{name}'"
+    version = world.state.version(key, name)
+    if version.is_draft:
+        return f"version '{name}' is a draft"
+    if version.status != "active" and not world.switches.lenient_routing:
+        return f"version '{name}' is {version.status}, not active"
+    return None
+
+
+def _view(world: World, agent: AgentRecord) -> dict[str, Any]:
+    return agent_view(agent, world.state.latest(agent.key))

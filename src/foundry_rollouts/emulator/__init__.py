@@ -1,6 +1,0 @@
-"""A local Foundry: a strict stand-in for the cloud's agent service, for demos, tests and offline work.
-
-A stranger to the rest of the package: it shares no code with the client it is used to judge, and it refuses what
-it does not know with the cloud's own error envelope. Come in through ``app.create_app``, ``serve.serve`` or
-``background.running``; start reading at ``operations.py``.
-"""
