@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+SUFFIXES = frozenset({".yaml", ".yml"})
 LARGEST_FILE = 1_000_000  #: Bytes; a policy has some dozens of lines.
 #: A file that was written this shortly before it was seen may be written again without a newer time stamp.
 SETTLED_NANOSECONDS = 2_000_000_000
@@ -63,6 +64,15 @@ def why_not_a_file(path: Path) -> str | None:
         return None if path.is_file() else f"there is no file {path}"
     except OSError as error:
         return f"{_short(path)} cannot be reached, {error.strerror}"
+
+
+def is_lost_link(path: Path) -> bool:
+    """Return whether ``path`` has the name of a policy file and leads nowhere, in a circle or to a device.
+
+    Links whose names begin with a dot are those of editors.
+    """
+    is_ours = path.suffix in SUFFIXES and not path.name.startswith(".")
+    return is_ours and path.is_symlink() and not path.is_file() and not is_folder(path)
 
 
 def is_folder(path: Path) -> bool:

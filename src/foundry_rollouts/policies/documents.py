@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from foundry_rollouts.policies.contents import LARGEST_FILE
 
+LONGEST_LINE = 1_000  #: Characters of a report line.
 MOST_DOCUMENTS = 500  #: In one file; a folder of policies may hold any number of files.
 MOST_VALUES = 20_000  #: In one document, aliases written out.
 
@@ -173,7 +174,14 @@ def _plain(root: Any) -> Any:
 
 def _report(file: str, place: tuple[int, int], problem: Problem) -> str:
     field = _field(problem.where)
-    return f"{file}:{place[0]}:{place[1]}: {field}{': ' if field else ''}{problem.sentence}"
+    return shortened(f"{file}:{place[0]}:{place[1]}: {field}{': ' if field else ''}{problem.sentence}")
+
+
+def shortened(line: str) -> str:
+    """Return a report line without the middle of what is too long to be read: a file may hold a text of a megabyte."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{line[: LONGEST_LINE - 300]} … {line[-300:]}"
 
 
 def _field(where: Location) -> str:

@@ -19,8 +19,8 @@ from watchfiles import Change, awatch
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.errors import NotFoundError, PolicyError, UsageError
 from foundry_rollouts.policies.aside import read_aside
-from foundry_rollouts.policies.contents import is_folder
-from foundry_rollouts.policies.load import SUFFIXES, FileRead, Written, clashes, joined, listed, read
+from foundry_rollouts.policies.contents import SUFFIXES, is_folder
+from foundry_rollouts.policies.load import FileRead, Written, clashes, joined, listed, read
 
 Result = TypeVar("Result")
 

@@ -12,13 +12,20 @@ from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.sources import Prompt
 from foundry_rollouts.errors import PolicyError, UsageError
 from foundry_rollouts.policies.build import policy_of, problems_of
-from foundry_rollouts.policies.contents import Seen, is_as_seen, seen, why_not_a_file
-from foundry_rollouts.policies.documents import BrokenYamlError, Document, Places, Problem, read_documents, shown
+from foundry_rollouts.policies.contents import SUFFIXES, Seen, is_as_seen, is_lost_link, seen, why_not_a_file
+from foundry_rollouts.policies.documents import (
+    BrokenYamlError,
+    Document,
+    Places,
+    Problem,
+    read_documents,
+    shortened,
+    shown,
+)
 from foundry_rollouts.policies.prompts import PromptList, prompts_of, repeated_names
 from foundry_rollouts.policies.report import check
 from foundry_rollouts.policies.schema import PolicyEntry
 
-SUFFIXES = frozenset({".yaml", ".yml"})
 MOST_PROBLEMS = 20  #: Of one file; who fixes those comes back for the rest.
 
 
@@ -87,7 +94,7 @@ def listed(path: Path, known: Mapping[Path, FileRead]) -> Listing:
         paths: tuple[Path, ...] = (path,)
         if path.is_dir():
             names = sorted(entry.name for entry in os.scandir(path) if Path(entry.name).suffix in SUFFIXES)
-            paths = tuple(file for file in map(path.joinpath, names) if file.is_file())
+            paths = tuple(file for file in map(path.joinpath, names) if file.is_file() or is_lost_link(file))
     except OSError as error:
         line = f"{path}:1:1: cannot be read, {error.strerror}: allow it"
         return Listing((), (), FileRead(path, problems=(line,), is_folder=True))
@@ -106,11 +113,14 @@ def joined(listing: Listing, known: Mapping[Path, FileRead], fresh: Mapping[Path
 def read_file(path: Path) -> FileRead:
     """Read the policies of one file."""
     before = seen(path)
-    return replace(_read(path), seen=before)
+    found = _read(path)
+    return replace(found, problems=tuple(map(shortened, found.problems)), seen=before)
 
 
 def _read(path: Path) -> FileRead:
     file = str(path)
+    if is_lost_link(path):
+        return FileRead(path, problems=(f"{file}:1:1: this link leads to no file: point it at one, or delete it",))
     try:
         documents = read_documents(path, file)
     except BrokenYamlError as error:

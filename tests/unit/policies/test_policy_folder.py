@@ -188,6 +188,36 @@ def test_a_bundle_of_manifests_that_was_dropped_there_is_one_short_report(tmp_pa
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        (f"name: '{'x' * 100_000}'\nagents: [a]\nsteps: [{{weight: 100}}]\n", "with a letter or digit at both ends"),
+        (f"{'x' * 1000}: 1\n{'x' * 1000}: 2\n", "this key stands twice: keep one of them"),
+        (f"- {'x' * 100_000}\n", "write name, agents and steps"),
+    ],
+)
+def test_a_report_line_is_short_however_long_what_is_wrong_is(tmp_path: Path, text: str, how: str) -> None:
+    folder = PolicyFolder(tmp_path)
+    (tmp_path / "long.yaml").write_text(text)
+    folder.reload()
+    assert max(map(len, folder.problems)) < 1_100
+    assert folder.problems[0].startswith(f"{tmp_path}/long.yaml:")
+    assert folder.problems[0].endswith(how)
+
+
+@pytest.mark.parametrize("target", ["gone.yaml", "p.yaml", "/dev/zero"])
+def test_a_link_that_leads_to_no_file_is_a_problem_and_what_it_led_to_stays(tmp_path: Path, target: str) -> None:
+    (tmp_path / "first").write_text(SMALL)
+    (tmp_path / "p.yaml").symlink_to("first")
+    (tmp_path / ".#p.yaml").symlink_to("an editor's lock")
+    folder = PolicyFolder(tmp_path)
+    (tmp_path / "p.yaml").unlink()
+    (tmp_path / "p.yaml").symlink_to(target)
+    assert folder.reload()
+    assert names(folder) == ["small"]
+    assert folder.problems == (f"{tmp_path}/p.yaml:1:1: this link leads to no file: point it at one, or delete it",)
+
+
 @asynccontextmanager
 async def watched(folder: PolicyFolder) -> AsyncIterator[asyncio.Event]:
     """Watch ``folder``; the event is set at each reload that tells something."""
