@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import Gate, GateKind, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.ports import Event, Intent, Record
+from foundry_rollouts.ports import Intent, Record
 
 #: The instant at which ordinary tests begin.
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from builders import NOON, a_policy
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.ports import AgentKnown, Condition, Event, Record
+from foundry_rollouts.ports import AgentKnown, Condition, Record
 from foundry_rollouts.store.schema import upgrade
 from foundry_rollouts.store.store import SqlStore
 

@@ -10,6 +10,7 @@ from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.incarnation import NO_MARKS, Marks
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, Policy, WeightStep
@@ -20,7 +21,6 @@ from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import (
     AgentKnown,
     AgentSeen,
-    Event,
     Looks,
     SessionSeen,
     SessionStatus,

@@ -22,6 +22,7 @@ from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import SessionsOnRollback
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -29,7 +30,7 @@ from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.retry import RetryBudget
-from foundry_rollouts.ports import AgentKnown, Event, World
+from foundry_rollouts.ports import AgentKnown, World
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
 from small_world import TICK, a_quick_policy

@@ -4,12 +4,13 @@ import httpx
 
 from builders import NOON, a_rollout
 from emulated import make, name_of
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.incarnation import Marks, is_same
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.ports import AgentKnown, Event, Record, RolloutFilter
+from foundry_rollouts.ports import AgentKnown, Record, RolloutFilter
 from foundry_rollouts.store.store import SqlStore
 
 

@@ -20,12 +20,13 @@ from sqlalchemy import select
 
 from builders import NOON, a_rollout
 from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import OnDrift, WeightStep
 from foundry_rollouts.core.model.rollout import Phase as RolloutPhase
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import ConflictError
-from foundry_rollouts.ports import Event, Intent
+from foundry_rollouts.ports import Intent
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.tables import leases
 from small_world import LEASE, TICK, a_quick_policy

@@ -22,9 +22,10 @@ from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.scheduler import Intervals, Scheduler
 from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError
-from foundry_rollouts.ports import AgentKnown, Event, Lease, Record, World
+from foundry_rollouts.ports import AgentKnown, Lease, Record, World
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
 from small_world import TICK, KilledError, SmallCloud, SmallSource

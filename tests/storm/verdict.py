@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.ports import Event, RolloutFilter
+from foundry_rollouts.ports import RolloutFilter
 from storm.scene import Scene
 
 #: What may stand between the moves: a wait that is told, no move.

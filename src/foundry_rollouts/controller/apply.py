@@ -66,7 +66,7 @@ async def apply_routing(
         settings=change.settings,
     )
     is_written = await _open(world, lease, intent)
-    with at_priority(Priority.FIRST if change.is_retreat else Priority.USUAL):
+    with at_priority(Priority.ROLLBACK if change.is_retreat else Priority.USUAL):
         async with within_lease(lease, now):
             is_answered = await send(world.cloud, lease.agent, change.before, change.target)
         told = await confirm(world.cloud, lease.agent, change.target, change.settings)
@@ -141,8 +141,3 @@ async def confirm(cloud: Cloud, agent: str, target: Routing, settings: str | Non
             raise DriftError(f"{agent}: sent {target}, but the cloud still shows {seen}")
         await asyncio.sleep(pause.total_seconds())
         waited, pause = waited + pause, min(pause * 2, timedelta(seconds=2))
-
-
-def keep_closed(routing: Routing, seen: Routing) -> Routing:
-    """Return ``routing``, closed where the endpoint was found closed: nothing here opens what a person closed."""
-    return replace(routing, is_open=routing.is_open and seen.is_open)

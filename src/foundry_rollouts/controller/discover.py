@@ -17,12 +17,13 @@ from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
 from foundry_rollouts.controller.presence import Presence
+from foundry_rollouts.controller.record import record_of_agent
 from foundry_rollouts.controller.unreadable import Troubles
 from foundry_rollouts.core.model.incarnation import is_same
 from foundry_rollouts.core.model.policy import OnDrift, Policy
 from foundry_rollouts.core.model.rollout import Ending, Rollout
 from foundry_rollouts.errors import LeaseLostError, RolloutsError, StoreError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, Record, World
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
@@ -99,7 +100,7 @@ class Discovery:
         """Record that an agent lost its policy; return whether this replica could do so."""
         event = lost_policy(known, self.world.policies, self.now())
         log.warning(event.kind, agent=known.name, because=event.because)
-        is_written = await self.hand.record(known.name, Record(event=event), event.at)
+        is_written = await self.hand.record(known.name, record_of_agent(event), event.at)
         if is_written:
             self.unreported.discard(known.name)
         return is_written
@@ -162,7 +163,7 @@ class Discovery:
             if await self.world.store.intent(name) is None:
                 # The listing may be older than the last tick; what is acted on is read under the lease.
                 known = await self.world.store.agent(name) or AgentKnown(name)
-                with at_priority(Priority.BRIEF):
+                with at_priority(Priority.INTERACTIVE):
                     agent = await self.world.cloud.agent(name)
                     if await is_recreated(self.world, known, agent):
                         found = RecreatedError(known, agent)

@@ -4,9 +4,11 @@ from datetime import datetime
 
 import structlog
 
+from foundry_rollouts.controller.record import record_of_agent
+from foundry_rollouts.core.model.event import of_agent
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import AgentSeen, Cloud, Event, Lease, Record, World
+from foundry_rollouts.ports import AgentSeen, Cloud, Lease, World
 
 log = structlog.get_logger()
 
@@ -34,8 +36,7 @@ async def tell_kept(world: World, lease: Lease, change: str, told: str | None, n
     if told is None:
         return
     log.warning(RESTORED, agent=lease.agent, because=told)
-    event = Event(id=f"{change}:settings", at=now, kind=RESTORED, agent=lease.agent, because=told)
-    await world.store.record(lease, Record(event=event))
+    await world.store.record(lease, record_of_agent(of_agent(lease.agent, RESTORED, told, now, change)))
 
 
 def _named(names: tuple[str, ...]) -> str:

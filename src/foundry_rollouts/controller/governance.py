@@ -8,9 +8,10 @@ from datetime import datetime
 
 import structlog
 
+from foundry_rollouts.core.model.event import Event, number_at, of_agent
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.ports import AgentKnown, Event, Policies
+from foundry_rollouts.ports import AgentKnown, Policies
 
 log = structlog.get_logger()
 
@@ -77,7 +78,7 @@ class Governance:
 
 def lost_policy(known: AgentKnown, policies: Policies, now: datetime) -> Event:
     """Return the event of an agent whose policy, known until now, governs it no more."""
-    which = str(int(now.timestamp() * 1000))
+    which = number_at(now)
     try:
         policies.policy_for(known.name)
     except UsageError as error:
@@ -87,11 +88,5 @@ def lost_policy(known: AgentKnown, policies: Policies, now: datetime) -> Event:
     else:
         why = f"policy {known.policy} names agent {known.name} no more, nor does another one"
     kept = f"; the endpoint stays as it is, with version {known.stable} as the stable one" if known.stable else ""
-    return Event(
-        id=f"{known.name}:agent.ungoverned:{which}",
-        at=now,
-        kind="agent.ungoverned",
-        agent=known.name,
-        because=f"{why}: nobody tests its new versions{kept}",
-        weights=dict(known.routing.weights) if known.routing else None,
-    )
+    because = f"{why}: nobody tests its new versions{kept}"
+    return of_agent(known.name, "agent.ungoverned", because, now, which).showing(known.routing)

@@ -10,13 +10,12 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.controller.finish import finish_rollout
-from foundry_rollouts.controller.note import event_of
-from foundry_rollouts.core.deciding.decide import after
-from foundry_rollouts.core.model.decision import Supersede
+from foundry_rollouts.controller.record import record_of_agent, record_of_rollout
+from foundry_rollouts.core.deciding.transition import ending
+from foundry_rollouts.core.model.event import of_agent
 from foundry_rollouts.core.model.incarnation import goes_back, is_another, is_same
-from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, World
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, World
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -87,32 +86,18 @@ async def begin_anew(
     unfinished = await world.store.unfinished(known.name)
     for rollout in unfinished:
         if rollout.incarnation <= known.incarnation:
-            ending = _ending(rollout, because, at)
+            end = ending(rollout, because, at)
             waiting = tuple(command.id for command in await world.store.commands(rollout.id))
-            await world.store.record(lease, replace(ending, obeyed=waiting))
-            await finish_rollout(world, metrics, ending.rollout or rollout, at)
+            await world.store.record(lease, record_of_rollout(end.then, end.event, obeyed=waiting))
+            await finish_rollout(world, metrics, end.then, at)
     incarnation = known.incarnation + 1
-    event = Event(
-        id=f"{known.name}:agent.recreated:{incarnation}",
-        at=at,
-        kind="agent.recreated",
-        agent=known.name,
-        because=because,
-        weights=dict(found.seen.routing.weights),
-    )
+    event = of_agent(known.name, "agent.recreated", because, at, str(incarnation)).showing(found.seen.routing)
     # Its versions are new too: they become known when they are dealt with.
     marks = replace(found.seen.marks, versions=())
-    await world.store.record(lease, Record(event=event, incarnation=incarnation, marks=marks))
+    await world.store.record(lease, record_of_agent(event, incarnation=incarnation, marks=marks))
     log.warning("agent.recreated", agent=known.name, because=because, ended=[each.id for each in unfinished])
     return AgentKnown(known.name, incarnation=incarnation, marks=marks)
 
 
 def _what_was_known(known: AgentKnown) -> str:
     return f"what is known (stable version {known.stable})" if known.stable else "what is known"
-
-
-def _ending(rollout: Rollout, because: str, now: datetime) -> Record:
-    """Return the end of a rollout of the old agent: it says nothing of weights, for those are another agent's now."""
-    decision = Supersede(because)
-    then = replace(after(rollout, decision, now), event_count=rollout.event_count + 1)
-    return Record(event=replace(event_of(rollout, then, decision, now), weights=None), rollout=then)

@@ -9,23 +9,14 @@ from datetime import datetime
 
 import structlog
 
+from foundry_rollouts.controller.record import record_of_agent, record_of_creation
+from foundry_rollouts.core.model.event import Event, of_agent
 from foundry_rollouts.core.model.incarnation import ROUNDING, Marks, is_another, number
 from foundry_rollouts.core.model.new_versions import NewVersions
 from foundry_rollouts.core.model.policy import Policy, Trigger
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
-from foundry_rollouts.ports import (
-    AgentKnown,
-    AgentSeen,
-    Event,
-    Lease,
-    Record,
-    RolloutFilter,
-    Store,
-    VersionSeen,
-    VersionStatus,
-    World,
-)
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, RolloutFilter, Store, VersionSeen, VersionStatus, World
 
 log = structlog.get_logger()
 
@@ -172,7 +163,7 @@ class Reception:
         """Begin the rollouts that the policy wants, tell of the versions that get none, and take note of all."""
         if not has_news(agent, known):
             if (marks := marks_after(agent, known)) != known.marks:
-                await self.world.store.record(lease, Record(marks=marks))
+                await self.world.store.record(lease, record_of_agent(marks=marks))
             return
         arrival = await self._arrival(agent, known, policy)
         chosen = arrival.chosen(policy)
@@ -180,12 +171,12 @@ class Reception:
             await self._begin(known, self._rollout(known, version, policy, arrival.because(version, policy)), lease)
         event = self._event(agent, known, arrival, arrival.told(policy, chosen))
         if not arrival.is_settled(policy):
-            await self.world.store.record(lease, Record(event=event, marks=marks_after(agent, known)))
+            await self.world.store.record(lease, record_of_agent(event, marks=marks_after(agent, known)))
             return
         newest = arrival.versions[-1].version if arrival.versions else None
         latest = (agent.latest,) if agent.latest else ()
         marks = marks_after(agent, known, (*latest, *arrival.versions))
-        await self.world.store.record(lease, Record(event=event, newest=newest, marks=marks))
+        await self.world.store.record(lease, record_of_agent(event, newest=newest, marks=marks))
 
     async def _arrival(self, agent: AgentSeen, known: AgentKnown, policy: Policy) -> Arrival:
         new: list[VersionSeen] = []
@@ -220,17 +211,8 @@ class Reception:
 
     async def _begin(self, known: AgentKnown, rollout: Rollout, lease: Lease) -> None:
         """Begin a rollout, unless a person or a pipeline did so a moment ago."""
-        event = Event(
-            id=f"{rollout.id}:1",
-            at=rollout.created_at,
-            kind="rollout.created",
-            agent=known.name,
-            because=rollout.because,
-            rollout=rollout.id,
-            weights={known.stable: 100} if known.stable else None,
-        )
         try:
-            await self.world.store.record(lease, Record(created=rollout, event=event, due_at=rollout.created_at))
+            await self.world.store.record(lease, record_of_creation(rollout))
         except ConflictError as error:
             log.info("rollout.joined", agent=known.name, version=rollout.canary, because=str(error))
             return
@@ -241,14 +223,8 @@ class Reception:
         if because is None:
             return None
         names = "+".join(version.version for version in arrival.versions)
-        return Event(
-            id=f"{agent.name}:agent.versions_found:{known.incarnation}:{names}",
-            at=self.now(),
-            kind="agent.versions_found",
-            agent=agent.name,
-            because=because,
-            weights=dict(agent.routing.weights),
-        )
+        which = f"{known.incarnation}:{names}"
+        return of_agent(agent.name, "agent.versions_found", because, self.now(), which).showing(agent.routing)
 
 
 def _is_behind(version: VersionSeen, known: AgentKnown) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -10,16 +10,25 @@ import structlog
 from foundry_rollouts.controller.existence import absent
 from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.new_versions import earlier_trial
-from foundry_rollouts.core.deciding.loss import AGENT
-from foundry_rollouts.core.deciding.readiness import Readiness
+from foundry_rollouts.core.deciding.decide import Situation
+from foundry_rollouts.core.deciding.drift import drift_of
+from foundry_rollouts.core.deciding.loss import AGENT, losing, loss_of
 from foundry_rollouts.core.deciding.unreadable import LEGIBLE
-from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import OnNewVersion
-from foundry_rollouts.core.model.rollout import Ending, Phase, Rollout
-from foundry_rollouts.core.model.routing import LATEST, Routing, arrived_late, is_way_back, routing_of
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing, arrived_late, is_way_back, routing_of
 from foundry_rollouts.errors import CloudError, UsageError
-from foundry_rollouts.ports import AgentSeen, RolloutFilter, Source, VersionSeen, VersionStatus, World
+from foundry_rollouts.ports import (
+    AgentKnown,
+    AgentSeen,
+    RolloutFilter,
+    Source,
+    Standing,
+    VersionSeen,
+    VersionStatus,
+    World,
+)
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -32,63 +41,79 @@ LATE_CHANGES = timedelta(minutes=10)
 RECENT = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What one tick saw of the cloud and of people's wishes."""
+async def observe(
+    world: World, recorded: Rollout, standing: Standing, now: datetime, tick_interval: timedelta
+) -> tuple[Rollout, Situation]:
+    """Return the rollout with what was noticed of it, and all that a decision rests on beside what was measured.
 
-    routing: Routing | None  #: None: the cloud could not be read; ``blind`` says why.
-    blind: str | None = None
-    unreadable: str | None = None  #: Why the rules of the endpoint cannot be read: nothing may be changed.
-    late: str | None = None  #: Which change of ours made the routing differ from the plan, arriving late.
-    waits_for: str | None = None
-    failure: str | None = None
-    absent: tuple[str, ...] | None = None  #: What the cloud does not show; None: that was not looked at.
-    earlier: str | None = None  #: Which trial its version had before, where nobody asked for another one.
-    newer: str | None = None  #: The active version that is to take this one's place.
-    readiness: Readiness | None = None  #: How sandboxes of both versions fare; None: nobody looked.
-    commands: tuple[Command, ...] = ()
-    settings: str | None = None  #: What the endpoint has beside its weights.
-    endings: tuple[Ending, ...] | None = None  #: Versions that seem to be at their end; None: as they were.
-    canary: VersionSeen | None = None  #: The version of a trial that has not begun; None: it was not read.
-
-
-async def look(world: World, rollout: Rollout, newest: Rollout | None, now: datetime) -> Sight:
-    """Return what stands in the cloud and what people ask; a cloud that cannot be read is told in ``blind``."""
-    commands = tuple(await world.store.commands(rollout.id))
+    A cloud that cannot be read is named in the situation's ``cloud_error``.
+    """
+    seen = Situation(now, commands=standing.commands, tick_interval=tick_interval)
     try:
-        agent = await read_agent(world, rollout.agent)
-        if agent.unreadable is not None and rollout.step:
+        agent = await read_agent(world, recorded.agent)
+        if agent.unreadable is not None and recorded.step:
             # What is asked stays open: it is obeyed once the routing can be read.
-            return Sight(None, unreadable=_cannot_be_read(agent), commands=commands)
-        version = await world.cloud.version(rollout.agent, rollout.canary) if not rollout.step else None
-        newer = await _newer(world, rollout, newest)
-        missing = await absent(world, rollout)
+            return _with_losses(recorded, replace(seen, unreadable=_cannot_be_read(agent)))
+        version = await world.cloud.version(recorded.agent, recorded.canary) if not recorded.step else None
+        newer = await _newer(world, recorded, standing.queue.newest)
+        missing = await absent(world, recorded)
     except UsageError as error:
         # A version that nobody can ask the cloud for: an earlier release took any text for one.
-        return Sight(None, failure=f"version {rollout.canary} does not exist: {error}", commands=commands)
+        failure = f"version {recorded.canary} does not exist: {error}"
+        return _with_losses(recorded, replace(seen, failure=failure))
     except CloudError as error:
-        if error.is_missing and not rollout.step:
-            return _seems_missing(rollout.with_ending(rollout.canary, "missing", now), commands, error, now)
-        if error.is_missing:
-            return Sight(None, absent=(AGENT,), commands=commands)
-        return Sight(
-            None, blind=f"the cloud cannot be read: {error}", waits_for="the cloud to answer", commands=commands
-        )
-    if version is not None:
-        rollout = rollout.with_ending(version.version, version.status if version.status.is_end else None, now)
-    return Sight(
-        routing=agent.routing if agent.unreadable is None else None,
-        late=await _late(world, rollout, agent.routing, now) if agent.unreadable is None else None,
-        waits_for=_waits_for(rollout, version, agent) or await _unlike_the_record(world, rollout, agent),
-        failure=_failure(rollout, version, agent, now),
-        earlier=await _earlier(world, rollout),
+        return _unread(recorded, seen, error)
+    noticed = losing(_with_version(recorded, version, now), missing, now)
+    routing = agent.routing if agent.unreadable is None else None
+    seen = replace(
+        seen,
+        routing=routing,
+        drift=drift_of(noticed, routing),
+        is_closed=routing is not None and not routing.is_open,
+        late_change=await _late(world, noticed, agent.routing, now) if routing else None,
+        waits_for=_waits_for(noticed, version, agent) or _unlike_the_record(noticed, standing.known, agent),
+        failure=_failure(noticed, version, agent, now),
+        earlier=await _earlier(world, noticed),
         newer=newer,
-        absent=missing,
-        commands=commands,
         settings=agent.settings,
-        endings=rollout.endings,
-        canary=version,
     )
+    return _with_losses(noticed, seen)
+
+
+def _with_version(rollout: Rollout, version: VersionSeen | None, now: datetime) -> Rollout:
+    """Return the rollout with what was read of its version: until the start, its trial is of the one that is there."""
+    if version is None:
+        return rollout
+    read = rollout.with_ending(version.version, version.status if version.status.is_end else None, now)
+    return replace(read, canary_created_at=version.created_at, canary_content=version.content)
+
+
+def _with_losses(rollout: Rollout, seen: Situation) -> tuple[Rollout, Situation]:
+    """Return the rollout, and the situation with what of it is gone for sure."""
+    loss = loss_of(rollout, seen.now)
+    return rollout, replace(
+        seen,
+        is_gone=loss.agent,
+        is_canary_gone=loss.canary,
+        is_canary_made_again=loss.original,
+        doubt=loss.doubt,
+    )
+
+
+def _unread(rollout: Rollout, seen: Situation, error: CloudError) -> tuple[Rollout, Situation]:
+    """Return what is to be said of a cloud that does not show what was asked for, or cannot be asked."""
+    if not error.is_missing:
+        return _with_losses(
+            rollout, replace(seen, cloud_error=f"the cloud cannot be read: {error}", waits_for="the cloud to answer")
+        )
+    if rollout.step:
+        return _with_losses(losing(rollout, (AGENT,), seen.now), seen)
+    # One such answer may be a flicker.
+    ending = rollout.with_ending(rollout.canary, "missing", seen.now)
+    is_over = ending.is_at_its_end(ending.canary, seen.now)
+    failure = f"version {rollout.canary} does not exist: {error}" if is_over else None
+    waits_for = f"a second look: version {rollout.canary} is not there ({error})"
+    return _with_losses(ending, replace(seen, failure=failure, waits_for=waits_for))
 
 
 async def _earlier(world: World, rollout: Rollout) -> str | None:
@@ -97,18 +122,6 @@ async def _earlier(world: World, rollout: Rollout) -> str | None:
         return None
     trial = await earlier_trial(world.store, rollout)
     return f"rollout {trial.id}, which is {trial.phase}" if trial else None
-
-
-def _seems_missing(rollout: Rollout, commands: tuple[Command, ...], error: CloudError, now: datetime) -> Sight:
-    """Tell of a version that is not there: one such answer may be a flicker."""
-    is_over = rollout.is_at_its_end(rollout.canary, now)
-    return Sight(
-        None,
-        failure=f"version {rollout.canary} does not exist: {error}" if is_over else None,
-        waits_for=f"a second look: version {rollout.canary} is not there ({error})",
-        commands=commands,
-        endings=rollout.endings,
-    )
 
 
 def _cannot_be_read(agent: AgentSeen) -> str:
@@ -145,11 +158,10 @@ def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen) 
     return None
 
 
-async def _unlike_the_record(world: World, rollout: Rollout, agent: AgentSeen) -> str | None:
+def _unlike_the_record(rollout: Rollout, known: AgentKnown | None, agent: AgentSeen) -> str | None:
     """Say that a pending rollout waits for another hand's weights to go; None when it may start from those there."""
     if rollout.step or agent.routing == routing_of(rollout):
         return None
-    known = await world.store.agent(rollout.agent)
     if known is not None and known.is_as_recorded(agent.routing):
         return None
     return f"the routing to be as recorded: it is {agent.routing}, and version {rollout.stable} is the stable one"
@@ -179,22 +191,6 @@ def _mute(version: VersionSeen, agent: AgentSeen) -> str | None:
         f"endpoint serves: who calls by {' or '.join(missing)} would get errors from it. Add it to the protocols of a "
         "new version, or take it off the endpoint"
     )
-
-
-def drift_of(rollout: Rollout, seen: Routing | None) -> str | None:
-    """Say how the routing differs from the plan; None when it does not, or cannot be seen."""
-    planned = routing_of(rollout)
-    if seen is None or seen == planned or rollout.phase is not Phase.PROGRESSING:
-        return None
-    if not seen.is_open:
-        return "somebody disabled the endpoint"
-    versions = {version for version, _ in seen.weights}
-    if LATEST in versions:
-        return f"the endpoint follows {LATEST} again, the plan is {planned}"
-    foreign = sorted(versions - {rollout.stable, rollout.canary})
-    if foreign:
-        return f"somebody routed to version {', '.join(foreign)}: {seen}, the plan is {planned}"
-    return f"somebody changed the routing to {seen}, the plan is {planned}"
 
 
 async def _late(world: World, rollout: Rollout, seen: Routing, now: datetime) -> str | None:

@@ -10,20 +10,20 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.controller.apply import confirm, keep_closed, send, within_lease
+from foundry_rollouts.controller.apply import confirm, send, within_lease
 from foundry_rollouts.controller.existence import absent
 from foundry_rollouts.controller.finish import finish_rollout
-from foundry_rollouts.controller.note import event_of
 from foundry_rollouts.controller.observe import measure
-from foundry_rollouts.controller.refusal import back_refused, is_resting
-from foundry_rollouts.controller.stop_sessions import SOON, end_sessions
-from foundry_rollouts.core.deciding.decide import after, on_harm
-from foundry_rollouts.core.deciding.invariants import Transition, check
+from foundry_rollouts.controller.record import record_of
+from foundry_rollouts.controller.stop_sessions import end_sessions
+from foundry_rollouts.core.deciding.decide import Situation, on_harm
 from foundry_rollouts.core.deciding.loss import lose_canary, losing, loss_of, uncounted
-from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.deciding.refused import back_refused, is_resting
+from foundry_rollouts.core.deciding.transition import Transition, after, retreat_by
+from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.judge import judge
-from foundry_rollouts.core.model.decision import Disable, Fail, RollBack
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
@@ -33,9 +33,6 @@ from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
-
-#: What is done without the database.
-Retreat = RollBack | Disable | Fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class OfflineGuard:
         else:
             self.last_known[rollout.agent] = LastKnown(rollout, evidence)
 
-    async def catch_up(self) -> None:
+    async def flush(self) -> None:
         """Record what was done while the database was away, unless another replica has written since.
 
         Raises StoreError while the database is still away.
@@ -84,67 +81,67 @@ class OfflineGuard:
         last, now = self.last_known.get(lease.agent), self.now()
         if last is None or lease.agent in self.unsaved or now >= lease.until:
             return
-        seen, analysis, measurements = await self._look(last, now)
-        move = _move(seen, analysis, now)
-        if move is None or is_resting(seen.refused, (), now):
+        rollout, seen, measurements = await self._observe(last, now)
+        decision = _retreat(rollout, seen)
+        if decision is None or is_resting(rollout.refused, (), now):
             return
-        then = after(seen, move, now)
-        event = event_of(seen, then, move, now)
-        left = replace(then, event_count=seen.event_count + 1)
-        record = Record(event, left, analysis.evidence, measurements, due_at=now + SOON if left.owes_stops else None)
         try:
-            await self._take_back(lease, seen, then, move)
+            step = await self._go_back(lease, rollout, decision, seen)
         except (CloudError, DriftError, LeaseLostError) as error:
             log.warning("offline.refused", agent=lease.agent, because=str(error))
             if isinstance(error, ChangeError | DriftError):
-                self._let_rest(self.last_known[lease.agent], routing_of(then), error)
+                self._let_rest(self.last_known[lease.agent], routing_of(after(rollout, decision, now)), error)
             return
         # From here on the record outlives whatever cuts the rest off.
         self.last_known.pop(lease.agent, None)
+        await self.keep(lease, record_of(step, seen, measurements))
+        self.metrics.show(step.then, seen.analysis, now)
+        await finish_rollout(self.world, self.metrics, step.then, now)
+        because = step.then.because
+        log.warning(decision.move.event, agent=lease.agent, because=because, database="away; recorded when it is back")
+
+    async def keep(self, lease: Lease, record: Record) -> None:
+        """Keep what was done and cannot be written yet, and stop the sessions that it wants stopped."""
         self.unsaved[lease.agent] = (lease, record)
         self.unsaved[lease.agent] = (lease, await end_sessions(self.world.sessions, record))
-        self.metrics.show(then, analysis, now)
-        await finish_rollout(self.world, self.metrics, then, now)
-        log.warning(event.kind, agent=lease.agent, because=then.because, database="away; recorded when it is back")
 
-    async def _look(self, last: LastKnown, now: datetime) -> tuple[Rollout, Analysis, tuple[Measurement, ...]]:
+    async def _observe(self, last: LastKnown, now: datetime) -> tuple[Rollout, Situation, tuple[Measurement, ...]]:
         """Return how the rollout stands by what is there and what was counted, and remember it."""
         present = await self._with_losses(last.rollout, now)
         measurements = uncounted(present, tuple(await measure(self.world, present, now, self.metrics)))
         analysis = judge(present, last.evidence, measurements, now)
-        seen = replace(present, measured_until=now, verdict=analysis.verdict)
-        self.last_known[seen.agent] = LastKnown(seen, analysis.evidence)
-        return seen, analysis, measurements
+        rollout = replace(present, measured_until=now, verdict=analysis.verdict)
+        self.last_known[rollout.agent] = LastKnown(rollout, analysis.evidence)
+        return rollout, Situation(now, analysis), measurements
 
     async def _with_losses(self, rollout: Rollout, now: datetime) -> Rollout:
         """Return the rollout with what the cloud does not show; as it was where the cloud cannot be asked."""
         try:
             return losing(rollout, await absent(self.world, rollout), now)
         except CloudError as error:
-            log.warning("last.blind", agent=rollout.agent, because=str(error))
+            log.warning("offline.cloud_error", agent=rollout.agent, because=str(error))
             return rollout
 
     def _let_rest(self, last: LastKnown, target: Routing, error: ChangeError | DriftError) -> None:
         refused = back_refused(last.rollout.refused, target, error, self.now())
         self.last_known[last.rollout.agent] = LastKnown(replace(last.rollout, refused=refused), last.evidence)
 
-    async def _take_back(self, lease: Lease, rollout: Rollout, then: Rollout, move: Retreat) -> None:
-        with at_priority(Priority.FIRST):
-            agent = await self.world.cloud.agent(then.agent)
-            seen = agent.routing_read()
-            target = keep_closed(routing_of(then), seen)
-            check(Transition(rollout, then, move, seen, target))
+    async def _go_back(self, lease: Lease, rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
+        with at_priority(Priority.ROLLBACK):
+            agent = await self.world.cloud.agent(rollout.agent)
+            step = retreat_by(rollout, decision, replace(seen, routing=agent.routing_read()))
             async with within_lease(lease, self.now):
-                await send(self.world.cloud, then.agent, seen, target)
-            await confirm(self.world.cloud, then.agent, target, agent.settings)
+                await send(self.world.cloud, rollout.agent, step.seen, step.target)
+            await confirm(self.world.cloud, rollout.agent, step.target, agent.settings)
+        return step
 
 
-def _move(rollout: Rollout, analysis: Analysis, now: datetime) -> Retreat | None:
+def _retreat(rollout: Rollout, seen: Situation) -> Decision | None:
     """Return the way back from harm, or from a canary that was deleted; None: nothing that cannot wait."""
-    loss = loss_of(rollout, now)
-    if loss.doubt:
+    loss = loss_of(rollout, seen.now)
+    if loss.doubt or seen.analysis is None:
         return None
     if loss.canary or loss.original:
         return lose_canary(rollout, is_made_again=loss.original)
-    move = on_harm(rollout, analysis) if analysis.verdict is Verdict.FAIL else None
-    return move if isinstance(move, RollBack | Disable) else None
+    decision = on_harm(rollout, seen.analysis) if seen.analysis.verdict is Verdict.FAIL else None
+    return decision if decision and decision.move in {Move.ROLL_BACK, Move.DISABLE} else None

@@ -10,26 +10,27 @@ from datetime import datetime
 
 import structlog
 
-from foundry_rollouts.controller.apply import Change, apply_routing, keep_closed
+from foundry_rollouts.controller.apply import Change, apply_routing
 from foundry_rollouts.controller.contested import Wheel
 from foundry_rollouts.controller.observe import LATE_CHANGES, RECENT
-from foundry_rollouts.controller.refusal import is_silent, note_retreat
+from foundry_rollouts.controller.record import NOTHING_KEPT, record_of_agent
+from foundry_rollouts.controller.refusal import note_retreat
 from foundry_rollouts.core.deciding.adoption import adopted, at_first_sight, stood_trial
 from foundry_rollouts.core.deciding.invariants import check_pin
+from foundry_rollouts.core.deciding.refused import is_silent
 from foundry_rollouts.core.model.contest import because_restored
+from foundry_rollouts.core.model.event import Event, number_at, of_agent
 from foundry_rollouts.core.model.policy import OnDrift, Policy
 from foundry_rollouts.core.model.rollout import MAY_ARRIVE_WITHIN, READS_APART, Ending, Rollout
-from foundry_rollouts.core.model.routing import LATEST, Routing, arrived_late, is_way_back, routings_of
+from foundry_rollouts.core.model.routing import LATEST, Routing, arrived_late, is_way_back, keep_closed, routings_of
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, StoreError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Lease, Record, RolloutFilter, VersionStatus, World
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, Record, RolloutFilter, VersionStatus, World
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
 #: How far back to look for the version that serves while the latest is not active.
 OLDER_VERSIONS = 20
-#: A routing without versions: nothing of another hand is kept any more.
-NOTHING_KEPT = Routing(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class PinGuard:
         kind = "agent.adopted" if agent.routing.is_pinned else "agent.pinned"
         kept = adoption.target if adoption.is_kept else NOTHING_KEPT
         event = self._event(agent, kind, adoption.because, adoption.target)
-        record = Record(event, stable=adoption.stable, newest=newest, kept=kept)
+        record = record_of_agent(event, stable=adoption.stable, newest=newest, kept=kept)
         await self._settle(agent, adoption.target, record, lease)
         return replace(known, stable=adoption.stable, newest=newest, kept=kept)
 
@@ -104,7 +105,7 @@ class PinGuard:
             return known
         target = Routing.of({served: 100})
         because = f"{gone}, the endpoint served {agent.routing}: version {served} is the stable version from now on"
-        record = Record(self._event(agent, "agent.adopted", because, target), stable=served, kept=NOTHING_KEPT)
+        record = self._adoption(agent, because, target, served)
         await self._settle(agent, target, record, lease)
         return replace(known, stable=served, kept=NOTHING_KEPT)
 
@@ -121,7 +122,7 @@ class PinGuard:
         because = f"{drift}: version {stable} is adopted as the stable version"
         if agent.routing.weights != target.weights:
             because += ", and all new sessions go to it"
-        record = Record(self._event(agent, "agent.adopted", because, target), stable=stable, kept=NOTHING_KEPT)
+        record = self._adoption(agent, because, target, stable)
         await self._settle(agent, target, record, lease)
         return replace(known, stable=stable, kept=NOTHING_KEPT)
 
@@ -143,15 +144,8 @@ class PinGuard:
 
     async def _tell(self, agent: AgentSeen, kind: str, because: str, lease: Lease) -> None:
         """Write a fact about an agent down, once for each routing."""
-        event = Event(
-            id=f"{agent.name}:{kind}:{because}",
-            at=self.now(),
-            kind=kind,
-            agent=agent.name,
-            because=because,
-            weights=dict(agent.routing.weights),
-        )
-        await self.world.store.record(lease, Record(event=event))
+        event = of_agent(agent.name, kind, because, self.now(), because).showing(agent.routing)
+        await self.world.store.record(lease, record_of_agent(event))
 
     def _may_flicker(self, agent: AgentSeen) -> bool:
         """Whether the latest version reads as if nothing came after, and no second read says the same yet."""
@@ -206,7 +200,7 @@ class PinGuard:
         target = Routing.of({stable: 100})
         event = self._event(agent, "agent.pinned", because, target)
         is_told = self.wheel.turn(agent.name, self.now())
-        record = Record(event if is_told else None, stable=stable, kept=NOTHING_KEPT)
+        record = record_of_agent(event if is_told else None, stable=stable, kept=NOTHING_KEPT)
         await self._settle(agent, target, record, lease)
 
     async def _settle(self, agent: AgentSeen, target: Routing, record: Record, lease: Lease) -> None:
@@ -237,11 +231,8 @@ class PinGuard:
 
     def _event(self, agent: AgentSeen, kind: str, because: str, target: Routing) -> Event:
         now = self.now()
-        return Event(
-            id=f"{agent.name}:{kind}:{int(now.timestamp() * 1000)}",
-            at=now,
-            kind=kind,
-            agent=agent.name,
-            because=because,
-            weights=dict(target.weights),
-        )
+        return of_agent(agent.name, kind, because, now, number_at(now)).showing(target)
+
+    def _adoption(self, agent: AgentSeen, because: str, target: Routing, stable: str) -> Record:
+        event = self._event(agent, "agent.adopted", because, target)
+        return record_of_agent(event, stable=stable, kept=NOTHING_KEPT)

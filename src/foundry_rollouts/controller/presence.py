@@ -12,9 +12,11 @@ import structlog
 
 from foundry_rollouts.controller.existence import is_gone
 from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.record import record_of_agent
 from foundry_rollouts.core.deciding.loss import SURE_AFTER
+from foundry_rollouts.core.model.event import of_agent
 from foundry_rollouts.errors import CloudError, LeaseLostError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Event, Record, VersionStatus, World
+from foundry_rollouts.ports import AgentKnown, AgentSeen, VersionStatus, World
 
 log = structlog.get_logger()
 
@@ -78,16 +80,9 @@ async def _report(hand: LeasePool, agent: AgentSeen, stable: str, now: datetime)
         f"stable version {stable} of agent {agent.name} was deleted, and the endpoint sends {weight}% of new sessions"
         f" to it: they get no answer until a person routes to another version (`agent route {agent.name}`)"
     )
-    event = Event(
-        id=f"{agent.name}:agent.stable_gone:{because}",
-        at=now,
-        kind="agent.stable_gone",
-        agent=agent.name,
-        because=because,
-        weights=dict(agent.routing.weights),
-    )
+    event = of_agent(agent.name, "agent.stable_gone", because, now, because).showing(agent.routing)
     try:
-        is_written = await hand.record(agent.name, Record(event=event), now)
+        is_written = await hand.record(agent.name, record_of_agent(event), now)
     except LeaseLostError:
         return False
     if is_written:

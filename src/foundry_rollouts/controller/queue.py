@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.controller.finish import finish_rollout
-from foundry_rollouts.controller.note import event_of
-from foundry_rollouts.core.deciding.decide import Situation, after, decide
-from foundry_rollouts.core.deciding.invariants import Transition, check
-from foundry_rollouts.core.deciding.obey import answered
+from foundry_rollouts.controller.record import record_of
+from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.queue import QUEUED
-from foundry_rollouts.core.model.decision import Hold
+from foundry_rollouts.core.deciding.transition import transition
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.ports import Lease, Queue, Record, World
+from foundry_rollouts.ports import Lease, Queue, World
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
@@ -41,20 +39,12 @@ class Line:
 
     async def _tend_one(self, lease: Lease, rollout: Rollout, now: datetime) -> None:
         commands = tuple(await self.world.store.commands(rollout.id))
-        seen = Situation(now=now, command=commands[0] if commands else None, waits_for=QUEUED)
-        decision = decide(rollout, seen)
-        then = after(rollout, decision, now)
-        check(Transition(rollout, then, decision, NOTHING_READ, NOTHING_READ))
-        event = None if isinstance(decision, Hold) else event_of(rollout, then, decision, now)
-        then = replace(then, event_count=rollout.event_count + (event is not None))
-        record = Record(
-            event=event,
-            rollout=then,
-            obeyed=tuple(command.id for command in answered(decision, then, commands)),
-            heard=tuple(command.id for command in commands),
-            due_at=None if then.phase.is_final else now + self.period,
-        )
-        await self.world.store.record(lease, record)
+        seen = Situation(now, commands=commands, waits_for=QUEUED, routing=NOTHING_READ, tick_interval=self.period)
+        step = transition(rollout, rollout, seen)
+        then, event = step.then, step.event
+        # Whatever is asked of it is answered by a tick of its turn: it is checked no sooner for that.
+        due_at = None if then.phase.is_final else now + self.period
+        await self.world.store.record(lease, replace(record_of(step, seen), due_at=due_at, holds_queue=False))
         if event is not None:
             log.info(event.kind, agent=then.agent, version=then.canary, step=0, because=then.because)
         if then.phase.is_final:

@@ -15,13 +15,16 @@ from foundry_rollouts.controller.apply import confirm, send, with_unconfirmed, w
 from foundry_rollouts.controller.endpoint_settings import keep_settings, tell_kept
 from foundry_rollouts.controller.existence import is_gone
 from foundry_rollouts.controller.incarnation import read_agent
-from foundry_rollouts.controller.refusal import Refusal, event_of_refusal, is_resting, note_retreat, noted, step_refused
+from foundry_rollouts.controller.record import record_of_rollout
+from foundry_rollouts.controller.refusal import note_retreat
 from foundry_rollouts.controller.stop_sessions import end_sessions
 from foundry_rollouts.core.deciding.loss import SURE_AFTER, loss_of, missed, stable_is_gone
+from foundry_rollouts.core.deciding.refused import Refusal, event_of_refusal, is_resting, noted, step_refused
+from foundry_rollouts.core.model.event import HELD, of_rollout
 from foundry_rollouts.core.model.rollout import Missing, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
-from foundry_rollouts.ports import AgentSeen, Cloud, Event, Intent, Lease, Record, World
+from foundry_rollouts.ports import AgentSeen, Cloud, Intent, Lease, Record, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 
 log = structlog.get_logger()
@@ -40,13 +43,12 @@ class Recovered:
     is_refused: bool = False  #: It was refused just now.
 
 
-async def recover(world: World, lease: Lease, now: Callable[[], datetime]) -> Recovered:
-    """Settle the open intent of an agent, if there is one.
+async def recover(world: World, lease: Lease, intent: Intent | None, now: Callable[[], datetime]) -> Recovered:
+    """Settle ``intent``, the open one of an agent, if there is one.
 
     Raises CloudError while the cloud cannot be read, LeaseLostError when it is no longer ours to settle,
     RecreatedError when the agent is not the one that the intent was for.
     """
-    intent = await world.store.intent(lease.agent)
     if intent is None:
         return Recovered(lease)
     if intent.is_retreat and await _rests(world, intent, now()):
@@ -93,7 +95,7 @@ async def _standing(world: World, intent: Intent) -> Rollout | None:
 async def _agent(world: World, intent: Intent) -> AgentSeen | None:
     """Return the agent as it is now; None when the cloud shows it no more."""
     try:
-        with at_priority(Priority.FIRST if intent.is_retreat else Priority.BRIEF):
+        with at_priority(Priority.ROLLBACK if intent.is_retreat else Priority.INTERACTIVE):
             return await read_agent(world, intent.agent)
     except CloudError as error:
         if error.is_missing:
@@ -119,7 +121,7 @@ async def _drop(world: World, lease: Lease, intent: Intent, now: datetime, error
         refused = step_refused(rollout, planned, error, now)
         rollout, before = noted(rollout, refused, now), rollout.refused
         event = event_of_refusal(lease.agent, rollout, before, refused, now)
-    stands = Record(event=event, rollout=rollout, due_at=now)
+    stands = record_of_rollout(rollout, event, due_at=now)
     await world.store.record(lease, with_unconfirmed(stands, intent), closes=intent)
 
 
@@ -143,7 +145,7 @@ async def _go_forward(
     because, refusal = "it has grown old, or the routing is another one", None
     if seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
         try:
-            with at_priority(Priority.BRIEF):
+            with at_priority(Priority.INTERACTIVE):
                 told = await _send_again(world.cloud, lease, intent, seen, now)
         except (CloudError, DriftError) as error:
             because, refusal = str(error), error if isinstance(error, Refusal) else None
@@ -157,7 +159,7 @@ async def _go_forward(
 
 async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> Recovered:
     try:
-        with at_priority(Priority.FIRST):
+        with at_priority(Priority.ROLLBACK):
             told = await _send_again(world.cloud, lease, intent, seen, now)
     except (ChangeError, DriftError) as error:
         status = error.refusal.status if isinstance(error, ChangeError) else None
@@ -192,7 +194,7 @@ async def _is_stable_gone(world: World, lease: Lease, intent: Intent, now: datet
     seen = replace(stands, missing=missed(stands, (rollout.stable,), now))
     if loss_of(seen, now).stable:
         return True
-    await world.store.record(lease, Record(rollout=seen, due_at=now + SURE_AFTER))
+    await world.store.record(lease, record_of_rollout(seen, due_at=now + SURE_AFTER))
     return False
 
 
@@ -208,17 +210,9 @@ async def _go_on_without_stable(world: World, lease: Lease, intent: Intent, now:
     rollout = await world.store.rollout(planned.id)
     because = stable_is_gone(rollout)
     missing = (Missing(rollout.stable or "", now - SURE_AFTER),)
-    event = Event(
-        id=f"{rollout.id}:{rollout.event_count + 1}",
-        at=now,
-        kind="rollout.held",
-        agent=rollout.agent,
-        because=because,
-        rollout=rollout.id,
-        step=rollout.step or None,
-    )
+    event = of_rollout(rollout, HELD, because, now)
     left = replace(rollout, is_stable_gone=True, missing=missing, because=because, event_count=rollout.event_count + 1)
-    record = Record(event=event, rollout=left, evidence=intent.record.evidence, due_at=now)
+    record = record_of_rollout(left, event, evidence=intent.record.evidence, due_at=now)
     await world.store.record(lease, record, closes=intent)
     log.warning("stable.gone", agent=lease.agent, because=because)
     return record

@@ -152,7 +152,7 @@ class Scheduler:
             async with asyncio.timeout(FLUSH_TIMEOUT.total_seconds()):
                 while self._ticker.offline.unsaved:
                     with suppress(StoreError):
-                        await self._ticker.offline.catch_up()
+                        await self._ticker.offline.flush()
                     await asyncio.sleep(CANCEL_TIMEOUT.total_seconds())
 
     async def _sweep(self) -> None:
@@ -171,7 +171,7 @@ class Scheduler:
         self._metrics.discovered(now - (self._pulse.discovered_at or self._started_at))
         room = MAX_CONCURRENT - self._hand.in_use
         try:
-            await self._ticker.offline.catch_up()
+            await self._ticker.offline.flush()
             leases = await self._hand.acquire_due(now, room) if room > 0 else ()
         except StoreError:
             places = asyncio.Semaphore(MAX_CONCURRENT)
@@ -242,7 +242,7 @@ class Scheduler:
     async def _discover_once(self) -> None:
         try:
             # Discovery may be granted a lease anew, and what is still to be recorded goes by the one before.
-            await self._ticker.offline.catch_up()
+            await self._ticker.offline.flush()
             self._pulse.survey = await self._discovery.discover()
         except UnavailableError as error:
             if self._pulse.trouble is None:

@@ -5,14 +5,17 @@ again, by whoever holds the agent, and the history tells that they are not stopp
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.core.model.rollout import Phase, Rollout, Stops
+from foundry_rollouts.controller.record import record_of_rollout
+from foundry_rollouts.core.model.event import Event, of_rollout
+from foundry_rollouts.core.model.rollout import STOPS_AGAIN_AFTER, Phase, Rollout, Stops
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import Event, Lease, Record, Sessions, World
+from foundry_rollouts.ports import Lease, Record, Sessions, World
 
 log = structlog.get_logger()
 
@@ -21,7 +24,7 @@ PATIENCE, AT_ONCE = timedelta(seconds=20), 8
 #: How long one later try may take: other rollouts of the agent wait for it.
 LATER_PATIENCE = timedelta(seconds=5)
 #: When the first later look comes, and how long after the rollback a session may still appear in the list.
-SOON, STRAGGLERS = timedelta(seconds=5), timedelta(seconds=30)
+STRAGGLERS = timedelta(seconds=30)
 #: The longest pause between two tries, and the one after many of them.
 AGAIN, RARELY, MANY = timedelta(seconds=10), timedelta(minutes=1), 60
 
@@ -50,11 +53,11 @@ async def end_sessions(sessions: Sessions, record: Record) -> Record:
     return replace(record, rollout=replace(rollout, stops=stops))
 
 
-async def end_what_is_left(world: World, lease: Lease, now: datetime) -> None:
+async def end_what_is_left(world: World, lease: Lease, owing: Sequence[Rollout], now: datetime) -> None:
     """Try again where sessions were not all stopped, or where one may have appeared since."""
-    for rollout in await world.store.owing_stops(lease.agent):
+    for rollout in owing:
         stops = rollout.stops or Stops()
-        if now < (stops.next_at or (rollout.ended_at or now) + SOON):
+        if now < (stops.next_at or (rollout.ended_at or now) + STOPS_AGAIN_AFTER):
             continue
         if await _is_wanted_again(world, rollout):
             end, then = Ended(), replace(stops, is_done=True)
@@ -63,7 +66,7 @@ async def end_what_is_left(world: World, lease: Lease, now: datetime) -> None:
             then = _after(rollout, stops, end, now)
         event = _event(rollout, then, end, now)
         left = replace(rollout, stops=then, event_count=rollout.event_count + (event is not None))
-        await world.store.record(lease, Record(event=event, rollout=left, due_at=then.next_at))
+        await world.store.record(lease, record_of_rollout(left, event, due_at=then.next_at))
 
 
 def _after(rollout: Rollout, stops: Stops, end: Ended, now: datetime) -> Stops:
@@ -71,11 +74,13 @@ def _after(rollout: Rollout, stops: Stops, end: Ended, now: datetime) -> Stops:
     then = replace(stops, count=stops.count + end.count, tries=stops.tries + 1)
     if end.trouble:
         pause = AGAIN if then.tries < MANY else RARELY
-        return replace(then, is_told=True, next_at=now + (SOON if end.count else pause))
+        return replace(then, is_told=True, next_at=now + (STOPS_AGAIN_AFTER if end.count else pause))
     stragglers_until = (rollout.ended_at or now) + STRAGGLERS
     if end.is_gone or (not end.live and now >= stragglers_until):
         return replace(then, is_done=True, next_at=None)
-    return replace(then, next_at=now + SOON if end.live else max(stragglers_until, now + SOON))
+    return replace(
+        then, next_at=now + STOPS_AGAIN_AFTER if end.live else max(stragglers_until, now + STOPS_AGAIN_AFTER)
+    )
 
 
 def _event(rollout: Rollout, then: Stops, end: Ended, now: datetime) -> Event | None:
@@ -90,7 +95,7 @@ def _event(rollout: Rollout, then: Stops, end: Ended, now: datetime) -> Event | 
     else:
         return None
     log.info(kind, agent=rollout.agent, version=rollout.canary, count=then.count, because=because)
-    return Event(f"{rollout.id}:{rollout.event_count + 1}", now, kind, rollout.agent, because, rollout.id, rollout.step)
+    return of_rollout(rollout, kind, because, now)
 
 
 async def _is_wanted_again(world: World, rollout: Rollout) -> bool:

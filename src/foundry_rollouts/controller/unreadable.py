@@ -7,6 +7,8 @@ from datetime import datetime
 import structlog
 
 from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.record import record_of_agent
+from foundry_rollouts.core.model.event import number_at, of_agent
 from foundry_rollouts.errors import (
     NOT_WHOLE,
     ChangeError,
@@ -16,7 +18,7 @@ from foundry_rollouts.errors import (
     StoreError,
     UnreadableError,
 )
-from foundry_rollouts.ports import Event, Lease, Record, Store
+from foundry_rollouts.ports import Lease, Store
 
 log = structlog.get_logger()
 
@@ -86,8 +88,8 @@ class Troubles:
 async def _record(store: Store, lease: Lease, why: str | None, now: datetime) -> None:
     kind = READABLE if why is None else UNREADABLE
     because = why or "it can be read, decided and recorded again"
-    event = Event(f"{lease.agent}:{kind}:{int(now.timestamp() * 1000)}", now, kind, lease.agent, because)
-    await store.record(lease, Record(event=event, unreadable=why or ""))
+    event = of_agent(lease.agent, kind, because, now, number_at(now))
+    await store.record(lease, record_of_agent(event, unreadable=why or ""))
     log.warning(kind, agent=lease.agent, because=because)
 
 

@@ -125,7 +125,7 @@ class Transport:
     async def request(self, call: Call, budget: RetryBudget | None = None) -> Reply:
         """Send ``call``, again as its ``repeat`` allows, and return the whole answer. Raises CloudError."""
         urgency, is_certain = present_priority(), True
-        if urgency is Priority.BRIEF:
+        if urgency is Priority.INTERACTIVE:
             call = replace(call, limit=min(call.limit, BRIEF))
 
         async def attempt() -> Reply:

@@ -25,9 +25,9 @@ MOST, ATTEMPTS = timedelta(seconds=0.5), 10
 def budget_of(urgency: Priority, usual: RetryBudget) -> RetryBudget:
     """Return how patient a call may be."""
     match urgency:
-        case Priority.BRIEF:
+        case Priority.INTERACTIVE:
             return replace(usual, total=min(usual.total, BRIEF))
-        case Priority.FIRST:
+        case Priority.ROLLBACK:
             first, most = min(usual.first, MOST / 10), min(usual.most, MOST)
             jitter = min(usual.jitter, MOST / 10)
             return replace(usual, attempts=ATTEMPTS, first=first, most=most, jitter=jitter, obeys=MOST)
@@ -52,7 +52,7 @@ class PriorityQueue:
     @contextmanager
     def of(self, urgency: Priority) -> Iterator["Ticket"]:
         """Return the place of one call among the others, until it is over."""
-        place = Ticket(self, is_first=urgency is Priority.FIRST)
+        place = Ticket(self, is_first=urgency is Priority.ROLLBACK)
         try:
             yield place
         finally:

@@ -13,7 +13,8 @@ from hashlib import sha256
 
 from pydantic import TypeAdapter
 
-from foundry_rollouts.ports import Event, Message
+from foundry_rollouts.core.model.event import Event
+from foundry_rollouts.ports import Message
 
 CONTENT_TYPE = "application/cloudevents+json"
 #: Before the kind of the event, so that it is known among the events of others.

@@ -13,6 +13,7 @@ from foundry_rollouts.core.judging.analysis import GateReading, Verdict
 from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.judging.evidence import Evidence, Track
 from foundry_rollouts.core.judging.judge import BESIDE, part_of
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import Gate, Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import routing_of
@@ -20,7 +21,7 @@ from foundry_rollouts.core.replay.recorded import RecordedRollout, ReplayedTick,
 from foundry_rollouts.operations.backtest import past_of
 from foundry_rollouts.operations.explain_values import BoundsView, Numbers, ValueView, bounds_view, value_views
 from foundry_rollouts.operations.views import MeasurementView, measurement_view
-from foundry_rollouts.ports import Event, Store
+from foundry_rollouts.ports import Store
 
 
 @dataclass(frozen=True, slots=True)

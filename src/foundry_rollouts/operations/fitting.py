@@ -34,7 +34,7 @@ class NotCounted:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CallContext:
     """How an agent stands while a batch is taken."""
 
     is_known: bool
@@ -44,7 +44,7 @@ class Standing:
     newest_at: datetime | None = None  #: When the newest call of the batch began.
 
 
-def misfit(report: Report, standing: Standing, now: datetime) -> NotCounted | None:
+def misfit(report: Report, standing: CallContext, now: datetime) -> NotCounted | None:
     """Return why ``report`` does not count; None: it does, unless it was reported before or its session is old."""
     found = _of_itself(report, now) or _of_agent(report, standing) or _of_step(report, standing, now)
     return NotCounted(report.id, report.agent, *found) if found else None
@@ -73,7 +73,7 @@ def _of_itself(report: Report, now: datetime) -> tuple[Result, str] | None:
     return None
 
 
-def _of_agent(report: Report, standing: Standing) -> tuple[Result, str] | None:
+def _of_agent(report: Report, standing: CallContext) -> tuple[Result, str] | None:
     if not standing.is_known:
         hint = f", did you mean {standing.similar[0]}?" if standing.similar else ": check its name"
         return Result.UNKNOWN_AGENT, f"agent {report.agent} is not known{hint}"
@@ -98,7 +98,7 @@ def _unknown_version(version: str, rollout: Rollout) -> str:
     return f"version {version} is neither the stable version {rollout.stable} nor the canary {rollout.canary}{hint}"
 
 
-def _of_step(report: Report, standing: Standing, now: datetime) -> tuple[Result, str] | None:
+def _of_step(report: Report, standing: CallContext, now: datetime) -> tuple[Result, str] | None:
     rollout = standing.rollout
     if rollout is None or rollout.step_started_at is None or rollout.started_at is None:
         return None

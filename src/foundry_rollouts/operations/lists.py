@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.views import (
     AgentView,
@@ -13,7 +14,7 @@ from foundry_rollouts.operations.views import (
     measurement_view,
     rollout_view,
 )
-from foundry_rollouts.ports import Event, Queue, RolloutFilter, Store
+from foundry_rollouts.ports import Queue, RolloutFilter, Store
 
 
 @dataclass(frozen=True, slots=True)

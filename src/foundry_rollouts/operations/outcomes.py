@@ -7,7 +7,7 @@ from datetime import datetime
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import RolloutsError
-from foundry_rollouts.operations.fitting import NotCounted, Standing, clock_words, misfit
+from foundry_rollouts.operations.fitting import CallContext, NotCounted, clock_words, misfit
 from foundry_rollouts.operations.reports import Report
 from foundry_rollouts.ports import Outcome, Policies, Store
 from foundry_rollouts.ports.outcomes import Result
@@ -67,14 +67,14 @@ def _flaw_of_kept(report: Report, *, is_new: bool, is_old: bool) -> NotCounted |
     return None
 
 
-async def _standings(store: Store, policies: Policies, reports: Sequence[Report]) -> Mapping[str, Standing]:
+async def _standings(store: Store, policies: Policies, reports: Sequence[Report]) -> Mapping[str, CallContext]:
     """Return how each agent of the batch stands, by its name as it is reported."""
     names = {report.agent for report in reports}
     similar = await store.agents_named_like(sorted(names))
-    standings: dict[str, Standing] = {}
+    standings: dict[str, CallContext] = {}
     for name in names:
         begun = [rollout for rollout in await store.unfinished(name) if rollout.step]
-        standings[name] = Standing(
+        standings[name] = CallContext(
             is_known=bool(begun) or name in similar,
             similar=[each for each in similar if each.casefold() == name.casefold()],
             rollout=begun[0] if begun else None,
@@ -94,7 +94,7 @@ def _policy_of(policies: Policies, agent: str) -> Policy | None:
 
 
 async def _old_sessions(
-    store: Store, standings: Mapping[str, Standing], reports: Sequence[Report]
+    store: Store, standings: Mapping[str, CallContext], reports: Sequence[Report]
 ) -> set[tuple[str, str | None]]:
     """Return the sessions of the batch that are older than the rollout of their agent."""
     old: set[tuple[str, str | None]] = set()

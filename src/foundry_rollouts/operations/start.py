@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from foundry_rollouts.core.model.event import of_creation
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.core.model.routing import LATEST, routing_of
+from foundry_rollouts.core.model.routing import LATEST
 from foundry_rollouts.errors import ConflictError, NotFoundError, UsageError
 from foundry_rollouts.operations.versions import UNCHECKED, is_checked, refuse_id
-from foundry_rollouts.ports import AgentKnown, Catalogue, Event, Policies, RolloutFilter, Store
+from foundry_rollouts.ports import AgentKnown, Catalogue, Policies, RolloutFilter, Store
 
 #: The ends after which a canary may be tried again.
 RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SUPERSEDED, Phase.ABORTED})
@@ -66,7 +67,7 @@ async def start(
     if not await is_checked(catalogue, wanted.agent, wanted.version):
         because += f"; {UNCHECKED}"
     rollout = replace(_rollout(wanted, agent, policy, because, now), is_revert=is_return)
-    return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
+    return await store.create(rollout, of_creation(rollout), wanted.idempotency_key)
 
 
 async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
@@ -89,7 +90,7 @@ async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
     because = f"{wanted.author} asked to try version {ended.canary} again after rollout {ended.id}{reason}"
     is_return = ended.is_revert and await _is_return(store, agent, ended.canary)
     rollout = replace(_rollout(asked, agent, ended.policy, because, now), is_revert=is_return)
-    return await store.create(rollout, _creation(rollout), wanted.idempotency_key)
+    return await store.create(rollout, of_creation(rollout), wanted.idempotency_key)
 
 
 async def trial_of(store: Store, agent: str, version: str) -> Rollout | None:
@@ -174,18 +175,4 @@ def _rollout(wanted: Start, agent: AgentKnown, policy: Policy, because: str, now
         author=wanted.author,
         event_count=1,
         incarnation=agent.incarnation,
-    )
-
-
-def _creation(rollout: Rollout) -> Event:
-    return Event(
-        id=f"{rollout.id}:{rollout.event_count}",
-        at=rollout.created_at,
-        kind="rollout.created",
-        agent=rollout.agent,
-        because=rollout.because,
-        rollout=rollout.id,
-        step=rollout.step,
-        weights=dict(routing_of(rollout).weights),
-        author=rollout.author,
     )

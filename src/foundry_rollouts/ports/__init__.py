@@ -19,7 +19,6 @@ from foundry_rollouts.ports.log_memory import LogMemory
 from foundry_rollouts.ports.outbox import Backlog, Message, Notifier, Outbox
 from foundry_rollouts.ports.records import (
     AgentKnown,
-    Event,
     Intent,
     Lease,
     Outcome,
@@ -27,6 +26,7 @@ from foundry_rollouts.ports.records import (
     Record,
     Reports,
     RolloutFilter,
+    Standing,
 )
 from foundry_rollouts.ports.store import Store
 from foundry_rollouts.ports.world import Condition, Health, Looks, Policies, Source, Wake, World
@@ -39,7 +39,6 @@ __all__ = [
     "Catalogue",
     "Cloud",
     "Condition",
-    "Event",
     "Health",
     "Intent",
     "Lease",
@@ -59,6 +58,7 @@ __all__ = [
     "SessionStatus",
     "Sessions",
     "Source",
+    "Standing",
     "Store",
     "VersionSeen",
     "VersionStatus",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from foundry_rollouts.ports.records import Event
+from foundry_rollouts.core.model.event import Event
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ class Priority(StrEnum):
     """What a call may be made to wait for."""
 
     USUAL = "usual"  #: Whatever is good manners.
-    BRIEF = "brief"  #: A decision waits for it: rather no answer than a late one.
-    FIRST = "first"  #: It takes a canary back: it waits for nobody, and others give way.
+    INTERACTIVE = "interactive"  #: A decision waits for it: rather no answer than a late one.
+    ROLLBACK = "rollback"  #: It takes a canary back: it waits for nobody, and others give way.
 
 
 _PRESENT = ContextVar("urgency", default=Priority.USUAL)

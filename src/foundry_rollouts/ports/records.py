@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.backoff import Refused
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.incarnation import NO_MARKS, Marks
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -20,21 +22,6 @@ class Lease:
     fence: int
     until: datetime
     due_at: datetime | None = None  #: Since when something of the agent's has been waiting, where that is known.
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A fact in the history. ``id`` is made of what happened, so that the same fact is written once."""
-
-    id: str
-    at: datetime
-    kind: str  #: Past tense, as ``rollout.advanced``.
-    agent: str
-    because: str
-    rollout: str | None = None
-    step: int | None = None
-    weights: dict[str, int] | None = None  #: Version to percent, as they are after the event.
-    author: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +92,18 @@ class Queue:
     newest: Rollout | None = None  #: The newest that waits and is younger than the one in hand.
     waiting: int = 0  #: How many wait behind the one in hand.
     to_tend: tuple[Rollout, ...] = ()  #: Those of them that were asked something, or do not say yet that they wait.
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that a tick reads of one agent, in one transaction."""
+
+    queue: Queue = Queue()
+    intent: Intent | None = None  #: The open one.
+    known: AgentKnown | None = None  #: None: the agent was never seen.
+    commands: tuple[Command, ...] = ()  #: Those to the rollout in hand that nobody obeyed yet, the most urgent first.
+    evidence: Evidence | None = None  #: Of the rollout in hand, once it has begun.
+    owing_stops: tuple[Rollout, ...] = ()  #: Ended rollouts whose canary's sessions are still to be stopped.
 
 
 @dataclass(frozen=True, slots=True)

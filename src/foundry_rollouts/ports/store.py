@@ -6,11 +6,11 @@ from typing import Protocol
 
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports.records import (
     AgentKnown,
-    Event,
     Intent,
     Lease,
     Outcome,
@@ -18,6 +18,7 @@ from foundry_rollouts.ports.records import (
     Record,
     Reports,
     RolloutFilter,
+    Standing,
 )
 
 
@@ -55,6 +56,9 @@ class Store(Protocol):
         """
 
     # the tick
+    async def standing(self, agent: str) -> Standing:
+        """Return all that a tick reads of ``agent``, as of one instant."""
+
     async def unfinished(self, agent: str) -> Sequence[Rollout]:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""
 

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.ports import Event
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import events, outbox
 from foundry_rollouts.untrusted import clean

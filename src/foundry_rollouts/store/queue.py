@@ -10,8 +10,9 @@ from sqlalchemy import Row, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.deciding.queue import QUEUED, Place, held, is_to_be_held
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.ports import Event, Queue
+from foundry_rollouts.ports import Queue
 from foundry_rollouts.store import history, rollouts
 from foundry_rollouts.store.tables import UNFINISHED, commands
 from foundry_rollouts.store.tables import rollouts as table

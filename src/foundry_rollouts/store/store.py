@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import (
     AgentKnown,
     Backlog,
-    Event,
     Intent,
     Lease,
     Message,
@@ -19,6 +19,7 @@ from foundry_rollouts.ports import (
     Record,
     Reports,
     RolloutFilter,
+    Standing,
 )
 from foundry_rollouts.store import (
     agents,
@@ -32,6 +33,7 @@ from foundry_rollouts.store import (
     recording,
     rollouts,
     schema,
+    ticking,
     wakeups,
 )
 from foundry_rollouts.store import leases as leasing
@@ -100,6 +102,11 @@ class SqlStore:
             await rollouts.make_due(connection, agents, now)
             await wakeups.notify(connection)
             return is_all
+
+    async def standing(self, agent: str) -> Standing:
+        """Return all that a tick reads of ``agent``, as of one instant."""
+        async with self._database.reading() as connection:
+            return await ticking.standing(connection, agent)
 
     async def unfinished(self, agent: str) -> Sequence[Rollout]:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""

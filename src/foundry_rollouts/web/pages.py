@@ -9,10 +9,11 @@ from html import escape
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.lists import agents_view, history, rollouts_view
 from foundry_rollouts.operations.views import AgentView, RolloutView, rollout_view
-from foundry_rollouts.ports import Event, RolloutFilter
+from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.untrusted import visible
 from foundry_rollouts.web.problems import SAFE_HEADERS
 from foundry_rollouts.web.services import Ours

@@ -12,10 +12,10 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError, RolloutsError
 from foundry_rollouts.operations.lists import history
-from foundry_rollouts.ports import Event
 from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,8 @@ from foundry_rollouts.bench.rules.automatic import Automatic, AutomaticPilot
 from foundry_rollouts.bench.rules.ours import MINUTE, Ours, OursPilot, by_steps
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import Cell, Streams
-from foundry_rollouts.core.deciding.decide import Situation, after, decide
+from foundry_rollouts.core.deciding.decide import Situation, decide
+from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model import policy as core_policy

@@ -113,7 +113,7 @@ async def test_an_end_whose_record_was_written_unnoticed_is_noticed_at_the_next_
 async def test_what_is_taken_back_without_a_database_is_ended_in_full_too(world: SmallWorld) -> None:
     ticker, lease = await harmed(world)
     await ticker.offline.check_offline(lease)
-    await ticker.offline.catch_up()
+    await ticker.offline.flush()
     await all_is_done(world, ticker)
 
 
@@ -184,14 +184,14 @@ async def test_a_rollback_without_a_database_is_recorded_though_the_end_of_its_s
     work.cancel()
     await asyncio.wait([work])
     assert world.cloud.routing == Routing.of({"1": 100})
-    await ticker.offline.catch_up()
+    await ticker.offline.flush()
     assert (await world.open_as("reader").rollout(world.id)).phase is Phase.ROLLED_BACK
 
 
 async def test_a_tick_that_loses_the_database_ends_a_rollback_in_full_too(world: SmallWorld) -> None:
     ticker, lease = await harmed(world)
     await tick(ticker, lease)
-    await ticker.offline.catch_up()
+    await ticker.offline.flush()
     await all_is_done(world, ticker)
 
 

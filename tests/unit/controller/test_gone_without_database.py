@@ -81,7 +81,7 @@ async def test_weights_never_name_a_stable_version_that_was_deleted_and_harm_tha
     world.cloud.deleted, world.cloud.is_busy = "1", False  # type: ignore[attr-defined]
     assert [routing for routing in await watch(world, ticker, lease, times=2) if routing.weight("1")] == []
     assert not world.cloud.routing.is_open
-    await ticker.offline.catch_up()
+    await ticker.offline.flush()
     rollout = await world.open_as("reader").rollout(world.id)
     assert (rollout.phase, rollout.is_stable_gone) == (Phase.DISABLED, True)
 
@@ -104,7 +104,7 @@ async def test_a_canary_that_is_gone_goes_back_once_and_is_recorded_as_what_it_i
     world.cloud.deleted = "2"
     assert await watch(world, ticker, lease) == [STABLE]
     assert world.cloud.routing == STABLE
-    await ticker.offline.catch_up()
+    await ticker.offline.flush()
     rollout = await world.open_as("reader").rollout(world.id)
     assert rollout.phase is Phase.FAILED
     assert rollout.because == "version 2 was deleted during its trial; all new sessions go to version 1"

@@ -280,7 +280,7 @@ async def test_a_step_forward_that_arrives_after_a_rollback_without_a_database_i
     assert await store.intent(vague.cloud.name) is not None
     vague.source.bad_from = 1
     await ticker.offline.check_offline(lease)
-    await ticker.offline.catch_up()
+    await ticker.offline.flush()
     assert (await stored(vague)).phase is Phase.ROLLED_BACK
     vague.cloud.routing, vague.source.bad_from = FIFTY, 101
     await ticker.tick(lease)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from foundry_rollouts.controller.note import HARMED
 from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.event import HARMED
 from foundry_rollouts.core.model.policy import OnFailure
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing

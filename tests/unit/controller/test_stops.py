@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from builders import NOON, an_event
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import SessionsOnRollback
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import CloudError, Refusal
-from foundry_rollouts.ports import Event, SessionSeen, SessionStatus
+from foundry_rollouts.ports import SessionSeen, SessionStatus
 from small_world import LEASE, SmallCloud, SmallWorld, a_quick_policy
 
 AWAY = CloudError("sessions.list", Refusal(503, "busy", "come again"))

@@ -289,10 +289,10 @@ async def test_a_failing_canary_is_taken_back_while_the_database_is_away_and_rec
     assert world.cloud.routing == Routing.of({"1": 100})
 
     with pytest.raises(StoreError):
-        await ticker.offline.catch_up()
+        await ticker.offline.flush()
     store.is_away = False
     world.time += LEASE
-    await ticker.offline.catch_up()
+    await ticker.offline.flush()
     assert (await store.rollout(world.id)).phase is Phase.ROLLED_BACK
     assert await kinds(world) == ["created", "started", "rolled_back"]
 
@@ -337,7 +337,7 @@ async def test_what_was_done_while_the_database_was_away_never_writes_over_a_suc
     await ticker.offline.check_offline(lease)
     world.time += 2 * LEASE
     assert await world.open_as("successor").claim(world.cloud.name, world.time) is not None
-    await ticker.offline.catch_up()
+    await ticker.offline.flush()
     assert (await world.open_as("reader").rollout(world.id)).phase is Phase.PROGRESSING
     assert ticker.offline.unsaved == {}
 

@@ -51,7 +51,7 @@ def cloud_of(world: SmallWorld) -> AttentiveCloud:
 async def test_a_step_forward_is_usual_and_a_rollback_and_its_read_back_go_first(attentive: SmallWorld) -> None:
     await attentive.begin()
     await attentive.run(1)
-    usual, brief, first = Priority.USUAL, Priority.BRIEF, Priority.FIRST
+    usual, brief, first = Priority.USUAL, Priority.INTERACTIVE, Priority.ROLLBACK
     assert cloud_of(attentive).calls == [("look", brief), ("route", usual), ("look", usual)]
     cloud_of(attentive).calls.clear()
     attentive.source.bad_from = 1
@@ -67,7 +67,7 @@ async def test_a_rollback_that_is_settled_later_goes_first_too(attentive: SmallW
     await attentive.run(1)
     cloud_of(attentive).calls.clear()
     assert (await attentive.run(1)).phase is Phase.ROLLED_BACK
-    assert cloud_of(attentive).calls == [("look", Priority.FIRST)]
+    assert cloud_of(attentive).calls == [("look", Priority.ROLLBACK)]
 
 
 async def test_a_rollback_without_a_database_goes_first_too(attentive: SmallWorld) -> None:
@@ -79,7 +79,7 @@ async def test_a_rollback_without_a_database_goes_first_too(attentive: SmallWorl
     cloud_of(attentive).calls.clear()
     attentive.source.bad_from = 1
     await ticker.offline.check_offline(lease)
-    assert {urgency for _, urgency in cloud_of(attentive).calls} == {Priority.FIRST}
+    assert {urgency for _, urgency in cloud_of(attentive).calls} == {Priority.ROLLBACK}
 
 
 @pytest.mark.parametrize("cause", ["harm", "abort"])

@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from builders import NOON, a_policy
-from foundry_rollouts.core.deciding.decide import after, decide
+from foundry_rollouts.core.deciding.decide import decide
+from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.model.contest import QUIET, Contest, because_restored, restored, still
-from foundry_rollouts.core.model.decision import Hold, Restore
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.policy import OnDrift
 from unit.core.test_decide import on_step, seen
 
@@ -19,12 +20,12 @@ def test_a_drift_that_comes_back_is_restored_ever_more_rarely_and_says_whose_han
         now = NOON + timedelta(seconds=second)
         decision = decide(rollout, seen(now=now, drift="somebody moved it"))
         rollout = after(rollout, decision, now)
-        if isinstance(decision, Restore):
+        if decision.move is Move.RESTORE:
             restores.append(second)
             assert rollout.contest is not None
             told += rollout.contest.told_at == now
         else:
-            assert isinstance(decision, Hold)
+            assert decision.move is Move.HOLD
             assert "two hands are on the wheel" in rollout.because
             assert rollout.waiting_for == "the other hand to let go"
     assert restores == [0, 10, 30, 70, 150, 310]
@@ -34,7 +35,7 @@ def test_a_drift_that_comes_back_is_restored_ever_more_rarely_and_says_whose_han
 def test_a_change_of_our_own_that_arrives_late_is_no_contest() -> None:
     rollout = on_step(policy=a_policy(on_drift=OnDrift.RESTORE))
     decision = decide(rollout, seen(drift="moved", late_change="a change of ours arrived late"))
-    assert decision == Restore("a change of ours arrived late")
+    assert decision == Decision(Move.RESTORE, "a change of ours arrived late")
     assert after(rollout, decision, NOON).contest is None
 
 

@@ -7,26 +7,12 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.deciding.decide import PERSON, Situation, after, decide
+from foundry_rollouts.core.deciding.decide import PERSON, Situation, decide
+from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.model.command import Verb
 from foundry_rollouts.core.model.contest import because_restored
-from foundry_rollouts.core.model.decision import (
-    Abort,
-    Advance,
-    Decision,
-    Decline,
-    Disable,
-    Fail,
-    Hold,
-    Pause,
-    Promote,
-    Restore,
-    Resume,
-    RollBack,
-    Start,
-    Supersede,
-)
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.policy import ApprovalStep, OnDrift, OnFailure, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from unit.core.test_decide import BAKED, OVERDUE, SOON, asked, on_step, paused, saying, seen
@@ -46,17 +32,37 @@ def answering(on_failure: OnFailure, rollout: Rollout | None = None) -> Rollout:
 @pytest.mark.parametrize(
     ("rollout", "situation", "decision"),
     [
-        (a_rollout(), seen(None), Start("version 2 is active; 10% of new sessions go to it")),
-        (a_rollout(), seen(None, waits_for="a freeze"), Hold("waiting for a freeze", "a freeze")),
-        (a_rollout(), seen(None, failure="it is broken", newer="3"), Fail("it is broken")),
-        (a_rollout(), seen(None, newer="3"), Supersede("version 3 is newer and takes its place", goes_back=True)),
-        (a_rollout(), seen(None, command=asked(Verb.PAUSE)), Pause(WHY.format("pause"), WHO)),
-        (a_rollout(phase=Phase.PAUSED, because="kim"), seen(None), Hold("kim", PERSON)),
-        (a_rollout(phase=Phase.PAUSED), seen(None, command=asked(Verb.RESUME)), Resume(WHY.format("resume"), WHO)),
-        (a_rollout(phase=Phase.PAUSED), seen(None, command=asked(Verb.PROMOTE)), Resume(WHY.format("promote"), WHO)),
-        (a_rollout(), seen(None, command=asked(Verb.ABORT)), Abort(NEVER_BEGAN, WHO)),
-        (a_rollout(stable=None), seen(None, command=asked(Verb.ABORT)), Abort(NEVER_BEGAN, WHO)),
-        (a_rollout(phase=Phase.PAUSED), seen(None, command=asked(Verb.ABORT)), Abort(NEVER_BEGAN, WHO)),
+        (a_rollout(), seen(None), Decision(Move.START, "version 2 is active; 10% of new sessions go to it")),
+        (a_rollout(), seen(None, waits_for="a freeze"), Decision(Move.HOLD, "waiting for a freeze", "a freeze")),
+        (a_rollout(), seen(None, failure="it is broken", newer="3"), Decision(Move.FAIL, "it is broken")),
+        (
+            a_rollout(),
+            seen(None, newer="3"),
+            Decision(Move.SUPERSEDE, "version 3 is newer and takes its place", goes_back=True),
+        ),
+        (a_rollout(), seen(None, commands=(asked(Verb.PAUSE),)), Decision(Move.PAUSE, WHY.format("pause"), author=WHO)),
+        (a_rollout(phase=Phase.PAUSED, because="kim"), seen(None), Decision(Move.HOLD, "kim", PERSON)),
+        (
+            a_rollout(phase=Phase.PAUSED),
+            seen(None, commands=(asked(Verb.RESUME),)),
+            Decision(Move.RESUME, WHY.format("resume"), author=WHO),
+        ),
+        (
+            a_rollout(phase=Phase.PAUSED),
+            seen(None, commands=(asked(Verb.PROMOTE),)),
+            Decision(Move.RESUME, WHY.format("promote"), author=WHO),
+        ),
+        (a_rollout(), seen(None, commands=(asked(Verb.ABORT),)), Decision(Move.ABORT, NEVER_BEGAN, author=WHO)),
+        (
+            a_rollout(stable=None),
+            seen(None, commands=(asked(Verb.ABORT),)),
+            Decision(Move.ABORT, NEVER_BEGAN, author=WHO),
+        ),
+        (
+            a_rollout(phase=Phase.PAUSED),
+            seen(None, commands=(asked(Verb.ABORT),)),
+            Decision(Move.ABORT, NEVER_BEGAN, author=WHO),
+        ),
     ],
 )
 def test_before_the_start(rollout: Rollout, situation: Situation, decision: Decision) -> None:
@@ -65,9 +71,9 @@ def test_before_the_start(rollout: Rollout, situation: Situation, decision: Deci
 
 @pytest.mark.parametrize("verb", [Verb.RESUME, Verb.PROMOTE, Verb.APPROVE])
 def test_what_cannot_be_done_before_the_start_is_answered_and_leaves_the_rollout_as_it_is(verb: Verb) -> None:
-    decision = decide(a_rollout(), seen(None, command=asked(verb)))
+    decision = decide(a_rollout(), seen(None, commands=(asked(verb),)))
     because = f"{WHY.format(verb)}. Nothing was done: it has not begun, and begins by itself"
-    assert decision == Decline(because, WHO)
+    assert decision == Decision(Move.DECLINE, because, author=WHO)
     assert after(a_rollout(), decision, SOON) == a_rollout()
 
 
@@ -76,46 +82,50 @@ def test_the_next_look_is_expected_in_ten_seconds_unless_somebody_knows_better()
 
 
 def test_an_end_goes_back_only_where_it_says_so() -> None:
-    assert Supersede("why").goes_back is False
+    assert Decision(Move.SUPERSEDE, "why").goes_back is False
 
 
 def test_a_pause_waits_for_a_person_and_says_what_they_can_do() -> None:
-    assert after(on_step(), Pause("why"), SOON).waiting_for == "a person: resume, promote or abort"
+    assert after(on_step(), Decision(Move.PAUSE, "why"), SOON).waiting_for == "a person: resume, promote or abort"
 
 
 def test_nothing_that_is_measured_matters_before_the_start() -> None:
-    assert isinstance(decide(a_rollout(), seen(Verdict.FAIL)), Start)
+    assert decide(a_rollout(), seen(Verdict.FAIL)).move is Move.START
 
 
 @pytest.mark.parametrize("verb", [Verb.PAUSE, Verb.APPROVE])
 def test_a_pause_before_the_start_is_ended_by_nothing_else(verb: Verb) -> None:
     rollout = a_rollout(phase=Phase.PAUSED, because="kim")
-    decision = decide(rollout, seen(None, command=asked(verb)))
-    assert isinstance(decision, Decline)
+    decision = decide(rollout, seen(None, commands=(asked(verb),)))
+    assert decision.move is Move.DECLINE
     assert after(rollout, decision, SOON) == rollout
 
 
 @pytest.mark.parametrize(
     ("rollout", "situation", "decision"),
     [
-        (on_step(), seen(is_gone=True), Supersede("the agent was deleted")),
-        (on_step(), seen(newer="3"), Supersede("version 3 is newer and takes its place", goes_back=True)),
-        (paused(because="kim"), seen(), Hold("kim", PERSON)),
-        (on_step(), seen(command=asked(Verb.PAUSE)), Pause(WHY.format("pause"), WHO)),
-        (
-            paused(because="kim"),
-            seen(command=asked(Verb.PAUSE)),
-            Decline(WHY.format("pause") + NOTHING + "it is paused already", WHO),
-        ),
-        (paused(), seen(command=asked(Verb.RESUME)), Resume(WHY.format("resume"), WHO)),
-        (on_step(), seen(command=asked(Verb.PROMOTE)), Advance(WHY.format("promote"), WHO)),
-        (on_step(3), seen(command=asked(Verb.PROMOTE)), Promote(WHY.format("promote"), WHO)),
+        (on_step(), seen(is_gone=True), Decision(Move.SUPERSEDE, "the agent was deleted")),
         (
             on_step(),
-            seen(command=asked(Verb.RESUME), cloud_error="HTTP 503"),
-            Decline(WHY.format("resume") + NOTHING + "it is not paused", WHO),
+            seen(newer="3"),
+            Decision(Move.SUPERSEDE, "version 3 is newer and takes its place", goes_back=True),
         ),
-        (on_step(), seen(cloud_error="HTTP 503"), Hold("HTTP 503", "the cloud to answer")),
+        (paused(because="kim"), seen(), Decision(Move.HOLD, "kim", PERSON)),
+        (on_step(), seen(commands=(asked(Verb.PAUSE),)), Decision(Move.PAUSE, WHY.format("pause"), author=WHO)),
+        (
+            paused(because="kim"),
+            seen(commands=(asked(Verb.PAUSE),)),
+            Decision(Move.DECLINE, WHY.format("pause") + NOTHING + "it is paused already", author=WHO),
+        ),
+        (paused(), seen(commands=(asked(Verb.RESUME),)), Decision(Move.RESUME, WHY.format("resume"), author=WHO)),
+        (on_step(), seen(commands=(asked(Verb.PROMOTE),)), Decision(Move.ADVANCE, WHY.format("promote"), author=WHO)),
+        (on_step(3), seen(commands=(asked(Verb.PROMOTE),)), Decision(Move.PROMOTE, WHY.format("promote"), author=WHO)),
+        (
+            on_step(),
+            seen(commands=(asked(Verb.RESUME),), cloud_error="HTTP 503"),
+            Decision(Move.DECLINE, WHY.format("resume") + NOTHING + "it is not paused", author=WHO),
+        ),
+        (on_step(), seen(cloud_error="HTTP 503"), Decision(Move.HOLD, "HTTP 503", "the cloud to answer")),
     ],
 )
 def test_on_the_way(rollout: Rollout, situation: Situation, decision: Decision) -> None:
@@ -125,10 +135,10 @@ def test_on_the_way(rollout: Rollout, situation: Situation, decision: Decision) 
 @pytest.mark.parametrize(
     ("on_failure", "moving", "halted"),
     [
-        (OnFailure.ROLLBACK, RollBack(HARM), RollBack(HARM)),
-        (OnFailure.DISABLE, Disable(HARM), Disable(HARM)),
-        (OnFailure.PAUSE, Pause(HARM), Hold(HARM, PERSON)),
-        (OnFailure.HOLD, Hold(HARM, MENDED), Hold(HARM, PERSON)),
+        (OnFailure.ROLLBACK, Decision(Move.ROLL_BACK, HARM), Decision(Move.ROLL_BACK, HARM)),
+        (OnFailure.DISABLE, Decision(Move.DISABLE, HARM), Decision(Move.DISABLE, HARM)),
+        (OnFailure.PAUSE, Decision(Move.PAUSE, HARM), Decision(Move.HOLD, HARM, PERSON)),
+        (OnFailure.HOLD, Decision(Move.HOLD, HARM, MENDED), Decision(Move.HOLD, HARM, PERSON)),
     ],
 )
 def test_harm_is_answered_with_what_was_seen(on_failure: OnFailure, moving: Decision, halted: Decision) -> None:
@@ -138,39 +148,39 @@ def test_harm_is_answered_with_what_was_seen(on_failure: OnFailure, moving: Deci
 
 def test_harm_that_is_only_paused_for_leaves_people_their_say() -> None:
     rollout = answering(OnFailure.PAUSE, paused())
-    resumed = decide(rollout, seen(Verdict.FAIL, command=asked(Verb.RESUME)))
-    assert resumed == Resume(WHY.format("resume"), WHO)
+    resumed = decide(rollout, seen(Verdict.FAIL, commands=(asked(Verb.RESUME),)))
+    assert resumed == Decision(Move.RESUME, WHY.format("resume"), author=WHO)
 
 
 @pytest.mark.parametrize(
     ("on_drift", "decision"),
     [
-        (OnDrift.PAUSE, Pause("moved")),
-        (OnDrift.RESTORE, Restore(because_restored("moved", None, SOON), is_contested=True)),
-        (OnDrift.ADOPT, Supersede("moved")),
+        (OnDrift.PAUSE, Decision(Move.PAUSE, "moved")),
+        (OnDrift.RESTORE, Decision(Move.RESTORE, because_restored("moved", None, SOON), is_contested=True)),
+        (OnDrift.ADOPT, Decision(Move.SUPERSEDE, "moved")),
     ],
 )
 def test_drift_is_answered_with_what_differs(on_drift: OnDrift, decision: Decision) -> None:
     rollout = on_step(policy=a_policy(on_drift=on_drift))
     assert decide(rollout, seen(drift="moved")) == decision
-    assert decide(rollout, seen(drift="moved", is_closed=True)) == Pause("moved")
+    assert decide(rollout, seen(drift="moved", is_closed=True)) == Decision(Move.PAUSE, "moved")
 
 
 LATER = saying(Verdict.INSUFFICIENT, waiting_for="calls")
 
 
 def test_progress_says_what_is_missing_and_what_would_end_the_wait() -> None:
-    baking = Hold("well so far; the step is still baking. it is pass", "the bake time of the step")
+    baking = Decision(Move.HOLD, "well so far; the step is still baking. it is pass", "the bake time of the step")
     assert decide(on_step(), seen()) == baking
-    assert decide(on_step(), seen(now=NOON + timedelta(minutes=1))) == Advance("it is pass")
-    assert decide(on_step(), Situation(SOON, LATER)) == Hold("it is insufficient", "calls")
+    assert decide(on_step(), seen(now=NOON + timedelta(minutes=1))) == Decision(Move.ADVANCE, "it is pass")
+    assert decide(on_step(), Situation(SOON, LATER)) == Decision(Move.HOLD, "it is insufficient", "calls")
     steps = (WeightStep(10), ApprovalStep(), WeightStep(100))
     waiting = on_step(2, policy=a_policy(steps=steps))
-    assert decide(waiting, seen(now=BAKED)) == Hold(
-        "waiting for approval at 10%; it is pass", "a person: approve or abort"
+    assert decide(waiting, seen(now=BAKED)) == Decision(
+        Move.HOLD, "waiting for approval at 10%; it is pass", "a person: approve or abort"
     )
-    approved = decide(waiting, seen(command=asked(Verb.APPROVE)))
-    assert approved == Advance(WHY.format("approve"), WHO)
+    approved = decide(waiting, seen(commands=(asked(Verb.APPROVE),)))
+    assert approved == Decision(Move.ADVANCE, WHY.format("approve"), author=WHO)
 
 
 OVER = "no proof within the step's time: it is insufficient"
@@ -179,10 +189,10 @@ OVER = "no proof within the step's time: it is insufficient"
 @pytest.mark.parametrize(
     ("on_no_evidence", "decision"),
     [
-        (OnNoEvidence.HOLD, Hold(OVER, "calls")),
-        (OnNoEvidence.PAUSE, Pause(OVER)),
-        (OnNoEvidence.ROLLBACK, RollBack(OVER)),
-        (OnNoEvidence.ADVANCE_IF_NOT_GROSS, Hold(OVER, "calls")),
+        (OnNoEvidence.HOLD, Decision(Move.HOLD, OVER, "calls")),
+        (OnNoEvidence.PAUSE, Decision(Move.PAUSE, OVER)),
+        (OnNoEvidence.ROLLBACK, Decision(Move.ROLL_BACK, OVER)),
+        (OnNoEvidence.ADVANCE_IF_NOT_GROSS, Decision(Move.HOLD, OVER, "calls")),
     ],
 )
 def test_time_without_proof_says_so(on_no_evidence: OnNoEvidence, decision: Decision) -> None:
@@ -192,20 +202,20 @@ def test_time_without_proof_says_so(on_no_evidence: OnNoEvidence, decision: Deci
 def test_going_on_without_proof_says_what_is_known() -> None:
     rollout = on_step(policy=a_policy(on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS))
     told = "time is over and less than 16 points worse is proved: it is insufficient"
-    assert decide(rollout, Situation(OVERDUE, replace(LATER, is_not_gross=True))) == Advance(told)
+    assert decide(rollout, Situation(OVERDUE, replace(LATER, is_not_gross=True))) == Decision(Move.ADVANCE, told)
 
 
-@pytest.mark.parametrize(("early", "move"), [(SECOND, Hold), (0 * SECOND, Pause)])
-def test_the_deadline_is_over_on_the_second(early: timedelta, move: type) -> None:
+@pytest.mark.parametrize(("early", "move"), [(SECOND, Move.HOLD), (0 * SECOND, Move.PAUSE)])
+def test_the_deadline_is_over_on_the_second(early: timedelta, move: Move) -> None:
     rollout = on_step(policy=a_policy(deadline=timedelta(hours=2)))
     decision = decide(rollout, Situation(NOON + timedelta(hours=2) - early, LATER))
-    assert isinstance(decision, move)
-    if move is Pause:
+    assert decision.move is move
+    if move is Move.PAUSE:
         assert decision.because == "the deadline of 2:00:00 is over: it is insufficient"
 
 
 def test_an_end_says_which_it_was() -> None:
-    assert decide(a_rollout(phase=Phase.ROLLED_BACK), seen()) == Hold("the rollout is rolled_back")
+    assert decide(a_rollout(phase=Phase.ROLLED_BACK), seen()) == Decision(Move.HOLD, "the rollout is rolled_back")
 
 
 BEFORE = a_rollout(
@@ -217,10 +227,10 @@ HALTED = replace(BEFORE, phase=Phase.PAUSED, paused_at=SOON, waiting_for=PERSON)
 @pytest.mark.parametrize(
     ("rollout", "decision", "changes"),
     [
-        (BEFORE, Hold("why", "what"), {"waiting_for": "what"}),
+        (BEFORE, Decision(Move.HOLD, "why", "what"), {"waiting_for": "what"}),
         (
             a_rollout(generation=5),
-            Start("why"),
+            Decision(Move.START, "why"),
             {
                 "phase": Phase.PROGRESSING,
                 "step": 1,
@@ -230,10 +240,10 @@ HALTED = replace(BEFORE, phase=Phase.PAUSED, paused_at=SOON, waiting_for=PERSON)
                 "measured_until": BAKED,
             },
         ),
-        (BEFORE, Advance("why"), {"step": 2, "generation": 6, "step_started_at": BAKED}),
+        (BEFORE, Decision(Move.ADVANCE, "why"), {"step": 2, "generation": 6, "step_started_at": BAKED}),
         (
             HALTED,
-            Advance("why", "kim"),
+            Decision(Move.ADVANCE, "why", author="kim"),
             {
                 "phase": Phase.PROGRESSING,
                 "step": 2,
@@ -244,15 +254,19 @@ HALTED = replace(BEFORE, phase=Phase.PAUSED, paused_at=SOON, waiting_for=PERSON)
                 "waiting_for": None,
             },
         ),
-        (BEFORE, Pause("why", "kim"), {"phase": Phase.PAUSED, "paused_at": BAKED, "waiting_for": PERSON}),
         (
             BEFORE,
-            Pause("why"),
+            Decision(Move.PAUSE, "why", author="kim"),
+            {"phase": Phase.PAUSED, "paused_at": BAKED, "waiting_for": PERSON},
+        ),
+        (
+            BEFORE,
+            Decision(Move.PAUSE, "why"),
             {"phase": Phase.PAUSED, "paused_at": BAKED, "waiting_for": PERSON, "generation": 6},
         ),
         (
             HALTED,
-            Resume("why", "kim"),
+            Decision(Move.RESUME, "why", author="kim"),
             {
                 "phase": Phase.PROGRESSING,
                 "paused_at": None,
@@ -263,22 +277,22 @@ HALTED = replace(BEFORE, phase=Phase.PAUSED, paused_at=SOON, waiting_for=PERSON)
         ),
         (
             a_rollout(phase=Phase.PAUSED, paused_at=SOON, waiting_for=PERSON),
-            Resume("why", "kim"),
+            Decision(Move.RESUME, "why", author="kim"),
             {"phase": Phase.PENDING, "paused_at": None, "resumed_at": BAKED, "waiting_for": None},
         ),
-        (BEFORE, Restore("why"), {"generation": 6}),
-        (BEFORE, Promote("why"), {"phase": Phase.PROMOTED, "ended_at": BAKED, "generation": 6}),
+        (BEFORE, Decision(Move.RESTORE, "why"), {"generation": 6}),
+        (BEFORE, Decision(Move.PROMOTE, "why"), {"phase": Phase.PROMOTED, "ended_at": BAKED, "generation": 6}),
         (
             HALTED,
-            RollBack("why"),
+            Decision(Move.ROLL_BACK, "why"),
             {"phase": Phase.ROLLED_BACK, "ended_at": BAKED, "generation": 6, "waiting_for": None},
         ),
-        (BEFORE, Disable("why"), {"phase": Phase.DISABLED, "ended_at": BAKED, "generation": 6}),
-        (BEFORE, Supersede("why"), {"phase": Phase.SUPERSEDED, "ended_at": BAKED, "generation": 6}),
-        (BEFORE, Fail("why"), {"phase": Phase.FAILED, "ended_at": BAKED, "generation": 6}),
+        (BEFORE, Decision(Move.DISABLE, "why"), {"phase": Phase.DISABLED, "ended_at": BAKED, "generation": 6}),
+        (BEFORE, Decision(Move.SUPERSEDE, "why"), {"phase": Phase.SUPERSEDED, "ended_at": BAKED, "generation": 6}),
+        (BEFORE, Decision(Move.FAIL, "why"), {"phase": Phase.FAILED, "ended_at": BAKED, "generation": 6}),
         (
             a_rollout(),
-            Abort("why", "kim"),
+            Decision(Move.ABORT, "why", author="kim"),
             {"phase": Phase.ABORTED, "ended_at": BAKED, "ended_by": "kim", "generation": 2},
         ),
     ],

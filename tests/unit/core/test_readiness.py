@@ -11,7 +11,7 @@ from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.deciding.readiness import Readiness, Sandboxes, with_sandboxes
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
-from foundry_rollouts.core.model.decision import Decision, Fail, Hold, RollBack, Start
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.rollout import Phase
 
 SECOND = timedelta(seconds=1)
@@ -34,26 +34,26 @@ def decided(seconds: float, canary: Sandboxes, stable: Sandboxes | None = WELL, 
 
 
 def test_a_canary_with_a_sandbox_that_is_ready_begins() -> None:
-    assert decided(0, WELL) == Start("version 2 is active; 10% of new sessions go to it")
-    assert isinstance(decided(0, WELL, COLD), Start)
-    assert isinstance(decided(0, WELL, is_revert=True), Start)
+    assert decided(0, WELL) == Decision(Move.START, "version 2 is active; 10% of new sessions go to it")
+    assert decided(0, WELL, COLD).move is Move.START
+    assert decided(0, WELL, is_revert=True).move is Move.START
 
 
 @pytest.mark.parametrize("seconds", [0, 100, 179])
 def test_a_canary_that_is_not_ready_is_waited_for(seconds: float) -> None:
     waits = decided(seconds, COLD)
-    assert waits == Hold(f"waiting for {WISH} (HTTP 424 session_not_ready)", WISH)
-    assert decided(seconds, NOT_TRIED) == Hold(f"waiting for {WISH}", WISH)
+    assert waits == Decision(Move.HOLD, f"waiting for {WISH} (HTTP 424 session_not_ready)", WISH)
+    assert decided(seconds, NOT_TRIED) == Decision(Move.HOLD, f"waiting for {WISH}", WISH)
 
 
 @pytest.mark.parametrize("is_revert", [False, True])
 def test_a_canary_that_is_never_ready_while_stable_is_fails(is_revert: bool) -> None:
-    assert decided(180, COLD, is_revert=is_revert) == Fail(VERDICT)
+    assert decided(180, COLD, is_revert=is_revert) == Decision(Move.FAIL, VERDICT)
 
 
 def test_a_canary_without_a_stable_version_has_the_same_time() -> None:
-    assert isinstance(decided(179, COLD, None), Hold)
-    assert decided(180, NOT_TRIED, None) == Fail("no sandbox of version 2 was ready within 3m")
+    assert decided(179, COLD, None).move is Move.HOLD
+    assert decided(180, NOT_TRIED, None) == Decision(Move.FAIL, "no sandbox of version 2 was ready within 3m")
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_a_canary_without_a_stable_version_has_the_same_time() -> None:
 )
 def test_what_is_shared_or_ours_is_waited_out_and_told(canary: Sandboxes, stable: Sandboxes, said: str) -> None:
     for seconds in (0, 100_000):
-        assert decided(seconds, canary, stable) == Hold(f"waiting for {WISH}{said}", WISH)
+        assert decided(seconds, canary, stable) == Decision(Move.HOLD, f"waiting for {WISH}{said}", WISH)
 
 
 def test_who_may_not_open_sessions_waits_his_time_and_begins_and_says_that_nobody_looked() -> None:
     held = decided(179, BARRED, BARRED)
-    assert held == Hold(f"waiting for {WISH}, and sessions cannot be opened: HTTP 403", WISH)
+    assert held == Decision(Move.HOLD, f"waiting for {WISH}, and sessions cannot be opened: HTTP 403", WISH)
     begun = decided(180, BARRED, BARRED)
-    assert isinstance(begun, Start)
+    assert begun.move is Move.START
     assert begun.because.endswith(" (its sandboxes were not looked at: sessions cannot be opened, HTTP 403)")
 
 
 def test_nobody_looks_where_the_policy_does_not_want_it() -> None:
-    assert isinstance(decided(0, COLD, policy=a_policy(ready_within=None)), Start)
+    assert decided(0, COLD, policy=a_policy(ready_within=None)).move is Move.START
     within = a_policy(ready_within=90 * SECOND)
     assert "within 1m30s, " in decided(90, COLD, policy=within).because
     assert "within 20s, " in decided(90, COLD, policy=a_policy(ready_within=20 * SECOND)).because
@@ -90,7 +90,7 @@ def test_at_any_step_a_canary_whose_sandboxes_are_never_ready_is_harm() -> None:
     for phase in (Phase.PROGRESSING, Phase.PAUSED):
         stands = replace(rollout, phase=phase)
         seen = with_sandboxes(unproved, stands, Readiness(COLD, WELL), NOON + 180 * SECOND)
-        assert decide(stands, Situation(now=NOON, analysis=seen)) == RollBack(VERDICT)
+        assert decide(stands, Situation(now=NOON, analysis=seen)) == Decision(Move.ROLL_BACK, VERDICT)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.deciding.automatic import level, next_weight, step_proof
-from foundry_rollouts.core.deciding.decide import Situation, after, decide
+from foundry_rollouts.core.deciding.decide import Situation, decide
+from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import plan
 from foundry_rollouts.core.forecast.warnings import doubts
@@ -20,7 +21,7 @@ from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.bounds import Bounds
-from foundry_rollouts.core.model.decision import Advance, Decision, Hold, Promote, RollBack
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -84,19 +85,19 @@ def weights(told: list[tuple[int, Decision]]) -> list[int]:
 def test_a_busy_agent_begins_low_and_a_quiet_one_rises_at_once(rps: float, expected: list[int]) -> None:
     told = driven(automatic(), rps, looks=1500)
     assert weights(told) == expected
-    assert isinstance(told[-1][1], Promote)
+    assert told[-1][1].move is Move.PROMOTE
 
 
 def test_a_dead_canary_costs_no_more_than_the_blast_radius_before_it_goes_back() -> None:
     for rps in (2, 20, 200, 1000):
         told = driven(automatic(), rps, looks=50, fails=1)
-        assert isinstance(told[-1][1], RollBack), rps
+        assert told[-1][1].move is Move.ROLL_BACK, rps
         failures = sum(round(rps * LOOK.total_seconds() * weight / 100) for weight, _ in told)
         assert failures <= 1.2 * max(20, rps * LOOK.total_seconds() / 100), rps
 
 
 def test_each_rise_says_what_is_known_and_what_one_look_can_miss() -> None:
-    rises = [decision.because for _, decision in driven(automatic(), 200, looks=200) if isinstance(decision, Advance)]
+    rises = [decision.because for _, decision in driven(automatic(), 200, looks=200) if decision.move is Move.ADVANCE]
     assert rises[0] == "less than 16 points worse is proved: at 5% one look misses at most about 17 failures"
     assert all("one look misses at most about" in because for because in rises[:-2])
 
@@ -104,13 +105,15 @@ def test_each_rise_says_what_is_known_and_what_one_look_can_miss() -> None:
 def test_the_first_weight_needs_calls_of_users_and_none_of_the_canary() -> None:
     told = driven(automatic(), 0.9, looks=2)
     assert [weight for weight, _ in told] == [1, 20]
-    assert told[0][1] == Advance("nothing proved yet: at 20% one look misses at most about 4 failures", step=5)
+    assert told[0][1] == Decision(
+        Move.ADVANCE, "nothing proved yet: at 20% one look misses at most about 4 failures", step=5
+    )
 
 
 @pytest.mark.parametrize("rps", [0, 0.5])
 def test_without_enough_calls_to_know_the_traffic_the_first_weight_stays(rps: float) -> None:
     told = driven(automatic(), rps, looks=1)
-    assert [(weight, type(decision)) for weight, decision in told] == [(1, Hold)]
+    assert [(weight, decision.move) for weight, decision in told] == [(1, Move.HOLD)]
 
 
 def test_the_probes_own_calls_are_no_traffic_of_users() -> None:
@@ -139,14 +142,14 @@ def test_what_was_proved_before_does_not_end_the_soak_of_a_canary_that_is_not_se
 
     silent = judge(rollout, proved, (), now)
     assert silent.verdict is Verdict.NO_DATA
-    assert isinstance(decide(rollout, Situation(now, silent)), Hold)
+    assert decide(rollout, Situation(now, silent)).move is Move.HOLD
     soaked = moved(60, (8, 0), 2)
-    assert isinstance(soaked, Advance)
+    assert soaked.move is Move.ADVANCE
     assert soaked.because.startswith(
         "proved at a lower weight, and nothing speaks against it at 50%: canary 0 of 8 failed against 0 of 2 on stable"
     )
     for unwatched in (moved(59, (8, 0), 2), moved(60, (7, 0), 2), moved(60, (8, 0), 0), moved(60, (9, 3), 9)):
-        assert isinstance(unwatched, Hold)
+        assert unwatched.move is Move.HOLD
 
 
 def test_a_time_in_which_nobody_watched_is_no_soak_and_tells_no_traffic() -> None:
@@ -155,7 +158,7 @@ def test_a_time_in_which_nobody_watched_is_no_soak_and_tells_no_traffic() -> Non
     gap = Measurement("outcomes", Window(NOON, hour), canary=Counts(calls=9), stable=Counts(calls=91))
     proved = replace(initial(policy), is_proved=True)
     soaking = replace(on_trial(policy), step=6)
-    assert isinstance(decide(soaking, Situation(hour, judge(soaking, proved, (gap,), hour))), Hold)
+    assert decide(soaking, Situation(hour, judge(soaking, proved, (gap,), hour))).move is Move.HOLD
     rollout = on_trial(policy)
     assert next_weight(rollout, judge(rollout, initial(policy), (gap,), hour), LOOK) is None
 

@@ -12,7 +12,7 @@ from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.bounds import Bounds
-from foundry_rollouts.core.model.decision import Advance, Promote
+from foundry_rollouts.core.model.decision import Move
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -71,6 +71,6 @@ def test_silence_never_moves_a_rollout_forward(
         assert analysis.verdict not in {Verdict.PASS, Verdict.FAIL}
         assert not analysis.is_not_gross
         decision = decide(rollout, Situation(now, analysis))
-        assert not isinstance(decision, Advance | Promote)
+        assert decision.move not in {Move.ADVANCE, Move.PROMOTE}
         evidence = at_new_weight(analysis.evidence) if is_new_weight else analysis.evidence
         rollout = replace(rollout, step_started_at=now) if is_new_weight else rollout

@@ -8,7 +8,7 @@ import pytest
 from builders import NOON
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.core.model.decision import KINDS
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.policy import (
     GateKind,
     OnDrift,
@@ -42,21 +42,37 @@ def test_a_word_stays_what_it_was(kind: type[StrEnum]) -> None:
     assert " ".join(kind) == WORDS[kind]
 
 
-def test_each_move_is_told_in_the_past_tense() -> None:
-    assert {move.__name__: kind for move, kind in KINDS.items()} == {
-        "Start": "rollout.started",
-        "Advance": "rollout.advanced",
-        "Promote": "rollout.promoted",
-        "RollBack": "rollout.rolled_back",
-        "Disable": "rollout.disabled",
-        "Pause": "rollout.paused",
-        "Resume": "rollout.resumed",
-        "Restore": "rollout.restored",
-        "Supersede": "rollout.superseded",
-        "Abort": "rollout.aborted",
-        "Decline": "rollout.declined",
-        "Fail": "rollout.failed",
+def test_each_move_is_recorded_in_the_past_tense() -> None:
+    assert {str(move): move.event for move in Move} == {
+        "hold": None,
+        "start": "rollout.started",
+        "advance": "rollout.advanced",
+        "promote": "rollout.promoted",
+        "rollback": "rollout.rolled_back",
+        "disable": "rollout.disabled",
+        "pause": "rollout.paused",
+        "resume": "rollout.resumed",
+        "restore": "rollout.restored",
+        "supersede": "rollout.superseded",
+        "fail": "rollout.failed",
+        "abort": "rollout.aborted",
+        "decline": "rollout.declined",
     }
+
+
+def test_a_move_ends_moves_traffic_and_retreats_as_its_word_says() -> None:
+    assert {move for move in Move if move.ends_in} == {
+        Move.PROMOTE,
+        Move.ROLL_BACK,
+        Move.DISABLE,
+        Move.SUPERSEDE,
+        Move.FAIL,
+        Move.ABORT,
+    }
+    assert {move for move in Move if move.is_retreat} == {Move.ROLL_BACK, Move.DISABLE, Move.SUPERSEDE, Move.FAIL}
+    idle = {Move.HOLD, Move.PAUSE, Move.SUPERSEDE, Move.ABORT, Move.DECLINE}
+    assert {move for move in Move if not move.moves_traffic} == idle
+    assert Decision(Move.SUPERSEDE, "a newer one", goes_back=True).moves_traffic
 
 
 def test_the_sources_are_called_as_in_a_policy() -> None:

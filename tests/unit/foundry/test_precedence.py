@@ -75,7 +75,7 @@ async def test_a_rollback_goes_through_at_once_where_every_budget_is_used_up() -
     async with a_busy_client(cloud) as client:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        with at_priority(Priority.FIRST):
+        with at_priority(Priority.ROLLBACK):
             await client.route("a", STABLE)
             await client.agent("a")
             await client.disable("a")
@@ -93,7 +93,7 @@ async def test_what_is_not_urgent_is_refused_at_once_where_the_cloud_asks_for_mo
 async def test_an_urgent_call_is_tried_again_soon_whatever_the_cloud_asks() -> None:
     client, cloud = scripted(refused(429, retry_after="60"), refused(429), ok(an_agent()), retries=DEFAULT)
     began = asyncio.get_running_loop().time()
-    with at_priority(Priority.FIRST):
+    with at_priority(Priority.ROLLBACK):
         await client.route("a", STABLE)
     assert cloud.is_over
     assert asyncio.get_running_loop().time() - began < 2
@@ -101,7 +101,7 @@ async def test_an_urgent_call_is_tried_again_soon_whatever_the_cloud_asks() -> N
 
 async def test_a_brief_look_does_not_wait_for_a_pause_that_the_cloud_asks_for() -> None:
     client, cloud = scripted(refused(429, retry_after="6"), retries=DEFAULT)
-    with at_priority(Priority.BRIEF), pytest.raises(CloudError):
+    with at_priority(Priority.INTERACTIVE), pytest.raises(CloudError):
         await client.agent("a")
     assert cloud.is_over
 
@@ -116,7 +116,7 @@ async def test_a_brief_look_into_a_black_hole_is_over_soon(monkeypatch: pytest.M
 
     client = FoundryClient(ENDPOINT, FixedToken(), wire=httpx.MockTransport(never))
     async with asyncio.timeout(5):
-        with at_priority(Priority.BRIEF), pytest.raises(CloudError) as told:
+        with at_priority(Priority.INTERACTIVE), pytest.raises(CloudError) as told:
             await client.agent("a")
     assert told.value.refusal.code == "timeout"
 
@@ -124,7 +124,7 @@ async def test_a_brief_look_into_a_black_hole_is_over_soon(monkeypatch: pytest.M
 async def test_others_give_way_only_while_an_urgent_call_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
     throttled = CloudError("agents.route", (await anything_refused(429)).refusal)
     others = PriorityQueue()
-    with others.of(Priority.FIRST) as first:
+    with others.of(Priority.ROLLBACK) as first:
         await asyncio.wait_for(others.give_way(), 1)
         first.refused(CloudError("agents.route", (await anything_refused(503)).refusal))
         await asyncio.wait_for(others.give_way(), 1)
@@ -139,7 +139,7 @@ async def test_others_give_way_only_while_an_urgent_call_is_throttled(monkeypatc
         usual.refused(throttled)
         await asyncio.wait_for(others.give_way(), 1)
     monkeypatch.setattr(priority, "GIVE_WAY", timedelta(milliseconds=10))
-    with others.of(Priority.FIRST) as stuck:
+    with others.of(Priority.ROLLBACK) as stuck:
         stuck.refused(throttled)
         await asyncio.wait_for(others.give_way(), 1)  # an urgent call that is stuck stops nobody for good
 
@@ -156,6 +156,6 @@ def test_what_is_usual_is_as_patient_as_before() -> None:
 
 
 def test_urgency_ends_with_its_block() -> None:
-    with at_priority(Priority.FIRST), at_priority(Priority.BRIEF):
+    with at_priority(Priority.ROLLBACK), at_priority(Priority.INTERACTIVE):
         pass
     assert budget_of(Priority.USUAL, DEFAULT).obeys is None

@@ -11,8 +11,9 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 
 from builders import NOON, a_rollout
 from fakes import record, stand
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.ports import Event, Record
+from foundry_rollouts.ports import Record
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.services import Services
 from unit.web.served import Web, served

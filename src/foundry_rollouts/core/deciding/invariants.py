@@ -9,18 +9,7 @@ from dataclasses import dataclass, replace
 
 from foundry_rollouts.core.deciding.automatic import is_quiet, step_proof
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.model.decision import (
-    Advance,
-    Decision,
-    Disable,
-    Fail,
-    Promote,
-    Restore,
-    Resume,
-    RollBack,
-    Start,
-    Supersede,
-)
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.policy import SOAK, ApprovalStep, OnNoEvidence
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing, routing_of
@@ -31,8 +20,8 @@ BACK = {Phase.ROLLED_BACK, Phase.DISABLED, Phase.SUPERSEDED, Phase.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """One step of a rollout: how it stands before and after, and what the endpoint has and is to get."""
+class Step:
+    """One step of a rollout: how it stands before and after, and what the endpoint serves and is to serve."""
 
     before: Rollout
     after: Rollout
@@ -53,7 +42,7 @@ class Transition:
 
     @property
     def author(self) -> str | None:
-        return getattr(self.decision, "author", None)
+        return self.decision.author
 
     @property
     def is_way_back(self) -> bool:
@@ -65,15 +54,13 @@ class Transition:
         return to_stable or (not self.target.is_open and self.after.phase is Phase.DISABLED)
 
 
-def check(step: Transition) -> None:
+def check(step: Step) -> None:
     """Raise BrokenLawError where ``step`` does what no step may do."""
     if step.is_way_back:
         return
     for law in LAWS:
         if fault := law(step):
-            what = (
-                f"{step.before.agent}: {type(step.decision).__name__} of version {step.before.canary} from {step.seen}"
-            )
+            what = f"{step.before.agent}: {step.decision.move} of version {step.before.canary} from {step.seen}"
             raise BrokenLawError(f"{what} to {step.target}: {fault}. Nothing was sent or recorded; please report it")
 
 
@@ -95,14 +82,14 @@ def check_pin(seen: Routing, target: Routing, stable: str | None, becomes: str |
             )
 
 
-def _an_end_is_an_end(step: Transition) -> str | None:
+def _an_end_is_an_end(step: Step) -> str | None:
     if step.before.phase.is_final and (step.moves or step.after.phase is not step.before.phase):
         return f"the rollout is {step.before.phase}, and never goes on"
     return None
 
 
-def _what_never_began_moves_nothing(step: Transition) -> str | None:
-    if step.before.step or step.before.phase.is_final or isinstance(step.decision, Start):
+def _what_never_began_moves_nothing(step: Step) -> str | None:
+    if step.before.step or step.before.phase.is_final or step.decision.move is Move.START:
         return None
     if step.moves:
         return "the rollout has not begun, and moves nothing"
@@ -112,21 +99,20 @@ def _what_never_began_moves_nothing(step: Transition) -> str | None:
     )
 
 
-def _only_a_person_tries_again(step: Transition) -> str | None:
-    if isinstance(step.decision, Start) and step.earlier and step.before.author is None:
+def _only_a_person_tries_again(step: Step) -> str | None:
+    if step.decision.move is Move.START and step.earlier and step.before.author is None:
         return f"the version was tried before ({step.earlier}), and nobody asked for it again"
     return None
 
 
-def _only_moves_move(step: Transition) -> str | None:
-    moves = (Start, Advance, Promote, Resume, Restore, RollBack, Disable, Fail)
-    may = isinstance(step.decision, moves) or (isinstance(step.decision, Supersede) and step.decision.goes_back)
-    return "this is no move, and leaves the routing as it is" if step.moves and not may else None
+def _only_moves_move(step: Step) -> str | None:
+    is_idle = not step.decision.moves_traffic
+    return "this is no move, and leaves the routing as it is" if step.moves and is_idle else None
 
 
-def _weights_are_of_the_plan(step: Transition) -> str | None:
+def _weights_are_of_the_plan(step: Step) -> str | None:
     if not step.moves:
-        is_due = isinstance(step.decision, Start | Advance | Promote)
+        is_due = step.decision.move in {Move.START, Move.ADVANCE, Move.PROMOTE}
         planned = routing_of(step.after)
         return None if not is_due or planned.weights == step.target.weights else f"the plan is {planned}"
     if step.target.is_open and not step.seen.is_open:
@@ -135,16 +121,16 @@ def _weights_are_of_the_plan(step: Transition) -> str | None:
     return None if step.target == planned else f"the plan is {planned}"
 
 
-def _one_step_at_a_time(step: Transition) -> str | None:
+def _one_step_at_a_time(step: Step) -> str | None:
     before, number, climbed = step.before, step.after.step, step.after.step - step.before.step
-    match step.decision:
-        case Start():
+    match step.decision.move:
+        case Move.START:
             is_fine = before.step == 0 and (
                 climbed == 1 or (before.is_revert and number == before.policy.last_weight_step)
             )
-        case Advance():
+        case Move.ADVANCE:
             is_fine = climbed == 1 or (climbed > 1 and step.author is None and _may_climb(before, number))
-        case Promote():
+        case Move.PROMOTE:
             is_fine = climbed == 0 and (before.is_on_last_step or (before.is_stable_gone and step.author is not None))
         case _:
             is_fine = climbed <= 0 and (step.after.phase is not Phase.PROMOTED or before.phase is Phase.PROMOTED)
@@ -158,17 +144,17 @@ def _may_climb(before: Rollout, number: int) -> bool:
     return before.policy.automatic is not None and is_free and before.policy.weight_at(number) <= SOAK
 
 
-def _up_only_with_a_reason(step: Transition) -> str | None:
-    if step.author is not None or isinstance(step.decision, Start):
+def _up_only_with_a_reason(step: Step) -> str | None:
+    if step.author is not None or step.decision.move is Move.START:
         return None
-    if isinstance(step.decision, Advance | Promote):
+    if step.decision.move in {Move.ADVANCE, Move.PROMOTE}:
         return None if _is_proved(step) else "nobody asked for it, and nothing proves it"
-    if step.raises and not isinstance(step.decision, Restore):
+    if step.raises and step.decision.move is not Move.RESTORE:
         return "the canary would get more, and nobody asked for it"
     return None
 
 
-def _is_proved(step: Transition) -> bool:
+def _is_proved(step: Step) -> bool:
     before, analysis = step.before, step.analysis
     if analysis is None or analysis.verdict is Verdict.FAIL or before.waits_for_approval or before.is_stable_gone:
         return False
@@ -178,16 +164,16 @@ def _is_proved(step: Transition) -> bool:
         return True
     is_lenient = before.policy.on_no_evidence is OnNoEvidence.ADVANCE_IF_NOT_GROSS and analysis.is_not_gross
     is_climbing = before.policy.automatic is not None and step.after.weight <= SOAK and is_quiet(analysis)
-    return is_lenient or (is_climbing and isinstance(step.decision, Advance))
+    return is_lenient or (is_climbing and step.decision.move is Move.ADVANCE)
 
 
-def _back_is_never_up(step: Transition) -> str | None:
+def _back_is_never_up(step: Step) -> str | None:
     if step.after.phase in BACK and step.raises and step.target.is_open:
         return "it goes back, and the canary would get more"
     return None
 
 
-LAWS: tuple[Callable[[Transition], str | None], ...] = (
+LAWS: tuple[Callable[[Step], str | None], ...] = (
     _an_end_is_an_end,
     _what_never_began_moves_nothing,
     _only_a_person_tries_again,

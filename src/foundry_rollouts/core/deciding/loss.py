@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.model.decision import Disable, Fail, Hold, Pause
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Counts, Measurement
 from foundry_rollouts.core.model.rollout import Missing, Phase, Rollout
 
@@ -62,7 +62,7 @@ def uncounted(rollout: Rollout, measurements: tuple[Measurement, ...]) -> tuple[
     return tuple(replace(each, stable=Counts()) for each in measurements)
 
 
-def lose_canary(rollout: Rollout, *, is_made_again: bool = False) -> Fail | Disable:
+def lose_canary(rollout: Rollout, *, is_made_again: bool = False) -> Decision:
     """End the trial of a version that was deleted meanwhile, or that is another one under its number."""
     because = f"version {rollout.canary} was deleted during its trial"
     if is_made_again:
@@ -71,17 +71,17 @@ def lose_canary(rollout: Rollout, *, is_made_again: bool = False) -> Fail | Disa
             " measured says nothing of it"
         )
     if rollout.refuge is None:
-        return Disable(f"{because}, and there is no version to go back to")
-    return Fail(f"{because}; all new sessions go to version {rollout.refuge}")
+        return Decision(Move.DISABLE, f"{because}, and there is no version to go back to")
+    return Decision(Move.FAIL, f"{because}; all new sessions go to version {rollout.refuge}")
 
 
-def lose_stable(rollout: Rollout) -> Pause | Hold:
+def lose_stable(rollout: Rollout) -> Decision:
     """Wait for a person: nothing measured from now on says anything of a canary without its baseline."""
     because = stable_is_gone(rollout)
-    return Hold(because, PERSON) if rollout.phase is Phase.PAUSED else Pause(because)
+    return Decision(Move.HOLD, because, PERSON) if rollout.phase is Phase.PAUSED else Decision(Move.PAUSE, because)
 
 
-def wait_for_stable(rollout: Rollout, doubt: str | None) -> Hold | None:
+def wait_for_stable(rollout: Rollout, doubt: str | None) -> Decision | None:
     """Return the wait of a trial that has not begun without its stable version; None where it needs none.
 
     A version that was stable just before needs no comparison: it takes the place of what is gone.
@@ -89,10 +89,11 @@ def wait_for_stable(rollout: Rollout, doubt: str | None) -> Hold | None:
     if rollout.is_revert:
         return None
     if doubt:
-        return Hold(doubt, "a second look")
+        return Decision(Move.HOLD, doubt, "a second look")
     if not rollout.is_stable_gone:
         return None
-    return Hold(
+    return Decision(
+        Move.HOLD,
         f"stable version {rollout.stable} was deleted before the trial began: version {rollout.canary} can be compared"
         f" with nothing. Route all traffic to the version that is to be the stable one (`agent route {rollout.agent}`),"
         " or abort",

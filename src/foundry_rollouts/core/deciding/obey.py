@@ -4,17 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.core.model.decision import (
-    Abort,
-    Advance,
-    Decision,
-    Decline,
-    Disable,
-    Pause,
-    Promote,
-    Resume,
-    RollBack,
-)
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 
 
@@ -25,9 +15,9 @@ def apply_command(rollout: Rollout, command: Command) -> Decision:
         case Verb.ABORT:
             return abort(rollout, command)
         case Verb.PAUSE if not is_paused:
-            return Pause(command.because, command.author)
+            return Decision(Move.PAUSE, command.because, author=command.author)
         case Verb.RESUME if is_paused and not rollout.is_stable_gone:
-            return Resume(command.because, command.author)
+            return Decision(Move.RESUME, command.because, author=command.author)
         case Verb.PROMOTE:
             return advance_or_promote(rollout, command.because, command.author)
         case Verb.APPROVE if rollout.waits_for_approval and not rollout.is_stable_gone:
@@ -40,15 +30,19 @@ def obey_before_start(rollout: Rollout, command: Command) -> Decision:
     """Do what a person asks of a rollout that has not begun: it can only be kept from it, or let go again."""
     is_paused = rollout.phase is Phase.PAUSED
     if command.verb is Verb.PAUSE and not is_paused:
-        return Pause(command.because, command.author)
+        return Decision(Move.PAUSE, command.because, author=command.author)
     if command.verb in {Verb.RESUME, Verb.PROMOTE} and is_paused:
-        return Resume(command.because, command.author)
+        return Decision(Move.RESUME, command.because, author=command.author)
     return decline(rollout, command)
 
 
-def decline(rollout: Rollout, command: Command) -> Decline:
+def decline(rollout: Rollout, command: Command) -> Decision:
     """Answer a command that changes nothing as the rollout stands."""
-    return Decline(f"{command.because}. Nothing was done: {_why_nothing(rollout, command.verb)}", command.author)
+    return Decision(
+        Move.DECLINE,
+        f"{command.because}. Nothing was done: {_why_nothing(rollout, command.verb)}",
+        author=command.author,
+    )
 
 
 def _why_nothing(rollout: Rollout, verb: Verb) -> str:
@@ -65,18 +59,22 @@ def abort(rollout: Rollout, command: Command) -> Decision:
     """End a rollout at the word of a person; what has not begun moves nothing."""
     if rollout.step:
         return retreat(rollout, command.because, command.author)
-    return Abort(f"{command.because}; aborted before it began, nothing was moved", command.author)
+    return Decision(Move.ABORT, f"{command.because}; aborted before it began, nothing was moved", author=command.author)
 
 
-def retreat(rollout: Rollout, because: str, author: str | None = None) -> RollBack | Disable:
+def retreat(rollout: Rollout, because: str, author: str | None = None) -> Decision:
     """Go back to the stable version, or close the endpoint if there is none."""
-    return RollBack(because, author) if rollout.refuge else Disable(because, author)
+    return (
+        Decision(Move.ROLL_BACK, because, author=author)
+        if rollout.refuge
+        else Decision(Move.DISABLE, because, author=author)
+    )
 
 
-def advance_or_promote(rollout: Rollout, because: str, author: str | None = None) -> Advance | Promote:
+def advance_or_promote(rollout: Rollout, because: str, author: str | None = None) -> Decision:
     """Take the next step; behind the last one, promote."""
     is_last = rollout.is_on_last_step or rollout.is_stable_gone
-    return Promote(because, author) if is_last else Advance(because, author)
+    return Decision(Move.PROMOTE, because, author=author) if is_last else Decision(Move.ADVANCE, because, author=author)
 
 
 def answered(decision: Decision, then: Rollout, commands: Sequence[Command]) -> tuple[Command, ...]:
@@ -87,8 +85,7 @@ def answered(decision: Decision, then: Rollout, commands: Sequence[Command]) -> 
     """
     if then.phase.is_final:
         return tuple(commands)
-    author = getattr(decision, "author", None)
-    if author is None or not commands:
+    if decision.author is None or not commands:
         return ()
     first = commands[0]
     return (first, *(each for each in commands[1:] if _overrules(first, decision, each)))
@@ -97,7 +94,7 @@ def answered(decision: Decision, then: Rollout, commands: Sequence[Command]) -> 
 def _overrules(first: Command, decision: Decision, other: Command) -> bool:
     if first.verb is Verb.PAUSE:
         return other.generation < first.generation
-    return isinstance(decision, Advance) and other.verb in {Verb.PROMOTE, Verb.APPROVE}
+    return decision.move is Move.ADVANCE and other.verb in {Verb.PROMOTE, Verb.APPROVE}
 
 
 def saying_whom(decision: Decision, closed: Sequence[Command]) -> Decision:

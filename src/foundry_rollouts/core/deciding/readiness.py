@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.model.decision import Fail, Hold
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.rollout import Rollout
 
 
@@ -33,7 +33,7 @@ class Readiness:
     stable: Sandboxes | None
 
 
-def before_users(rollout: Rollout, seen: Readiness | None, now: datetime) -> Hold | Fail | None:
+def before_users(rollout: Rollout, seen: Readiness | None, now: datetime) -> Decision | None:
     """Return what keeps a rollout from its first weight: a wait, or the verdict; None when it may begin."""
     within = rollout.policy.ready_within
     if seen is None or within is None or seen.canary.ready_in is not None:
@@ -43,15 +43,19 @@ def before_users(rollout: Rollout, seen: Readiness | None, now: datetime) -> Hol
     because = f"waiting for {wish}"
     if canary.is_barred:
         # Who may not look cannot wait for what is to be seen: the steps and their evidence are left.
-        return None if is_over else Hold(f"{because}, and sessions cannot be opened: {canary.trouble}", wish)
+        return (
+            None
+            if is_over
+            else Decision(Move.HOLD, f"{because}, and sessions cannot be opened: {canary.trouble}", wish)
+        )
     if canary.is_ours:
-        return Hold(f"{because}, which cannot be asked at present: {canary.trouble}", wish)
+        return Decision(Move.HOLD, f"{because}, which cannot be asked at present: {canary.trouble}", wish)
     if stable is not None and stable.ready_in is None:
         trouble = f" ({stable.trouble})" if stable.trouble else ""
-        return Hold(f"{because}; none of stable version {rollout.stable} is ready either{trouble}", wish)
+        return Decision(Move.HOLD, f"{because}; none of stable version {rollout.stable} is ready either{trouble}", wish)
     if is_over:
-        return Fail(_never_ready(rollout, seen, within))
-    return Hold(f"{because} ({canary.trouble})" if canary.trouble else because, wish)
+        return Decision(Move.FAIL, _never_ready(rollout, seen, within))
+    return Decision(Move.HOLD, f"{because} ({canary.trouble})" if canary.trouble else because, wish)
 
 
 def unseen(seen: Readiness | None) -> str:

@@ -1,147 +1,74 @@
-"""The moves that a rollout can make."""
+"""What a rollout does next, and why: one value, whatever the move."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+from foundry_rollouts.core.model.rollout import Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Stay as it is; ``waiting_for`` says what would end the wait."""
+class Move(StrEnum):
+    """The moves that a rollout can make, by the word that metrics and replays show.
 
-    because: str
-    waiting_for: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Leave ``pending``: take the first step, or the one that is named."""
-
-    because: str
-    author: str | None = None
-    step: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """Take the next step, or the higher one that is named."""
-
-    because: str
-    author: str | None = None
-    step: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """The canary becomes the stable version; the rollout ends."""
-
-    because: str
-    author: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RollBack:
-    """All new traffic to the stable version; the rollout ends."""
-
-    because: str
-    author: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Disable:
-    """Close the endpoint; the rollout ends."""
-
-    because: str
-    author: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Keep the weights and wait for a person."""
-
-    because: str
-    author: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Go on after a pause, with the weights of the plan."""
-
-    because: str
-    author: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    """Bring the routing back to the plan after drift; it is contested unless what differs is our own."""
-
-    because: str
-    author: str | None = None
-    is_contested: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Supersede:
-    """End the rollout: something else decides about this agent now.
-
-    The routing stays as it is, or goes back to the stable version for a newer one to begin from.
+    Each knows what the history calls it, in which phase it ends the rollout, and what it may do to the traffic.
     """
 
+    event: str | None  #: The kind of the event that records it; None: a wait, recorded only where something begins.
+    ends_in: Phase | None  #: The phase in which it leaves the rollout for good; None: the rollout goes on.
+    moves_traffic: bool  #: Whether it may change the routing of a rollout that has begun.
+    is_retreat: bool  #: Whether it lowers the canary's exposure: it is repeated until it is done.
+
+    def __new__(
+        cls,
+        word: str,
+        event: str | None = None,
+        ends_in: Phase | None = None,
+        moves_traffic: bool = False,
+        is_retreat: bool = False,
+    ) -> "Move":
+        move = str.__new__(cls, word)
+        move._value_ = word
+        move.event, move.ends_in = event, ends_in
+        move.moves_traffic, move.is_retreat = moves_traffic, is_retreat
+        return move
+
+    HOLD = "hold"
+    START = "start", "rollout.started", None, True
+    ADVANCE = "advance", "rollout.advanced", None, True
+    PROMOTE = "promote", "rollout.promoted", Phase.PROMOTED, True
+    ROLL_BACK = "rollback", "rollout.rolled_back", Phase.ROLLED_BACK, True, True
+    DISABLE = "disable", "rollout.disabled", Phase.DISABLED, True, True
+    PAUSE = "pause", "rollout.paused"
+    RESUME = "resume", "rollout.resumed", None, True
+    RESTORE = "restore", "rollout.restored", None, True
+    SUPERSEDE = "supersede", "rollout.superseded", Phase.SUPERSEDED, False, True
+    FAIL = "fail", "rollout.failed", Phase.FAILED, True, True
+    ABORT = "abort", "rollout.aborted", Phase.ABORTED
+    DECLINE = "decline", "rollout.declined"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One move with its reason, and what else belongs to it; the other fields are empty where they mean nothing.
+
+    A start or an advance takes the next step, or the higher one that ``step`` names. A restore is contested unless what
+    differs is our own. To supersede leaves the routing as it is, or goes back to the stable version for a newer one to
+    begin from.
+    """
+
+    move: Move
     because: str
-    author: str | None = None
+    waiting_for: str | None = None  #: What would end a wait.
+    author: str | None = None  #: The person who asked for it; None: the controller's own.
+    step: int | None = None
+    is_contested: bool = False
     goes_back: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """End a rollout whose version cannot be tried: it, or its sandboxes, never became ready, or it was deleted."""
-
-    because: str
-    author: str | None = None
+    @property
+    def moves_traffic(self) -> bool:
+        """Whether it may change the routing of a rollout that has begun."""
+        return self.move.moves_traffic or self.goes_back
 
 
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """End, at the word of a person, a rollout that has not begun; traffic never moved."""
-
-    because: str
-    author: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Decline:
-    """Answer a command that changes nothing as the rollout stands: the history says why."""
-
-    because: str
-    author: str | None = None
-
-
-Decision = (
-    Hold
-    | Start
-    | Advance
-    | Promote
-    | RollBack
-    | Disable
-    | Pause
-    | Resume
-    | Restore
-    | Supersede
-    | Fail
-    | Abort
-    | Decline
-)
-
-#: The past tense of each move, as the history tells it.
-KINDS: dict[type, str] = {
-    Start: "rollout.started",
-    Advance: "rollout.advanced",
-    Promote: "rollout.promoted",
-    RollBack: "rollout.rolled_back",
-    Disable: "rollout.disabled",
-    Pause: "rollout.paused",
-    Resume: "rollout.resumed",
-    Restore: "rollout.restored",
-    Supersede: "rollout.superseded",
-    Fail: "rollout.failed",
-    Abort: "rollout.aborted",
-    Decline: "rollout.declined",
-}
+def move_recorded_as(kind: str) -> Move:
+    """Return the move that the history calls ``kind``; a wait where none does."""
+    return next((move for move in Move if move.event == kind), Move.HOLD)

@@ -52,6 +52,10 @@ class Ending:
     read_at: datetime
 
 
+#: How soon after its end a rollout's sessions are checked again.
+STOPS_AGAIN_AFTER = timedelta(seconds=5)
+
+
 @dataclass(frozen=True, slots=True)
 class Stops:
     """The canary's live sessions, which a rollback is to stop: how far that is."""

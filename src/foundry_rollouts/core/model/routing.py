@@ -4,7 +4,7 @@ Acting, confirming, recovering after a crash and noticing drift are all comparis
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout, UnconfirmedChange
@@ -82,3 +82,8 @@ def _stood(rollouts: Sequence[Rollout], version: str) -> bool:
         if rollout.canary == version and rollout.phase.is_final:
             return rollout.phase is Phase.PROMOTED
     return True
+
+
+def keep_closed(routing: Routing, seen: Routing) -> Routing:
+    """Return ``routing``, closed where the endpoint was found closed: nothing here opens what a person closed."""
+    return replace(routing, is_open=routing.is_open and seen.is_open)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from foundry_rollouts.core.deciding.decide import Situation, after, decide
+from foundry_rollouts.core.deciding.decide import Situation, decide
+from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.judging.analysis import Analysis
 from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
-from foundry_rollouts.core.model.decision import Advance, Decision, Disable, Pause, Promote, Resume, RollBack
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.policy import Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -63,11 +64,11 @@ class BacktestOutcome(StrEnum):
     UNKNOWN = "unknown"  #: Nothing was measured.
 
 
-ENDINGS: dict[type, BacktestOutcome] = {
-    Promote: BacktestOutcome.PROMOTED,
-    RollBack: BacktestOutcome.ROLLED_BACK,
-    Disable: BacktestOutcome.DISABLED,
-    Pause: BacktestOutcome.PAUSED,
+ENDINGS: dict[Move, BacktestOutcome] = {
+    Move.PROMOTE: BacktestOutcome.PROMOTED,
+    Move.ROLL_BACK: BacktestOutcome.ROLLED_BACK,
+    Move.DISABLE: BacktestOutcome.DISABLED,
+    Move.PAUSE: BacktestOutcome.PAUSED,
 }
 
 
@@ -112,9 +113,9 @@ def backtest(past: RecordedRollout, policy: Policy) -> BacktestResult:
                 return _hindsight(BacktestOutcome.WAITING, last, seen)
             proof = None
         seen += look.measurements
-        if ending := ENDINGS.get(type(look.decision)):
+        if ending := ENDINGS.get(look.decision.move):
             return _hindsight(ending, look, seen)
-        if isinstance(look.decision, Advance):
+        if look.decision.move is Move.ADVANCE:
             proof = proof or look
         last = look
     if last is None:
@@ -179,9 +180,9 @@ def _at_its_start(rollout: Rollout, policy: Policy) -> Rollout:
 def _moved(rollout: Rollout, move: WeightChange, weight: int, *, is_own: bool) -> Rollout:
     """Return the rollout after ``move``; steps of another policy are found by their weight."""
     if move.is_paused:
-        return after(rollout, Pause("paused"), move.at)
+        return after(rollout, Decision(Move.PAUSE, "paused"), move.at)
     if rollout.phase is Phase.PAUSED:
-        rollout = after(rollout, Resume("resumed"), move.at)
+        rollout = after(rollout, Decision(Move.RESUME, "resumed"), move.at)
     if is_own and move.step != rollout.step:
         return replace(rollout, step=move.step, step_started_at=move.at)
     return rollout if move.weight == weight else standing_at(rollout, move.weight, move.at)

@@ -1,0 +1,226 @@
+"""What follows from a decision, whole: the rollout after it, its event, the routing to send, the evidence to keep.
+
+``transition`` is the one place where a decision becomes something to record and to send. It is pure, and a transition
+that breaks a law of ``invariants`` cannot be made: making it raises BrokenLawError.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from foundry_rollouts.core.deciding.decide import PERSON, Situation, decide
+from foundry_rollouts.core.deciding.invariants import Step, check
+from foundry_rollouts.core.deciding.obey import answered, saying_whom
+from foundry_rollouts.core.deciding.refused import CLOUD, is_resting
+from foundry_rollouts.core.deciding.unreadable import is_news
+from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.contest import restored
+from foundry_rollouts.core.model.decision import Decision, Move
+from foundry_rollouts.core.model.event import HARMED, HELD, Event, of_rollout
+from foundry_rollouts.core.model.policy import SessionsOnRollback
+from foundry_rollouts.core.model.rollout import STOPS_AGAIN_AFTER, Phase, Rollout, Stops
+from foundry_rollouts.core.model.routing import Routing, keep_closed, routing_of
+
+#: Silences that the history records, once each.
+RECORDED_SILENCES = {Verdict.SOURCE_ERROR, Verdict.STALE}
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One decision with everything that follows from it."""
+
+    before: Rollout
+    decision: Decision
+    then: Rollout
+    seen: Routing  #: What the endpoint serves; what the plan says where that could not be read.
+    target: Routing  #: What it is to serve.
+    at: datetime
+    event: Event | None = None  #: None: nothing that the history records.
+    analysis: Analysis | None = None
+    evidence: Evidence | None = None  #: None: it stays as it is.
+    answered: tuple[Command, ...] = ()  #: The commands that need no more attention.
+    earlier: str | None = None  #: Which other trial the version had in this incarnation of the agent.
+    is_withheld: bool = False  #: It would change the cloud, which refused that a moment ago.
+
+    def __post_init__(self) -> None:
+        check(Step(self.before, self.then, self.decision, self.seen, self.target, self.analysis, self.earlier))
+
+    @property
+    def is_retreat(self) -> bool:
+        """Whether it lowers the canary's exposure, and is repeated until it is done."""
+        return self.decision.move.is_retreat
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it changes the cloud, and is no way back."""
+        return self.seen != self.target and not self.is_retreat
+
+    def due_at(self, seen: Situation) -> datetime | None:
+        """Return when to check again: at once after a start, and while commands are left; never after the end.
+
+        After a start at once, for the sources begin to watch when they are first asked. A rollout that has ended is
+        checked only where sessions of its canary are still to be stopped.
+        """
+        if self.then.phase.is_final:
+            return seen.now + STOPS_AGAIN_AFTER if self.then.owes_stops else None
+        is_left = len(self.answered) < len(seen.commands) and not self.is_withheld
+        is_at_once = is_left or self.decision.move in {Move.START, Move.DECLINE}
+        return seen.now if is_at_once else seen.now + seen.tick_interval
+
+
+def transition(recorded: Rollout, rollout: Rollout, seen: Situation) -> Transition:
+    """Return the next step of ``rollout``, which is ``recorded`` with what was noticed since.
+
+    Raises BrokenLawError when the step is one that no rollout may take.
+    """
+    step = _follow(recorded, rollout, decide(rollout, seen), seen)
+    if seen.unreadable is not None:
+        return replace(step, is_withheld=True)
+    refused = rollout.refused
+    if refused is None or not step.is_step or not is_resting(refused, seen.commands, seen.now):
+        return step
+    wait = Decision(Move.HOLD, refused.sentence(seen.now), CLOUD)
+    return replace(_follow(recorded, rollout, wait, seen), is_withheld=True)
+
+
+def retreat_by(rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
+    """Return the way back that ``decision`` wants, whatever else would be decided."""
+    return _follow(rollout, rollout, decision, seen)
+
+
+def ending(rollout: Rollout, because: str, now: datetime) -> Transition:
+    """Return the end of a rollout whose agent is another one now: it says nothing of weights."""
+    step = _follow(rollout, rollout, Decision(Move.SUPERSEDE, because), Situation(now))
+    return step if step.event is None else replace(step, event=replace(step.event, weights=None))
+
+
+def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
+    then = _judged(after(rollout, decision, seen.now), decision, seen)
+    closed = answered(decision, then, seen.commands)
+    if not then.phase.is_final:
+        decision = saying_whom(decision, closed)
+        then = then if decision.move is Move.DECLINE else replace(then, because=decision.because)
+    routing = seen.routing or routing_of(rollout)
+    target = _target(rollout, then, routing) if may_move(rollout, decision) else routing
+    if routing != target:
+        then = replace(then, refused=None)
+    event = _event(rollout, then, decision, seen.now) if _is_recorded(recorded, decision, then, seen.analysis) else None
+    if event and decision.move is Move.HOLD and _is_harm_new(recorded, then):
+        event = replace(event, kind=HARMED)
+    then = replace(then, event_count=rollout.event_count + (event is not None))
+    return Transition(
+        before=rollout,
+        decision=decision,
+        then=then,
+        seen=routing,
+        target=target,
+        at=seen.now,
+        event=event,
+        analysis=seen.analysis,
+        evidence=_evidence(rollout, then, seen.analysis),
+        answered=closed,
+        earlier=seen.earlier,
+    )
+
+
+def may_move(rollout: Rollout, decision: Decision) -> bool:
+    """Whether ``decision`` may change the routing: before the first weight, only the start of a rollout does."""
+    return decision.moves_traffic if rollout.step else decision.move is Move.START
+
+
+def _target(rollout: Rollout, then: Rollout, seen: Routing) -> Routing:
+    """Return the routing of the plan; where no version of it is left, the weights stay as they are."""
+    wanted = routing_of(then)
+    absent = {each.what for each in rollout.missing}
+    is_left = not absent & {version for version, _ in wanted.weights}
+    return keep_closed(wanted if is_left or wanted.is_open else replace(seen, is_open=False), seen)
+
+
+def _judged(then: Rollout, decision: Decision, seen: Situation) -> Rollout:
+    if seen.analysis is None:
+        return then
+    judged = replace(then, verdict=seen.analysis.verdict, measured_until=seen.now)
+    is_harmed = seen.analysis.verdict is Verdict.FAIL and decision.move is not Move.ADVANCE
+    return replace(judged, harmed_at=then.step) if is_harmed else judged
+
+
+def _evidence(rollout: Rollout, then: Rollout, analysis: Analysis | None) -> Evidence | None:
+    """Return the evidence to keep: each weight earns its own proof."""
+    if analysis is None:
+        return initial(rollout.policy, rollout.prior_counts) if then.step and not rollout.step else None
+    return at_new_weight(analysis.evidence) if then.weight != rollout.weight else analysis.evidence
+
+
+def _event(rollout: Rollout, then: Rollout, decision: Decision, now: datetime) -> Event:
+    event = of_rollout(rollout, decision.move.event or HELD, decision.because, now)
+    weights = dict(routing_of(then).weights)
+    return replace(event, step=then.step or None, weights=weights, author=decision.author)
+
+
+def _is_recorded(recorded: Rollout, decision: Decision, then: Rollout, analysis: Analysis | None) -> bool:
+    """Whether the history records a decision: every move, and a wait when something of note begins with it.
+
+    A routing that another hand changes again and again is recorded once and then by reminders, however often it is
+    restored.
+    """
+    if decision.move is Move.RESTORE and decision.is_contested:
+        return then.contest is not None and then.contest.told_at == then.contest.at
+    if decision.move is not Move.HOLD or is_news(recorded, decision):
+        return True
+    if _is_harm_new(recorded, then) or then.is_stable_gone != recorded.is_stable_gone:
+        return True
+    return analysis is not None and analysis.verdict in RECORDED_SILENCES and analysis.verdict != recorded.verdict
+
+
+def _is_harm_new(recorded: Rollout, then: Rollout) -> bool:
+    """Whether harm was just proved at this step."""
+    return then.harmed_at is not None and then.harmed_at != recorded.harmed_at
+
+
+def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
+    """Return the rollout as it stands once ``decision`` is confirmed by the cloud."""
+    said = replace(rollout, because=decision.because, waiting_for=decision.waiting_for)
+    if decision.move.ends_in is not None:
+        return replace(_ended(said, decision.move.ends_in, now), ended_by=decision.author)
+    match decision.move:
+        case Move.HOLD:
+            return said
+        case Move.DECLINE:
+            return rollout
+        case Move.START:
+            began = _stepped(said, now, decision.step)
+            return replace(began, phase=Phase.PROGRESSING, started_at=now, measured_until=now)
+        case Move.ADVANCE:
+            return replace(_stepped(_resumed(said, now), now, decision.step), phase=Phase.PROGRESSING)
+        case Move.PAUSE:
+            # A command raised the generation when it was accepted; a pause of our own accord raises it here.
+            grown = said.generation + (decision.author is None)
+            return replace(said, phase=Phase.PAUSED, paused_at=now, waiting_for=PERSON, generation=grown)
+        case Move.RESUME:
+            phase = Phase.PROGRESSING if rollout.step else Phase.PENDING
+            return replace(_resumed(said, now), phase=phase, is_held=False)
+        case Move.RESTORE:
+            contest = restored(said.contest, now) if decision.is_contested else said.contest
+            return replace(said, generation=said.generation + 1, contest=contest)
+        case other:
+            raise ValueError(f"{other} has no outcome")
+
+
+def _stepped(rollout: Rollout, now: datetime, step: int | None = None) -> Rollout:
+    return replace(rollout, step=step or rollout.step + 1, step_started_at=now, generation=rollout.generation + 1)
+
+
+def _resumed(rollout: Rollout, now: datetime) -> Rollout:
+    """End a pause: the step did not age while it lasted, and the deadline counts anew."""
+    if rollout.paused_at is None:
+        return rollout
+    pause = now - rollout.paused_at
+    began = rollout.step_started_at + pause if rollout.step_started_at else None
+    return replace(rollout, paused_at=None, resumed_at=now, step_started_at=began)
+
+
+def _ended(rollout: Rollout, phase: Phase, now: datetime) -> Rollout:
+    is_stopped = rollout.policy.sessions_on_rollback is SessionsOnRollback.STOP
+    stops = Stops() if is_stopped and phase in {Phase.ROLLED_BACK, Phase.DISABLED} else None
+    return replace(rollout, phase=phase, ended_at=now, generation=rollout.generation + 1, stops=stops)
