@@ -38,7 +38,7 @@ AWAY = "the database is away"
 #: Where a replica may be stopped, killed or refused.
 TOUCHES = {
     *("claim_due", "claim", "renew", "release", "open_intent", "drop_intent", "record", "intent", "queue", "rest"),
-    *("evidence", "commands", "agent", "version", "route", "disable"),
+    *("standing", "evidence", "commands", "agent", "version", "route", "disable"),
 }
 
 

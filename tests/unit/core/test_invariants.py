@@ -166,9 +166,9 @@ def test_no_step_that_passes_gives_the_canary_more_without_a_reason(
 
 
 @given(before=rollouts(), seen=ROUTINGS, kind=st.sampled_from([Move.ROLL_BACK, Move.DISABLE, Move.SUPERSEDE]))
-def test_a_way_back_to_stable_is_never_blocked(before: Rollout, seen: Routing, kind: Any) -> None:
+def test_a_way_back_to_stable_is_never_blocked(before: Rollout, seen: Routing, kind: Move) -> None:
     assume(before.step and not before.phase.is_final and before.stable)
-    check(a_step(before, kind("harm"), seen, Routing.of({"1": 100}, is_open=kind is not Move.DISABLE and seen.is_open)))
+    check(a_step(before, Decision(kind, "harm"), seen, Routing.of({"1": 100}, is_open=kind is not Move.DISABLE and seen.is_open)))
 
 
 @given(before=rollouts(), seen=ROUTINGS, target=ROUTINGS, decision=DECISIONS)
@@ -195,8 +195,8 @@ def test_what_never_began_leaves_what_another_hand_set(ending: Decision) -> None
 
 
 @pytest.mark.parametrize("kind", [Move.ROLL_BACK, Move.PROMOTE, Move.ADVANCE])
-def test_what_never_began_ends_as_nothing_that_moves(kind: Any) -> None:
-    refused(a_step(a_rollout(), kind("so", "anna"), STABLE), "has not begun")
+def test_what_never_began_ends_as_nothing_that_moves(kind: Move) -> None:
+    refused(a_step(a_rollout(), Decision(kind, "so", author="anna"), STABLE), "has not begun")
 
 
 def test_only_a_person_tries_a_version_again() -> None:

@@ -62,10 +62,10 @@ WELL = tuple(map(a_window, (1, 2, 3, 4)))
 
 def test_its_own_policy_sees_it_as_it_was() -> None:
     seen = [
-        (look.weight, look.rollout.step, look.analysis.verdict, type(look.decision).__name__)
+        (look.weight, look.rollout.step, look.analysis.verdict, look.decision.move)
         for look in replay(a_past(*WELL))
     ]
-    assert seen == [(10, 1, "pass", "Advance")] * 2 + [(50, 2, "pass", "Advance")] * 2
+    assert seen == [(10, 1, "pass", "advance")] * 2 + [(50, 2, "pass", "advance")] * 2
 
 
 def test_each_weight_earns_its_own_proof_and_keeps_what_is_known_of_harm() -> None:
@@ -139,9 +139,9 @@ def test_a_step_does_not_age_in_a_pause() -> None:
     steps = (replace(TEN, min=timedelta(minutes=2)), ALL)
     for policy in (None, coarse(*steps)):
         past = a_past(*WELL, moves=moves, rollout=a_rollout(policy=coarse(*steps), started_at=NOON))
-        decisions = [type(look.decision).__name__ for look in replay(past, policy)]
+        decisions = [look.decision.move for look in replay(past, policy)]
         ages = [look.rollout.step_age(look.now) for look in replay(past, policy)]
-        assert decisions == ["Hold", "Hold", "Hold", "Advance"]
+        assert decisions == ["hold", "hold", "hold", "advance"]
         assert ages == [timedelta(minutes=minute) for minute in (1, 1, 1, 2)]
 
 

@@ -65,7 +65,7 @@ def replayed(policy: Policy, intervals: Iterable[Interval]) -> Iterator[Judged]:
             safe_log10=process.safe_log10,
             at_most_worse=process.at_most_worse(policy.judge.missed_bad),
             verdict=analysis.verdict,
-            decision=type(decision).__name__.lower(),
+            decision=str(decision.move),
             because=decision.because,
         )
 
