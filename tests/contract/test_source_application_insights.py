@@ -16,15 +16,14 @@ from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.sources import InsightsPlan
-from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.application_insights import InsightsCounter, LogsQuery, query_of
 from foundry_rollouts.signals.limits import RateLimiter
-from foundry_rollouts.signals.polling import CountQuery, PollingSource
+from foundry_rollouts.signals.polling import CountQuery, PollingSource, PollTimings
 from unit.signals.session_world import Hand, a_watched
 
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 LATE = timedelta(minutes=3)
-PATIENCE = timedelta(seconds=30)
+TIMINGS = PollTimings(answer_within=timedelta(seconds=30))
 
 
 def table(calls: Any, failures: Any, **more: Any) -> dict[str, Any]:
@@ -56,8 +55,7 @@ class Workspace:
 
 
 @pytest.fixture
-async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workspace]:
-    monkeypatch.setattr(polling, "PATIENCE", PATIENCE)
+async def workspace() -> AsyncIterator[Workspace]:
     workspace = Workspace()
     async with a_server(workspace.answer) as workspace.url:
         yield workspace
@@ -76,10 +74,11 @@ def client_of(url: str) -> LogsQuery:
     return client
 
 
-async def measured(workspace: Workspace, limit: timedelta = PATIENCE) -> Measurement:
+async def measured(workspace: Workspace, limit: timedelta = TIMINGS.answer_within) -> Measurement:
     plan = InsightsPlan(WORKSPACE, timedelta(minutes=1), LATE)
     clock = Hand(NOON + timedelta(minutes=4))
-    source = PollingSource(InsightsCounter(RateLimiter(clock.now), lambda: client_of(workspace.url), limit), clock.now)
+    counter = InsightsCounter(RateLimiter(clock.now), lambda: client_of(workspace.url), limit)
+    source = PollingSource(counter, clock.now, TIMINGS)
     rollout = a_watched(logs=None, application_insights=plan)
     try:
         (found,) = await source.measure(rollout, Window(NOON, clock.time))
@@ -142,14 +141,12 @@ async def test_a_dead_workspace_is_told(workspace: Workspace) -> None:
     assert (await measured(workspace)).trouble == "cannot be reached (ServiceRequestError)"
 
 
-async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "PATIENCE", PATIENCE)
-
+async def test_without_the_extra_it_says_what_to_install() -> None:
     def missing() -> LogsQuery:
         raise ImportError("azure.monitor.query")
 
     clock = Hand(NOON + timedelta(minutes=4))
-    source = PollingSource(InsightsCounter(RateLimiter(clock.now), missing), clock.now)
+    source = PollingSource(InsightsCounter(RateLimiter(clock.now), missing), clock.now, TIMINGS)
     rollout = a_watched(logs=None, application_insights=InsightsPlan(WORKSPACE))
     (seen,) = await source.measure(rollout, Window(NOON, clock.time))
     assert seen.trouble == "cannot be asked: install foundry-rollouts[azure-monitor]"

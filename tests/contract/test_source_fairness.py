@@ -18,16 +18,17 @@ from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.measurement import Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import HttpConfig, InsightsPlan
-from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.application_insights import InsightsCounter
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
 from foundry_rollouts.signals.limits import RateLimiter
-from foundry_rollouts.signals.polling import PollingSource
+from foundry_rollouts.signals.polling import PollingSource, PollTimings
 from unit.signals.session_world import Hand, a_watched
 
 LIMIT = timedelta(seconds=0.6)
 MANY = 60
+
+TIMINGS = PollTimings(answer_within=timedelta(seconds=0.05))
 
 
 @dataclass
@@ -56,8 +57,7 @@ class Shared:
 
 
 @pytest.fixture
-async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
-    monkeypatch.setattr(polling, "PATIENCE", timedelta(seconds=0.05))
+async def shared() -> AsyncIterator[Shared]:
     shared = Shared()
     async with a_server(shared.answer) as shared.url:
         yield shared
@@ -68,10 +68,10 @@ def counting(shared: Shared, name: str, clock: Hand) -> tuple[PollingSource, Rol
     budget = RateLimiter(clock.now, burst=1000)
     if name == "http":
         plan: Any = HttpConfig(shared.url + "/{agent}/{version}", "/calls", "/failed")
-        source = PollingSource(HttpCounter(Fetcher(budget, LIMIT)), clock.now)
+        source = PollingSource(HttpCounter(Fetcher(budget, LIMIT)), clock.now, TIMINGS)
     else:
         plan = InsightsPlan("11111111-2222-3333-4444-555555555555", timedelta(seconds=30), timedelta(seconds=5))
-        source = PollingSource(InsightsCounter(budget, lambda: shared, LIMIT), clock.now)
+        source = PollingSource(InsightsCounter(budget, lambda: shared, LIMIT), clock.now, TIMINGS)
     return source, a_watched(**{"logs": None, name.replace("-", "_"): plan})
 
 

@@ -14,11 +14,10 @@ from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.sources import HttpConfig
-from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter, found_at, url_of
 from foundry_rollouts.signals.limits import RateLimiter
-from foundry_rollouts.signals.polling import CountQuery, PollingSource
+from foundry_rollouts.signals.polling import CountQuery, PollingSource, PollTimings
 from foundry_rollouts.signals.reported import SourceError
 from unit.signals.session_world import Hand, a_watched
 
@@ -27,7 +26,8 @@ GOOD = {
     "2": {"counts": [{"calls": 10, "failed": 4}], "cost": 2},
 }
 WINDOW = Window(NOON, NOON + timedelta(seconds=30))
-PATIENCE = timedelta(seconds=30)
+#: Every answer is waited for, whoever gives it or not: here there is one tick only.
+TIMINGS = PollTimings(answer_within=timedelta(seconds=30))
 
 
 @dataclass
@@ -53,12 +53,6 @@ class Server:
             say(writer, body, self.status, Location="/elsewhere", Age=self.age)
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for every answer, whoever gives it or not: here a first look is all there is."""
-    monkeypatch.setattr(polling, "PATIENCE", PATIENCE)
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     server = Server()
@@ -66,13 +60,13 @@ async def server() -> AsyncIterator[Server]:
         yield server
 
 
-async def measured(server: Server, limit: timedelta = PATIENCE, **values: str) -> Measurement:
+async def measured(server: Server, limit: timedelta = TIMINGS.answer_within, **values: str) -> Measurement:
     url = server.url + "/{agent}/{version}?since={since}&until={until}&seconds={window}"
     plan = HttpConfig(url, "/counts/0/calls", "/counts/0/failed", timedelta(seconds=30), timedelta(seconds=5))
     plan = replace(plan, values=tuple(values.items()))
     clock = Hand(NOON + timedelta(seconds=35))
     fetcher = Fetcher(RateLimiter(clock.now), limit=limit)
-    source = PollingSource(HttpCounter(fetcher), clock.now)
+    source = PollingSource(HttpCounter(fetcher), clock.now, TIMINGS)
     rollout = a_watched(logs=None, http=plan)
     try:
         (found,) = await source.measure(rollout, Window(NOON, clock.time))

@@ -20,10 +20,9 @@ from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import PrometheusConfig
-from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.limits import RateLimiter
-from foundry_rollouts.signals.polling import PollingSource
+from foundry_rollouts.signals.polling import PollingSource, PollTimings
 from foundry_rollouts.signals.prometheus import REMEDY, PrometheusCounter
 from unit.signals.session_world import Hand, a_watched
 
@@ -53,8 +52,7 @@ class Lying:
 
 
 @pytest.fixture
-async def lying(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lying]:
-    monkeypatch.setattr(polling, "PATIENCE", timedelta(seconds=30))
+async def lying() -> AsyncIterator[Lying]:
     lying = Lying({"calls": ["60"], "failed": ["0"], f"failed{CANARY}": ["60"], "cost": ["1"]})
     async with a_server(lying.answer) as lying.url:
         yield lying
@@ -71,7 +69,9 @@ def watched(lying: Lying) -> Rollout:
 async def judged(lying: Lying) -> tuple[Measurement, Analysis]:
     """Return what one window measures, and what the judge says of it."""
     clock = Hand(NOON + timedelta(seconds=45))
-    source = PollingSource(PrometheusCounter(Fetcher(RateLimiter(clock.now), timedelta(seconds=20))), clock.now)
+    timings = PollTimings(answer_within=timedelta(seconds=30))
+    counter = PrometheusCounter(Fetcher(RateLimiter(clock.now), timedelta(seconds=20)))
+    source = PollingSource(counter, clock.now, timings)
     rollout = watched(lying)
     try:
         (measured,) = await source.measure(rollout, Window(NOON, clock.time))

@@ -34,15 +34,14 @@ from foundry_rollouts.core.model.sources import (
 )
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Answer, LogLine, Outcome, Reports, Source
-from foundry_rollouts.signals import logs, polling, probe
 from foundry_rollouts.signals.application_insights import InsightsCounter
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
 from foundry_rollouts.signals.limits import RateLimiter
-from foundry_rollouts.signals.logs import LogSource
+from foundry_rollouts.signals.logs import LogSource, LogTimings
 from foundry_rollouts.signals.outcomes import OutcomeSource
-from foundry_rollouts.signals.polling import PollingSource
-from foundry_rollouts.signals.probe import ProbeSource
+from foundry_rollouts.signals.polling import PollingSource, PollTimings
+from foundry_rollouts.signals.probe import ProbeSource, ProbeTimings
 from foundry_rollouts.signals.prometheus import PrometheusCounter
 from unit.signals.session_world import Hand, HandMadeSessions, a_quick_probe, a_session, a_watched, refused
 
@@ -100,8 +99,7 @@ class Stranger:
 
 
 @pytest.fixture
-async def stranger(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stranger]:
-    monkeypatch.setattr(polling, "PATIENCE", timedelta(seconds=0.01))
+async def stranger(request: pytest.FixtureRequest) -> AsyncIterator[Stranger]:
     stranger = Stranger(request.param)
     if stranger.trouble == "dead":
         stranger.url = "http://127.0.0.1:9"
@@ -124,7 +122,8 @@ def pulled_from(stranger: Stranger, name: str, clock: Hand) -> tuple[Source, Rol
         case _:
             plan = InsightsPlan(GUID)
             counter = InsightsCounter(budget, lambda: stranger, LIMIT)
-    return PollingSource(counter, clock.now), a_watched(**{"logs": None, name.replace("-", "_"): plan})
+    timings = PollTimings(answer_within=timedelta(seconds=0.01))
+    return PollingSource(counter, clock.now, timings), a_watched(**{"logs": None, name.replace("-", "_"): plan})
 
 
 def judged(rollout: Rollout, measured: list[Measurement], clock: Hand) -> Analysis:
@@ -205,9 +204,8 @@ WRONG = Answer(200, '{"object": "response", "status": "failed"}', timedelta(mill
     ids=["silent", "slow", "lying", "dead", "refusing"],
 )
 async def test_what_the_canary_does_to_the_probe_is_harm_and_what_happens_to_us_is_not(
-    monkeypatch: pytest.MonkeyPatch, answer: Answer | None, verdict: Verdict, because: str
+    answer: Answer | None, verdict: Verdict, because: str
 ) -> None:
-    monkeypatch.setattr(probe, "GRACE", timedelta(0))
     cloud, clock = HandMadeSessions(), Hand()
     if isinstance(answer, Answer):
         cloud.answers["2"] = [answer]
@@ -215,7 +213,8 @@ async def test_what_the_canary_does_to_the_probe_is_harm_and_what_happens_to_us_
         cloud.openings["2"] = [answer]
     else:
         cloud.is_mute = {"2"}
-    source, rollout = ProbeSource(cloud, clock.now), a_watched(probe=a_quick_probe(prompts=(PROMPT,)), logs=None)
+    source = ProbeSource(cloud, clock.now, timings=ProbeTimings(network_grace=timedelta(0)))
+    rollout = a_watched(probe=a_quick_probe(prompts=(PROMPT,)), logs=None)
     clock.on(1)
     async with asyncio.timeout(20):
         while True:
@@ -239,8 +238,7 @@ async def test_what_the_canary_does_to_the_probe_is_harm_and_what_happens_to_us_
         ("lying", Verdict.INSUFFICIENT, "canary 0 of 1 failed"),
     ],
 )
-async def test_logs_in_trouble(monkeypatch: pytest.MonkeyPatch, trouble: str, verdict: Verdict, because: str) -> None:
-    monkeypatch.setattr(logs, "LOOK_EVERY", timedelta(milliseconds=2))
+async def test_logs_in_trouble(trouble: str, verdict: Verdict, because: str) -> None:
     cloud, clock = HandMadeSessions(), Hand(NOON + timedelta(seconds=1))
     cloud.live.append(a_session("two", "2"))
     done = "Inbound POST /responses completed with status 200 in"
@@ -249,8 +247,8 @@ async def test_logs_in_trouble(monkeypatch: pytest.MonkeyPatch, trouble: str, ve
         cloud.lines["two"] = [LogLine(at, "stderr", f"{done} {'9' * 400}ms")]
     cloud.trouble = refused(None) if trouble == "dead" else None
     cloud.is_silent = trouble == "slow"
-    monkeypatch.setattr(logs, "LIMIT", timedelta(seconds=0.02))
-    source, rollout = LogSource(cloud, clock.now), a_watched()
+    timings = LogTimings(list_every=timedelta(milliseconds=2), list_limit=timedelta(seconds=0.02))
+    source, rollout = LogSource(cloud, clock.now, timings=timings), a_watched()
     await source.measure(rollout, Window(NOON, NOON))
     looks = 0
     async with asyncio.timeout(20):

@@ -40,15 +40,12 @@ async def test_writers_pass_by_an_upgrade_that_waits_for_a_table(empty_url: str,
     assert max(waits) > 0.1, "no writer came behind the upgrade: this showed nothing"
 
 
-async def test_an_upgrade_that_finds_no_moment_says_so_and_leaves_everything_as_it_was(
-    empty_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schema, "TRIES", 1)
+async def test_an_upgrade_that_finds_no_moment_says_so_and_leaves_everything_as_it_was(empty_url: str) -> None:
     await bring_to(empty_url, revisions()[0])
     async with writing(empty_url) as somebody:
         await somebody.execute(text("UPDATE alembic_version SET version_num = version_num"))
         with pytest.raises(StoreError, match=r"^the upgrade found its tables in use at each of 1 tries: end what .*$"):
-            await schema.upgrade(empty_url)
+            await schema.upgrade(empty_url, most_tries=1)
     assert await schema.current(empty_url) == revisions()[0]
     assert await schema.upgrade(empty_url) == schema.newest()
 

@@ -19,12 +19,3 @@ def said(*command: str, folder: Path = ROOT) -> str:
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=110, check=False)
     assert run.returncode == 0, f"{' '.join(command)}: exit {run.returncode}\n{run.stdout}{run.stderr}"
     return run.stdout
-
-
-def table_under(heading: str, page: str = "README.md") -> list[list[str]]:
-    """Return the cells of the first table under ``heading`` of a page, its head left out."""
-    text = (ROOT / page).read_text("utf-8")
-    assert f"\n## {heading}\n" in text, f"{page} has no heading {heading!r}"
-    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]

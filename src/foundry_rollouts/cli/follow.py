@@ -10,7 +10,7 @@ from foundry_rollouts.errors import UnavailableError
 from foundry_rollouts.untrusted import visible
 
 FINAL = frozenset({"promoted", "rolled_back", "disabled", "superseded", "failed", "aborted"})
-PATIENCE = timedelta(minutes=5)  #: A service that is away so long is not being restarted.
+GIVE_UP_AFTER = timedelta(minutes=5)  #: A service that is away so long is not being restarted.
 BETWEEN_TRIES = timedelta(seconds=1)
 
 
@@ -25,10 +25,10 @@ async def follow(api: OpsApi, rollout: str, tell: Callable[[Json], None]) -> Jso
                 tell(event)
             now = await api.rollout(rollout)
         except UnavailableError as error:
-            if seen is None or away >= PATIENCE:
+            if seen is None or away >= GIVE_UP_AFTER:
                 raise
             if not away:
-                say(f"{error}; trying again for {PATIENCE.seconds // 60} minutes", err=True)
+                say(f"{error}; trying again for {GIVE_UP_AFTER.seconds // 60} minutes", err=True)
             away += BETWEEN_TRIES
         else:
             away = timedelta(0)

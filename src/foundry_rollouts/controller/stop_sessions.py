@@ -20,9 +20,9 @@ from foundry_rollouts.ports import Lease, Record, Sessions, World
 log = structlog.get_logger()
 
 #: How long the end of sessions may keep the history waiting, and how many are stopped at once.
-PATIENCE, AT_ONCE = timedelta(seconds=20), 8
+STOP_WITHIN, AT_ONCE = timedelta(seconds=20), 8
 #: How long one later try may take: other rollouts of the agent wait for it.
-LATER_PATIENCE = timedelta(seconds=5)
+RETRY_WITHIN = timedelta(seconds=5)
 #: When the first later look comes, and how long after the rollback a session may still appear in the list.
 STRAGGLERS = timedelta(seconds=30)
 #: The longest pause between two tries, and the one after many of them.
@@ -48,7 +48,7 @@ async def end_sessions(sessions: Sessions, record: Record) -> Record:
     rollout = record.rollout
     if rollout is None or rollout.stops is None or rollout.stops.is_done:
         return record
-    end = await _end(sessions, rollout, PATIENCE)
+    end = await _end(sessions, rollout, STOP_WITHIN)
     stops = replace(rollout.stops, count=rollout.stops.count + end.count)
     return replace(record, rollout=replace(rollout, stops=stops))
 
@@ -62,7 +62,7 @@ async def end_what_is_left(world: World, lease: Lease, owing: Sequence[Rollout],
         if await _is_wanted_again(world, rollout):
             end, then = Ended(), replace(stops, is_done=True)
         else:
-            end = await _end(world.sessions, rollout, LATER_PATIENCE)
+            end = await _end(world.sessions, rollout, RETRY_WITHIN)
             then = _after(rollout, stops, end, now)
         event = _event(rollout, then, end, now)
         left = replace(rollout, stops=then, event_count=rollout.event_count + (event is not None))

@@ -18,7 +18,7 @@ FOUNDRY = "https://ai.azure.com/.default"  #: The audience of agents, sessions a
 ARM = "https://management.azure.com/.default"  #: The audience of role assignments.
 
 EARLY = timedelta(minutes=5)  #: A token is renewed this long before it ends.
-PATIENCE = timedelta(seconds=60)  #: A credential that is silent for so long has none.
+TOKEN_TIMEOUT = timedelta(seconds=60)  #: A credential that is silent for so long has none.
 
 
 class TokenSource(Protocol):
@@ -44,9 +44,12 @@ class FixedToken:
 class EntraTokens:
     """Tokens of a synchronous azure-identity credential, asked for in a thread, one request at a time."""
 
-    def __init__(self, credential: AzureCredential, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, credential: AzureCredential, now: Callable[[], datetime], timeout: timedelta = TOKEN_TIMEOUT
+    ) -> None:
         self._credential = credential
         self._now = now
+        self._timeout = timeout
         self._held: dict[str, tuple[str, datetime]] = {}
         self._flight: dict[str, asyncio.Task[str]] = {}
 
@@ -60,10 +63,10 @@ class EntraTokens:
             flight.add_done_callback(_noticed)
         # A caller that is out of time leaves; the others, and the next one, have use for the token.
         try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
+            async with asyncio.timeout(self._timeout.total_seconds()):
                 return await asyncio.shield(flight)
         except TimeoutError as error:
-            raise _unavailable(f"the credential gave no token within {PATIENCE.seconds} s") from error
+            raise _unavailable(f"the credential gave no token within {self._timeout.seconds} s") from error
 
     def _fresh(self, audience: str, rejected: str | None, early: timedelta = EARLY) -> str | None:
         token, ends_at = self._held.get(audience, (None, datetime.min.replace(tzinfo=UTC)))

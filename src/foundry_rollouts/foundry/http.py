@@ -17,7 +17,7 @@ import httpx_sse
 from foundry_rollouts.errors import NOT_WHOLE, CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.auth import FOUNDRY, FixedToken, TokenSource, is_loopback
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent
-from foundry_rollouts.foundry.priority import BRIEF, PriorityQueue, budget_of
+from foundry_rollouts.foundry.priority import DEFAULT_TIMINGS, PriorityQueue, PriorityTimings, budget_of
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import (
     CONNECTION,
@@ -88,6 +88,7 @@ class TransportOptions:
     api_version: str = API_VERSION
     audience: str = FOUNDRY
     wire: Wire | None = None  #: None: the network.
+    priorities: PriorityTimings = DEFAULT_TIMINGS
 
 
 class Transport:
@@ -100,7 +101,7 @@ class Transport:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._base = endpoint.rstrip("/")
         self._manners = manners
-        self._precedence = PriorityQueue()
+        self._precedence = PriorityQueue(manners.priorities)
         self._auth = _Bearer(tokens, manners.audience)
         # One for both pools: reading the certificates of the machine takes its time.
         trust = httpx.create_ssl_context() if manners.wire is None else True
@@ -125,8 +126,13 @@ class Transport:
     async def request(self, call: Call, budget: RetryBudget | None = None) -> Reply:
         """Send ``call``, again as its ``repeat`` allows, and return the whole answer. Raises CloudError."""
         urgency, is_certain = present_priority(), True
+<<<<<<< HEAD
         if urgency is Priority.INTERACTIVE:
             call = replace(call, limit=min(call.limit, BRIEF))
+=======
+        if urgency is Priority.INTERACTIVE:
+            call = replace(call, limit=min(call.limit, self._manners.priorities.brief_limit))
+>>>>>>> origin/main
 
         async def attempt() -> Reply:
             nonlocal is_certain
@@ -139,7 +145,8 @@ class Transport:
                 raise
 
         with self._precedence.of(urgency) as place:
-            reply = await retrying(attempt, call.repeat, budget_of(urgency, budget or self._manners.retries))
+            patience = budget_of(urgency, budget or self._manners.retries, self._manners.priorities)
+            reply = await retrying(attempt, call.repeat, patience)
         return replace(reply, is_certain=is_certain)
 
     @asynccontextmanager

@@ -62,10 +62,10 @@ def pack(folder: Path, extra: Mapping[str, Path] | None = None) -> Archive:
     return zipped({name: path.read_bytes() for name, path in files.items()})
 
 
-def zipped(contents: Mapping[str, bytes]) -> Archive:
+def zipped(contents: Mapping[str, bytes], limit_bytes: int = LIMIT_BYTES) -> Archive:
     """Archive ``contents`` by name. Raises UsageError when it is larger than the cloud takes."""
     # Stored bytes are the same everywhere, deflated ones depend on the zlib at hand: only for want of room.
-    is_large = sum(map(len, contents.values())) > LIMIT_BYTES * 9 // 10
+    is_large = sum(map(len, contents.values())) > limit_bytes * 9 // 10
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if is_large else zipfile.ZIP_STORED) as archive:
         for name in sorted(contents):
@@ -74,7 +74,7 @@ def zipped(contents: Mapping[str, bytes]) -> Archive:
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, contents[name], compress_type=archive.compression)
     data = buffer.getvalue()
-    _refuse_large(len(data))
+    _refuse_large(len(data), limit_bytes)
     return Archive(data, hashlib.sha256(data).hexdigest(), tuple(sorted(contents)))
 
 
@@ -122,6 +122,6 @@ def _matches(ignored: GitIgnoreSpec | None, name: str) -> bool:
     return ignored is not None and ignored.match_file(name)
 
 
-def _refuse_large(size: int) -> None:
-    if size > LIMIT_BYTES:
+def _refuse_large(size: int, limit_bytes: int = LIMIT_BYTES) -> None:
+    if size > limit_bytes:
         raise UsageError(f"the archive has {size / 1e6:.0f} MB, the cloud takes 250: exclude more in {IGNORE_FILE}")

@@ -7,27 +7,40 @@ wait for a moment, so that what the cloud still allows is the rollback's.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.retry import RetryBudget
 from foundry_rollouts.ports.priority import Priority
 
-#: How long a call that is not urgent waits at most for those that are.
-GIVE_WAY = timedelta(seconds=5)
-#: How long a look may take for which a decision waits; also the limit of each of its tries.
-BRIEF = timedelta(seconds=4)
 #: How long an urgent call pauses at most, whatever the cloud asks, and how often it is tried.
 MOST, ATTEMPTS = timedelta(seconds=0.5), 10
 
 
-def budget_of(urgency: Priority, usual: RetryBudget) -> RetryBudget:
+@dataclass(frozen=True, slots=True)
+class PriorityTimings:
+    """How long calls wait for more urgent ones, and how long a brief one may take."""
+
+    yield_limit: timedelta = timedelta(seconds=5)  #: How long a call waits at most for those that are urgent.
+    brief_limit: timedelta = timedelta(seconds=4)  #: Of a read for which a decision waits, and of each of its tries.
+
+
+DEFAULT_TIMINGS = PriorityTimings()
+
+
+def budget_of(urgency: Priority, usual: RetryBudget, timings: PriorityTimings = DEFAULT_TIMINGS) -> RetryBudget:
     """Return how patient a call may be."""
     match urgency:
+<<<<<<< HEAD
         case Priority.INTERACTIVE:
             return replace(usual, total=min(usual.total, BRIEF))
         case Priority.ROLLBACK:
+=======
+        case Priority.INTERACTIVE:
+            return replace(usual, total=min(usual.total, timings.brief_limit))
+        case Priority.ROLLBACK:
+>>>>>>> origin/main
             first, most = min(usual.first, MOST / 10), min(usual.most, MOST)
             jitter = min(usual.jitter, MOST / 10)
             return replace(usual, attempts=ATTEMPTS, first=first, most=most, jitter=jitter, obeys=MOST)
@@ -38,7 +51,8 @@ def budget_of(urgency: Priority, usual: RetryBudget) -> RetryBudget:
 class PriorityQueue:
     """Lets the calls of one transport give way to those that are urgent and throttled."""
 
-    def __init__(self) -> None:
+    def __init__(self, timings: PriorityTimings = DEFAULT_TIMINGS) -> None:
+        self._yield_limit = timings.yield_limit
         self._pressed = 0
         self._is_free = asyncio.Event()
         self._is_free.set()
@@ -47,7 +61,7 @@ class PriorityQueue:
         """Wait while an urgent call is throttled, a few seconds at most."""
         if not self._is_free.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_free.wait(), GIVE_WAY.total_seconds())
+                await asyncio.wait_for(self._is_free.wait(), self._yield_limit.total_seconds())
 
     @contextmanager
     def of(self, urgency: Priority) -> Iterator["Ticket"]:

@@ -35,6 +35,7 @@ class AgentDetails:
     protocols: tuple[str, ...] = ()  #: Those the endpoint answers.
     principal: str | None = None  #: The object id of its identity, to which roles are granted.
     tells_routing: bool = True  #: False where the cloud left the endpoint out of a list.
+    disabled_by: str | None = None  #: What keeps the agent closed although its own configuration opens it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,15 @@ def agent_details(json: Json) -> AgentDetails:
         protocols=served,
         principal=_object(json, "instance_identity").get("principal_id"),
         tells_routing=bool(endpoint),
+        disabled_by=_disabled_by(json),
     )
+
+
+def _disabled_by(json: Json) -> str | None:
+    state, configured = (str(json.get(name, "")).lower() for name in ("state", "configuration_state"))
+    if state != _DISABLED or configured in {_DISABLED, ""}:
+        return None
+    return _text(json, "state_source") or "something else"
 
 
 def _marks(json: Json, latest: Json) -> Marks:

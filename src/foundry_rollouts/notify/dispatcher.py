@@ -21,8 +21,8 @@ log = structlog.get_logger()
 
 #: How many messages are on their way at once.
 AT_ONCE = 8
-#: How soon to look for what is due while others are on their way.
-LOOK_AGAIN = timedelta(seconds=1)
+#: How soon to check for what is due while others are on their way.
+CHECK_EVERY = timedelta(seconds=1)
 #: The first pause after an attempt that came to nothing; each is twice the one before, up to the longest.
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
@@ -61,6 +61,7 @@ class Courier:
     now: Callable[[], datetime]
     patience: timedelta  #: How long after an event its message is tried again.
     chance: Callable[[], float]  #: A number from 0 to 1, another one each time: receivers are not met in step.
+    check_every: timedelta = CHECK_EVERY
     _is_lost: bool = field(default=False, init=False)
 
     async def drain(self) -> None:
@@ -71,7 +72,7 @@ class Courier:
                 sending |= await self._begin(AT_ONCE - len(sending))
                 if not sending:
                     return
-                seconds = LOOK_AGAIN.total_seconds()
+                seconds = self.check_every.total_seconds()
                 done, _ = await asyncio.wait(sending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
                 sending -= done
                 for task in done:

@@ -13,7 +13,7 @@ from foundry_rollouts.ports import Catalogue, Store
 
 EVERY = timedelta(milliseconds=100)
 #: How long the routing may take to be read back.
-PATIENCE = timedelta(seconds=2)
+READ_BACK_WITHIN = timedelta(seconds=2)
 
 DONE = {
     Verb.ABORT: "aborted",
@@ -85,9 +85,9 @@ async def _read_back(catalogue: Catalogue | None, agent: str) -> tuple[Routing |
     if catalogue is None:
         return None, None
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
+        async with asyncio.timeout(READ_BACK_WITHIN.total_seconds()):
             return (await catalogue.agent(agent)).routing, None
     except TimeoutError:
-        return None, f"the cloud to answer: it did not within {PATIENCE.seconds} s"
+        return None, f"the cloud to answer: it did not within {READ_BACK_WITHIN.seconds} s"
     except CloudError as error:
         return None, f"the cloud to answer: {error}"

@@ -41,15 +41,17 @@ class BacktestView:
     because: str
 
 
-async def backtests(store: Store, policy: Policy, agent: str | None = None) -> AsyncIterator[BacktestView]:
+async def backtests(
+    store: Store, policy: Policy, agent: str | None = None, page_size: int = PAGE
+) -> AsyncIterator[BacktestView]:
     """Yield, newest first, what ``policy`` would have made of each rollout that has begun and ended."""
-    which: RolloutFilter | None = RolloutFilter(agent=agent, limit=PAGE)
+    which: RolloutFilter | None = RolloutFilter(agent=agent, limit=page_size)
     while which:
         page = await store.rollouts(which)
         for rollout in page:
             if rollout.phase.is_final and rollout.started_at:
                 yield _view(await past_of(store, rollout), policy)
-        which = replace(which, before=page[-1].id) if len(page) == PAGE else None
+        which = replace(which, before=page[-1].id) if len(page) == page_size else None
 
 
 async def past_of(store: Store, rollout: Rollout) -> RecordedRollout:

@@ -9,7 +9,7 @@ from foundry_rollouts.errors import CloudError, NotFoundError, UsageError
 from foundry_rollouts.ports import Catalogue
 
 #: A cloud that does not answer within this time keeps nobody from starting.
-PATIENCE = timedelta(seconds=3)
+LIST_WITHIN = timedelta(seconds=3)
 NEAREST = 3
 UNCHECKED = "whether it exists is not checked, for the cloud does not answer"
 
@@ -30,7 +30,7 @@ async def is_checked(catalogue: Catalogue | None, agent: str, version: str) -> b
     if catalogue is None:
         return True
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
+        async with asyncio.timeout(LIST_WITHIN.total_seconds()):
             await catalogue.version(agent, version)
     except (CloudError, TimeoutError) as error:
         if not isinstance(error, CloudError) or not error.is_missing:
@@ -42,7 +42,7 @@ async def is_checked(catalogue: Catalogue | None, agent: str, version: str) -> b
 
 async def _nearest(catalogue: Catalogue, agent: str, version: str) -> str:
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
+        async with asyncio.timeout(LIST_WITHIN.total_seconds()):
             found = nearest(version, [each.version for each in await catalogue.versions(agent)])
     except (CloudError, TimeoutError):
         return ""

@@ -24,7 +24,7 @@ MOST_SECONDS = 20
 #: Bytes of address space of the reading process.
 MOST_MEMORY = 1 << 30
 #: How long to wait for one file, however busy the machine is and however slow its disk.
-PATIENCE_SECONDS = 300.0
+ANSWER_WITHIN_SECONDS = 300.0
 
 _LENGTH = 8  #: Bytes that say how long an answer is.
 #: Who ends the process so does not mean the file: it is read once more later.
@@ -66,12 +66,12 @@ async def _collect(process: asyncio.subprocess.Process, paths: Sequence[Path], r
     for path in paths:
         before = seen(path)
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
                 length = int.from_bytes(await stdout.readexactly(_LENGTH))
                 # It comes from our own program; nothing that a file holds chooses what is built.
                 read[path] = pickle.loads(await stdout.readexactly(length))  # noqa: S301
         except TimeoutError:
-            read[path] = _unread(path, f"there was no answer within {PATIENCE_SECONDS:g} s")
+            read[path] = _unread(path, f"there was no answer within {ANSWER_WITHIN_SECONDS:g} s")
             return
         except asyncio.IncompleteReadError:
             code = await process.wait()

@@ -5,13 +5,14 @@ A path in a policy comes from outside: it may be endless, lie in a folder that n
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 
 SUFFIXES = frozenset({".yaml", ".yml"})
 LARGEST_FILE = 1_000_000  #: Bytes; a policy has some dozens of lines.
 #: A file that was written this shortly before it was seen may be written again without a newer time stamp.
-SETTLED_NANOSECONDS = 2_000_000_000
+SETTLED = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +23,27 @@ class Seen:
     digest: str
 
 
-def seen(path: Path) -> Seen:
+def seen(path: Path, settled: timedelta = SETTLED) -> Seen:
     """Return what ``path`` is now; raises nothing."""
-    marks = _marks(path)
+    marks = _marks(path, settled)
     return Seen(marks, digest_of(path))
 
 
-def is_as_seen(path: Path, before: Seen) -> bool:
+def is_as_seen(path: Path, before: Seen, settled: timedelta = SETTLED) -> bool:
     """Return whether ``path`` holds what it held; a file whose marks are the same is not opened."""
-    if before.marks and _marks(path) == before.marks:
+    if before.marks and _marks(path, settled) == before.marks:
         return True
     return digest_of(path) == before.digest
 
 
-def _marks(path: Path) -> tuple[int, ...]:
+def _marks(path: Path, settled: timedelta) -> tuple[int, ...]:
     """Return device, number, size and times of a file that has rested for a while; else nothing."""
     now = time.time_ns()
     try:
         found = path.stat()
     except OSError:
         return ()
-    if now - max(found.st_mtime_ns, found.st_ctime_ns) < SETTLED_NANOSECONDS:
+    if now - max(found.st_mtime_ns, found.st_ctime_ns) < settled.total_seconds() * 1e9:
         return ()
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 

@@ -25,18 +25,23 @@ from foundry_rollouts.signals.wakeups import Wake, no_wake
 
 log = structlog.get_logger()
 
-#: How often new sessions are looked for; what a session shorter than this logs may pass unseen.
-LOOK_EVERY = timedelta(seconds=1)
-#: Sessions that one request lists; where there are more, the old ones are looked at less often.
-PAGE = 100
-#: How long to wait before a stream that ended is opened again.
-REOPEN_AFTER = timedelta(seconds=2)
-#: A cloud that takes longer to list the sessions of an agent is silent.
-LIMIT = timedelta(seconds=30)
-#: A stream that was refused before and is open for so long is read again.
-SETTLED = timedelta(seconds=5)
 #: Clocks of the cloud and ours may differ by so much.
 SKEW = timedelta(seconds=2)
+#: A stream that was refused before and is open for so long is read again.
+SETTLED = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class LogTimings:
+    """How often sessions are listed and their logs opened."""
+
+    list_every: timedelta = timedelta(seconds=1)  #: What a session shorter than this logs may pass unseen.
+    list_limit: timedelta = timedelta(seconds=30)  #: A cloud that takes longer to list sessions is silent.
+    page: int = 100  #: Sessions that one request lists; where there are more, the old ones are listed less often.
+    reopen_after: timedelta = timedelta(seconds=2)  #: The pause before a stream that ended is opened again.
+
+
+DEFAULT_TIMINGS = LogTimings()
 
 
 @dataclass(slots=True)
@@ -103,12 +108,18 @@ class LogSource:
     name = "logs"
 
     def __init__(
-        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = no_wake, budget: RateLimiter | None = None
+        self,
+        sessions: Sessions,
+        now: Callable[[], datetime],
+        wake: Wake = no_wake,
+        budget: RateLimiter | None = None,
+        timings: LogTimings = DEFAULT_TIMINGS,
     ) -> None:
         self._sessions = sessions
         self._now = now
         self._wake = wake
         self._budget = budget or cloud_budget(now)
+        self._timings = timings
         self._watches: dict[str, Watch] = {}
 
     async def measure(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
@@ -140,7 +151,7 @@ class LogSource:
         while True:
             if watch.looks.rejection(self._now()) is None:
                 await self._look_and_tell(watch)
-            await asyncio.sleep(LOOK_EVERY.total_seconds())
+            await asyncio.sleep(self._timings.list_every.total_seconds())
 
     async def _look_and_tell(self, watch: Watch) -> None:
         try:
@@ -158,7 +169,7 @@ class LogSource:
         since = max(begin, watch.looked_at - 2 * SKEW) if watch.looked_at and watch.skips else begin
         watch.looked_at = self._now()
         seen: dict[str, SessionSeen] = {}
-        async with self._budget.turn(LIMIT):
+        async with self._budget.turn(self._timings.list_limit):
             async for session in self._sessions.sessions(watch.rollout.agent):
                 if session.created_at < since:
                     break  # The newest come first, so that the rest is older still.
@@ -171,7 +182,7 @@ class LogSource:
             if session.status.is_live:
                 self._follow_if_wanted(watch, session)
         self._let_go(watch, seen, keep={session.id for session in older})
-        watch.skips = watch.skips - 1 if watch.skips else len(seen) // PAGE
+        watch.skips = watch.skips - 1 if watch.skips else len(seen) // self._timings.page
 
     def _let_go(self, watch: Watch, seen: Mapping[str, SessionSeen], keep: set[str]) -> None:
         """Forget sessions that live no more; a call that one of them died on counts, and so does a failed session."""
@@ -222,7 +233,7 @@ class LogSource:
             log.exception("source.crashed", source=self.name, agent=watch.rollout.agent)
             followed.trouble = f"a session's log cannot be read: {type(error).__name__}"
             watch.streams.failed(followed.trouble, self._now())
-        await asyncio.sleep(REOPEN_AFTER.total_seconds())
+        await asyncio.sleep(self._timings.reopen_after.total_seconds())
 
     def _count(self, watch: Watch, followed: Followed, sample: Sample) -> None:
         watch.tallies.add(Seen(self._now(), followed.stratum, followed.session.version, sample))

@@ -21,12 +21,16 @@ from foundry_rollouts.signals.reported import Fraction, NotWholeError, ReportedC
 
 log = structlog.get_logger()
 
-#: A tick waits so long for an answer; later ones are found by the next tick.
-PATIENCE = timedelta(seconds=0.5)
-#: A server whose answer cannot be used, though it answers, is asked again after so long at most.
-AGAIN = timedelta(seconds=10)
 #: Windows begin and end on whole seconds, which every server understands.
 SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PollTimings:
+    """How long a tick waits for counts, and a source before it asks again."""
+
+    answer_within: timedelta = timedelta(seconds=0.5)  #: Later answers are found by the next tick.
+    retry_after: timedelta = timedelta(seconds=10)  #: After an answer that cannot be used, at most.
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class PollingSource:
 
     counter: Counter
     now: Callable[[], datetime]
+    timings: PollTimings = field(default_factory=PollTimings)
     _pulls: dict[str, PollState] = field(default_factory=dict)
 
     @property
@@ -108,7 +113,7 @@ class PollingSource:
             if span is None or pull.rests(window.end):
                 return ()
             pull.task = asyncio.create_task(self._count(plan, rollout, span), name=f"{self.name} {rollout.agent}")
-        await asyncio.wait([pull.task], timeout=PATIENCE.total_seconds())
+        await asyncio.wait([pull.task], timeout=self.timings.answer_within.total_seconds())
         return self._handed(pull, pull.task.result(), rollout, window) if pull.task.done() else ()
 
     async def release(self, rollout: str) -> None:
@@ -133,7 +138,8 @@ class PollingSource:
             pull.fractions = found.fractions
         elif found.is_unusable:
             plan = rollout.policy.sources.plan(self.name)
-            pull.rests_until = window.end + min(getattr(plan, "every", AGAIN), AGAIN)
+            again = self.timings.retry_after
+            pull.rests_until = window.end + min(getattr(plan, "every", again), again)
         if measured.canary.values or measured.stable.values:
             pull.valued_until = measured.window.end
         pull.handed = window.end, measured

@@ -34,15 +34,23 @@ LOOK = f"{PREFIX}ready-"
 #: A new sandbox is met from time to time; every call in one would only tell of that one.
 CALLS_PER_SESSION = 20
 #: How long a call may take when the prompt does not say.
-PATIENCE = timedelta(seconds=60)
-#: What the network may take beyond a prompt's own limit.
-GRACE = timedelta(seconds=5)
-#: Opening a session takes longer than any call: its sandbox may be cold.
-OPENING = timedelta(minutes=5)
+CALL_LIMIT = timedelta(seconds=60)
 #: A refused token, a missing right, throttling: our own trouble.
 OURS = {401, 403, 429}
 #: The session has no sandbox that could answer; another session may.
 NO_SANDBOX = {"session_creation_failed", "session_not_accessible", "not_found"}
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTimings:
+    """How long the probe waits for what it asks."""
+
+    call_limit: timedelta = CALL_LIMIT
+    network_grace: timedelta = timedelta(seconds=5)  #: What the network may take beyond a prompt's own limit.
+    opening_limit: timedelta = timedelta(minutes=5)  #: Longer than any call: the session's sandbox may be cold.
+
+
+DEFAULT_TIMINGS = ProbeTimings()
 
 
 def may_stream(prompt: Prompt) -> bool:
@@ -82,12 +90,18 @@ class ProbeSource:
     name = "probe"
 
     def __init__(
-        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = no_wake, budget: RateLimiter | None = None
+        self,
+        sessions: Sessions,
+        now: Callable[[], datetime],
+        wake: Wake = no_wake,
+        budget: RateLimiter | None = None,
+        timings: ProbeTimings = DEFAULT_TIMINGS,
     ) -> None:
         self._sessions = sessions
         self._now = now
         self._wake = wake
         self._budget = budget or cloud_budget(now)
+        self._timings = timings
         self._watches: dict[str, Watch] = {}
 
     async def measure(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
@@ -162,11 +176,11 @@ class ProbeSource:
 
     async def _call(self, watch: Watch, arm: ProbeTarget, prompt: Prompt, *, stream: bool) -> Sample | None:
         """Return the sample of one call; None while the version warms up. Raises CloudError for our own faults."""
-        timeout = prompt.expect.max_time or PATIENCE
+        timeout = prompt.expect.max_time or self._timings.call_limit
         try:
             session = await self._session(watch, arm)
             await self._budget.take()
-            async with asyncio.timeout((timeout + GRACE).total_seconds()):
+            async with asyncio.timeout((timeout + self._timings.network_grace).total_seconds()):
                 answer = await self._sessions.ask(watch.rollout.agent, session, prompt.input, timeout, stream=stream)
         except TimeoutError:
             return Sample(cause=f"no answer within {timeout.total_seconds():g} s")
@@ -203,7 +217,7 @@ class ProbeSource:
         if arm.session is None:
             arm.opened, arm.calls = arm.opened + 1, 0
             wanted = f"{PREFIX}{watch.rollout.id}-{watch.nonce}-{arm.version}-{arm.opened}"
-            async with self._budget.turn(OPENING):
+            async with self._budget.turn(self._timings.opening_limit):
                 arm.session = (await self._sessions.open_session(watch.rollout.agent, arm.version, wanted)).id
             arm.left.append(arm.session)
         arm.calls += 1

@@ -18,24 +18,30 @@ from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.ports.outcomes import COLD
 from foundry_rollouts.signals.limits import RateLimiter, cloud_budget
-from foundry_rollouts.signals.probe import LOOK, NO_SANDBOX, OURS, PATIENCE
+from foundry_rollouts.signals.probe import CALL_LIMIT, LOOK, NO_SANDBOX, OURS
 from foundry_rollouts.signals.reported import SourceError
 from foundry_rollouts.signals.wakeups import Wake, no_wake
 
 log = structlog.get_logger()
 
-#: How long the first look of all may keep a tick waiting: most sandboxes are there at once.
-FIRST = timedelta(seconds=1)
-#: How long one try may take to open a sandbox.
-OPENING = timedelta(minutes=1)
-#: The pause before the next try, at most.
-AGAIN = timedelta(seconds=5)
-#: Who was not asked about for so long is another replica's.
-UNWANTED = timedelta(minutes=5)
 #: We may not open sessions, or the endpoint has none: one of our own rights, or a region without the feature.
 BARRED = {401, 403, 405, 501}
 #: The cloud's word for a version that is still being swapped in, and the text of its older dialect.
 NOT_YET, SWAPPING = "AgentVersionNotReady", "still being provisioned"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyTimings:
+    """How long a check of sandboxes waits for what it asks, and pauses between tries."""
+
+    first_wait: timedelta = timedelta(seconds=1)  #: How long the first check keeps a tick waiting at most.
+    opening_limit: timedelta = timedelta(minutes=1)  #: How long one try may take to open a sandbox.
+    call_limit: timedelta = CALL_LIMIT
+    retry_after: timedelta = timedelta(seconds=5)  #: The pause before the next try, at most.
+    unwanted_after: timedelta = timedelta(minutes=5)  #: A rollout that nobody asks about is another replica's.
+
+
+DEFAULT_TIMINGS = ReadyTimings()
 
 
 @dataclass(slots=True)
@@ -79,12 +85,18 @@ class ReadyCheck:
     """Opens sandboxes of a rollout's versions and asks them, again and again, as long as it is asked for."""
 
     def __init__(
-        self, sessions: Sessions, now: Callable[[], datetime], wake: Wake = no_wake, budget: RateLimiter | None = None
+        self,
+        sessions: Sessions,
+        now: Callable[[], datetime],
+        wake: Wake = no_wake,
+        budget: RateLimiter | None = None,
+        timings: ReadyTimings = DEFAULT_TIMINGS,
     ) -> None:
         self._sessions = sessions
         self._now = now
         self._wake = wake
         self._budget = budget or cloud_budget(now)
+        self._timings = timings
         self._watches: dict[str, Watch] = {}
 
     async def look(self, rollout: Rollout) -> Readiness | None:
@@ -100,7 +112,7 @@ class ReadyCheck:
         if watch is None:
             watch = self._begin(rollout, versions, within)
             if not rollout.step:
-                await _first(watch)
+                await _first(watch, self._timings.first_wait)
         watch.wanted_at = self._now()
         return _seen(watch)
 
@@ -126,12 +138,13 @@ class ReadyCheck:
         return watch
 
     async def _keep_asking(self, watch: Watch, arm: ProbeTarget) -> None:
-        while self._now() - watch.wanted_at < UNWANTED + watch.within:
+        while self._now() - watch.wanted_at < self._timings.unwanted_after + watch.within:
             begun, was_ready = self._now(), arm.ready_in is not None
             arm.settle(await self._try(watch, arm), begun, self._now())
             if was_ready is (arm.ready_in is None):
                 self._wake(watch.rollout.id)
-            pause = watch.within / 2 if arm.ready_in is not None else min(AGAIN, watch.within / 10)
+            again = min(self._timings.retry_after, watch.within / 10)
+            pause = watch.within / 2 if arm.ready_in is not None else again
             await asyncio.sleep(pause.total_seconds())
         if self._watches.get(watch.rollout.id) is watch:
             del self._watches[watch.rollout.id]
@@ -158,10 +171,11 @@ class ReadyCheck:
 
     async def _ask(self, watch: Watch, arm: ProbeTarget, session: str) -> Refusal | None:
         agent, prompt = watch.rollout.agent, _prompt_of(watch.rollout)
-        async with self._budget.turn(min(OPENING, watch.within)):
+        async with self._budget.turn(min(self._timings.opening_limit, watch.within)):
             await self._sessions.open_session(agent, arm.version, session)
         await self._budget.take()
-        answer = await self._sessions.ask(agent, session, prompt.input, prompt.expect.max_time or PATIENCE)
+        limit = prompt.expect.max_time or self._timings.call_limit
+        answer = await self._sessions.ask(agent, session, prompt.input, limit)
         is_refused = answer.status in COLD | OURS or answer.code in {*NO_SANDBOX, NOT_YET}
         if is_refused or (answer.status == 400 and SWAPPING in answer.text):
             return Refusal(answer.status, answer.code, "not ready")
@@ -174,10 +188,10 @@ class ReadyCheck:
             await self._sessions.delete_session(watch.rollout.agent, session)
 
 
-async def _first(watch: Watch) -> None:
+async def _first(watch: Watch, limit: timedelta) -> None:
     """Wait a moment for the first of all tries."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(FIRST.total_seconds()):
+        async with asyncio.timeout(limit.total_seconds()):
             await asyncio.gather(*(arm.is_tried.wait() for arm in watch.arms))
 
 

@@ -30,7 +30,7 @@ TRANSACTION_LIMIT = timedelta(seconds=8)
 BUSY_MILLISECONDS = 5000
 
 #: Seconds to wait for a connection; milliseconds until a server that fell silent counts as gone.
-_POSTGRESQL_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+_POSTGRESQL_TIMEOUTS = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
 
 
 class Database:
@@ -128,7 +128,7 @@ def _open_engine(address: URL) -> AsyncEngine:
     if address.get_backend_name() == "postgresql":
         # No ping before use: it would wait for ever on a connection that fell silent. A dead one fails the first
         # transaction after a restart of the server, and all of its like are thrown away with it.
-        return create_async_engine(address, pool_recycle=300, pool_timeout=10, connect_args=_POSTGRESQL_PATIENCE)
+        return create_async_engine(address, pool_recycle=300, pool_timeout=10, connect_args=_POSTGRESQL_TIMEOUTS)
     _refuse_unusable_file(address)
     engine = create_async_engine(address)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)

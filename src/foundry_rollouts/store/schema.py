@@ -36,7 +36,7 @@ _UPGRADE = "run: foundry-rollouts db upgrade"
 _LOCKED_OUT = {"55P03", "40P01"}
 
 
-async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None) -> str:
+async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None, most_tries: int = TRIES) -> str:
     """Bring the database at ``url`` to our schema, each migration in a transaction of its own; return its revision.
 
     A migration whose tables are in use lets the others pass and is tried again; ``tell`` is told of the first time.
@@ -52,8 +52,8 @@ async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None) -> str
                 if not _is_locked_out(error):
                     raise
                 tries += 1
-                if tries == TRIES:
-                    raise StoreError(_in_use(url)) from error
+                if tries == most_tries:
+                    raise StoreError(_in_use(url, tries)) from error
                 if tries == 1:
                     tell("the tables are in use: waiting for a moment in which they are not")
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -218,6 +218,6 @@ def _is_locked_out(error: StoreError) -> bool:
     return getattr(cause.orig, "sqlstate", None) in _LOCKED_OUT or "database is locked" in str(cause.orig)
 
 
-def _in_use(url: str) -> str:
+def _in_use(url: str, tries: int) -> str:
     where = " (pg_stat_activity tells)" if url.startswith("postgres") else ""
-    return f"the upgrade found its tables in use at each of {TRIES} tries: end what holds them{where}; then {_UPGRADE}"
+    return f"the upgrade found its tables in use at each of {tries} tries: end what holds them{where}; then {_UPGRADE}"

@@ -49,21 +49,21 @@ Obey = Callable[[str, CommandRequest, Ours, Key, Prefer], Awaitable[RolloutView]
 
 @router.get("/agents")
 async def list_agents(ours: Ours) -> Agents:
-    """List agents with routing, versions, policy and the rollout in hand."""
+    """List agents with their routing, versions, policy and current rollout."""
     return Agents(items=list(await agents_view(ours.store, ours.now())))
 
 
 @router.get("/agents/{agent_name}")
 async def show_agent(agent_name: str, ours: Ours) -> AgentView:
-    """Show one agent with the rollout in hand, and how many wait behind it."""
+    """Show one agent with its current rollout and the number of queued ones."""
     return await one_agent_view(ours.store, agent_name, ours.now())
 
 
 @router.get("/policies")
 def list_policies(ours: Ours) -> PoliciesInForce:
-    """List the policies in force, what is wrong with files that are not, and which name the same agents equally.
+    """List the policies in force, the problems of files that are not, and policies that match agents equally.
 
-    In a thread of its own: of a thousand policies that takes a while.
+    It runs in a thread of its own: a thousand policies take a while.
     """
     policies = ours.policies.all()
     items = [policy_view(policy) for policy in policies]
@@ -73,7 +73,7 @@ def list_policies(ours: Ours) -> PoliciesInForce:
 
 @router.get("/rollouts")
 async def list_rollouts(ours: Ours, wanted: Annotated[WhichRollouts, Query()]) -> RolloutPage:
-    """List rollouts, newest first; ``before`` takes the ``next`` of the page before."""
+    """List rollouts, newest first, by agent, phase or version; ``before`` takes the ``next`` of the page before."""
     which = RolloutFilter(
         agent=wanted.agent, phase=wanted.phase, canary=wanted.version, limit=wanted.limit, before=wanted.before
     )
@@ -84,7 +84,7 @@ async def list_rollouts(ours: Ours, wanted: Annotated[WhichRollouts, Query()]) -
 async def start_rollout(
     wanted: StartRequest, ours: Ours, request: Request, response: Response, key: Key = None
 ) -> RolloutView:
-    """Start a rollout, or join the one of that version; it waits for others of the agent."""
+    """Start a rollout, or join the unfinished one of that version; it queues behind others of the agent."""
     now = ours.now()
     asked = Start(
         id=ours.new_id(now),
@@ -111,7 +111,7 @@ async def start_rollout(
 
 @router.get("/rollouts/{rollout_id}")
 async def show_rollout(rollout_id: str, ours: Ours) -> RolloutView:
-    """Show one rollout as it stands."""
+    """Show one rollout: its phase, why, and what it waits for."""
     rollout = await ours.store.rollout(rollout_id)
     return whole_view(rollout, await ours.store.commands(rollout_id), ours.now())
 
@@ -123,7 +123,7 @@ async def show_history(
     request: Request,
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Events | Response:
-    """Show the history of a rollout; with ``Accept: text/event-stream``, live."""
+    """Show the history of a rollout; with ``Accept: text/event-stream``, stream it."""
     if "text/event-stream" in request.headers.get("accept", ""):
         return await live_history(ours, await ours.store.rollout(rollout_id), last_event_id)
     return Events(items=list(await history(ours.store, rollout_id)))
@@ -131,19 +131,19 @@ async def show_history(
 
 @router.get("/rollouts/{rollout_id}/measurements")
 async def show_measurements(rollout_id: str, ours: Ours) -> Measurements:
-    """Show what was measured for a rollout."""
+    """Show the measurements of a rollout."""
     return Measurements(items=list(await measurements_view(ours.store, rollout_id)))
 
 
 @router.get("/rollouts/{rollout_id}/explain")
 async def explain_rollout(rollout_id: str, ours: Ours) -> Explanation:
-    """Show every decision of a rollout with all that it rested on."""
+    """Show every decision of a rollout with all its inputs."""
     return await explain(ours.store, rollout_id)
 
 
 @router.post("/rollouts/{rollout_id}:retry", status_code=202)
 async def retry_rollout(rollout_id: str, wanted: CommandRequest, ours: Ours, key: Key = None) -> RolloutView:
-    """Try the canary of an ended rollout again, in a new rollout, which is the answer."""
+    """Retry the canary of an ended rollout in a new rollout, and return that."""
     now = ours.now()
     asked = Retry(
         id=ours.new_id(now),
@@ -209,6 +209,14 @@ async def _told(ours: Ours, asked: Command, rollout: Rollout, patience: timedelt
         return whole_view(rollout, (asked,), ours.now(), answer=answer)
 
 
+_EFFECTS = {
+    Verb.ABORT: "Send all new sessions to the stable version and end the rollout",
+    Verb.PAUSE: "Keep the weights; harm still rolls back",
+    Verb.RESUME: "Continue after a pause",
+    Verb.PROMOTE: "Take the next step without proof",
+    Verb.APPROVE: "Approve the step that waits for a person",
+}
+
 for _verb in Verb:
     router.add_api_route(
         f"/rollouts/{{rollout_id}}:{_verb.value}",
@@ -216,5 +224,5 @@ for _verb in Verb:
         methods=["POST"],
         status_code=202,
         name=f"{_verb.value}_rollout",
-        summary=f"Ask to {_verb.value} a rollout as it was seen at a generation; Prefer: wait=5 waits for the tick",
+        summary=f"{_EFFECTS[_verb]}; Prefer: wait=5 waits for the tick",
     )

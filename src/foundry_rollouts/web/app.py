@@ -17,7 +17,7 @@ def create_app(services: Services) -> FastAPI:
     """Build the app over ``services``."""
     app = FastAPI(
         title="foundry-rollouts",
-        description="Progressive rollouts of hosted agents: what runs, why, and what a person may ask.",
+        description="Progressive rollouts of hosted agents: what is running, why, and the commands that people give.",
         version="1",
         openapi_url="/api/openapi.json",
         docs_url=None,  # the ready-made pages load their scripts from elsewhere
@@ -38,13 +38,13 @@ def create_app(services: Services) -> FastAPI:
 
 @router.get("/healthz")
 async def healthz() -> Alive:
-    """Answer as long as the process is alive."""
+    """Report that the process is alive."""
     return Alive()
 
 
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(ours: Ours) -> JSONResponse:
-    """Tell whether the service does its work."""
+    """Report whether the database, its schema, the sweep and discovery work."""
     conditions = list(await ours.health.conditions(ours.now()))
     readiness = Readiness(
         is_ready=all(each.is_well or not each.is_essential for each in conditions), conditions=conditions
@@ -54,6 +54,6 @@ async def readyz(ours: Ours) -> JSONResponse:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request, ours: Ours) -> Response:
-    """Give all metrics, in the form that the scraper asks for."""
+    """Return all Prometheus metrics, in the format that the scraper accepts."""
     text, content_type = ours.metrics.render(request.headers.get("accept", ""))
     return Response(text, headers={"Content-Type": content_type})

@@ -77,7 +77,7 @@ class OutcomesTaken(BaseModel):
 
 @router.post("/outcomes")
 async def report_outcomes(batch: OutcomeBatch, ours: Ours) -> OutcomesTaken:
-    """Report how calls went; a failing canary call makes its rollout due at once."""
+    """Report how calls went, in batches; a failed call on the canary makes its rollout due at once."""
     now: datetime = ours.now()
     taken: Taken = await take(ours.store, ours.policies, [_report(outcome) for outcome in batch.outcomes], now)
     if taken.woken:

@@ -30,6 +30,7 @@ class Services:
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     look_every: timedelta = timedelta(seconds=1)  #: How often a live history looks for news.
+    keepalive_after: timedelta = timedelta(seconds=5)  #: A live history so quiet says that its connection lives.
 
 
 def services_of(request: Request) -> Services:

@@ -20,7 +20,6 @@ from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger(__name__)
 
-BEAT_SECONDS = 5.0  #: A quiet stream says that it is alive, so that a dead connection is noticed.
 COME_BACK_MILLISECONDS = 2000  #: How soon a client that lost the connection tries again.
 
 _EVENT = TypeAdapter(Event)
@@ -63,7 +62,7 @@ async def _follow(services: Services, rollout_id: str, after: str | None) -> Asy
             after, quiet = event.id, 0.0
         if rollout.phase.is_final:
             return
-        if quiet >= BEAT_SECONDS:
+        if quiet >= services.keepalive_after.total_seconds():
             yield KEEPALIVE_COMMENT
             quiet = 0.0
         quiet += await _wait(services)

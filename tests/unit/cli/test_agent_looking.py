@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 from ruamel.yaml import YAML
 
-from foundry_rollouts.cli.agent.routing import last_look
+from foundry_rollouts.cli.agent.routing import last_look, refuse_where_that_cannot_help
 from foundry_rollouts.core.model.routing import Routing
+from foundry_rollouts.errors import DriftError
+from foundry_rollouts.foundry.wire import agent_details
 from unit.cli.engineer import Engineer
 
 
@@ -115,6 +117,27 @@ def test_an_agent_is_closed_and_opened_and_both_are_read_back(engineer: Engineer
     assert (refused.code, refused.err.endswith(": open it with 'foundry-rollouts agent enable'\n")) == (1, True)
     assert engineer.well("enable", "a").out.startswith("a is enabled: ")
     assert engineer.well("invoke", "a", "hello").out == "hello\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "configured", "source", "disabled_by"),
+    [
+        ("disabled", "enabled", "agent_instance_identity", "agent_instance_identity"),
+        ("Disabled", "Enabled", None, "something else"),
+        ("disabled", "disabled", "agent_instance_identity", None),
+        ("enabled", "enabled", None, None),
+    ],
+)
+def test_an_agent_that_its_identity_closes_is_not_opened_by_enabling_it(
+    state: str, configured: str, source: str | None, disabled_by: str | None
+) -> None:
+    told = {"name": "a", "state": state, "configuration_state": configured, "state_source": source}
+    assert agent_details(told).disabled_by == disabled_by
+    if disabled_by is None:
+        refuse_where_that_cannot_help("a", disabled_by)
+    else:
+        with pytest.raises(DriftError, match=f"disabled by {disabled_by}: enabling it cannot help"):
+            refuse_where_that_cannot_help("a", disabled_by)
 
 
 def test_settings_come_from_the_environment_too(engineer: Engineer, monkeypatch: pytest.MonkeyPatch) -> None:

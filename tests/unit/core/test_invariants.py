@@ -168,7 +168,8 @@ def test_no_step_that_passes_gives_the_canary_more_without_a_reason(
 @given(before=rollouts(), seen=ROUTINGS, kind=st.sampled_from([Move.ROLL_BACK, Move.DISABLE, Move.SUPERSEDE]))
 def test_a_way_back_to_stable_is_never_blocked(before: Rollout, seen: Routing, kind: Move) -> None:
     assume(before.step and not before.phase.is_final and before.stable)
-    check(a_step(before, Decision(kind, "harm"), seen, Routing.of({"1": 100}, is_open=kind is not Move.DISABLE and seen.is_open)))
+    target = Routing.of({"1": 100}, is_open=kind is not Move.DISABLE and seen.is_open)
+    check(a_step(before, Decision(kind, "harm"), seen, target))
 
 
 @given(before=rollouts(), seen=ROUTINGS, target=ROUTINGS, decision=DECISIONS)

@@ -62,8 +62,7 @@ WELL = tuple(map(a_window, (1, 2, 3, 4)))
 
 def test_its_own_policy_sees_it_as_it_was() -> None:
     seen = [
-        (look.weight, look.rollout.step, look.analysis.verdict, look.decision.move)
-        for look in replay(a_past(*WELL))
+        (look.weight, look.rollout.step, look.analysis.verdict, look.decision.move) for look in replay(a_past(*WELL))
     ]
     assert seen == [(10, 1, "pass", "advance")] * 2 + [(50, 2, "pass", "advance")] * 2
 

@@ -13,7 +13,6 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
 from foundry_rollouts.errors import CloudError, UsageError
-from foundry_rollouts.foundry import auth
 from foundry_rollouts.foundry.auth import ARM, FOUNDRY, EntraTokens, FixedToken, credential_for, is_loopback
 from foundry_rollouts.foundry.client import FoundryClient
 from unit.foundry.scripted import AT_ONCE, ENDPOINT, Script, an_agent, ok, refused
@@ -118,11 +117,10 @@ async def test_a_credential_that_has_no_token_is_asked_once_and_the_cloud_not_at
     assert credential.scopes == [FOUNDRY]
 
 
-async def test_a_credential_that_says_nothing_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "PATIENCE", timedelta(milliseconds=20))
+async def test_a_credential_that_says_nothing_is_not_waited_for_for_ever() -> None:
     credential = Credential()
     with pytest.raises(CloudError, match="no token"):
-        await EntraTokens(credential, lambda: NOON).token(FOUNDRY)
+        await EntraTokens(credential, lambda: NOON, timeout=timedelta(milliseconds=20)).token(FOUNDRY)
     credential.may_answer.set()
 
 

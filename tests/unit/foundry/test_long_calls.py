@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from foundry_rollouts.errors import CloudError, UsageError
-from foundry_rollouts.foundry import files
-from foundry_rollouts.foundry.files import FileSeen, Place
+from foundry_rollouts.foundry.files import LIMIT_BYTES, FileSeen, Place
 from foundry_rollouts.foundry.invocations import Question, text_of
 from foundry_rollouts.foundry.long_calls import LongCall
 from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError
@@ -145,9 +144,8 @@ async def test_files_of_a_session_are_written_read_listed_and_deleted() -> None:
     ]
 
 
-async def test_a_file_that_is_too_large_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "LIMIT_BYTES", 2)
+async def test_a_file_that_is_too_large_is_not_sent() -> None:
     client, cloud = scripted()
     with pytest.raises(UsageError, match="50"):
-        await client.api.files.upload(FILE, b"abc")
+        await client.api.files.upload(FILE, bytes(LIMIT_BYTES + 1))
     assert cloud.asked == []

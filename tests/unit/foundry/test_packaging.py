@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.foundry import packaging
 from foundry_rollouts.foundry.packaging import Archive, pack, zipped
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\\\0", exclude_categories=["Cs"]), min_size=1)
@@ -113,11 +112,10 @@ def test_extra_folders_come_along_whole(tmp_path: Path) -> None:
     )
 
 
-def test_large_code_is_compressed_and_too_large_code_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaging, "LIMIT_BYTES", 10_000)
-    assert len(zipped({"zeros": bytes(20_000)}).data) < 10_000
+def test_large_code_is_compressed_and_too_large_code_refused() -> None:
+    assert len(zipped({"zeros": bytes(20_000)}, limit_bytes=10_000).data) < 10_000
     with pytest.raises(UsageError, match="250"):
-        zipped({"noise": os.urandom(20_000)})
+        zipped({"noise": os.urandom(20_000)}, limit_bytes=10_000)
 
 
 def test_a_zip_of_somebody_else_is_taken_as_it_is() -> None:

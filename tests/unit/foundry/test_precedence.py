@@ -12,10 +12,11 @@ import pytest
 
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.foundry import priority
+from foundry_rollouts.foundry.agents import Agents
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.priority import PriorityQueue, budget_of
+from foundry_rollouts.foundry.http import Transport, TransportOptions
+from foundry_rollouts.foundry.priority import PriorityQueue, PriorityTimings, budget_of
 from foundry_rollouts.foundry.retry import DEFAULT
 from foundry_rollouts.ports.priority import Priority, at_priority
 from unit.foundry.scripted import ENDPOINT, a_session, an_agent, ok, refused, scripted
@@ -106,22 +107,26 @@ async def test_a_brief_look_does_not_wait_for_a_pause_that_the_cloud_asks_for() 
     assert cloud.is_over
 
 
-async def test_a_brief_look_into_a_black_hole_is_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foundry_rollouts.foundry.http.BRIEF", timedelta(milliseconds=30))
-    monkeypatch.setattr(priority, "BRIEF", timedelta(milliseconds=30))
-
+async def test_a_brief_look_into_a_black_hole_is_over_soon() -> None:
     async def never(_: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
-    client = FoundryClient(ENDPOINT, FixedToken(), wire=httpx.MockTransport(never))
+    timings = PriorityTimings(brief_limit=timedelta(milliseconds=30))
+    options = TransportOptions(wire=httpx.MockTransport(never), priorities=timings)
+    agents = Agents(Transport(ENDPOINT, FixedToken(), options))
     async with asyncio.timeout(5):
+<<<<<<< HEAD
         with at_priority(Priority.INTERACTIVE), pytest.raises(CloudError) as told:
             await client.agent("a")
+=======
+        with at_priority(Priority.INTERACTIVE), pytest.raises(CloudError) as told:
+            await agents.one("a")
+>>>>>>> origin/main
     assert told.value.refusal.code == "timeout"
 
 
-async def test_others_give_way_only_while_an_urgent_call_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_others_give_way_only_while_an_urgent_call_is_throttled() -> None:
     throttled = CloudError("agents.route", (await anything_refused(429)).refusal)
     others = PriorityQueue()
     with others.of(Priority.ROLLBACK) as first:
@@ -138,10 +143,15 @@ async def test_others_give_way_only_while_an_urgent_call_is_throttled(monkeypatc
     with others.of(Priority.USUAL) as usual:
         usual.refused(throttled)
         await asyncio.wait_for(others.give_way(), 1)
+<<<<<<< HEAD
     monkeypatch.setattr(priority, "GIVE_WAY", timedelta(milliseconds=10))
     with others.of(Priority.ROLLBACK) as stuck:
+=======
+    impatient = PriorityQueue(PriorityTimings(yield_limit=timedelta(milliseconds=10)))
+    with impatient.of(Priority.ROLLBACK) as stuck:
+>>>>>>> origin/main
         stuck.refused(throttled)
-        await asyncio.wait_for(others.give_way(), 1)  # an urgent call that is stuck stops nobody for good
+        await asyncio.wait_for(impatient.give_way(), 1)  # an urgent call that is stuck stops nobody for good
 
 
 async def anything_refused(status: int) -> CloudError:

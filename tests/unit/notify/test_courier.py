@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 
 from builders import NOON, a_rollout, an_event
 from fakes import a_store
-from foundry_rollouts.notify import dispatcher
 from foundry_rollouts.notify.dispatcher import AT_ONCE, LONGEST_PAUSE, Courier, UndeliveredError
 from foundry_rollouts.ports import Backlog, Record
 from foundry_rollouts.store.store import SqlStore
@@ -130,10 +129,8 @@ async def test_a_message_that_is_never_confirmed_holds_up_its_own_rollout_only(o
     assert await office.after() == ["b:1", "b:2"]
 
 
-async def test_a_message_that_hangs_holds_up_neither_others_nor_what_happens_meanwhile(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatcher, "LOOK_AGAIN", timedelta(milliseconds=5))
+async def test_a_message_that_hangs_holds_up_neither_others_nor_what_happens_meanwhile(office: Office) -> None:
+    office.courier.check_every = timedelta(milliseconds=5)
     office.listener.hangs = {"a:1"}
     await office.happened("a", 1, 2)
     await office.happened("b", 1, 2)

@@ -143,12 +143,11 @@ async def test_only_rollouts_that_began_and_ended_are_told_newest_first(store: S
     assert [view.rollout for view in await would(store, a_quick_policy(), "support-r-1")] == ["r-1"]
 
 
-async def test_more_rollouts_than_a_page_are_all_told(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foundry_rollouts.operations.backtest.PAGE", 2)
+async def test_more_rollouts_than_a_page_are_all_told(store: SqlStore) -> None:
     for place in range(5):
         ended = a_rollout(id=f"r-{place}", phase=Phase.PROMOTED, started_at=NOON, ended_at=NOON + timedelta(hours=1))
         await record(store, ended.agent, Record(created=replace(ended, event_count=1)))
-    views = await would(store, a_policy())
+    views = [view async for view in backtests(store, a_policy(), page_size=2)]
     assert [view.rollout for view in views] == [f"r-{place}" for place in (4, 3, 2, 1, 0)]
     assert {view.would for view in views} == {BacktestOutcome.UNKNOWN}
     assert {view.happened_after_seconds for view in views} == {3600}

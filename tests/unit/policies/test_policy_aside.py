@@ -3,11 +3,9 @@
 import asyncio
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
-from foundry_rollouts.policies import contents
 from foundry_rollouts.policies.aside import read_aside
 from foundry_rollouts.policies.contents import is_as_seen, seen
 from foundry_rollouts.policies.folder import PolicyFolder
@@ -75,14 +73,13 @@ def test_a_thousand_policies_are_held_against_an_agent_in_no_time(tmp_path: Path
     assert time.process_time() - began < 1
 
 
-def test_a_file_that_has_rested_is_known_by_its_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "p.yaml"
+def test_a_file_that_has_rested_is_known_by_its_marks(tmp_path: Path) -> None:
+    path, at_once = tmp_path / "p.yaml", timedelta(0)
     path.write_text("one")
     assert seen(path).marks == ()
-    monkeypatch.setattr(contents, "SETTLED_NANOSECONDS", 0)
-    before, found = seen(path), path.stat()
+    before, found = seen(path, at_once), path.stat()
     assert before.marks
-    assert is_as_seen(path, before)
+    assert is_as_seen(path, before, at_once)
     path.write_text("two")
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert not is_as_seen(path, before)
+    assert not is_as_seen(path, before, at_once)

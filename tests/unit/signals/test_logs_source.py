@@ -13,9 +13,8 @@ from foundry_rollouts.core.model.measurement import Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import LogsConfig
 from foundry_rollouts.ports import LogLine, SessionStatus
-from foundry_rollouts.signals import logs
 from foundry_rollouts.signals.limits import FAILURES, RateLimiter
-from foundry_rollouts.signals.logs import SKEW, LogSource
+from foundry_rollouts.signals.logs import SKEW, LogSource, LogTimings
 from unit.signals.session_world import (
     Hand,
     HandMadeSessions,
@@ -29,6 +28,7 @@ from unit.signals.session_world import (
 
 GOOD = 'INFO: 127.0.0.1:1 - "POST /responses HTTP/1.1" 200'
 BAD = 'INFO: 127.0.0.1:1 - "POST /responses HTTP/1.1" 500'
+QUICKLY = LogTimings(list_every=timedelta(milliseconds=2), reopen_after=timedelta(milliseconds=2))
 
 
 def line(text: str, second: float = 1, **but: Any) -> LogLine:
@@ -42,9 +42,12 @@ class Following:
         self.cloud = HandMadeSessions()
         self.clock = Hand(NOON + timedelta(seconds=1))
         self.woken: list[str] = []
-        self.source = LogSource(
-            self.cloud, self.clock.now, self.woken.append, RateLimiter(self.clock.now, per_second=1e6)
-        )
+        self.timed()
+
+    def timed(self, **but: Any) -> None:
+        budget = RateLimiter(self.clock.now, per_second=1e6)
+        timings = replace(QUICKLY, **but)
+        self.source = LogSource(self.cloud, self.clock.now, self.woken.append, budget, timings)
 
     def says(self, session: str, version: str, *lines: LogLine, created_at: datetime = NOON) -> None:
         self.cloud.live.append(a_session(session, version, created_at=created_at))
@@ -60,9 +63,7 @@ class Following:
 
 
 @pytest.fixture
-async def following(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Following]:
-    monkeypatch.setattr(logs, "LOOK_EVERY", timedelta(milliseconds=2))
-    monkeypatch.setattr(logs, "REOPEN_AFTER", timedelta(milliseconds=2))
+async def following() -> AsyncIterator[Following]:
     following = Following()
     yield following
     await following.source.close()
@@ -200,10 +201,8 @@ async def test_a_failed_session_that_an_earlier_process_saw_does_not_count_again
     assert (await following.source.measure(a_watched(), window))[0].canary.failures == 0
 
 
-async def test_of_very_many_sessions_the_old_ones_are_looked_at_less_often(
-    following: Following, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logs, "PAGE", 5)
+async def test_of_very_many_sessions_the_old_ones_are_looked_at_less_often(following: Following) -> None:
+    following.timed(page=5)
     for number in range(20):
         following.says(f"old-{number:02}", "2", line(GOOD), created_at=NOON + timedelta(seconds=number))
     rollout = a_watched(logs=LogsConfig(sessions=1000))
@@ -284,7 +283,7 @@ async def test_a_listing_that_fails_again_and_again_is_left_alone_for_a_while(fo
 
 async def test_streams_beyond_the_budget_wait_for_their_turn(following: Following) -> None:
     budget = RateLimiter(following.clock.now, per_second=20, burst=1)
-    following.source = LogSource(following.cloud, following.clock.now, budget=budget)
+    following.source = LogSource(following.cloud, following.clock.now, budget=budget, timings=QUICKLY)
     for number in range(4):
         following.says(f"two-{number}", "2", line(GOOD))
     begun = asyncio.get_running_loop().time()
@@ -293,8 +292,8 @@ async def test_streams_beyond_the_budget_wait_for_their_turn(following: Followin
     assert asyncio.get_running_loop().time() - begun >= 0.14
 
 
-async def test_a_cloud_that_lists_too_slowly_is_silent(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "LIMIT", timedelta(milliseconds=20))
+async def test_a_cloud_that_lists_too_slowly_is_silent(following: Following) -> None:
+    following.timed(list_limit=timedelta(milliseconds=20))
     following.cloud.is_silent = True
     await seen_by(following.source, a_watched())
     await following.looked()

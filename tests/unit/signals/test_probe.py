@@ -13,9 +13,8 @@ from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import Expectation, Prompt
 from foundry_rollouts.ports import Answer, SessionSeen
 from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
-from foundry_rollouts.signals import probe
 from foundry_rollouts.signals.limits import FAILURES, RateLimiter
-from foundry_rollouts.signals.probe import CALLS_PER_SESSION, PREFIX, ProbeSource
+from foundry_rollouts.signals.probe import CALLS_PER_SESSION, PREFIX, ProbeSource, ProbeTimings
 from unit.signals.session_world import (
     WELL,
     Hand,
@@ -42,6 +41,9 @@ class Probing:
         self.clock = Hand()
         self.woken: list[str] = []
         self.source = ProbeSource(self.cloud, self.clock.now, self.woken.append)
+
+    def timed(self, timings: ProbeTimings) -> None:
+        self.source = ProbeSource(self.cloud, self.clock.now, self.woken.append, timings=timings)
 
     async def asked(self, times: int) -> None:
         async def enough() -> bool:
@@ -174,10 +176,8 @@ async def test_a_canary_that_fails_is_asked_on_and_on(probing: Probing) -> None:
     assert canary.failures == canary.calls
 
 
-async def test_a_session_that_does_not_open_in_time_is_our_trouble(
-    probing: Probing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(probe, "OPENING", timedelta(milliseconds=20))
+async def test_a_session_that_does_not_open_in_time_is_our_trouble(probing: Probing) -> None:
+    probing.timed(ProbeTimings(opening_limit=timedelta(milliseconds=20)))
 
     async def never(agent: str, version: str, session: str) -> SessionSeen:
         await asyncio.Event().wait()
@@ -261,10 +261,8 @@ async def test_the_budget_begins_anew_after_a_good_answer(probing: Probing) -> N
     assert (await seen_by(probing.source, rollout))["probe"].canary.failures == 0
 
 
-async def test_an_answer_that_does_not_come_in_time_is_the_versions_failure(
-    probing: Probing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(probe, "GRACE", timedelta(0))
+async def test_an_answer_that_does_not_come_in_time_is_the_versions_failure(probing: Probing) -> None:
+    probing.timed(ProbeTimings(network_grace=timedelta(0)))
     prompt = Prompt("p", "?", Expectation(max_time=timedelta(milliseconds=20)))
 
     async def ask(agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:

@@ -13,14 +13,14 @@ from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import HttpConfig, PulledPlan
-from foundry_rollouts.signals import polling
 from foundry_rollouts.signals.limits import FIRST_REST, LONGEST_REST, CircuitBreaker, RateLimiter
-from foundry_rollouts.signals.polling import CountQuery, PollingSource
+from foundry_rollouts.signals.polling import CountQuery, PollingSource, PollTimings
 from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError
 from unit.signals.session_world import Hand, a_watched
 
 EVERY, DELAY = timedelta(seconds=30), timedelta(seconds=5)
 PLAN = HttpConfig("http://127.0.0.1/{version}", "/calls", "/failures", EVERY, DELAY)
+TIMINGS = PollTimings(answer_within=timedelta(milliseconds=50))
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Asking:
     def __init__(self) -> None:
         self.counter = HandMadeCounter()
         self.clock = Hand()
-        self.source = PollingSource(self.counter, self.clock.now)
+        self.source = PollingSource(self.counter, self.clock.now, TIMINGS)
         self.rollout: Rollout = a_watched(logs=None, http=PLAN)
         self.measured_until = NOON
 
@@ -72,8 +72,7 @@ class Asking:
 
 
 @pytest.fixture
-async def asking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asking]:
-    monkeypatch.setattr(polling, "PATIENCE", timedelta(milliseconds=50))
+async def asking() -> AsyncIterator[Asking]:
     asking = Asking()
     yield asking
     await asking.source.close()
@@ -136,7 +135,7 @@ async def test_a_window_whose_tick_was_never_recorded_is_handed_out_again_and_no
 
 async def test_a_new_process_begins_where_the_earlier_one_ended_at_the_latest(asking: Asking) -> None:
     counted = (await asking.until(100))[-1].window.end
-    asking.source = PollingSource(asking.counter, asking.clock.now)
+    asking.source = PollingSource(asking.counter, asking.clock.now, TIMINGS)
     assert (await asking.until(100))[0].window.start >= counted
 
 

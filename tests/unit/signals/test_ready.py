@@ -14,8 +14,7 @@ from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import HARMLESS, ProbeConfig, Prompt, Sources
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Answer
-from foundry_rollouts.signals import ready
-from foundry_rollouts.signals.ready import UNWANTED, ReadyCheck
+from foundry_rollouts.signals.ready import ReadyCheck, ReadyTimings
 from unit.signals.session_world import Hand, HandMadeSessions, refused, until
 
 NOW = timedelta(0)
@@ -151,10 +150,9 @@ async def test_an_unforeseen_fault_of_ours_is_ours(looking: Looking) -> None:
     assert canary.trouble == "AttributeError in the service itself"
 
 
-async def test_a_try_that_hangs_keeps_no_tick_waiting_and_ends(
-    looking: Looking, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ready, "FIRST", timedelta(milliseconds=20))
+async def test_a_try_that_hangs_keeps_no_tick_waiting_and_ends(looking: Looking) -> None:
+    timings = ReadyTimings(first_wait=timedelta(milliseconds=20))
+    looking.check = ReadyCheck(looking.cloud, looking.clock.now, looking.woken.append, timings=timings)
 
     async def never(agent: str, version: str, session: str) -> Any:
         await asyncio.Event().wait()
@@ -185,7 +183,7 @@ async def test_the_first_prompt_of_the_policy_is_asked_and_nothing_where_nobody_
 
 async def test_what_nobody_asks_about_any_more_is_looked_at_no_more(looking: Looking) -> None:
     await looking.seen()
-    looking.clock.on((UNWANTED + timedelta(seconds=1)).total_seconds())
+    looking.clock.on((ReadyTimings().unwanted_after + timedelta(seconds=1)).total_seconds())
 
     async def is_over() -> bool:
         return not [task for task in asyncio.all_tasks() if task.get_name().startswith("ready")]

@@ -4,9 +4,9 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from builders import NOON, a_rollout
@@ -133,9 +133,9 @@ async def test_a_store_that_goes_away_ends_the_stream_and_not_the_service(servic
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_a_quiet_stream_says_that_it_is_alive(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_quiet_stream_says_that_it_is_alive(services: Services) -> None:
+    services = replace(services, keepalive_after=timedelta(0))
     assert isinstance(services.store, SqlStore)
-    monkeypatch.setattr("foundry_rollouts.web.stream.BEAT_SECONDS", 0.0)
     await stand(services.store, PROGRESSING)
     async with (
         served(services) as (client, _),

@@ -137,6 +137,7 @@ async def enable(
     """Let an agent answer again, and read back that it does."""
     async with project(project_endpoint, credential) as cloud:
         await cloud.enable(agent)
+        refuse_where_that_cannot_help(agent, (await cloud.api.agents.one(agent)).disabled_by)
         _tell_state(agent, await _read_back(cloud, agent, lambda routing: routing.is_open), is_open=True)
 
 
@@ -152,6 +153,13 @@ async def disable(
     async with project(project_endpoint, credential) as cloud:
         await cloud.disable(agent)
         _tell_state(agent, await _read_back(cloud, agent, lambda routing: not routing.is_open), is_open=False)
+
+
+def refuse_where_that_cannot_help(agent: str, disabled_by: str | None) -> None:
+    """Raise DriftError where the agent is enabled, and something else than its configuration keeps it closed."""
+    if disabled_by is not None:
+        because = f"{agent} is enabled in its configuration and disabled by {disabled_by}: enabling it cannot help"
+        raise DriftError(f"{because}; enable that in Microsoft Entra, or ask who disabled it")
 
 
 def _tell_state(agent: str, seen: "Routing", *, is_open: bool) -> None:

@@ -22,7 +22,7 @@ MOST = 50  #: Sessions that are followed at a time.
 LOOKED_AT = 500  #: Sessions, the newest, among which those are looked for: an agent may have many that sleep.
 SILENCE = timedelta(seconds=2)  #: A log that says nothing for so long has told what it had.
 LOOK_EVERY = timedelta(seconds=2)
-PATIENCE = 8  #: Looks in a row that may fail.
+MOST_FAILURES = 8  #: Looks in a row that may fail.
 
 _FOR_GOOD = frozenset({400, 401, 403, 404})
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -139,11 +139,11 @@ async def _follow_quietly(
 
 async def _looked(cloud: FoundryClient, wanted: Wanted) -> list[SessionSeen]:
     """Return the live sessions, through passing trouble."""
-    for failures in range(1, PATIENCE + 1):
+    for failures in range(1, MOST_FAILURES + 1):
         try:
             return await _chosen(cloud, wanted)
         except CloudError as error:
-            if failures == PATIENCE or error.refusal.status in _FOR_GOOD:
+            if failures == MOST_FAILURES or error.refusal.status in _FOR_GOOD:
                 raise
             if failures == 1:
                 say(f"{error}; looking again", err=True)

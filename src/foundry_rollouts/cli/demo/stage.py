@@ -15,7 +15,7 @@ import httpx
 from foundry_rollouts.errors import RolloutsError
 
 #: How long a process may take until it answers.
-PATIENCE = 30.0
+START_SECONDS = 30.0
 #: The address people know is taken when it is free.
 USUAL_PORT = 8080
 
@@ -107,7 +107,7 @@ class Stage:
         """Wait until ``url`` answers 200; raise with the process's last words when it ends or takes too long."""
         process = self.processes[-1]
         async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - plain http on loopback
-            for _ in range(int(PATIENCE / 0.1)):
+            for _ in range(int(START_SECONDS / 0.1)):
                 try:
                     if (await client.get(url)).status_code == 200:
                         return

@@ -31,7 +31,7 @@ DEFINITION = Definition(
     code=Code(entry_point=("python", "main.py")), protocols={"responses": "2.0.0", "invocations": "2.0.0"}
 )
 #: How long one rollout of the story may take.
-PATIENCE = 90.0
+WAIT_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Story:
         version = await self.deploy(cloud, chapter)
         rollout = await self.until("a rollout of it", partial(self.rollout_of, version))
         told: set[str] = set()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             rollout = dict(await self.ask(f"/api/v1/rollouts/{rollout['id']}"))
             for event in (await self.ask(f"/api/v1/rollouts/{rollout['id']}/events"))["items"]:
@@ -107,7 +107,7 @@ class Story:
         await asyncio.to_thread(write_agent, folder, chapter)
         archive = await asyncio.to_thread(pack, folder)
         made = (await cloud.api.deploy.upload(AGENT, archive, DEFINITION)).version
-        quickly = Pace(timedelta(seconds=PATIENCE), first=timedelta(seconds=0.2), every=timedelta(seconds=0.2))
+        quickly = Pace(timedelta(seconds=WAIT_SECONDS), first=timedelta(seconds=0.2), every=timedelta(seconds=0.2))
         seen = await cloud.api.versions.wait_until_active(AGENT, made.version, quickly)
         if seen.status is not VersionStatus.ACTIVE:
             raise RolloutsError(f"version {seen.version} is {seen.status}: {seen.error}")
@@ -128,11 +128,11 @@ class Story:
 
     async def until(self, what: str, look: Callable[[], Awaitable[dict[str, Any] | None]]) -> dict[str, Any]:
         """Look again and again until there is something to see."""
-        for _ in range(int(PATIENCE / 0.2)):
+        for _ in range(int(WAIT_SECONDS / 0.2)):
             if seen := await look():
                 return seen
             await asyncio.sleep(0.2)
-        raise RolloutsError(f"waited {PATIENCE:g} s for {what}, in vain; logs are in {self.stage.folder}")
+        raise RolloutsError(f"waited {WAIT_SECONDS:g} s for {what}, in vain; logs are in {self.stage.folder}")
 
     async def ask(self, path: str) -> Any:
         return (await self.http.get(f"{self.stage.server}{path}")).raise_for_status().json()

@@ -14,7 +14,7 @@ from foundry_rollouts.foundry.client import FoundryClient
 
 QUESTIONS = ("Where is my order?", "May I send it back?", "When does it arrive?", "Thank you!")
 USERS = 4
-PATIENCE = timedelta(seconds=30)
+CALL_LIMIT = timedelta(seconds=30)
 
 
 async def main(endpoint: str, agent: str) -> None:
@@ -30,7 +30,7 @@ async def user(client: FoundryClient, agent: str) -> None:
         try:
             session = await client.api.sessions.create(agent)
             for question in QUESTIONS:
-                await client.ask(agent, session.id, question, PATIENCE)
+                await client.ask(agent, session.id, question, CALL_LIMIT)
                 await asyncio.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - think time
             await client.delete_session(agent, session.id)
         except CloudError:
