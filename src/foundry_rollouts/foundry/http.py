@@ -126,13 +126,8 @@ class Transport:
     async def request(self, call: Call, budget: RetryBudget | None = None) -> Reply:
         """Send ``call``, again as its ``repeat`` allows, and return the whole answer. Raises CloudError."""
         urgency, is_certain = present_priority(), True
-<<<<<<< HEAD
-        if urgency is Priority.INTERACTIVE:
-            call = replace(call, limit=min(call.limit, BRIEF))
-=======
         if urgency is Priority.INTERACTIVE:
             call = replace(call, limit=min(call.limit, self._manners.priorities.brief_limit))
->>>>>>> origin/main
 
         async def attempt() -> Reply:
             nonlocal is_certain

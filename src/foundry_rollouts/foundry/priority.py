@@ -32,15 +32,9 @@ DEFAULT_TIMINGS = PriorityTimings()
 def budget_of(urgency: Priority, usual: RetryBudget, timings: PriorityTimings = DEFAULT_TIMINGS) -> RetryBudget:
     """Return how patient a call may be."""
     match urgency:
-<<<<<<< HEAD
-        case Priority.INTERACTIVE:
-            return replace(usual, total=min(usual.total, BRIEF))
-        case Priority.ROLLBACK:
-=======
         case Priority.INTERACTIVE:
             return replace(usual, total=min(usual.total, timings.brief_limit))
         case Priority.ROLLBACK:
->>>>>>> origin/main
             first, most = min(usual.first, MOST / 10), min(usual.most, MOST)
             jitter = min(usual.jitter, MOST / 10)
             return replace(usual, attempts=ATTEMPTS, first=first, most=most, jitter=jitter, obeys=MOST)

@@ -116,13 +116,8 @@ async def test_a_brief_look_into_a_black_hole_is_over_soon() -> None:
     options = TransportOptions(wire=httpx.MockTransport(never), priorities=timings)
     agents = Agents(Transport(ENDPOINT, FixedToken(), options))
     async with asyncio.timeout(5):
-<<<<<<< HEAD
-        with at_priority(Priority.INTERACTIVE), pytest.raises(CloudError) as told:
-            await client.agent("a")
-=======
         with at_priority(Priority.INTERACTIVE), pytest.raises(CloudError) as told:
             await agents.one("a")
->>>>>>> origin/main
     assert told.value.refusal.code == "timeout"
 
 
@@ -143,13 +138,8 @@ async def test_others_give_way_only_while_an_urgent_call_is_throttled() -> None:
     with others.of(Priority.USUAL) as usual:
         usual.refused(throttled)
         await asyncio.wait_for(others.give_way(), 1)
-<<<<<<< HEAD
-    monkeypatch.setattr(priority, "GIVE_WAY", timedelta(milliseconds=10))
-    with others.of(Priority.ROLLBACK) as stuck:
-=======
     impatient = PriorityQueue(PriorityTimings(yield_limit=timedelta(milliseconds=10)))
     with impatient.of(Priority.ROLLBACK) as stuck:
->>>>>>> origin/main
         stuck.refused(throttled)
         await asyncio.wait_for(impatient.give_way(), 1)  # an urgent call that is stuck stops nobody for good
 
