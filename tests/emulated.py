@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from patience import PATIENCE
+
 PROJECTS = itertools.count()
 PROTOCOLS = [{"protocol": name, "version": "2.0.0"} for name in ("responses", "invocations")]
 ECHO = {
@@ -119,7 +121,7 @@ def a_project(base_url: str) -> Iterator[httpx.Client]:
         base_url=f"{base_url}/api/projects/project-{next(PROJECTS)}",
         params={"api-version": "v1"},
         headers={"Authorization": "Bearer local"},
-        timeout=60,
+        timeout=PATIENCE,
     ) as client:
         yield client
 
@@ -252,7 +254,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not is_running(pid)

@@ -19,10 +19,10 @@ from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Code, Definition
 from foundry_rollouts.foundry.packaging import pack
+from patience import PATIENCE
 
 AGENT = "support-agent"
 PROTOCOLS = {"responses": "2.0.0", "invocations": "2.0.0"}
-PATIENCE = 45.0
 
 #: The product's rules with a coarse bad line, so that proof takes seconds.
 POLICY = """
@@ -53,7 +53,7 @@ class Town:
 
     def __post_init__(self) -> None:
         self.stage = Stage(self.folder, usual_port=0)
-        self.http = httpx.AsyncClient(timeout=10)
+        self.http = httpx.AsyncClient(timeout=PATIENCE)
 
     # --- deeds
 

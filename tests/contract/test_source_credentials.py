@@ -23,6 +23,7 @@ from foundry_rollouts.signals.limits import RateLimiter
 from foundry_rollouts.signals.polling import CountQuery
 from foundry_rollouts.signals.prometheus import PrometheusCounter
 from foundry_rollouts.signals.reported import ReportedCounts, SourceError
+from patience import PATIENCE
 from tools.system_packages import found
 
 PROMETHEUS = found("prometheus")
@@ -74,7 +75,7 @@ async def counted(url: str, fetching: Fetcher, credentials: str | None = "metric
     plan = PrometheusConfig(url, "scalar(vector(12))", "scalar(vector(3))", credentials=credentials)
     counter = PrometheusCounter(fetching)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 try:
                     return await counter.count(plan, ASKED)

@@ -19,6 +19,7 @@ from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.signals.logs import LogSource
 from hosting_library import MAIN, Caller, an_installation
+from patience import PATIENCE
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -86,7 +87,7 @@ async def test_what_is_counted_is_what_callers_saw(
 
 
 async def until_followed(source: LogSource, rollout: Rollout, sessions: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while _open_streams(source, rollout) < sessions:  # noqa: ASYNC110 - nobody rings a bell here
             await asyncio.sleep(0.1)
 

@@ -21,6 +21,7 @@ from foundry_rollouts.foundry.definition import Definition
 from foundry_rollouts.ports import Source
 from foundry_rollouts.signals.logs import LogSource
 from foundry_rollouts.signals.probe import ProbeSource
+from patience import PATIENCE
 
 NUMBERS = itertools.count()
 PROTOCOLS = {"responses": "2.0.0", "invocations": "2.0.0"}
@@ -45,7 +46,7 @@ async def a_trial(cloud: FoundryClient, canary: str) -> Rollout:
 async def counts(source: Source, rollout: Rollout, stratum: str, at_least: int) -> tuple[Counts, Counts]:
     """Wait until so many calls were seen on both versions; return the counts of stable and canary."""
     begun = rollout.started_at or clock.now()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             window = Window(begun, clock.now() + timedelta(seconds=1))
             seen = {each.source: each for each in await source.measure(rollout, window)}[stratum]
@@ -106,7 +107,7 @@ async def test_a_session_that_crashed_before_anybody_could_follow_it_counts_as_f
     await source.measure(rollout, _all(rollout))
     with pytest.raises(CloudError, match="session_creation_failed"):
         await cloud.open_session("support-agent", "2", "user-session-4711")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             seen, _ = await source.measure(rollout, _all(rollout))
             if seen.canary.calls:

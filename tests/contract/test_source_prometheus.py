@@ -24,6 +24,7 @@ from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.limits import RateLimiter
 from foundry_rollouts.signals.polling import PollingSource
 from foundry_rollouts.signals.prometheus import PrometheusCounter
+from patience import PATIENCE
 from tools.system_packages import found
 
 SERVER = found("prometheus")
@@ -111,7 +112,7 @@ async def measured(url: str, calls: str = CALLS, failures: str = FAILURES, **val
     )
     source = PollingSource(PrometheusCounter(Fetcher(RateLimiter(clock.now), limit=timedelta(seconds=20))), clock.now)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 if found := await source.measure(rollout, Window(begun, clock.now())):
                     return found[0]

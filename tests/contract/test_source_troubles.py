@@ -43,10 +43,11 @@ from foundry_rollouts.signals.outcomes import OutcomeSource
 from foundry_rollouts.signals.polling import PollingSource, PollTimings
 from foundry_rollouts.signals.probe import ProbeSource, ProbeTimings
 from foundry_rollouts.signals.prometheus import PrometheusCounter
+from patience import PATIENCE
 from unit.signals.session_world import Hand, HandMadeSessions, a_quick_probe, a_session, a_watched, refused
 
+#: How long a server may take that never answers; every other one answers, however long a busy machine takes over it.
 LIMIT = timedelta(seconds=0.5)
-SLOWLY = 0.1  #: Seconds: longer than a tick waits here, and within the limit.
 NUMBERS = {"nan": (float("nan"), 0), "negative": (-3, 0), "wrong unit": (20, 35)}
 GUID = "11111111-2222-3333-4444-555555555555"
 NO_DATA = (Verdict.NO_DATA, "error-rate: no canary calls seen at this step yet")
@@ -58,11 +59,15 @@ def unread(source: str, trouble: str) -> tuple[Verdict, str]:
 
 @dataclass
 class Stranger:
-    """A server, or a workspace, that gives counts and is in ``trouble``."""
+    """A server, or a workspace, that gives counts and is in ``trouble``; a slow one answers when it is ``over``."""
 
     trouble: str
     url: str = ""
     over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def limit(self) -> timedelta:
+        return LIMIT if self.trouble == "silent" else timedelta(seconds=PATIENCE)
 
     @property
     def told(self) -> tuple[float, float]:
@@ -75,7 +80,8 @@ class Stranger:
             return  # Whoever asked is gone.
         if self.trouble == "silent":
             await reader.read()
-        await asyncio.sleep(SLOWLY if self.trouble == "slow" else 0)
+        if self.trouble == "slow":
+            await asyncio.to_thread(self.over.wait)
         say(writer, self._body(parse_qs(asked.query)))
 
     def _body(self, query: dict[str, list[str]]) -> bytes:
@@ -89,9 +95,8 @@ class Stranger:
     def query_workspace(self, workspace_id: str, query: str, *, timespan: Any, **kwargs: Any) -> Any:
         if self.trouble == "dead":
             raise ServiceRequestError("no route")
-        if self.trouble == "silent":
-            self.over.wait(5)
-        self.over.wait(SLOWLY if self.trouble == "slow" else 0)
+        if self.trouble in {"silent", "slow"}:
+            self.over.wait()
         table = type("Table", (), {"columns": ["calls", "failures"], "rows": [list(self.told)]})
         return type("Result", (), {"partial_error": None, "tables": [table]})
 
@@ -107,7 +112,7 @@ async def stranger(request: pytest.FixtureRequest) -> AsyncIterator[Stranger]:
     else:
         async with a_server(stranger.answer) as stranger.url:
             yield stranger
-    stranger.over.set()
+            stranger.over.set()
 
 
 def pulled_from(stranger: Stranger, name: str, clock: Hand) -> tuple[Source, Rollout]:
@@ -115,13 +120,13 @@ def pulled_from(stranger: Stranger, name: str, clock: Hand) -> tuple[Source, Rol
     match name:
         case "prometheus":
             plan: Any = PrometheusConfig(stranger.url, "calls", "failures")
-            counter: Any = PrometheusCounter(Fetcher(budget, LIMIT))
+            counter: Any = PrometheusCounter(Fetcher(budget, stranger.limit))
         case "http":
             plan = HttpConfig(stranger.url + "/{version}", "/calls", "/failures")
-            counter = HttpCounter(Fetcher(budget, LIMIT))
+            counter = HttpCounter(Fetcher(budget, stranger.limit))
         case _:
             plan = InsightsPlan(GUID)
-            counter = InsightsCounter(budget, lambda: stranger, LIMIT)
+            counter = InsightsCounter(budget, lambda: stranger, stranger.limit)
     timings = PollTimings(answer_within=timedelta(seconds=0.01))
     return PollingSource(counter, clock.now, timings), a_watched(**{"logs": None, name.replace("-", "_"): plan})
 
@@ -132,7 +137,7 @@ def judged(rollout: Rollout, measured: list[Measurement], clock: Hand) -> Analys
 
 async def settled(source: Source, rollout: Rollout, clock: Hand, is_enough: Callable[[Analysis], bool]) -> Analysis:
     """Measure and judge, tick by tick, until the verdict is what is waited for."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             measured = list(await source.measure(rollout, Window(NOON, clock.time)))
             analysis = judged(rollout, measured, clock)
@@ -180,6 +185,7 @@ async def test_counts_that_come_slowly_are_not_there_yet_and_then_count(name: st
     source, rollout = pulled_from(stranger, name, clock)
     first = judged(rollout, list(await source.measure(rollout, Window(NOON, clock.time))), clock)
     assert (first.verdict, first.because) == (Verdict.NO_DATA, f"{NO_DATA[1]} ({name})")
+    stranger.over.set()
     # The counts are those of a window long past by now, which is what their age is told by.
     then = await settled(source, rollout, clock, lambda seen: seen.gates[0].canary_value is not None)
     assert (then.verdict, then.gates[0].canary_value) == (Verdict.INSUFFICIENT, 0)
@@ -216,7 +222,7 @@ async def test_what_the_canary_does_to_the_probe_is_harm_and_what_happens_to_us_
     source = ProbeSource(cloud, clock.now, timings=ProbeTimings(network_grace=timedelta(0)))
     rollout = a_watched(probe=a_quick_probe(prompts=(PROMPT,)), logs=None)
     clock.on(1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             measured = list(await source.measure(rollout, Window(NOON, NOON + timedelta(hours=1))))
             analysis = judged(rollout, measured, clock)
@@ -247,11 +253,12 @@ async def test_logs_in_trouble(trouble: str, verdict: Verdict, because: str) -> 
         cloud.lines["two"] = [LogLine(at, "stderr", f"{done} {'9' * 400}ms")]
     cloud.trouble = refused(None) if trouble == "dead" else None
     cloud.is_silent = trouble == "slow"
-    timings = LogTimings(list_every=timedelta(milliseconds=2), list_limit=timedelta(seconds=0.02))
+    limit = timedelta(seconds=0.02 if trouble == "slow" else PATIENCE)
+    timings = LogTimings(list_every=timedelta(milliseconds=2), list_limit=limit)
     source, rollout = LogSource(cloud, clock.now, timings=timings), a_watched()
     await source.measure(rollout, Window(NOON, NOON))
     looks = 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             measured = list(await source.measure(rollout, Window(NOON, NOON + timedelta(seconds=2))))
             analysis = judged(rollout, measured, clock)

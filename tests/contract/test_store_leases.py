@@ -14,6 +14,7 @@ from foundry_rollouts.errors import LeaseLostError
 from foundry_rollouts.ports import Lease, Record
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.store import SqlStore
+from patience import PATIENCE
 
 OpenStore = Callable[[str], SqlStore]
 LATER = NOON + timedelta(seconds=31)
@@ -206,7 +207,7 @@ async def test_a_sweep_does_not_wait_for_an_agent_that_another_replica_is_just_t
     database = Database(database_url)
     async with database.writing() as connection:
         await connection.execute(text("SELECT 1 FROM leases WHERE agent = 'taken' FOR UPDATE"))
-        claimed = await asyncio.wait_for(store.claim_due(NOON, 10), timeout=20)
+        claimed = await asyncio.wait_for(store.claim_due(NOON, 10), PATIENCE)
     await database.close()
     assert [lease.agent for lease in claimed] == ["free"]
 

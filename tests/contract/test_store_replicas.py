@@ -12,6 +12,7 @@ from foundry_rollouts.errors import StoreError
 from foundry_rollouts.store.single_replica import alone_on
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.wakeups import listen
+from patience import PATIENCE
 
 OpenStore = Callable[[str], SqlStore]
 
@@ -21,25 +22,25 @@ async def test_a_command_and_a_released_lease_ring_at_every_other_replica(store:
     rung = asyncio.Event()
     ears = asyncio.create_task(listen(database_url, rung.set))
     try:
-        await asyncio.wait_for(rung.wait(), 30)  # it listens
+        await asyncio.wait_for(rung.wait(), PATIENCE)  # it listens
         rung.clear()
         await store.create(a_rollout(), an_event(), None)
-        await asyncio.wait_for(rung.wait(), 30)
+        await asyncio.wait_for(rung.wait(), PATIENCE)
         rung.clear()
         await store.accept(Command("c-1", "r-1", Verb.ABORT, 1, NOON, "ann"))
-        await asyncio.wait_for(rung.wait(), 30)
+        await asyncio.wait_for(rung.wait(), PATIENCE)
         lease = await store.claim("support-agent", NOON)
         assert lease is not None
         rung.clear()
         await store.release(lease)
-        await asyncio.wait_for(rung.wait(), 30)
+        await asyncio.wait_for(rung.wait(), PATIENCE)
     finally:
         ears.cancel()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_an_embedded_database_has_nobody_to_listen_to(database_url: str) -> None:
-    await asyncio.wait_for(listen(database_url, pytest.fail), 5)
+    await asyncio.wait_for(listen(database_url, pytest.fail), PATIENCE)
 
 
 def test_an_embedded_database_carries_one_replica_and_says_so(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """An upgrade of a database that is in use: nobody waits behind it, and it does not wait for ever."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -9,18 +10,19 @@ from sqlalchemy import text
 from databases import writing
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.store import schema
+from patience import PATIENCE
 from releases import NEXT, following
 from schemas import bring_to, revisions
 from unit.cli.command_line import Outcome, outcome_of
 
-#: An upgrade asks for a lock for half a second; the rest is what a busy machine adds.
-LONGEST_WAIT = 2.0
+#: Seconds: who waited for so long came behind the upgrade, which lets others pass after half a second.
+BEHIND = 0.1
 
 
 @pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)
 async def test_writers_pass_by_an_upgrade_that_waits_for_a_table(empty_url: str, tmp_path: Path) -> None:
     await schema.upgrade(empty_url)
-    waits, began = [], 0.0
+    waits: list[float] = []
     async with writing(empty_url) as somebody:
         await somebody.execute(text("UPDATE rollouts SET step = step"))
         upgrading = await following(tmp_path).upgrade(empty_url, tmp_path)
@@ -28,16 +30,16 @@ async def test_writers_pass_by_an_upgrade_that_waits_for_a_table(empty_url: str,
         assert await upgrading.stderr.readline() == (
             b"the tables are in use: waiting for a moment in which they are not\n"
         )
-        end = time.monotonic() + 4
-        while (began := time.monotonic()) < end:
-            async with writing(empty_url) as other:
-                await other.execute(text("UPDATE rollouts SET step = step"))
-            waits.append(time.monotonic() - began)
+        # Whoever came behind an upgrade that waits in one go would wait for as long as somebody is at work.
+        async with asyncio.timeout(PATIENCE):
+            while sum(waited > BEHIND for waited in waits) < 3:
+                began = time.monotonic()
+                async with writing(empty_url) as other:
+                    await other.execute(text("UPDATE rollouts SET step = step"))
+                waits.append(time.monotonic() - began)
         assert upgrading.returncode is None
     ended = await outcome_of(upgrading)
     assert ended == Outcome(0, f"the database is at schema {NEXT}\n", "")
-    assert max(waits) < LONGEST_WAIT
-    assert max(waits) > 0.1, "no writer came behind the upgrade: this showed nothing"
 
 
 async def test_an_upgrade_that_finds_no_moment_says_so_and_leaves_everything_as_it_was(empty_url: str) -> None:

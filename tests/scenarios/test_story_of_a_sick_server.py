@@ -28,8 +28,8 @@ sources:
     delay: 1s
 """
 ILL = tuple(f"ill-{number}" for number in range(12))
-#: From the first weight to the rollback: some windows of a second, on a machine that is busy.
-IN_TIME = 15.0
+#: From the first weight to the rollback: less than it would take to wait for each of the others in turn.
+IN_TIME = 5.0 * len(ILL)
 
 
 @dataclass(frozen=True)

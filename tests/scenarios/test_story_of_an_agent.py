@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import PATIENCE
 from tools.repository import ROOT
 from town import Town
 
@@ -66,7 +67,7 @@ def is_running(process: Process) -> bool:
 async def line_with(words: str, process: Process) -> str:
     """Return the next line on stdout that holds ``words``."""
     assert process.stdout is not None
-    while line := (await asyncio.wait_for(process.stdout.readline(), 30)).decode():
+    while line := (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode():
         if words in line:
             return line
     pytest.fail(f"the output ended without {words!r}")
@@ -115,11 +116,11 @@ async def test_logs_are_followed_while_an_answer_streams(town: Town) -> None:
     await line_with("piece 1", tail)
     assert is_running(call), "its log is read while the answer is being written"
     await line_with("Inbound POST /responses completed with status 200", tail)
-    out, _ = await asyncio.wait_for(call.communicate(), 30)
+    out, _ = await asyncio.wait_for(call.communicate(), PATIENCE)
     assert (call.returncode, out.decode()) == (0, f"version 1 heard: {question}\n")
 
     tail.send_signal(signal.SIGINT)
-    await asyncio.wait_for(tail.communicate(), 30)
+    await asyncio.wait_for(tail.communicate(), PATIENCE)
     assert tail.returncode == 0
 
 

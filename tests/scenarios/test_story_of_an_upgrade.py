@@ -21,6 +21,7 @@ import psycopg
 import pytest
 
 from databases import a_postgresql_database, a_postgresql_server
+from patience import PATIENCE
 from releases import OLDER, Release, earlier, following, present
 from storm.processes import Running
 from storm.scene import POLICY, Plan, Scene, a_scene_on
@@ -28,13 +29,12 @@ from storm.verdict import judge
 
 #: Two agents meet their canary before the upgrade, ten after it, two before the old release goes. Whoever sees a new
 #: version first takes its rollout, which is chance: ten that come one by one are enough for both to have some.
-PLAN = Plan(good=9, bad=5, lease_seconds=6)
+PLAN = Plan(good=9, bad=5, lease_seconds=15)
 #: Both look for new versions at least this often.
 APART = 1.5
 ENDINGS = {"promoted", "rolled_back"}
-PATIENCE = 90.0
 #: What an upgrade may make others wait: half a second by its own rule, the rest is a busy machine's.
-LONGEST_WAIT = 2.0
+LONGEST_WAIT = 10.0
 #: Words of the log that a rolling upgrade has no excuse for.
 TROUBLE = {"tick.failed", "tick.crashed", "job.failed", "job.crashed", "database.lost", "lease.not_released"}
 #: Waits of the service's own connections for locks, as the server sees them.
@@ -76,7 +76,7 @@ class Story:
     scene: Scene
     old: Release
     new: Release
-    http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(timeout=20))
+    http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(timeout=PATIENCE))
 
     async def deploy(self, agents: Sequence[str]) -> None:
         for agent in agents:

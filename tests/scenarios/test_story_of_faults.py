@@ -14,7 +14,8 @@ from storm.processes import Launcher, until_answers
 from storm.scene import Plan, a_database, target_of, through
 from town import AGENT, POLICY, Town
 
-LEASE_SECONDS = 12
+#: As long as the restoring may take; a busy machine needs some seconds for what takes one.
+LEASE_SECONDS = 30
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ async def serve(town: Town, launcher: Launcher, url: str) -> None:
     town.stage.server = replica.address
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("fault", ["cut", "silent"])
 async def test_a_canary_that_fails_while_the_database_is_away_is_taken_back_at_once_and_recorded_later(
     town: Town, launcher: Launcher, database: tuple[str, FaultProxy], fault: str
@@ -90,7 +91,7 @@ async def test_a_canary_that_fails_while_the_database_is_away_is_taken_back_at_o
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_a_short_storm_over_three_replicas_breaks_no_law(tmp_path: Path, testrun_uid: str) -> None:
     verdict, lines = await blow(Plan(seconds=30, good=5, bad=3), tmp_path, testrun_uid)
     show(lines, verdict.wrong)

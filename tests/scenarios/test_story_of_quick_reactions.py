@@ -21,6 +21,7 @@ from foundry_rollouts.settings import Settings
 from foundry_rollouts.store.schema import upgrade
 from foundry_rollouts.web.app import create_app
 from foundry_rollouts.wiring import daemon
+from patience import PATIENCE
 
 AGENT = "support-agent"
 PROTOCOLS = {"responses": "2.0.0", "invocations": "2.0.0"}
@@ -32,9 +33,8 @@ judge: {bad: 3x + 20pp}
 sources: {SOURCES}
 gates: [error-rate: {}]
 """
-#: Nothing of what is measured here may wait for this.
-TICK = 120.0
-SOON = timedelta(seconds=1)
+#: Much longer than anybody waits here: what happens did not wait for a tick.
+TICK = 3600.0
 
 
 @dataclass
@@ -47,19 +47,17 @@ class Service:
     async def weights(self) -> dict[str, int]:
         return dict((await self.cloud.agent(AGENT)).routing.weights)
 
-    async def until(self, look: Callable[[], Awaitable[bool]], patience: float = 30) -> timedelta:
-        """Wait until ``look`` sees it; return how long that took."""
-        began = clock.now()
-        async with asyncio.timeout(patience):
+    async def until(self, look: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until ``look`` sees it."""
+        async with asyncio.timeout(PATIENCE):
             while not await look():  # noqa: ASYNC110 - the cloud rings no bell
                 await asyncio.sleep(0.01)
-        return clock.now() - began
 
-    async def until_weights(self, **weights: int) -> timedelta:
+    async def until_weights(self, **weights: int) -> None:
         async def are_so() -> bool:
             return await self.weights() == {name.strip("v"): weight for name, weight in weights.items()}
 
-        return await self.until(are_so)
+        await self.until(are_so)
 
     async def create(self, image: str) -> None:
         await self.cloud.api.versions.create(AGENT, Definition(image=image, protocols=PROTOCOLS))
@@ -118,7 +116,7 @@ async def serving(
             await parts.scheduler.stop()
 
 
-async def test_reported_outcomes_that_decide_are_answered_within_a_second(foundry: str, tmp_path: Path) -> None:
+async def test_reported_outcomes_that_decide_are_answered_before_the_next_tick(foundry: str, tmp_path: Path) -> None:
     async with serving(foundry, tmp_path, "{outcomes: {}}") as service:
         at = clock.now().isoformat()
         outcomes = [
@@ -128,7 +126,7 @@ async def test_reported_outcomes_that_decide_are_answered_within_a_second(foundr
         ]
         answer = await service.api.post("/api/v1/outcomes", json={"outcomes": outcomes})
         assert answer.json()["accepted"] == 30
-        assert await service.until_weights(v1=100) < SOON
+        await service.until_weights(v1=100)
         assert "canary 15 of 15 failed (reported as failed) against 0 of 15 on stable" in await service.because()
 
 
@@ -137,7 +135,7 @@ async def are_followed() -> bool:
     return {"log of conversation-1", "log of conversation-2"} <= followed
 
 
-async def test_failing_log_lines_that_decide_are_answered_within_a_second(foundry: str, tmp_path: Path) -> None:
+async def test_failing_log_lines_that_decide_are_answered_before_the_next_tick(foundry: str, tmp_path: Path) -> None:
     async with serving(foundry, tmp_path, "{logs: {}}") as service:
         for version in ("1", "2"):
             await service.cloud.open_session(AGENT, version, f"conversation-{version}")
@@ -148,13 +146,13 @@ async def test_failing_log_lines_that_decide_are_answered_within_a_second(foundr
                 if await service.weights() == {"1": 100}:
                     break
                 await service.cloud.ask(AGENT, f"conversation-{version}", "hello", timedelta(seconds=10))
-        assert await service.until_weights(v1=100) < SOON
+        await service.until_weights(v1=100)
         assert "seen by logs" in await service.because()
 
 
-async def test_wrong_answers_of_the_probe_are_answered_at_once(foundry: str, tmp_path: Path) -> None:
+async def test_wrong_answers_of_the_probe_are_answered_before_the_next_tick(foundry: str, tmp_path: Path) -> None:
     async with serving(foundry, tmp_path, "{probe: {every: 100ms}}") as service:
-        assert await service.until_weights(v1=100) < timedelta(seconds=15)
+        await service.until_weights(v1=100)
         assert "seen by probe" in await service.because()
 
 
@@ -162,5 +160,5 @@ async def test_wrong_words_inside_http_200_are_caught_by_what_the_probe_expects(
     (tmp_path / "prompts.yaml").write_text('- {name: hours, input: "open at 9", expect: {contains: "9"}}\n', "utf-8")
     sources = "{probe: {every: 100ms, prompts: prompts.yaml}, logs: {}}"
     async with serving(foundry, tmp_path, sources, canary="emulator://echo?reply=nothing") as service:
-        assert await service.until_weights(v1=100) < timedelta(seconds=20)
+        await service.until_weights(v1=100)
         assert "failed (expected text missing)" in await service.because()

@@ -25,6 +25,8 @@ from foundry_rollouts.errors import StoreError, UsageError
 
 #: How long a server may take over one transaction of ours; much less than a lease lasts.
 TRANSACTION_LIMIT = timedelta(seconds=8)
+#: How long the comparison of a whole schema may take: dozens of queries, on a machine that may be busy.
+COMPARISON_LIMIT = timedelta(minutes=1)
 
 #: How long SQLite waits for another process that writes.
 BUSY_MILLISECONDS = 5000
@@ -48,10 +50,10 @@ class Database:
         self._turn = asyncio.Lock() if address.get_backend_name() == "sqlite" else None
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that only reads; on SQLite it waits for no writer."""
+    async def reading(self, limit: timedelta = TRANSACTION_LIMIT) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that only reads; on SQLite it waits for no writer. ``limit`` is that of ``writing``."""
         with _translated(self.name):
-            async with self._readers.connect() as connection, _watched(connection), connection.begin():
+            async with self._readers.connect() as connection, _watched(connection, limit), connection.begin():
                 yield connection
 
     @asynccontextmanager
@@ -71,7 +73,7 @@ class Database:
 
 
 @asynccontextmanager
-async def _watched(connection: AsyncConnection, limit: timedelta | None = TRANSACTION_LIMIT) -> AsyncIterator[None]:
+async def _watched(connection: AsyncConnection, limit: timedelta | None) -> AsyncIterator[None]:
     """Cut a server's connection when its transaction takes longer than ``limit``.
 
     A server that fell silent is seen by nothing else: the network took what was sent, and an answer never comes. To

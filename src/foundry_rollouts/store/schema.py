@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import SchemaError, StoreError
-from foundry_rollouts.store.engine import Database, is_missing
+from foundry_rollouts.store.engine import COMPARISON_LIMIT, Database, is_missing
 from foundry_rollouts.store.schema_diff import differences, told
 from foundry_rollouts.store.tables import metadata
 
@@ -82,18 +82,23 @@ async def check(url: str) -> None:
         raise SchemaError(f"there is no database at {url} yet; {_UPGRADE}")
     database = Database(url)
     try:
-        async with database.reading() as connection:
+        async with database.reading(COMPARISON_LIMIT) as connection:
             await connection.run_sync(_require_ours)
     finally:
         await database.close()
 
 
-async def require_carrying(connection: AsyncConnection, trusted: str | None = None) -> str | None:
-    """Return None when the schema is ours, or the revision of a newer one that carries this release all the same.
+async def newer_revision(connection: AsyncConnection) -> str | None:
+    """Return the revision of a newer schema; None when it is ours. Raises SchemaError for any other."""
+    return await connection.run_sync(_newer)
 
-    A newer schema is looked at closely, unless it is ``trusted`` already. Raises SchemaError for any other.
+
+async def require_carrying(connection: AsyncConnection) -> None:
+    """Raise SchemaError unless the schema is ours, or a newer one that carries this release all the same.
+
+    Every table is compared: give ``connection`` the time for it.
     """
-    return await connection.run_sync(_newer_carrying, trusted)
+    await connection.run_sync(_newer_carrying)
 
 
 def newer(revision: str) -> str:
@@ -169,7 +174,7 @@ def _revision(connection: Connection) -> str | None:
 
 def _require_ours(connection: Connection) -> None:
     """Raise SchemaError unless schema and tables are those of this release."""
-    if _newer_carrying(connection, trusted=None) is not None:
+    if _newer_carrying(connection) is not None:
         raise SchemaError(_too_new(_revision(connection)))
     if found := differences(connection):
         raise SchemaError(
@@ -177,15 +182,20 @@ def _require_ours(connection: Connection) -> None:
         )
 
 
-def _newer_carrying(connection: Connection, trusted: str | None) -> str | None:
+def _newer_carrying(connection: Connection) -> str | None:
+    revision = _newer(connection)
+    if revision and (harm := [each for each in differences(connection) if not each.is_harmless]):
+        raise SchemaError(f"{_too_new(revision)}: this one cannot go on with it, since {told(harm)}")
+    return revision
+
+
+def _newer(connection: Connection) -> str | None:
     revision = _revision(connection)
     if revision is None:
         _refuse_strangers(connection)
         raise SchemaError(f"the database has no schema yet; {_UPGRADE}")
     lacking = _after(revision)
     if lacking is None:
-        if revision != trusted and (harm := [each for each in differences(connection) if not each.is_harmless]):
-            raise SchemaError(f"{_too_new(revision)}: this one cannot go on with it, since {told(harm)}")
         return revision
     if lacking:
         missing = ", ".join(f"{script.revision} ({script.doc.rstrip('.')})" for script in lacking)

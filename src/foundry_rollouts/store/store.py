@@ -37,7 +37,7 @@ from foundry_rollouts.store import (
     wakeups,
 )
 from foundry_rollouts.store import leases as leasing
-from foundry_rollouts.store.engine import Database
+from foundry_rollouts.store.engine import COMPARISON_LIMIT, Database
 
 #: How long one try to hand leases over may take: a replica that stops has no time for a connection that fell silent.
 HAND_OVER_LIMIT = timedelta(seconds=1)
@@ -71,8 +71,12 @@ class SqlStore:
     async def check(self) -> str | None:
         """Return None when the schema is ours, or a sentence about a newer one that carries us all the same."""
         async with self._database.reading() as connection:
-            self._newer = await schema.require_carrying(connection, self._newer)
-        return schema.newer(self._newer) if self._newer else None
+            newer = await schema.newer_revision(connection)
+        if newer not in {None, self._newer}:
+            async with self._database.reading(COMPARISON_LIMIT) as connection:
+                await schema.require_carrying(connection)
+        self._newer = newer
+        return schema.newer(newer) if newer else None
 
     async def claim_due(self, now: datetime, limit: int, busy: Sequence[str] = ()) -> Sequence[Lease]:
         """Take the leases of agents that are due, at most ``limit``, those that wait longest first."""

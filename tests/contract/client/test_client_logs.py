@@ -14,12 +14,13 @@ from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Code, Definition
 from foundry_rollouts.foundry.packaging import zipped
 from foundry_rollouts.foundry.reconnect import Reconnecting
+from patience import PATIENCE
 
 
 async def test_a_log_tells_what_the_session_writes(cloud: FoundryClient) -> None:
     await cloud.api.versions.create("a", image(log_error_rate=1))
     await cloud.open_session("a", "1", "session-00000001")
-    async with asyncio.timeout(20), aclosing(cloud.api.logs.follow("a", "1", "session-00000001")) as lines:
+    async with asyncio.timeout(PATIENCE), aclosing(cloud.api.logs.follow("a", "1", "session-00000001")) as lines:
         await cloud.ask("a", "session-00000001", "hi", LATE)
         asker = asyncio.create_task(cloud.ask("a", "session-00000001", "hi", LATE))
         async for line in lines:
@@ -48,7 +49,10 @@ async def test_a_log_is_followed_over_streams_that_end_and_no_line_is_doubled(
     at_once = Reconnecting(pause=timedelta(milliseconds=10))
     streams, asked = 0, []
     try:
-        async with asyncio.timeout(60), aclosing(cloud.api.logs.follow("a", "1", "session-00000001", at_once)) as log:
+        async with (
+            asyncio.timeout(PATIENCE),
+            aclosing(cloud.api.logs.follow("a", "1", "session-00000001", at_once)) as log,
+        ):
             async for line in log:
                 streams += line.text == "session Running"
                 asked += [line.text] if "asked" in line.text else []

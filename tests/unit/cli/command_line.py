@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -47,7 +49,7 @@ async def run(*args: str, folder: Path) -> Outcome:
 async def outcome_of(process: asyncio.subprocess.Process) -> Outcome:
     """Wait for the end of ``process``."""
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     finally:
         if process.returncode is None:
             process.kill()

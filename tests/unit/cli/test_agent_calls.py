@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from patience import PATIENCE
 from unit.cli.engineer import Engineer
 
 REPLY = "emulator://echo?reply=from+the+second"
@@ -157,7 +158,7 @@ def test_following_a_session_ends_with_it(two_versions: Engineer) -> None:
     with two_versions.begun("logs", "a", "--follow", "--session", "check-one") as tail:
         assert "AgentServerHost starting" in tail.stdout.readline()
         two_versions.well("sessions", "delete", "a", "check-one", "--yes")
-        _, said = tail.communicate(timeout=60)
+        _, said = tail.communicate(timeout=PATIENCE)
     assert (tail.returncode, said.splitlines()[-1]) == (0, "session check-one is gone")
 
 

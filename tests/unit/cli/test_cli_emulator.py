@@ -6,12 +6,13 @@ from pathlib import Path
 
 import httpx
 
+from patience import PATIENCE
 from unit.cli.command_line import begin, outcome_of
 
 
 async def said(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
-    return (await asyncio.wait_for(process.stdout.readline(), 60)).decode().rstrip("\n")
+    return (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode().rstrip("\n")
 
 
 async def test_the_emulator_tells_where_it_serves_and_whom_to_trust_and_ends_when_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from builders import NOON, a_rollout
 from fakes import stand
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.web.services import Services
+from patience import PATIENCE
 from unit.cli.command_line import begin, outcome_of
 from unit.cli.conftest import Service
 from unit.web.served import serving
@@ -30,7 +31,7 @@ async def line_with(process: asyncio.subprocess.Process, word: str) -> str:
     """Return the first line of ``process`` that has ``word`` in it."""
     assert process.stdout is not None
     while True:
-        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE)).decode()
         assert line, f"ended without {word}"
         if word in line:
             return line
@@ -70,7 +71,7 @@ async def test_a_start_that_waits_writes_one_document_and_its_progress_to_stderr
 async def test_watching_a_version_waits_until_it_has_a_rollout(service: Service) -> None:
     watching = await service.begin("watch", "--agent", "support-agent", "--version", "2")
     assert watching.stderr is not None
-    assert b"waiting until there is one" in await asyncio.wait_for(watching.stderr.readline(), 30)
+    assert b"waiting until there is one" in await asyncio.wait_for(watching.stderr.readline(), PATIENCE)
     await end(service, await stand(service.store, PROGRESSING), Phase.PROMOTED, "proved")
     assert (await outcome_of(watching)).code == 0
     late = await service.run("watch", "--agent", "support-agent", "--version", "3", "--timeout", "1s")
@@ -229,7 +230,7 @@ async def test_watching_goes_on_where_it_was_when_the_service_is_restarted(servi
         await line_with(watching, "rollout.progressing")
     # The service is gone; what it watches ends meanwhile; then another service stands at the same address.
     assert watching.stderr is not None
-    away = (await asyncio.wait_for(watching.stderr.readline(), 30)).decode()
+    away = (await asyncio.wait_for(watching.stderr.readline(), PATIENCE)).decode()
     ended = replace(rollout, phase=Phase.PROMOTED, ended_at=NOON, because="proved")
     await stand(services.store, ended)  # type: ignore[arg-type]
     port = int(server.rpartition(":")[2])

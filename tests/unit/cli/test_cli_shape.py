@@ -69,7 +69,7 @@ def test_an_asynchronous_command_is_run_to_its_end() -> None:
 
 
 def test_what_a_command_needs_is_imported_when_it_runs() -> None:
-    modules = ("commands", "db", "emulator", "failures", "options", "output", "policy", "rollout", "serve", "verbs")
+    modules = ("commands", "db", "emulator", "errors", "options", "output", "policy", "rollout", "serve", "verbs")
     program = ";".join(f"import foundry_rollouts.cli.{module}" for module in modules)
     heavy = {"alembic", "fastapi", "httpx", "pydantic_settings", "rich", "ruamel.yaml", "sqlalchemy", "uvicorn"}
     program += f";import sys;print(sorted({heavy!r} & set(sys.modules)))"

@@ -13,6 +13,7 @@ from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError
 from foundry_rollouts.ports import Lease, SessionStatus
+from patience import PATIENCE
 from small_world import TICK, SmallCloud, SmallWorld, a_quick_policy
 
 
@@ -180,7 +181,7 @@ async def test_a_rollback_without_a_database_is_recorded_though_the_end_of_its_s
     ticker = replace(ticker, world=replace(ticker.world, sessions=hanging))
     ticker.offline.world = ticker.world
     work = asyncio.create_task(go_back(ticker, lease))
-    await asyncio.wait_for(hanging.asked.wait(), 20)
+    await asyncio.wait_for(hanging.asked.wait(), PATIENCE)
     work.cancel()
     await asyncio.wait([work])
     assert world.cloud.routing == Routing.of({"1": 100})

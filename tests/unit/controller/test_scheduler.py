@@ -22,6 +22,7 @@ from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Lease, World
 from foundry_rollouts.telemetry import Metrics
+from patience import PATIENCE
 from small_world import SmallSource, SmallWorld
 
 LONG = timedelta(hours=1)
@@ -57,7 +58,7 @@ def a_replica(world: SmallWorld, store: Any) -> Scheduler:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not is_so():  # noqa: ASYNC110 - nobody rings a bell here
             await asyncio.sleep(0.005)
 
@@ -95,7 +96,7 @@ async def test_a_tick_that_hangs_is_cut_off_and_its_agent_is_free_at_once(begun:
     scheduler.start()
     await until(lambda: begun.cloud.routing.weight("2") == 10 and not scheduler._tasks)
     scheduler.ring()
-    await asyncio.wait_for(hangs.wait(), 20)
+    await asyncio.wait_for(hangs.wait(), PATIENCE)
     began = asyncio.get_running_loop().time()
     await scheduler.stop()
     took = asyncio.get_running_loop().time() - began
@@ -128,7 +129,7 @@ async def test_a_lease_that_is_granted_while_the_replica_stops_is_given_back_too
 
     scheduler = a_replica(begun, Watched(begun.open_as("first"), {"claim_due": slowly}))
     scheduler.start()
-    await asyncio.wait_for(asked.wait(), 20)
+    await asyncio.wait_for(asked.wait(), PATIENCE)
     stopping = asyncio.create_task(scheduler.stop())
     await asyncio.sleep(0)
     granted.set()
@@ -205,6 +206,6 @@ async def test_without_a_database_agents_are_looked_at_together_and_so_many_at_o
         rollout = a_rollout(id=agent, agent=agent, policy=world.policy, phase=Phase.PROGRESSING, step=1)
         scheduler._ticker.offline.remember(rollout, initial(rollout.policy, ()))
     with pytest.raises(StoreError):
-        await asyncio.wait_for(scheduler._sweep_once(), 60)
+        await asyncio.wait_for(scheduler._sweep_once(), PATIENCE)
     assert looked_at == agents
     assert most == MAX_CONCURRENT

@@ -100,8 +100,8 @@ async def test_a_caller_that_leaves_does_not_take_the_token_along() -> None:
 async def test_a_slow_credential_is_no_slow_answer() -> None:
     credential, script = Credential(), Script([ok()])
     client = FoundryClient(ENDPOINT, EntraTokens(credential, lambda: NOON), wire=httpx.MockTransport(script))
-    asking = asyncio.create_task(client.ask("a", "session-1", "hi", timedelta(milliseconds=100)))
-    await asyncio.sleep(0.2)
+    asking = asyncio.create_task(client.ask("a", "session-1", "hi", timedelta(milliseconds=500)))
+    await asyncio.sleep(0.6)
     credential.may_answer.set()
     assert (await asking).status == 200
 

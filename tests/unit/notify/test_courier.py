@@ -15,6 +15,7 @@ from foundry_rollouts.notify.dispatcher import AT_ONCE, LONGEST_PAUSE, Courier, 
 from foundry_rollouts.ports import Backlog, Record
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
+from patience import PATIENCE
 from receivers import Listener
 
 DOWN = UndeliveredError("the receiver answers HTTP 500")
@@ -54,7 +55,7 @@ class Office:
         return self.listener.told
 
     async def until_pending(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await self.store.backlog()).pending != count:
                 pass
 

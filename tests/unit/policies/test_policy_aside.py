@@ -6,10 +6,11 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from foundry_rollouts.policies.aside import read_aside
+from foundry_rollouts.policies.aside import MOST_SECONDS, read_aside
 from foundry_rollouts.policies.contents import is_as_seen, seen
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.policies.load import read_file
+from patience import PATIENCE
 from unit.policies.policy_files import PROMPTS, SMALL
 
 ENDLESS = "a: [" + "[]," * 300_000 + "]\n"  #: Minutes of work for the parser.
@@ -42,7 +43,7 @@ async def test_who_stops_does_not_wait_for_a_file_that_is_being_read(tmp_path: P
     watching = asyncio.create_task(folder.watch(stop))
     await asyncio.sleep(1)
     stop.set()
-    await asyncio.wait_for(watching, 10)
+    await asyncio.wait_for(watching, MOST_SECONDS * 0.9)
     assert folder.problems == ()
 
 
@@ -51,7 +52,7 @@ async def test_a_large_file_takes_next_to_nothing_of_the_service(tmp_path: Path)
     (tmp_path / "bundle.yaml").write_text("---\n".join([MANIFEST] * 490))
     began = time.process_time()
     watching = asyncio.create_task(folder.watch(stop, told.set))
-    await asyncio.wait_for(told.wait(), 60)
+    await asyncio.wait_for(told.wait(), PATIENCE)
     used = time.process_time() - began
     stop.set()
     await watching

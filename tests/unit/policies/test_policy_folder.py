@@ -9,6 +9,7 @@ import pytest
 
 from foundry_rollouts.errors import NotFoundError, PolicyError, UsageError
 from foundry_rollouts.policies.folder import PolicyFolder
+from patience import PATIENCE
 from unit.policies.policy_files import PROMPTS, SMALL
 
 
@@ -227,11 +228,11 @@ async def watched(folder: PolicyFolder) -> AsyncIterator[asyncio.Event]:
         yield told
     finally:
         stop.set()
-        await asyncio.wait_for(watching, 10)
+        await asyncio.wait_for(watching, PATIENCE)
 
 
 async def until_told(told: asyncio.Event) -> None:
-    await asyncio.wait_for(told.wait(), 20)
+    await asyncio.wait_for(told.wait(), PATIENCE)
     told.clear()
 
 

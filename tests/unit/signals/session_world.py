@@ -14,6 +14,7 @@ from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.sources import LogsConfig, ProbeConfig, Sources
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Answer, LogLine, SessionSeen, SessionStatus, Source
+from patience import PATIENCE
 
 
 def a_response(text: str = "well", **but: Any) -> str:
@@ -125,7 +126,7 @@ async def seen_by(source: Source, rollout: Rollout, seconds: float = 3600) -> di
 
 async def until(look: Callable[[], Awaitable[bool]]) -> None:
     """Look again and again until there is something to see."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await look():  # noqa: ASYNC110 - nobody rings a bell here
             await asyncio.sleep(0.002)
 

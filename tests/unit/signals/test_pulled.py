@@ -16,6 +16,7 @@ from foundry_rollouts.core.model.sources import HttpConfig, PulledPlan
 from foundry_rollouts.signals.limits import FIRST_REST, LONGEST_REST, CircuitBreaker, RateLimiter
 from foundry_rollouts.signals.polling import CountQuery, PollingSource, PollTimings
 from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError
+from patience import PATIENCE
 from unit.signals.session_world import Hand, a_watched
 
 EVERY, DELAY = timedelta(seconds=30), timedelta(seconds=5)
@@ -141,7 +142,7 @@ async def test_a_new_process_begins_where_the_earlier_one_ended_at_the_latest(as
 
 async def test_a_silent_server_costs_a_tick_no_time_and_is_found_later(asking: Asking) -> None:
     asking.counter.is_slow = True
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         assert await asking.until(60) == []
     assert len(asking.counter.asked) == 2
 
@@ -364,13 +365,13 @@ async def test_who_gives_up_waiting_leaves_its_turn_to_the_next() -> None:
     impatient = asyncio.create_task(budget.take("a"))
     await asyncio.sleep(0)
     impatient.cancel()
-    await asyncio.wait_for(budget.take("b"), 1)
+    await asyncio.wait_for(budget.take("b"), PATIENCE)
 
 
 async def test_what_one_server_is_asked_takes_nothing_from_the_budget_of_another() -> None:
-    budget = RateLimiter(now=lambda: NOON, per_second=1, burst=1)
+    budget = RateLimiter(now=lambda: NOON, per_second=0.001, burst=1)
     for server in ("one", "other"):
-        await asyncio.wait_for(budget.at(server).take(), 0.05)
+        await asyncio.wait_for(budget.at(server).take(), PATIENCE)
     assert budget.at("one") is budget.at("one")
 
 

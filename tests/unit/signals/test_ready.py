@@ -15,6 +15,7 @@ from foundry_rollouts.core.model.sources import HARMLESS, ProbeConfig, Prompt, S
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import Answer
 from foundry_rollouts.signals.ready import ReadyCheck, ReadyTimings
+from patience import PATIENCE
 from unit.signals.session_world import Hand, HandMadeSessions, refused, until
 
 NOW = timedelta(0)
@@ -158,7 +159,7 @@ async def test_a_try_that_hangs_keeps_no_tick_waiting_and_ends(looking: Looking)
         await asyncio.Event().wait()
 
     looking.cloud.open_session = never  # type: ignore[method-assign]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         seen = await looking.seen()
     assert (seen.canary.ready_in, seen.canary.trouble) == (None, None)
     await looking.tries(1)

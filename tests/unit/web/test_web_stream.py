@@ -16,6 +16,7 @@ from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import Record
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.services import Services
+from patience import PATIENCE
 from unit.web.served import Web, served
 
 EVENTS = "/api/v1/rollouts/r-1/events"
@@ -86,7 +87,7 @@ async def test_an_event_arrives_while_the_stream_is_open(services: Services) -> 
     async with (
         served(services) as (client, _),
         aconnect_sse(client, "GET", EVENTS) as stream,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
     ):
         assert stream.response.headers["content-type"].startswith("text/event-stream")
         assert stream.response.headers["cache-control"] == "no-store"
@@ -109,9 +110,10 @@ async def test_the_daemon_ends_at_once_in_spite_of_open_streams(services: Servic
         events = stream.aiter_sse()
         await anext(events)
 
+        server.config.timeout_graceful_shutdown = None  # Who does not end by itself would be waited for without end.
         services.stop.set()
         server.should_exit = True
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             rest = [event async for event in events]
 
     assert rest == []
@@ -128,7 +130,7 @@ async def test_a_store_that_goes_away_ends_the_stream_and_not_the_service(servic
             database.execute("ALTER TABLE events RENAME TO gone")
         database.close()
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert [event async for event in events] == []
         assert (await client.get("/healthz")).status_code == 200
 
@@ -140,7 +142,7 @@ async def test_a_quiet_stream_says_that_it_is_alive(services: Services) -> None:
     async with (
         served(services) as (client, _),
         client.stream("GET", EVENTS, headers=LIVE) as answer,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
     ):
         beats = [line async for line in until_a_comment(answer.aiter_lines())]
 
