@@ -20,7 +20,7 @@ from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.settings import Settings
 from foundry_rollouts.store.schema import upgrade
 from foundry_rollouts.web.app import create_app
-from foundry_rollouts.wiring import daemon
+from foundry_rollouts.wiring import built
 from patience import PATIENCE
 
 AGENT = "support-agent"
@@ -99,7 +99,7 @@ async def serving(
     stop = asyncio.Event()
     async with (
         FoundryClient(foundry, FixedToken()) as cloud,
-        daemon(settings, PolicyFolder(settings.policies), stop) as parts,
+        built(settings, PolicyFolder(settings.policies), stop) as parts,
         httpx.AsyncClient(
             transport=httpx.ASGITransport(create_app(parts.services)), base_url="http://127.0.0.1:8080"
         ) as api,

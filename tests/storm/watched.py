@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from foundry_rollouts import settings
-from foundry_rollouts.wiring import serve
+from foundry_rollouts.daemon import serve
 
 
 def figures() -> dict[str, int]:

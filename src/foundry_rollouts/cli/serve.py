@@ -50,7 +50,7 @@ def serve(
 
 @waits
 async def _serve(loaded: Any) -> None:
-    from foundry_rollouts.wiring import serve as serve_until_stopped
+    from foundry_rollouts.daemon import serve as serve_until_stopped
 
     await serve_until_stopped(loaded)
 

@@ -10,11 +10,11 @@ import httpx
 import uvicorn
 
 from fakes import FakeWake
+from foundry_rollouts.daemon import GRACE_SECONDS
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.app import create_app
 from foundry_rollouts.web.server import EmbeddedServer
 from foundry_rollouts.web.services import Services
-from foundry_rollouts.wiring import GRACE_SECONDS
 
 
 @dataclass(frozen=True)
