@@ -6,14 +6,14 @@ The inputs are the recorded measurements; the evidence is computed from them ove
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from foundry_rollouts.core.judging.analysis import GateReading, Verdict
 from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.judging.evidence import Evidence, Track
 from foundry_rollouts.core.judging.judge import BESIDE, part_of
-from foundry_rollouts.core.model.event import Event
+from foundry_rollouts.core.model.event import HELD, Event, of_rollout
 from foundry_rollouts.core.model.policy import Gate, Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import routing_of
@@ -156,15 +156,8 @@ def _judge_view(policy: Policy) -> JudgeView:
 
 
 def _held(rollout: Rollout, look: ReplayedTick) -> Event:
-    return Event(
-        id="",
-        at=look.now,
-        kind="rollout.held",
-        agent=rollout.agent,
-        because=rollout.because,
-        step=rollout.step,
-        weights=dict(routing_of(rollout).weights),
-    )
+    event = of_rollout(rollout, HELD, rollout.because, look.now).showing(routing_of(rollout))
+    return replace(event, id="")
 
 
 def _decision(event: Event, known: Sequence[ReplayedTick], numbers: Numbers) -> DecisionView:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from foundry_rollouts.core.model.event import Event
+from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.views import (
     AgentView,
@@ -13,6 +15,7 @@ from foundry_rollouts.operations.views import (
     agent_view,
     measurement_view,
     rollout_view,
+    whole_view,
 )
 from foundry_rollouts.ports import Queue, RolloutFilter, Store
 
@@ -45,6 +48,29 @@ async def rollouts_view(store: Store, which: RolloutFilter, now: datetime) -> Ro
     found = await store.rollouts(replace(which, limit=which.limit + 1))
     items = tuple(rollout_view(rollout, now) for rollout in found[: which.limit])
     return RolloutPage(items, items[-1].id if len(found) > which.limit else None)
+
+
+async def one_rollout(store: Store, rollout: str) -> Rollout:
+    """Return a rollout; NotFoundError when it is unknown."""
+    return await store.rollout(rollout)
+
+
+async def one_rollout_view(store: Store, rollout: str, now: datetime, answer: str | None = None) -> RolloutView:
+    """Return one rollout with the commands that wait; NotFoundError when it is unknown."""
+    return await with_commands(store, await store.rollout(rollout), now, answer=answer)
+
+
+async def with_commands(store: Store, rollout: Rollout, now: datetime, **more: Any) -> RolloutView:
+    """Return ``rollout`` with the commands that wait for it."""
+    return whole_view(rollout, await store.commands(rollout.id), now, **more)
+
+
+async def events_after(store: Store, rollout: str, after: str | None) -> tuple[Rollout, Sequence[Event]]:
+    """Return a rollout and its events behind ``after``.
+
+    The rollout is read before its history, so that an ended one is never shown without its end.
+    """
+    return await store.rollout(rollout), await store.history(rollout, after)
 
 
 async def history(store: Store, rollout: str, after: str | None = None) -> Sequence[Event]:

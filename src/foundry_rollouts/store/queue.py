@@ -10,7 +10,7 @@ from sqlalchemy import Row, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.deciding.queue import QUEUED, Place, held, is_to_be_held
-from foundry_rollouts.core.model.event import Event
+from foundry_rollouts.core.model.event import of_rollout
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import Queue
 from foundry_rollouts.store import history, rollouts
@@ -88,18 +88,9 @@ async def hold(connection: AsyncConnection, ended: Rollout, *, has_receiver: boo
         stands = await rollouts.standing(connection, queued.id)
         then = held(queued, ended, now)
         await rollouts.save(connection, then, stands, due_at=now)
-        await history.append(connection, _event(then, now), has_receiver=has_receiver)
-
-
-def _event(then: Rollout, now: datetime) -> Event:
-    return Event(
-        id=f"{then.id}:{then.event_count}",
-        at=now,
-        kind="rollout.paused",
-        agent=then.agent,
-        because=then.because,
-        rollout=then.id,
-    )
+        await history.append(
+            connection, of_rollout(queued, "rollout.paused", then.because, now), has_receiver=has_receiver
+        )
 
 
 def _newest(first: _Entry, behind: Sequence[_Entry]) -> str | None:

@@ -22,7 +22,10 @@ from foundry_rollouts.operations.lists import (
     history,
     measurements_view,
     one_agent_view,
+    one_rollout,
+    one_rollout_view,
     rollouts_view,
+    with_commands,
 )
 from foundry_rollouts.operations.start import Retry, Start, retry, trial_of
 from foundry_rollouts.operations.views import AgentView, RolloutView, policy_view, rollout_view, whole_view
@@ -105,15 +108,13 @@ async def start_rollout(
     response.headers["Location"] = f"/api/v1/rollouts/{rollout.id}"
     if started.joined:
         response.status_code = 200
-    waiting = await ours.store.commands(rollout.id)
-    return whole_view(rollout, waiting, now, joined=started.joined, answer=started.answer)
+    return await with_commands(ours.store, rollout, now, joined=started.joined, answer=started.answer)
 
 
 @router.get("/rollouts/{rollout_id}")
 async def show_rollout(rollout_id: str, ours: Ours) -> RolloutView:
     """Show one rollout: its phase, why, and what it waits for."""
-    rollout = await ours.store.rollout(rollout_id)
-    return whole_view(rollout, await ours.store.commands(rollout_id), ours.now())
+    return await one_rollout_view(ours.store, rollout_id, ours.now())
 
 
 @router.get("/rollouts/{rollout_id}/events", response_model=Events)
@@ -125,7 +126,7 @@ async def show_history(
 ) -> Events | Response:
     """Show the history of a rollout; with ``Accept: text/event-stream``, stream it."""
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await live_history(ours, await ours.store.rollout(rollout_id), last_event_id)
+        return await live_history(ours, await one_rollout(ours.store, rollout_id), last_event_id)
     return Events(items=list(await history(ours.store, rollout_id)))
 
 
@@ -192,12 +193,11 @@ def _patience(prefer: str | None) -> timedelta | None:
 
 
 async def _answered(ours: Ours, asked: Command, rollout: Rollout, patience: timedelta | None) -> RolloutView:
-    answer = None
     if patience is not None:
         await settled(ours.store, asked, min(patience, ours.answer_within))
         answer = await answer_to(ours.store, ours.catalogue, asked, ours.now())
-        rollout = await ours.store.rollout(rollout.id)
-    return whole_view(rollout, await ours.store.commands(rollout.id), ours.now(), answer=answer)
+        return await one_rollout_view(ours.store, rollout.id, ours.now(), answer)
+    return await with_commands(ours.store, rollout, ours.now())
 
 
 async def _told(ours: Ours, asked: Command, rollout: Rollout, patience: timedelta | None) -> RolloutView:

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.operations.lists import agents_view, history, rollouts_view
+from foundry_rollouts.operations.lists import agents_view, history, one_rollout, rollouts_view
 from foundry_rollouts.operations.views import AgentView, RolloutView, rollout_view
 from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.untrusted import visible
@@ -72,11 +72,11 @@ async def overview(ours: Ours) -> HTMLResponse:
 
 
 @router.get("/rollouts/{rollout_id}")
-async def one_rollout(rollout_id: str, ours: Ours) -> HTMLResponse:
+async def show_rollout(rollout_id: str, ours: Ours) -> HTMLResponse:
     """Show one rollout with its history."""
     now = ours.now()
     try:
-        rollout = rollout_view(await ours.store.rollout(rollout_id), now)
+        rollout = rollout_view(await one_rollout(ours.store, rollout_id), now)
     except NotFoundError as error:
         return _page("Not found", f"<p>{_shown(str(error))}. <a href='/'>All rollouts</a></p>", status=404)
     events = await history(ours.store, rollout_id)

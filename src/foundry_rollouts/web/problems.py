@@ -21,7 +21,8 @@ from foundry_rollouts.errors import (
     UnavailableError,
     UsageError,
 )
-from foundry_rollouts.operations.views import RolloutView, whole_view
+from foundry_rollouts.operations.lists import one_rollout, with_commands
+from foundry_rollouts.operations.views import RolloutView
 from foundry_rollouts.web.services import services_of
 
 log = structlog.get_logger(__name__)
@@ -127,12 +128,12 @@ async def _current(request: Request) -> dict[str, RolloutView]:
     services = services_of(request)
     named, about = request.path_params.get("rollout_id"), getattr(request.state, "about", None)
     try:
-        rollout = await services.store.rollout(named) if named else about
-        commands = await services.store.commands(rollout.id) if rollout else ()
+        rollout = await one_rollout(services.store, named) if named else about
+        current = await with_commands(services.store, rollout, services.now()) if rollout else None
     except RolloutsError:
         # The conflict is the news; that its rollout cannot be shown just now must not hide it.
         return {}
-    return {"current": whole_view(rollout, commands, services.now())} if rollout else {}
+    return {"current": current} if current else {}
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:

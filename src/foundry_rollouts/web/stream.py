@@ -15,7 +15,7 @@ from starlette.responses import Response
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError, RolloutsError
-from foundry_rollouts.operations.lists import history
+from foundry_rollouts.operations.lists import events_after, history
 from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ async def live_history(services: Services, rollout: Rollout, seen: str | None) -
 async def _known(services: Services, rollout: Rollout, seen: str | None) -> str | None:
     """Return ``seen`` when it is an event of ``rollout``; otherwise the stream begins at the beginning."""
     try:
-        await services.store.history(rollout.id, seen)
+        await events_after(services.store, rollout.id, seen)
     except NotFoundError:
         return None
     return seen
@@ -50,9 +50,7 @@ async def _follow(services: Services, rollout_id: str, after: str | None) -> Asy
     quiet = 0.0
     while not services.stop.is_set():
         try:
-            # The rollout is read before its history, so that an ended one is never shown without its end.
-            rollout = await services.store.rollout(rollout_id)
-            events = await services.store.history(rollout_id, after)
+            rollout, events = await events_after(services.store, rollout_id, after)
         except RolloutsError as error:
             # The client comes back by itself and names the last event it has.
             log.warning("web.stream_ended", rollout=rollout_id, because=str(error))
