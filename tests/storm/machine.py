@@ -223,7 +223,7 @@ class Storm(RuleBasedStateMachine):
         before = self.before
         assert before is not None
         assert told[: len(self.told)] == self.told, "the history changed"
-        assert [event.id for event in told] == [f"r-1:{number}" for number in range(1, rollout.events + 1)]
+        assert [event.id for event in told] == [f"r-1:{number}" for number in range(1, rollout.event_count + 1)]
         kinds = [event.kind.removeprefix("rollout.") for event in told]
         steps = [event.step for event in told if event.kind in {"rollout.started", "rollout.advanced"}]
         assert steps == list(range(1, rollout.step + 1)), "a step is missing or was taken twice"
