@@ -12,7 +12,7 @@ import pytest
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import HttpConfig, PulledPlan
+from foundry_rollouts.core.model.sources import HttpConfig, PolledConfig
 from foundry_rollouts.signals.limits import FIRST_REST, LONGEST_REST, CircuitBreaker, RateLimiter
 from foundry_rollouts.signals.polling import CountQuery, PollingSource, PollTimings
 from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError
@@ -20,7 +20,7 @@ from patience import PATIENCE
 from unit.signals.session_world import Hand, a_watched
 
 EVERY, DELAY = timedelta(seconds=30), timedelta(seconds=5)
-PLAN = HttpConfig("http://127.0.0.1/{version}", "/calls", "/failures", EVERY, DELAY)
+PLAN = HttpConfig("http://127.0.0.1/{version}", "/calls", "/failures", every=EVERY, delay=DELAY)
 TIMINGS = PollTimings(answer_within=timedelta(milliseconds=50))
 
 
@@ -28,13 +28,13 @@ TIMINGS = PollTimings(answer_within=timedelta(milliseconds=50))
 class HandMadeCounter:
     """Tells what it is told to tell."""
 
-    name: str = "http"
+    config: type[HttpConfig] = HttpConfig
     tells: dict[str, Any] = field(default_factory=dict)
     asked: list[CountQuery] = field(default_factory=list)
     is_slow: bool = False
     is_closed: bool = False
 
-    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
+    async def count(self, plan: PolledConfig, asked: CountQuery) -> ReportedCounts:
         self.asked.append(asked)
         if self.is_slow:
             await asyncio.Event().wait()
@@ -111,7 +111,7 @@ async def test_an_answer_that_comes_after_the_weight_changed_is_left_out(asking:
     gate = asyncio.Event()
     count = asking.counter.count
 
-    async def slow(plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
+    async def slow(plan: PolledConfig, asked: CountQuery) -> ReportedCounts:
         await gate.wait()
         return await count(plan, asked)
 
