@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
+
+from foundry_rollouts.addresses import host_of, is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +207,4 @@ class Sources:
 
 def is_in_the_clear(url: str) -> bool:
     """Whether what is sent to ``url`` can be read on the way: plain http, unless it never leaves this machine."""
-    try:
-        parts = urlsplit(url)
-        is_here = parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return not url.startswith("https://")
-    return parts.scheme != "https" and not (parts.scheme == "http" and is_here)
+    return not url.startswith("https://") and not (url.startswith("http://") and is_loopback(host_of(url)))
