@@ -13,7 +13,7 @@ from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import HttpConfig, PolledConfig
-from foundry_rollouts.signals.limits import FIRST_REST, LONGEST_REST, CircuitBreaker, RateLimiter
+from foundry_rollouts.signals.limits import RESTS, CircuitBreaker, RateLimiter
 from foundry_rollouts.signals.polling import CountQuery, PollingSource, PollTimings
 from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError
 from patience import PATIENCE
@@ -312,8 +312,8 @@ def test_each_rest_is_twice_as_long_and_no_rest_is_longer_than_five_minutes() ->
         if breaker.open_until:
             rests.append(breaker.open_until - now)
             now = breaker.open_until
-    assert rests[:3] == [FIRST_REST, FIRST_REST * 2, FIRST_REST * 4]
-    assert rests[-1] == LONGEST_REST
+    assert rests[:3] == [RESTS.first, RESTS.first * 2, RESTS.first * 4]
+    assert rests[-1] == RESTS.most
     breaker.answered()
     assert breaker.rejection(now) is None
 
@@ -322,7 +322,7 @@ def test_a_fault_that_meets_many_requests_at_once_is_one_fault() -> None:
     breaker = CircuitBreaker()
     for _ in range(50):
         breaker.failed("away", NOON)
-    assert breaker.open_until == NOON + FIRST_REST
+    assert breaker.open_until == NOON + RESTS.first
 
 
 async def test_a_wrong_query_of_one_policy_does_not_silence_the_server_for_another(asking: Asking) -> None:
