@@ -157,9 +157,7 @@ class SmallSource:
         return
 
 
-COSTS = HttpConfig(
-    "http://127.0.0.1/{version}", "/calls", "/failures", TICK, timedelta(seconds=5), values=(("cost", "/cost"),)
-)
+COSTS = HttpConfig("http://127.0.0.1/{version}", "/calls", "/failures", every=TICK, values=(("cost", "/cost"),))
 
 
 def a_costly_policy() -> Policy:

@@ -19,6 +19,8 @@ RolloutsError
 from dataclasses import dataclass
 from datetime import timedelta
 
+#: A refused token, a missing right, throttling: our own trouble, and no word about what was called.
+OUR_OWN_STATUSES = frozenset({401, 403, 429})
 NOT_WHOLE = "not_whole"  #: Code of a call whose answer is not the JSON of its kind: cut, HTML, another object.
 
 
@@ -86,7 +88,7 @@ class CloudError(UnavailableError):
     @property
     def is_ours(self) -> bool:
         """Whether the fault is on our side: a refused token, throttling, a lost network."""
-        return self.refusal.status in {None, 401, 403, 429}
+        return self.refusal.status is None or self.refusal.status in OUR_OWN_STATUSES
 
 
 class ChangeError(CloudError):

@@ -15,7 +15,7 @@ from azure.monitor.query import LogsQueryClient
 from answering import a_server, say
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.sources import InsightsPlan
+from foundry_rollouts.core.model.sources import InsightsConfig
 from foundry_rollouts.signals.application_insights import InsightsCounter, LogsQuery, query_of
 from foundry_rollouts.signals.limits import RateLimiter
 from foundry_rollouts.signals.polling import CountQuery, PollingSource, PollTimings
@@ -75,7 +75,7 @@ def client_of(url: str) -> LogsQuery:
 
 
 async def measured(workspace: Workspace, limit: timedelta = TIMINGS.answer_within) -> Measurement:
-    plan = InsightsPlan(WORKSPACE, timedelta(minutes=1), LATE)
+    plan = InsightsConfig(WORKSPACE, delay=LATE)
     clock = Hand(NOON + timedelta(minutes=4))
     counter = InsightsCounter(RateLimiter(clock.now), lambda: client_of(workspace.url), limit)
     source = PollingSource(counter, clock.now, TIMINGS)
@@ -147,7 +147,7 @@ async def test_without_the_extra_it_says_what_to_install() -> None:
 
     clock = Hand(NOON + timedelta(minutes=4))
     source = PollingSource(InsightsCounter(RateLimiter(clock.now), missing), clock.now, TIMINGS)
-    rollout = a_watched(logs=None, application_insights=InsightsPlan(WORKSPACE))
+    rollout = a_watched(logs=None, application_insights=InsightsConfig(WORKSPACE))
     (seen,) = await source.measure(rollout, Window(NOON, clock.time))
     assert seen.trouble == "cannot be asked: install foundry-rollouts[azure-monitor]"
     await source.close()

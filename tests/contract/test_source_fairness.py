@@ -17,7 +17,8 @@ from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.measurement import Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import HttpConfig, InsightsPlan
+from foundry_rollouts.core.model.sources import HttpConfig, InsightsConfig
+from foundry_rollouts.ports import Source
 from foundry_rollouts.signals.application_insights import InsightsCounter
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
@@ -28,6 +29,7 @@ from unit.signals.session_world import Hand, a_watched
 LIMIT = timedelta(seconds=0.6)
 MANY = 60
 
+GUID = "11111111-2222-3333-4444-555555555555"
 TIMINGS = PollTimings(answer_within=timedelta(seconds=0.05))
 
 
@@ -64,13 +66,13 @@ async def shared() -> AsyncIterator[Shared]:
     shared.over.set()
 
 
-def counting(shared: Shared, name: str, clock: Hand) -> tuple[PollingSource, Rollout]:
+def counting(shared: Shared, name: str, clock: Hand) -> tuple[Source, Rollout]:
     budget = RateLimiter(clock.now, burst=1000)
     if name == "http":
         plan: Any = HttpConfig(shared.url + "/{agent}/{version}", "/calls", "/failed")
-        source = PollingSource(HttpCounter(Fetcher(budget, LIMIT)), clock.now, TIMINGS)
+        source: Source = PollingSource(HttpCounter(Fetcher(budget, LIMIT)), clock.now, TIMINGS)
     else:
-        plan = InsightsPlan("11111111-2222-3333-4444-555555555555", timedelta(seconds=30), timedelta(seconds=5))
+        plan = InsightsConfig(GUID, every=timedelta(seconds=30), delay=timedelta(seconds=5))
         source = PollingSource(InsightsCounter(budget, lambda: shared, LIMIT), clock.now, TIMINGS)
     return source, a_watched(**{"logs": None, name.replace("-", "_"): plan})
 

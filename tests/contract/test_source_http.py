@@ -62,7 +62,7 @@ async def server() -> AsyncIterator[Server]:
 
 async def measured(server: Server, limit: timedelta = TIMINGS.answer_within, **values: str) -> Measurement:
     url = server.url + "/{agent}/{version}?since={since}&until={until}&seconds={window}"
-    plan = HttpConfig(url, "/counts/0/calls", "/counts/0/failed", timedelta(seconds=30), timedelta(seconds=5))
+    plan = HttpConfig(url, "/counts/0/calls", "/counts/0/failed")
     plan = replace(plan, values=tuple(values.items()))
     clock = Hand(NOON + timedelta(seconds=35))
     fetcher = Fetcher(RateLimiter(clock.now), limit=limit)

@@ -27,7 +27,7 @@ from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import (
     Expectation,
     HttpConfig,
-    InsightsPlan,
+    InsightsConfig,
     OutcomesConfig,
     PrometheusConfig,
     Prompt,
@@ -125,7 +125,7 @@ def pulled_from(stranger: Stranger, name: str, clock: Hand) -> tuple[Source, Rol
             plan = HttpConfig(stranger.url + "/{version}", "/calls", "/failures")
             counter = HttpCounter(Fetcher(budget, stranger.limit))
         case _:
-            plan = InsightsPlan(GUID)
+            plan = InsightsConfig(GUID)
             counter = InsightsCounter(budget, lambda: stranger, stranger.limit)
     timings = PollTimings(answer_within=timedelta(seconds=0.01))
     return PollingSource(counter, clock.now, timings), a_watched(**{"logs": None, name.replace("-", "_"): plan})

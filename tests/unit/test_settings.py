@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from dirty_equals import IsStr
 
+from foundry_rollouts.addresses import is_loopback
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.settings import (
     PREFIX,
     Settings,
     WebhookSettings,
-    is_loopback,
     load,
     load_database_url,
     loopback_address,

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import count
 
 from foundry_rollouts.controller.endpoint_settings import keep_settings, tell_kept
 from foundry_rollouts.controller.stop_sessions import end_sessions
+from foundry_rollouts.core.model.backoff import Backoff
 from foundry_rollouts.core.model.rollout import UnconfirmedChange
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError, StoreError
@@ -20,7 +22,7 @@ from foundry_rollouts.ports.priority import Priority, at_priority
 
 #: The endpoint may serve the old routing for some seconds; ask again before calling it drift.
 CONFIRM_WITHIN = timedelta(seconds=20)
-FIRST_LOOK_AFTER = timedelta(milliseconds=50)
+CONFIRM_PAUSES = Backoff(timedelta(milliseconds=50), timedelta(seconds=2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +134,14 @@ async def confirm(cloud: Cloud, agent: str, target: Routing, settings: str | Non
 
     Return what is to be told of ``settings`` that the endpoint lost by the change; they are put back.
     """
-    pause, waited = FIRST_LOOK_AFTER, timedelta(0)
-    while True:
+    waited = timedelta(0)
+    for tries in count(1):
         read = await cloud.agent(agent)
         if (seen := read.routing_read()) == target:
             return await keep_settings(cloud, read, target, settings)
         if waited >= CONFIRM_WITHIN:
             raise DriftError(f"{agent}: sent {target}, but the cloud still shows {seen}")
+        pause = CONFIRM_PAUSES.pause(tries)
         await asyncio.sleep(pause.total_seconds())
-        waited, pause = waited + pause, min(pause * 2, timedelta(seconds=2))
+        waited += pause
+    raise AssertionError("counting has no end")

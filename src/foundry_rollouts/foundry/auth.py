@@ -6,10 +6,9 @@ Tokens are never logged, and none is sent in the clear but the fixed one of the 
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from foundry_rollouts.addresses import host_of, is_loopback
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.retry import NO_CREDENTIAL
 from foundry_rollouts.untrusted import clean
@@ -99,7 +98,7 @@ def _noticed(flight: asyncio.Task[str]) -> None:
 def credential_for(name: str, endpoint: str, now: Callable[[], datetime]) -> TokenSource:
     """Return the tokens that the setting names: ``default`` or ``emulator``. Raises UsageError."""
     if name == "emulator":
-        if not is_loopback(endpoint):
+        if not is_loopback(host_of(endpoint)):
             raise UsageError(
                 f"credential emulator is only for a Foundry on this machine, not for {endpoint}: use default"
             )
@@ -109,12 +108,3 @@ def credential_for(name: str, endpoint: str, now: Callable[[], datetime]) -> Tok
     from azure.identity import DefaultAzureCredential
 
     return EntraTokens(DefaultAzureCredential(), now)
-
-
-def is_loopback(endpoint: str) -> bool:
-    """Whether ``endpoint`` names this machine, so that nothing sent to it crosses a network."""
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

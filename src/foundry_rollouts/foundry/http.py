@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 import httpx_sse
 
+from foundry_rollouts.addresses import host_of, is_loopback
 from foundry_rollouts.errors import NOT_WHOLE, CloudError, Refusal, UsageError
-from foundry_rollouts.foundry.auth import FOUNDRY, FixedToken, TokenSource, is_loopback
+from foundry_rollouts.foundry.auth import FOUNDRY, FixedToken, TokenSource
 from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent
 from foundry_rollouts.foundry.priority import DEFAULT_TIMINGS, PriorityQueue, PriorityTimings, budget_of
 from foundry_rollouts.foundry.refusals import refusal_of
@@ -106,7 +107,7 @@ class Transport:
         # One for both pools: reading the certificates of the machine takes its time.
         trust = httpx.create_ssl_context() if manners.wire is None else True
         # A proxy of the environment cannot reach this machine's own loopback.
-        is_remote = not is_loopback(endpoint)
+        is_remote = not is_loopback(host_of(endpoint))
         self._requests, self._streams = (
             httpx.AsyncClient(
                 auth=self._auth,
@@ -249,7 +250,7 @@ def refuse_unsafe(endpoint: str, tokens: TokenSource) -> None:
     """Raise UsageError when a token would travel in the clear, or the local one would leave this machine."""
     if not endpoint.startswith(("https://", "http://")):
         raise UsageError(f"endpoint {endpoint!r} is no address: it begins with https://")
-    if is_loopback(endpoint):
+    if is_loopback(host_of(endpoint)):
         return
     if isinstance(tokens, FixedToken):
         raise UsageError(f"credential emulator is only for a Foundry on this machine, not for {endpoint}: use default")

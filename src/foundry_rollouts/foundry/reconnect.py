@@ -1,6 +1,7 @@
 """A session's log for as long as the session lives: the stream ends every few minutes and is opened again.
 
-Lines that a new stream repeats are dropped (``ports/log_memory.py``).
+The judge's source opens streams by its own list of sessions; both read them through ``ports/log_memory.py``, which
+knows the lines that a new stream repeats.
 """
 
 import asyncio
@@ -9,20 +10,22 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
+from foundry_rollouts.core.model.backoff import Backoff
 from foundry_rollouts.errors import CloudError
+from foundry_rollouts.foundry.retry import TRANSIENT
 from foundry_rollouts.ports import LogLine, LogMemory
 
 OpenLog = Callable[[], AsyncGenerator[LogLine, None]]
 
-_PASSING = frozenset({None, 408, 424, 429, 500, 502, 503, 504})
+_PASSING = TRANSIENT | {424}
+PAUSES = Backoff(timedelta(seconds=1), timedelta(seconds=30))
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnecting:
     """How to go on after an end: a short pause after a good one, a longer one after each failure in a row."""
 
-    pause: timedelta = timedelta(seconds=1)
-    longest: timedelta = timedelta(seconds=30)
+    pauses: Backoff = PAUSES
     failures: int = 8  #: In a row, before the last of them is raised.
 
 
@@ -37,14 +40,13 @@ async def follow(open_log: OpenLog, manners: Reconnecting | None = None) -> Asyn
     failures, quiet, has_begun = 0, 0, False
     while True:
         told, said = 0, False
-        memory.reopened()
         try:
-            async with aclosing(open_log()) as lines:
-                async for line in lines:
+            async with aclosing(memory.reading(open_log())) as lines:
+                async for line, is_new in lines:
                     told += 1
                     has_begun, failures = True, 0
                     said = said or line.stream != "status"
-                    if memory.is_new(line):
+                    if is_new:
                         yield line
             if not told:
                 return
@@ -55,4 +57,4 @@ async def follow(open_log: OpenLog, manners: Reconnecting | None = None) -> Asyn
             failures += 1
             if failures > manners.failures or (error.refusal.status not in _PASSING and not error.is_missing):
                 raise
-        await asyncio.sleep(min(manners.pause * 2 ** min(failures + quiet, 10), manners.longest).total_seconds())
+        await asyncio.sleep(manners.pauses.pause(failures + quiet + 1).total_seconds())

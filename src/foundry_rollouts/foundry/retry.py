@@ -26,7 +26,8 @@ DROPPED = "dropped"  #: Code of a call whose connection broke before the answer 
 NO_CREDENTIAL = "credential_unavailable"  #: Code of a call that was not made for want of a token.
 
 _FINAL = frozenset({NO_CREDENTIAL, "AgentVersionProvisioningFailed"})
-_TRANSIENT = frozenset({None, 408, 429, 500, 502, 503, 504})
+#: Statuses of trouble that passes; None is a call without an answer.
+TRANSIENT = frozenset({None, 408, 429, 500, 502, 503, 504})
 _CRASHED = "session_creation_failed"  #: The entry point ended; the next try would see the same.
 
 
@@ -83,7 +84,7 @@ def reaction(repeat: Repeat, refusal: Refusal) -> Reaction:
     if repeat is Repeat.ONCE:
         never_arrived = refusal.status == 429 or refusal.code == CONNECTION
         return Reaction.AGAIN if never_arrived else Reaction.GIVE_UP
-    passes = refusal.status in _TRANSIENT and refusal.code != _CRASHED
+    passes = refusal.status in TRANSIENT and refusal.code != _CRASHED
     return Reaction.AGAIN if passes else Reaction.GIVE_UP
 
 

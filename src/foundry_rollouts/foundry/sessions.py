@@ -13,13 +13,12 @@ from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError, look_until
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import Repeat
 from foundry_rollouts.foundry.wire import session_request, session_seen
-from foundry_rollouts.ports import SessionSeen, SessionStatus
+from foundry_rollouts.ports import SessionSeen
 
 CREATE_LIMIT = timedelta(seconds=150)  #: A cold sandbox takes its time.
 WAKING = Pace(limit=timedelta(seconds=90), first=timedelta(seconds=10), every=timedelta(seconds=10))
 
 _SLOW_TO_WAKE = re.compile(r"Session '([A-Za-z0-9_-]{8,128})'")
-_NOT_YET = frozenset({SessionStatus.CREATING, SessionStatus.UPDATING, SessionStatus.UNKNOWN})
 
 
 class Sessions:
@@ -72,7 +71,7 @@ class Sessions:
 
     async def _awake(self, agent: str, session: str, refused: CloudError) -> SessionSeen:
         def is_settled(seen: SessionSeen) -> bool:
-            return seen.status not in _NOT_YET
+            return not seen.status.is_starting
 
         try:
             seen = await look_until(lambda: self.one(agent, session), is_settled, self._waking, session)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 
+from foundry_rollouts.core.model.backoff import Backoff
 from foundry_rollouts.errors import UnavailableError
 from foundry_rollouts.ports import Message, Outbox
 from foundry_rollouts.telemetry import Delivery, Metrics
@@ -24,8 +25,8 @@ AT_ONCE = 8
 #: How soon to check for what is due while others are on their way.
 CHECK_EVERY = timedelta(seconds=1)
 #: The first pause after an attempt that came to nothing; each is twice the one before, up to the longest.
-FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
+BACKOFF = Backoff(timedelta(seconds=1), LONGEST_PAUSE, obeys=LONGEST_PAUSE)
 #: How much longer than an attempt may take a message stays in hand: clocks of replicas differ by seconds.
 MARGIN = timedelta(seconds=15)
 
@@ -129,9 +130,7 @@ class Courier:
 
     def _pause(self, message: Message, error: UndeliveredError) -> timedelta:
         """Return how long to wait: longer each time, never in step, and as long as the receiver asks within reason."""
-        doublings = min(message.attempts - 1, 10)
-        pause = min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE) * (0.5 + self.chance() / 2)
-        return max(pause, min(error.retry_after or pause, LONGEST_PAUSE))
+        return BACKOFF.pause(message.attempts, error.retry_after, part=0.5 + self.chance() / 2)
 
     async def _retire(self, oldest: datetime, now: datetime) -> None:
         if now - oldest < self.patience:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.forecast.warnings import span_words
-from foundry_rollouts.core.model.failures import NOT_THE_VERSIONS
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.errors import OUR_OWN_STATUSES
 from foundry_rollouts.operations.reports import Report
 from foundry_rollouts.ports.outcomes import REFUSED, Result, is_warming
 
@@ -68,7 +68,7 @@ def _of_itself(report: Report, now: datetime) -> tuple[Result, str] | None:
         return Result.TOO_OLD, f"it began more than a day ago ({span_words(now - report.at)})"
     if report.is_ok is None and report.status is None:
         return Result.INCOMPLETE, "it says neither ok nor status"
-    if report.is_ok is not True and report.status in NOT_THE_VERSIONS:
+    if report.is_ok is not True and report.status in OUR_OWN_STATUSES:
         return Result.CALLERS_OWN, f"HTTP {report.status} is no fault of the version"
     return None
 

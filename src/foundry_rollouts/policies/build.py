@@ -4,7 +4,7 @@ The core refuses nonsense too; here each refusal knows the line it stands on.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 from foundry_rollouts.core.model.policy import (
     CAPABLE_SOURCES,
@@ -17,18 +17,7 @@ from foundry_rollouts.core.model.policy import (
     Step,
     WeightStep,
 )
-from foundry_rollouts.core.model.sources import (
-    SOURCES,
-    HttpConfig,
-    InsightsPlan,
-    LogsConfig,
-    OutcomesConfig,
-    ProbeConfig,
-    PrometheusConfig,
-    Prompt,
-    Sources,
-    is_in_the_clear,
-)
+from foundry_rollouts.core.model.sources import SOURCES, Prompt, Sources, is_in_the_clear
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.policies.documents import Location, Problem
 from foundry_rollouts.policies.schema import (
@@ -39,7 +28,7 @@ from foundry_rollouts.policies.schema import (
     StepEntry,
     WeightEntry,
 )
-from foundry_rollouts.policies.source_entries import HttpEntry, PrometheusEntry, SourcesEntry
+from foundry_rollouts.policies.source_entries import SourcesEntry
 
 #: Who is asked when a gate does not say; error-rate asks everyone.
 _NATURAL_SOURCE = {GateKind.LATENCY: "probe", GateKind.LOG_ERRORS: "logs"}
@@ -69,7 +58,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         trigger=entry.trigger,
         deadline=entry.deadline,
         judge=Judging(judge.false_rollback, judge.missed_bad, judge.tolerate, judge.bad),
-        sources=_plans(entry.sources, prompts),
+        sources=_as_sources(entry.sources, prompts),
         gates=tuple(_gate(gate, entry) for gate in _gate_entries(entry)),
         on_failure=entry.on_failure,
         on_no_evidence=entry.on_no_evidence,
@@ -171,13 +160,15 @@ def _value(gate: GateEntry, entry: PolicyEntry, key: Location) -> Iterator[Probl
     except UsageError as error:
         yield Problem(key, str(error))
     if not _tellers(gate.value.name, entry):
-        yield Problem((*key, "name"), f"no source tells {gate.value.name}: add it to the values of prometheus or http")
+        able = " or ".join(name for name in SOURCES if name in CAPABLE_SOURCES[GateKind.VALUE])
+        yield Problem((*key, "name"), f"no source tells {gate.value.name}: add it to the values of {able}")
 
 
 def _tellers(name: str, entry: PolicyEntry) -> tuple[str, ...]:
     """Return the sources that tell the value ``name``."""
-    told = {source: getattr(entry.sources, source, None) for source in ("prometheus", "http")}
-    return tuple(source for source, its in told.items() if its is not None and name in its.values)
+    if entry.sources is None:
+        return ()
+    return tuple(source for source in SOURCES if name in entry.sources.values_of(source))
 
 
 def _gate_sources(
@@ -203,29 +194,15 @@ def _automatic(entry: AutoEntry) -> Automatic:
     return Automatic(entry.blast_radius, entry.soak, entry.bake, entry.max)
 
 
-def _plans(sources: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> Sources:
-    if sources is None:
-        return Sources()
-    probe, logs, insights = sources.probe, sources.logs, sources.application_insights
-    asked = {} if prompts is None else {"prompts": prompts}
-    return Sources(
-        probe=ProbeConfig(every=probe.every, pairs=probe.pairs, **asked) if probe else None,
-        logs=LogsConfig(logs.sessions) if logs else None,
-        outcomes=OutcomesConfig() if sources.outcomes is not None else None,
-        prometheus=PrometheusConfig(**_plain(sources.prometheus)) if sources.prometheus else None,
-        http=HttpConfig(**_plain(sources.http)) if sources.http else None,
-        application_insights=InsightsPlan(**insights.model_dump()) if insights else None,
-    )
-
-
-def _plain(entry: PrometheusEntry | HttpEntry) -> dict[str, Any]:
-    return {**entry.model_dump(), "values": tuple(entry.values.items())}
+def _as_sources(entry: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> Sources:
+    sources = entry.as_sources() if entry else Sources()
+    if prompts is None or sources.probe is None:
+        return sources
+    return replace(sources, probe=replace(sources.probe, prompts=prompts))
 
 
 def _names(sources: SourcesEntry | None) -> tuple[str, ...]:
-    if sources is None:
-        return Sources().names
-    return tuple(name for name in SOURCES if getattr(sources, name.replace("-", "_"), None) is not None)
+    return _as_sources(sources, None).names
 
 
 def _gate_entries(entry: PolicyEntry) -> list[GateEntry]:

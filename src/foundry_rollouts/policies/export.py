@@ -8,9 +8,10 @@ from pydantic import BaseModel
 
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Automatic, Gate, Policy, Step, WeightStep
-from foundry_rollouts.core.model.sources import Sources
+from foundry_rollouts.core.model.sources import Prompt, Sources
 from foundry_rollouts.policies.prompts import PromptList
 from foundry_rollouts.policies.schema import PolicyEntry
+from foundry_rollouts.policies.source_entries import ENTRIES
 from foundry_rollouts.policies.units import span_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -90,29 +91,22 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _sources(sources: Sources) -> dict[str, Any]:
-    written: dict[str, Any] = {}
-    if sources.probe:
-        prompts = [prompt.name for prompt in sources.probe.prompts]
-        written["probe"] = {
-            "prompts": prompts,
-            "every": span_text(sources.probe.every),
-            "pairs": sources.probe.pairs,
-        }
-    if sources.logs:
-        written["logs"] = {"sessions": sources.logs.sessions}
-    if sources.outcomes:
-        written["outcomes"] = {}
-    for name in ("prometheus", "http", "application-insights"):
-        if (plan := sources.plan(name)) is not None:
-            written[name] = _pulled(plan)
-    return written
+    return {name: _source(sources, name) for name in sources.names}
 
 
-def _pulled(plan: Any) -> dict[str, Any]:
-    values = {name: getattr(plan, name) for name in plan.__dataclass_fields__}
-    values["values"] = dict(values.get("values", ()))
-    texts = {name: span_text(value) if isinstance(value, timedelta) else value for name, value in values.items()}
-    return {name: text for name, text in texts.items() if text}
+def _source(sources: Sources, name: str) -> dict[str, Any]:
+    """Return one source as its entry is written; what is empty is left out."""
+    texts = {word: _written(getattr(sources.config(name), word)) for word in ENTRIES[name].model_fields}
+    return {word: text for word, text in texts.items() if text}
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return span_text(value)
+    if not isinstance(value, tuple):
+        return value
+    names = [each.name for each in value if isinstance(each, Prompt)]
+    return names or dict(value)
 
 
 def _gate(gate: Gate) -> dict[str, Any]:

@@ -6,6 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 
+from foundry_rollouts.core.model.sources import (
+    HttpConfig,
+    InsightsConfig,
+    LogsConfig,
+    OutcomesConfig,
+    ProbeConfig,
+    PrometheusConfig,
+    SourceConfig,
+    Sources,
+)
 from foundry_rollouts.policies.units import PositiveDuration, wrong
 
 SourceName = Literal["probe", "logs", "outcomes", "prometheus", "http", "application-insights"]
@@ -88,10 +98,23 @@ def _delay(default: str, span: timedelta) -> Any:
     return Field(default=span, description=what, json_schema_extra={"default": default})
 
 
-class ProbeEntry(BaseModel):
-    """Our own calls, in pairs: one on stable, one on the canary."""
+def _plain(entry: BaseModel) -> dict[str, Any]:
+    said = entry.model_dump()
+    return said | {"values": tuple(said["values"].items())}
+
+
+class SourceEntry(BaseModel):
+    """What a policy says of one source."""
 
     model_config = STRICT
+
+    def as_config(self) -> SourceConfig:
+        """Return it in the core's words."""
+        raise NotImplementedError
+
+
+class ProbeEntry(SourceEntry):
+    """Our own calls, in pairs: one on stable, one on the canary."""
 
     prompts: str | None = Field(
         default=None,
@@ -104,25 +127,29 @@ class ProbeEntry(BaseModel):
     )
     pairs: StrictInt = Field(default=1, ge=1, le=100, description="How many pairs of calls each time.")
 
+    def as_config(self) -> ProbeConfig:
+        """Return it without its prompts, which stand in a file of their own."""
+        return ProbeConfig(every=self.every, pairs=self.pairs)
 
-class LogsEntry(BaseModel):
+
+class LogsEntry(SourceEntry):
     """The log streams of live sessions."""
-
-    model_config = STRICT
 
     sessions: StrictInt = Field(default=50, ge=1, le=1000, description="Live sessions followed per version.")
 
+    def as_config(self) -> LogsConfig:
+        return LogsConfig(self.sessions)
 
-class OutcomesEntry(BaseModel):
+
+class OutcomesEntry(SourceEntry):
     """What callers report to POST /api/v1/outcomes; there is nothing to choose."""
 
-    model_config = STRICT
+    def as_config(self) -> OutcomesConfig:
+        return OutcomesConfig()
 
 
-class PrometheusEntry(BaseModel):
+class PrometheusEntry(SourceEntry):
     """Two queries to a Prometheus server, each of which gives one number."""
-
-    model_config = STRICT
 
     url: Address = Field(description="The server's address.", examples=["http://prometheus:9090"])
     calls: Query = Field(
@@ -137,11 +164,12 @@ class PrometheusEntry(BaseModel):
     )
     credentials: CredentialsName | None = _credentials()
 
+    def as_config(self) -> PrometheusConfig:
+        return PrometheusConfig(**_plain(self))
 
-class HttpEntry(BaseModel):
+
+class HttpEntry(SourceEntry):
     """An address that answers with JSON, for one version and window."""
-
-    model_config = STRICT
 
     url: Annotated[Address, AfterValidator(_names_the_version)] = Field(
         description="{agent}, {version}, {window} (seconds), {since} and {until} (ISO 8601) are filled in.",
@@ -156,15 +184,30 @@ class HttpEntry(BaseModel):
     )
     credentials: CredentialsName | None = _credentials()
 
+    def as_config(self) -> HttpConfig:
+        return HttpConfig(**_plain(self))
 
-class InsightsEntry(BaseModel):
+
+class InsightsEntry(SourceEntry):
     """The agents' telemetry in a Log Analytics workspace; needs the extra azure-monitor."""
-
-    model_config = STRICT
 
     workspace: Guid = Field(description="The workspace's id, a GUID.")
     every: PositiveDuration = _every("1m", timedelta(minutes=1))
     delay: PositiveDuration = _delay("3m", timedelta(minutes=3))
+
+    def as_config(self) -> InsightsConfig:
+        return InsightsConfig(**self.model_dump())
+
+
+#: Each source's entry, by its name.
+ENTRIES: dict[str, type[SourceEntry]] = {
+    ProbeConfig.name: ProbeEntry,
+    LogsConfig.name: LogsEntry,
+    OutcomesConfig.name: OutcomesEntry,
+    PrometheusConfig.name: PrometheusEntry,
+    HttpConfig.name: HttpEntry,
+    InsightsConfig.name: InsightsEntry,
+}
 
 
 class SourcesEntry(BaseModel):
@@ -178,3 +221,12 @@ class SourcesEntry(BaseModel):
     prometheus: PrometheusEntry | None = None
     http: HttpEntry | None = None
     application_insights: InsightsEntry | None = None
+
+    def as_sources(self) -> Sources:
+        """Return them in the core's words."""
+        entries = {name: getattr(self, name) for name in type(self).model_fields}
+        return Sources(**{name: entry.as_config() if entry else None for name, entry in entries.items()})
+
+    def values_of(self, source: str) -> tuple[str, ...]:
+        """Return the names of the further numbers that ``source`` tells."""
+        return tuple(getattr(getattr(self, source.replace("-", "_")), "values", ()))

@@ -1,6 +1,6 @@
 """What is asked of the cloud: its agents and their routing; its sessions, calls and logs."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -115,14 +115,14 @@ class SessionStatus(StrEnum):
         return self is not SessionStatus.IDLE and not self.is_over
 
     @property
+    def is_starting(self) -> bool:
+        """Whether it may still become able to answer; a word we do not know may mean it."""
+        return self in {SessionStatus.CREATING, SessionStatus.UPDATING, SessionStatus.UNKNOWN}
+
+    @property
     def is_over(self) -> bool:
         """Whether it never answers again."""
-        return self in _OVER
-
-
-_OVER = frozenset(
-    {SessionStatus.FAILED, SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.EXPIRED},
-)
+        return self in {SessionStatus.FAILED, SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.EXPIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,5 +174,5 @@ class Sessions(Protocol):
         had begun; CloudError means that none came.
         """
 
-    def log_lines(self, agent: str, version: str, session: str) -> AsyncIterator[LogLine]:
+    def log_lines(self, agent: str, version: str, session: str) -> AsyncGenerator[LogLine, None]:
         """Follow a session's log until the server ends the stream."""

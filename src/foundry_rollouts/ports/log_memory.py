@@ -1,4 +1,4 @@
-"""Which lines of a session's log were read before: the log is read over many streams, and has no cursor.
+"""Reading a session's log over many streams, each line once: the log has no cursor.
 
 A stream that is opened again repeats the last lines. They are known by time, stream and text, and each is taken for
 a repeat as often as it was read: two equal lines of one instant are two lines, however often they are repeated.
@@ -6,6 +6,8 @@ Where a stream ends between two lines that are equal in all three, the second on
 """
 
 from collections import Counter, deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 
 from foundry_rollouts.ports.cloud import LogLine
@@ -23,12 +25,19 @@ class LogMemory:
         self._forgotten_until: datetime | None = None
         self._is_repeating = False
 
-    def reopened(self) -> None:
+    async def reading(self, stream: AsyncGenerator[LogLine, None]) -> AsyncGenerator[tuple[LogLine, bool], None]:
+        """Yield each line of the next stream, and whether it is new: no line is lost, and none is new twice."""
+        self._reopened()
+        async with aclosing(stream) as lines:
+            async for line in lines:
+                yield line, self._is_new(line)
+
+    def _reopened(self) -> None:
         """Note that a stream begins, which may repeat what earlier ones said."""
         self._may_come_again = Counter(known for known, _ in self._recent)
         self._is_repeating = bool(self._recent)
 
-    def is_new(self, line: LogLine) -> bool:
+    def _is_new(self, line: LogLine) -> bool:
         """Tell whether ``line`` is new, and remember it. A line without a time is always new."""
         if line.at is None:
             return True

@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from foundry_rollouts.core.model.failures import COLD
+
 #: A version that was not ready yet may take this long before it counts as failing.
 STARTUP_BUDGET = timedelta(minutes=2)
-#: The cloud's words for "not warm yet" (status 424, and a gateway that waited for readiness).
-COLD = frozenset({424, 408, 502, 504})
 #: The causes of a version that may still be warming up.
 WARMING = frozenset(f"HTTP {status}" for status in COLD)
 

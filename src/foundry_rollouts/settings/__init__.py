@@ -5,7 +5,7 @@ A setting is an environment variable, or a file of that name in the secrets fold
 through ``load``; ``fields.py`` holds the settings, ``listing.py`` what documentation shows of them.
 """
 
-from foundry_rollouts.settings.addresses import is_loopback, loopback_address
+from foundry_rollouts.settings.addresses import loopback_address
 from foundry_rollouts.settings.fields import PREFIX, SECRETS_DIR, TOML_FILE, DatabaseSettings, Settings
 from foundry_rollouts.settings.listing import Setting, reference
 from foundry_rollouts.settings.reading import load, load_database_url
@@ -19,7 +19,6 @@ __all__ = [
     "Setting",
     "Settings",
     "WebhookSettings",
-    "is_loopback",
     "load",
     "load_database_url",
     "loopback_address",

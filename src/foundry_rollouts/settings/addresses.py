@@ -1,17 +1,7 @@
-"""Addresses: which of them are this machine and nothing else."""
+"""The address to listen on, which must be this machine alone."""
 
-from ipaddress import ip_address
-from urllib.parse import urlsplit
-
+from foundry_rollouts.addresses import is_loopback
 from foundry_rollouts.errors import UsageError
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine and nothing else."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def loopback_address(listen: str, because: str = "") -> tuple[str, int]:
@@ -22,11 +12,3 @@ def loopback_address(listen: str, because: str = "") -> tuple[str, int]:
     if not is_loopback(host.strip("[]")):
         raise UsageError(f"{listen!r} can be reached from other machines and {because}: write 127.0.0.1:{port}")
     return host.strip("[]"), int(port)
-
-
-def host_of(url: str) -> str:
-    """Return the host that ``url`` names; empty when it names none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

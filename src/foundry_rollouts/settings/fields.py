@@ -20,8 +20,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from foundry_rollouts.addresses import host_of, is_loopback
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.settings.addresses import host_of, is_loopback, loopback_address
+from foundry_rollouts.settings.addresses import loopback_address
 from foundry_rollouts.settings.webhook import WebhookSettings
 
 PREFIX = "FOUNDRY_ROLLOUTS_"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from foundry_rollouts.settings.addresses import host_of, is_loopback
+from foundry_rollouts.addresses import host_of, is_loopback
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - the form of a secret, not one
 _SECRET_BYTES = 24

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar, cast
 
-from foundry_rollouts.core.model.sources import InsightsPlan, PulledPlan
+from foundry_rollouts.core.model.sources import InsightsConfig
 from foundry_rollouts.signals.limits import RateLimiter
 from foundry_rollouts.signals.polling import CountQuery
 from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError
@@ -53,7 +53,7 @@ class LogsQuery(Protocol):
 class InsightsCounter:
     """Asks a Log Analytics workspace; ``connect`` makes the client when it is first needed."""
 
-    name = "application-insights"
+    config = InsightsConfig
 
     def __init__(self, budget: RateLimiter, connect: Callable[[], LogsQuery], limit: timedelta = LIMIT) -> None:
         self._budget = budget
@@ -61,12 +61,10 @@ class InsightsCounter:
         self._limit = limit
         self._client: LogsQuery | None = None
 
-    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
+    async def count(self, config: InsightsConfig, asked: CountQuery) -> ReportedCounts:
         """Return calls and failures. Raises TroubleError."""
-        if not isinstance(plan, InsightsPlan):
-            raise TypeError(plan)
-        async with self._budget.at(plan.workspace).turn(self._limit, asked.agent):
-            return _told(await apart(lambda: self._query(plan.workspace, asked)))
+        async with self._budget.at(config.workspace).turn(self._limit, asked.agent):
+            return _told(await apart(lambda: self._query(config.workspace, asked)))
 
     async def aclose(self) -> None:
         if self._client is not None:

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
-from foundry_rollouts.core.model.sources import HttpConfig, PulledPlan
+from foundry_rollouts.core.model.sources import HttpConfig
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.polling import CountQuery
 from foundry_rollouts.signals.reported import NotWholeError, ReportedCounts, SourceError
@@ -12,21 +12,19 @@ from foundry_rollouts.signals.reported import NotWholeError, ReportedCounts, Sou
 class HttpCounter:
     """Gets the address for each version and window."""
 
-    name = "http"
+    config = HttpConfig
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
 
-    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
+    async def count(self, config: HttpConfig, asked: CountQuery) -> ReportedCounts:
         """Return what the pointers point at, each with its own error. Raises TroubleError."""
-        if not isinstance(plan, HttpConfig):
-            raise TypeError(plan)
-        answer = await self._fetcher.json(url_of(plan.url, asked), {}, plan.credentials, asked.agent)
+        answer = await self._fetcher.json(url_of(config.url, asked), {}, config.credentials, asked.agent)
         if self._fetcher.budget.now() - answer.age < asked.window.end:
             raise NotWholeError(f"comes out of a cache, {answer.age.total_seconds():g} s old: the window ended later")
-        values = tuple((name, _tried(pointer, answer.document)) for name, pointer in plan.values)
+        values = tuple((name, _tried(pointer, answer.document)) for name, pointer in config.values)
         return ReportedCounts(
-            _tried(plan.calls, answer.document), _tried(plan.failures, answer.document), values=values
+            _tried(config.calls, answer.document), _tried(config.failures, answer.document), values=values
         )
 
     async def aclose(self) -> None:

@@ -10,20 +10,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.model.backoff import Backoff
 from foundry_rollouts.signals.reported import SourceError
 
 #: Failures in a row after which a server is left alone for a while.
 FAILURES = 3
-FIRST_REST = timedelta(seconds=30)
-LONGEST_REST = timedelta(minutes=5)
+RESTS = Backoff(timedelta(seconds=30), timedelta(minutes=5))
 
 
 @dataclass(slots=True)
 class CircuitBreaker:
     """Leaves a server alone that failed several times in a row, each time for twice as long; one try ends the rest."""
 
-    first_rest: timedelta = FIRST_REST
-    longest_rest: timedelta = LONGEST_REST
+    rests: Backoff = RESTS
     failures: int = 0
     open_until: datetime | None = None
     because: str = ""
@@ -40,9 +39,7 @@ class CircuitBreaker:
         self.failures += 1
         self.because = because
         if self.failures >= FAILURES:
-            # The exponent is bounded, for a server may be away for days.
-            rest = self.first_rest * 2 ** min(self.failures - FAILURES, 10)
-            self.open_until = now + min(rest, self.longest_rest)
+            self.open_until = now + self.rests.pause(self.failures - FAILURES + 1)
 
     def answered(self) -> None:
         self.failures, self.open_until = 0, None
@@ -50,7 +47,7 @@ class CircuitBreaker:
 
 def cloud_breaker() -> CircuitBreaker:
     """Return a breaker for the cloud itself, without which a rollout sees nothing: its rests are short."""
-    return CircuitBreaker(timedelta(seconds=5), timedelta(minutes=1))
+    return CircuitBreaker(Backoff(timedelta(seconds=5), timedelta(minutes=1)))
 
 
 @dataclass(slots=True)

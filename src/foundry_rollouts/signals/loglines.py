@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from foundry_rollouts.core.model.failures import NOT_THE_VERSIONS, cause_of
+from foundry_rollouts.core.model.failures import cause_of
 from foundry_rollouts.core.model.measurement import Sample
+from foundry_rollouts.errors import OUR_OWN_STATUSES
 from foundry_rollouts.ports import LogLine
 from foundry_rollouts.signals.logforms import (
     CRASH,
@@ -90,7 +91,7 @@ class CallReader:
         has_failed = self._charge() if is_charged else False
         if call.status is None and not has_failed:
             return None  # The caller hung up.
-        if call.status in NOT_THE_VERSIONS:
+        if call.status in OUR_OWN_STATUSES:
             return None
         cause = cause_of(call.status or 200)
         if has_failed and cause is None:

@@ -7,6 +7,7 @@ alike. That it failed can be seen later, and counts.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -61,9 +62,9 @@ class Followed:
         lasts = self.is_open and self.opened_at is not None and now - self.opened_at > SETTLED
         return self.trouble is not None and not lasts
 
-    def has_read(self, line: LogLine) -> bool:
-        """Whether ``line`` was counted before, by us or by an earlier process."""
-        return (line.at is not None and line.at <= self.since) or not self.memory.is_new(line)
+    def is_too_old(self, line: LogLine) -> bool:
+        """Whether ``line`` was counted by an earlier process."""
+        return line.at is not None and line.at <= self.since
 
     @property
     def is_open(self) -> bool:
@@ -217,14 +218,13 @@ class LogSource:
         try:
             await self._budget.take()
             followed.opened_at = self._now()
-            followed.memory.reopened()
-            async for line in self._sessions.log_lines(watch.rollout.agent, session.version, session.id):
-                followed.trouble = None
-                watch.streams.answered()
-                if followed.has_read(line):
-                    continue
-                for sample in followed.reader.read(line):
-                    self._count(watch, followed, sample)
+            stream = self._sessions.log_lines(watch.rollout.agent, session.version, session.id)
+            async with aclosing(followed.memory.reading(stream)) as lines:
+                async for line, is_new in lines:
+                    followed.trouble = None
+                    watch.streams.answered()
+                    if is_new and not followed.is_too_old(line):
+                        self._read(watch, followed, line)
         except CloudError as error:
             if error.is_ours:
                 followed.trouble = str(error)
@@ -234,6 +234,10 @@ class LogSource:
             followed.trouble = f"a session's log cannot be read: {type(error).__name__}"
             watch.streams.failed(followed.trouble, self._now())
         await asyncio.sleep(self._timings.reopen_after.total_seconds())
+
+    def _read(self, watch: Watch, followed: Followed, line: LogLine) -> None:
+        for sample in followed.reader.read(line):
+            self._count(watch, followed, sample)
 
     def _count(self, watch: Watch, followed: Followed, sample: Sample) -> None:
         watch.tallies.add(Seen(self._now(), followed.stratum, followed.session.version, sample))

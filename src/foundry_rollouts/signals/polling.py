@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import HttpConfig, InsightsPlan, PrometheusConfig, PulledPlan
+from foundry_rollouts.core.model.sources import PolledConfig
 from foundry_rollouts.signals.limits import CircuitBreaker
 from foundry_rollouts.signals.reported import Fraction, NotWholeError, ReportedCounts, SourceError
 
@@ -46,12 +46,15 @@ class CountQuery:
         return round(self.window.seconds)
 
 
-class Counter(Protocol):
-    """Who counts; everything that can go wrong is a TroubleError."""
+C = TypeVar("C", bound=PolledConfig)
 
-    name: str
 
-    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts: ...
+class Counter(Protocol[C]):
+    """Who counts; everything that can go wrong is a SourceError."""
+
+    config: type[C]
+
+    async def count(self, config: C, asked: CountQuery) -> ReportedCounts: ...
 
     async def aclose(self) -> None: ...
 
@@ -86,33 +89,33 @@ class PollState:
 
 
 @dataclass(slots=True)
-class PollingSource:
+class PollingSource(Generic[C]):
     """Asks a counter for both versions, window by window."""
 
-    counter: Counter
+    counter: Counter[C]
     now: Callable[[], datetime]
     timings: PollTimings = field(default_factory=PollTimings)
     _pulls: dict[str, PollState] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return self.counter.name
+        return self.counter.config.name
 
     async def measure(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
         """Return the counts that are ready; begins to ask for the next window when that is complete."""
-        plan = rollout.policy.sources.plan(self.name)
-        if not isinstance(plan, PrometheusConfig | HttpConfig | InsightsPlan) or rollout.stable is None:
+        config = rollout.policy.sources.of(self.counter.config)
+        if config is None or rollout.stable is None:
             return ()
         # An earlier process may have counted up to there at the latest; nothing is counted twice.
-        begin = window.start - plan.delay
+        begin = window.start - config.delay
         pull = self._pulls.setdefault(rollout.id, PollState(begin, begin))
         if unrecorded := pull.unrecorded(window):
             return (unrecorded,)
         if pull.task is None:
-            span = span_of(plan, rollout, window, pull.counted_until)
+            span = span_of(config, rollout, window, pull.counted_until)
             if span is None or pull.rests(window.end):
                 return ()
-            pull.task = asyncio.create_task(self._count(plan, rollout, span), name=f"{self.name} {rollout.agent}")
+            pull.task = asyncio.create_task(self._count(config, rollout, span), name=f"{self.name} {rollout.agent}")
         await asyncio.wait([pull.task], timeout=self.timings.answer_within.total_seconds())
         return self._handed(pull, pull.task.result(), rollout, window) if pull.task.done() else ()
 
@@ -137,23 +140,22 @@ class PollingSource:
                 return ()
             pull.fractions = found.fractions
         elif found.is_unusable:
-            plan = rollout.policy.sources.plan(self.name)
-            again = self.timings.retry_after
-            pull.rests_until = window.end + min(getattr(plan, "every", again), again)
+            config, again = rollout.policy.sources.of(self.counter.config), self.timings.retry_after
+            pull.rests_until = window.end + (min(config.every, again) if config else again)
         if measured.canary.values or measured.stable.values:
             pull.valued_until = measured.window.end
         pull.handed = window.end, measured
         return (measured,)
 
-    async def _count(self, plan: PulledPlan, rollout: Rollout, span: Window) -> Found:
+    async def _count(self, config: C, rollout: Rollout, span: Window) -> Found:
         pull = self._pulls[rollout.id]
         numbers = Measurement(self.name, span)
         try:
-            stable, canary = await self._both(plan, rollout, span, pull.breaker)
+            stable, canary = await self._both(config, rollout, span, pull.breaker)
             numbers = replace(numbers, stable=stable.numbers(), canary=canary.numbers())
             found = self._counted(numbers, rollout, (stable.beside(canary), canary), pull.fractions)
         except SourceError as error:
-            return self._troubled(pull, numbers, error, plan.every)
+            return self._troubled(pull, numbers, error, config.every)
         pull.breaker.answered()
         return found
 
@@ -185,13 +187,13 @@ class PollingSource:
         return Found(replace(numbers, stable=stable, canary=canary), fractions)
 
     async def _both(
-        self, plan: PulledPlan, rollout: Rollout, span: Window, breaker: CircuitBreaker
+        self, config: C, rollout: Rollout, span: Window, breaker: CircuitBreaker
     ) -> tuple[ReportedCounts, ReportedCounts]:
         """Return what is told of stable and canary, or of neither. Raises TroubleError."""
         if rests := breaker.rejection(self.now()):
             raise SourceError(rests)
         asked = [CountQuery(rollout.agent, version, span) for version in (rollout.stable or "", rollout.canary)]
-        found = await asyncio.gather(*(self.counter.count(plan, each) for each in asked), return_exceptions=True)
+        found = await asyncio.gather(*(self.counter.count(config, each) for each in asked), return_exceptions=True)
         told = [each for each in found if isinstance(each, ReportedCounts)]
         if len(told) == len(asked):
             return told[0], told[1]
@@ -206,11 +208,11 @@ class PollingSource:
         return SourceError(f"the answer cannot be read ({type(fault).__name__})")
 
 
-def span_of(plan: PulledPlan, rollout: Rollout, window: Window, counted_until: datetime) -> Window | None:
-    """Return the next window to count, of whole seconds and at least ``plan.every``; None: it is not complete yet."""
+def span_of(config: PolledConfig, rollout: Rollout, window: Window, counted_until: datetime) -> Window | None:
+    """Return the next window to count, of whole seconds and at least ``config.every``; None: it is not complete yet."""
     begin = max(counted_until, rollout.step_started_at or counted_until)
-    begin, end = _whole(begin + SECOND - begin.resolution), _whole(window.end - plan.delay)
-    return Window(begin, end) if end - begin >= plan.every else None
+    begin, end = _whole(begin + SECOND - begin.resolution), _whole(window.end - config.delay)
+    return Window(begin, end) if end - begin >= config.every else None
 
 
 def _whole(at: datetime) -> datetime:

@@ -13,12 +13,13 @@ from itertools import cycle
 
 import structlog
 
+from foundry_rollouts.core.model.failures import COLD
 from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import ProbeConfig, Prompt
-from foundry_rollouts.errors import CloudError, Refusal, UsageError
+from foundry_rollouts.errors import OUR_OWN_STATUSES, CloudError, Refusal, UsageError
 from foundry_rollouts.ports import Sessions
-from foundry_rollouts.ports.outcomes import COLD, STARTUP_BUDGET
+from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
 from foundry_rollouts.signals.expectations import flaw
 from foundry_rollouts.signals.limits import CircuitBreaker, RateLimiter, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.reported import SourceError
@@ -35,8 +36,6 @@ LOOK = f"{PREFIX}ready-"
 CALLS_PER_SESSION = 20
 #: How long a call may take when the prompt does not say.
 CALL_LIMIT = timedelta(seconds=60)
-#: A refused token, a missing right, throttling: our own trouble.
-OURS = {401, 403, 429}
 #: The session has no sandbox that could answer; another session may.
 NO_SANDBOX = {"session_creation_failed", "session_not_accessible", "not_found"}
 
@@ -189,7 +188,7 @@ class ProbeSource:
             if error.is_ours:
                 raise
             return self._failed(arm, error.refusal.status, error.refusal.code)
-        if answer.status in OURS:
+        if answer.status in OUR_OWN_STATUSES:
             raise CloudError("probe", Refusal(answer.status, answer.code, "the probe's own call was refused"))
         if answer.status in COLD or answer.code in NO_SANDBOX:
             arm.session = None

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from foundry_rollouts.core.model.sources import PrometheusConfig, PulledPlan
+from foundry_rollouts.core.model.sources import PrometheusConfig
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.polling import CountQuery
 from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError, timely
@@ -16,39 +16,37 @@ REMEDY = ": check its labels; where there may be none yet, end it with 'or vecto
 class PrometheusCounter:
     """Asks ``/api/v1/query`` at the end of the window, which the query spans by ``{window}``."""
 
-    name = "prometheus"
+    config = PrometheusConfig
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
 
-    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
+    async def count(self, config: PrometheusConfig, asked: CountQuery) -> ReportedCounts:
         """Return calls, failures and further numbers; each that cannot be had is the error that says why.
 
         Raises TroubleError when neither calls nor failures can be had.
         """
-        if not isinstance(plan, PrometheusConfig):
-            raise TypeError(plan)
-        queries = (("calls", plan.calls), ("failures", plan.failures), *plan.values)
-        found = await asyncio.gather(*(self._number(plan, word, query, asked) for word, query in queries))
+        queries = (("calls", config.calls), ("failures", config.failures), *config.values)
+        found = await asyncio.gather(*(self._number(config, word, query, asked) for word, query in queries))
         calls, failures, *values = found
         if isinstance(calls, SourceError) and isinstance(failures, SourceError):
             raise calls
         # A number that no series tells is not there yet.
         numbers = (None if value is Found.NOTHING else value for value in values)
-        named = tuple(zip((name for name, _ in plan.values), numbers, strict=True))
+        named = tuple(zip((name for name, _ in config.values), numbers, strict=True))
         return ReportedCounts(calls, failures, is_estimate=True, values=named, remedy=REMEDY)
 
     async def aclose(self) -> None:
         await self._fetcher.aclose()
 
     async def _number(
-        self, plan: PrometheusConfig, word: str, query: str, asked: CountQuery
+        self, config: PrometheusConfig, word: str, query: str, asked: CountQuery
     ) -> float | Found | SourceError:
         """Return the number that a query gives, or why it gives none."""
         params = {"query": query_of(query, asked), "time": f"{asked.window.end.timestamp():.0f}"}
         try:
-            url = f"{plan.url.rstrip('/')}/api/v1/query"
-            answer = await self._fetcher.json(url, params, plan.credentials, asked.agent)
+            url = f"{config.url.rstrip('/')}/api/v1/query"
+            answer = await self._fetcher.json(url, params, config.credentials, asked.agent)
             sample = _sample(answer.document, word)
             return Found.NOTHING if sample is None else _value(sample, asked)
         except SourceError as error:

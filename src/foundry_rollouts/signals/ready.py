@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.core.deciding.readiness import Readiness, Sandboxes
+from foundry_rollouts.core.model.failures import COLD
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import HARMLESS, Prompt
-from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.errors import OUR_OWN_STATUSES, CloudError, Refusal
 from foundry_rollouts.ports import Sessions
-from foundry_rollouts.ports.outcomes import COLD
 from foundry_rollouts.signals.limits import RateLimiter, cloud_budget
-from foundry_rollouts.signals.probe import CALL_LIMIT, LOOK, NO_SANDBOX, OURS
+from foundry_rollouts.signals.probe import CALL_LIMIT, LOOK, NO_SANDBOX
 from foundry_rollouts.signals.reported import SourceError
 from foundry_rollouts.signals.wakeups import Wake, no_wake
 
@@ -176,7 +176,7 @@ class ReadyCheck:
         await self._budget.take()
         limit = prompt.expect.max_time or self._timings.call_limit
         answer = await self._sessions.ask(agent, session, prompt.input, limit)
-        is_refused = answer.status in COLD | OURS or answer.code in {*NO_SANDBOX, NOT_YET}
+        is_refused = answer.status in COLD | OUR_OWN_STATUSES or answer.code in {*NO_SANDBOX, NOT_YET}
         if is_refused or (answer.status == 400 and SWAPPING in answer.text):
             return Refusal(answer.status, answer.code, "not ready")
         return None

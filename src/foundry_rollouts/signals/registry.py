@@ -1,8 +1,17 @@
-"""Every source there is, with one budget of requests for all that ask the cloud, and one for all other servers."""
+"""Every source there is, by name: a new one is one more entry here."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
+from foundry_rollouts.core.model.sources import (
+    HttpConfig,
+    InsightsConfig,
+    LogsConfig,
+    OutcomesConfig,
+    ProbeConfig,
+    PrometheusConfig,
+)
 from foundry_rollouts.ports import Sessions, Source
 from foundry_rollouts.signals.application_insights import InsightsCounter, connect
 from foundry_rollouts.signals.credentials import Credentials
@@ -17,16 +26,36 @@ from foundry_rollouts.signals.prometheus import PrometheusCounter
 from foundry_rollouts.signals.wakeups import Wake
 
 
+@dataclass(frozen=True, slots=True)
+class SourceParts:
+    """What sources are made of: one budget of requests for all that ask the cloud, and one for all other servers."""
+
+    sessions: Sessions
+    reports: ReportsKept
+    now: Callable[[], datetime]
+    wake: Wake
+    credentials: Credentials
+    cloud_budget: RateLimiter
+    budget: RateLimiter
+
+    @property
+    def fetcher(self) -> Fetcher:
+        return Fetcher(self.budget, credentials=self.credentials)
+
+
+REGISTRY: dict[str, Callable[[SourceParts], Source]] = {
+    ProbeConfig.name: lambda parts: ProbeSource(parts.sessions, parts.now, parts.wake, parts.cloud_budget),
+    LogsConfig.name: lambda parts: LogSource(parts.sessions, parts.now, parts.wake, parts.cloud_budget),
+    OutcomesConfig.name: lambda parts: OutcomeSource(parts.reports),
+    PrometheusConfig.name: lambda parts: PollingSource(PrometheusCounter(parts.fetcher), parts.now),
+    HttpConfig.name: lambda parts: PollingSource(HttpCounter(parts.fetcher), parts.now),
+    InsightsConfig.name: lambda parts: PollingSource(InsightsCounter(parts.budget, connect), parts.now),
+}
+
+
 def every_source(
     sessions: Sessions, reports: ReportsKept, now: Callable[[], datetime], wake: Wake, credentials: Credentials
 ) -> tuple[Source, ...]:
     """Return the sources that policies may name; each watches nothing until it is asked."""
-    budget, cloud = RateLimiter(now), cloud_budget(now)
-    return (
-        ProbeSource(sessions, now, wake, cloud),
-        LogSource(sessions, now, wake, cloud),
-        OutcomeSource(reports),
-        PollingSource(PrometheusCounter(Fetcher(budget, credentials=credentials)), now),
-        PollingSource(HttpCounter(Fetcher(budget, credentials=credentials)), now),
-        PollingSource(InsightsCounter(budget, connect), now),
-    )
+    parts = SourceParts(sessions, reports, now, wake, credentials, cloud_budget(now), RateLimiter(now))
+    return tuple(make(parts) for make in REGISTRY.values())

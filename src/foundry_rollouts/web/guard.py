@@ -4,12 +4,12 @@ As long as nobody signs in, a page in somebody's browser must not be able to com
 send (Sec-Fetch-Site, Origin, JSON only), and a foreign name that was made to point here is not answered (Host).
 """
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foundry_rollouts.addresses import is_loopback
 from foundry_rollouts.web.problems import SAFE_HEADERS, problem
 
 BODY_BYTES = 64 * 1024  #: More than any request of ours needs.
@@ -65,11 +65,4 @@ def _is_ours(host: str, hosts: frozenset[str]) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return name == "localhost" or name in hosts or _is_loopback(name)
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return name in hosts or is_loopback(name)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from contract.client.local import BRISK, LATE, MAIN, PROTOCOLS, image, two_versions
+from foundry_rollouts.core.model.backoff import Backoff
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Code, Definition
@@ -46,7 +47,7 @@ async def test_a_log_is_followed_over_streams_that_end_and_no_line_is_doubled(
             await asyncio.sleep(0.05)
 
     asker = asyncio.create_task(keep_asking())
-    at_once = Reconnecting(pause=timedelta(milliseconds=10))
+    at_once = Reconnecting(Backoff(timedelta(milliseconds=10), timedelta(seconds=1)))
     streams, asked = 0, []
     try:
         async with (

@@ -27,7 +27,7 @@ from foundry_rollouts.core.model.sources import OutcomesConfig, ProbeConfig, Pro
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("prometheus",))
 LATENCY = Gate(GateKind.LATENCY, ("outcomes",))
-LATE = PrometheusConfig("http://p", "c", "f", timedelta(seconds=30), timedelta(seconds=15), (("cost", "q"),))
+LATE = PrometheusConfig("http://p", "c", "f", values=(("cost", "q"),))
 SOURCES = Sources(probe=None, logs=None, outcomes=OutcomesConfig(), prometheus=LATE)
 TRAFFIC = Traffic(4.0, 0.02)
 JUDGING = a_policy().judge

@@ -25,7 +25,7 @@ from foundry_rollouts.core.model.policy import (
     Policy,
     WeightStep,
 )
-from foundry_rollouts.core.model.sources import InsightsPlan, OutcomesConfig, ProbeConfig, Sources
+from foundry_rollouts.core.model.sources import InsightsConfig, OutcomesConfig, ProbeConfig, Sources
 from foundry_rollouts.core.replay.counts import Interval, replayed
 
 USERS = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
@@ -166,7 +166,7 @@ def test_counts_that_come_late_prove_late(weight: int) -> None:
             a_policy(steps=(WeightStep(weight), *ALL[weight == 100 :]), sources=sources, gates=(gate,)), rps=200
         )
 
-    late = expected("application-insights", replace(USERS, outcomes=None, application_insights=InsightsPlan("w")))
+    late = expected("application-insights", replace(USERS, outcomes=None, application_insights=InsightsConfig("w")))
     live = expected("outcomes", USERS)
     lag = timedelta(minutes=4)
     assert late.proof == (None if live.proof is None else live.proof + lag)

@@ -8,7 +8,7 @@ from foundry_rollouts.core.model.sources import (
     HARMLESS,
     Expectation,
     HttpConfig,
-    InsightsPlan,
+    InsightsConfig,
     LogsConfig,
     OutcomesConfig,
     ProbeConfig,
@@ -21,7 +21,7 @@ ALL = Sources(
     outcomes=OutcomesConfig(),
     prometheus=PrometheusConfig("http://p", "calls", "failures", values=(("cost", "query"),)),
     http=HttpConfig("http://h", "/calls", "/failures", values=(("price", "/price"),)),
-    application_insights=InsightsPlan("workspace"),
+    application_insights=InsightsConfig("workspace"),
 )
 
 

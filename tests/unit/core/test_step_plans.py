@@ -70,7 +70,7 @@ def test_a_step_says_what_it_takes_and_what_it_shows() -> None:
 
 
 def test_the_slowest_gate_has_to_prove_and_the_slowest_to_exclude_what_is_gross() -> None:
-    late = PrometheusConfig("http://p", "c", "f", 10 * MINUTE, 5 * MINUTE)
+    late = PrometheusConfig("http://p", "c", "f", every=10 * MINUTE, delay=5 * MINUTE)
     policy = users_only(
         WeightStep(50, max=MINUTE),
         sources=replace(USERS, prometheus=late),
@@ -149,7 +149,7 @@ def test_automatic_steps_are_those_that_the_evidence_takes_each_left_when_it_lea
 
 
 def test_a_number_keeps_a_step_that_goes_on_without_proof_waiting() -> None:
-    late = PrometheusConfig("http://p", "c", "f", 10 * MINUTE, 5 * MINUTE, (("cost", "q"),))
+    late = PrometheusConfig("http://p", "c", "f", every=10 * MINUTE, delay=5 * MINUTE, values=(("cost", "q"),))
     value = Gate(GateKind.VALUE, ("prometheus",), bounds=Bounds("cost", max=1, windows=2))
     policy = users_only(
         WeightStep(50, max=MINUTE),

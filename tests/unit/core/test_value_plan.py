@@ -18,7 +18,9 @@ from foundry_rollouts.core.model.sources import HttpConfig, ProbeConfig, Prometh
 MINUTE = timedelta(minutes=1)
 LATE = timedelta(seconds=15)
 TRAFFIC = Traffic(2, 0.01)
-METRICS = PrometheusConfig("http://p", "{version}", "{version}", MINUTE, LATE, (("cost", "{version}"),))
+METRICS = PrometheusConfig(
+    "http://p", "{version}", "{version}", every=MINUTE, delay=LATE, values=(("cost", "{version}"),)
+)
 
 
 def a_valued(*steps: WeightStep, **bounds: Any) -> Policy:

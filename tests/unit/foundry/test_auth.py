@@ -12,8 +12,9 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
+from foundry_rollouts.addresses import host_of, is_loopback
 from foundry_rollouts.errors import CloudError, UsageError
-from foundry_rollouts.foundry.auth import ARM, FOUNDRY, EntraTokens, FixedToken, credential_for, is_loopback
+from foundry_rollouts.foundry.auth import ARM, FOUNDRY, EntraTokens, FixedToken, credential_for
 from foundry_rollouts.foundry.client import FoundryClient
 from unit.foundry.scripted import AT_ONCE, ENDPOINT, Script, an_agent, ok, refused
 
@@ -167,8 +168,10 @@ def test_an_unknown_credential_is_refused_and_not_guessed() -> None:
 
 
 def test_loopback_is_told_by_the_address() -> None:
-    assert all(is_loopback(f"http://{host}/x") for host in ("127.0.0.1:80", "localhost", "[::1]:80", "127.9.9.9"))
-    assert not any(is_loopback(f"http://{host}/x") for host in ("localhost.evil.org", "10.0.0.1", "0.0.0.0"))
+    assert all(
+        is_loopback(host_of(f"http://{host}/x")) for host in ("127.0.0.1:80", "localhost", "[::1]:80", "127.9.9.9")
+    )
+    assert not any(is_loopback(host_of(f"http://{host}/x")) for host in ("localhost.evil.org", "10.0.0.1", "0.0.0.0"))
 
 
 async def test_nothing_of_a_request_is_logged(credential: Credential, caplog: pytest.LogCaptureFixture) -> None:

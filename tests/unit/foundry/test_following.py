@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foundry_rollouts.core.model.backoff import Backoff
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.foundry.reconnect import Reconnecting, follow
 from foundry_rollouts.ports import LogLine
 
-AT_ONCE = Reconnecting(pause=timedelta(0), failures=3)
+AT_ONCE = Reconnecting(Backoff(timedelta(0), timedelta(0)), failures=3)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, OnNoEvidence, Policy, WeightStep
-from foundry_rollouts.core.model.sources import HttpConfig, InsightsPlan, OutcomesConfig, PrometheusConfig, Sources
+from foundry_rollouts.core.model.sources import HttpConfig, InsightsConfig, OutcomesConfig, PrometheusConfig, Sources
 from foundry_rollouts.policies.export import as_written
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.policies.presets import PRESETS
@@ -62,14 +62,14 @@ def test_every_source_is_read_with_its_defaults_and_written_back(tmp_path: Path)
         + "  http: {url: 'https://h/{version}?x={agent}', calls: /calls, failures: /a~1b/0, delay: 2s}\n"
         + f"  application-insights: {{workspace: {workspace}}}\n",
     )
-    minute = InsightsPlan(workspace).every
+    minute = InsightsConfig(workspace).every
     assert policy.sources == Sources(
         probe=None,
         logs=None,
         outcomes=OutcomesConfig(),
         prometheus=PrometheusConfig("http://p:9090", QUERY, QUERY, every=minute),
         http=HttpConfig("https://h/{version}?x={agent}", "/calls", "/a~1b/0", delay=minute / 30),
-        application_insights=InsightsPlan(workspace),
+        application_insights=InsightsConfig(workspace),
     )
     assert policy.gates[0].sources == ("outcomes", "prometheus", "http", "application-insights")
     shown = as_written(policy)["sources"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,7 +90,7 @@ class HandMadeSessions:
             raise answer
         return answer
 
-    async def log_lines(self, agent: str, version: str, session: str) -> AsyncIterator[LogLine]:
+    async def log_lines(self, agent: str, version: str, session: str) -> AsyncGenerator[LogLine, None]:
         self.streams.append(session)
         for line in self.lines.get(session, ()):
             yield line

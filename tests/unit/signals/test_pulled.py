@@ -12,15 +12,15 @@ import pytest
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.sources import HttpConfig, PulledPlan
-from foundry_rollouts.signals.limits import FIRST_REST, LONGEST_REST, CircuitBreaker, RateLimiter
+from foundry_rollouts.core.model.sources import HttpConfig, PolledConfig
+from foundry_rollouts.signals.limits import RESTS, CircuitBreaker, RateLimiter
 from foundry_rollouts.signals.polling import CountQuery, PollingSource, PollTimings
 from foundry_rollouts.signals.reported import Found, NotWholeError, ReportedCounts, SourceError
 from patience import PATIENCE
 from unit.signals.session_world import Hand, a_watched
 
 EVERY, DELAY = timedelta(seconds=30), timedelta(seconds=5)
-PLAN = HttpConfig("http://127.0.0.1/{version}", "/calls", "/failures", EVERY, DELAY)
+PLAN = HttpConfig("http://127.0.0.1/{version}", "/calls", "/failures", every=EVERY, delay=DELAY)
 TIMINGS = PollTimings(answer_within=timedelta(milliseconds=50))
 
 
@@ -28,13 +28,13 @@ TIMINGS = PollTimings(answer_within=timedelta(milliseconds=50))
 class HandMadeCounter:
     """Tells what it is told to tell."""
 
-    name: str = "http"
+    config: type[HttpConfig] = HttpConfig
     tells: dict[str, Any] = field(default_factory=dict)
     asked: list[CountQuery] = field(default_factory=list)
     is_slow: bool = False
     is_closed: bool = False
 
-    async def count(self, plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
+    async def count(self, plan: PolledConfig, asked: CountQuery) -> ReportedCounts:
         self.asked.append(asked)
         if self.is_slow:
             await asyncio.Event().wait()
@@ -111,7 +111,7 @@ async def test_an_answer_that_comes_after_the_weight_changed_is_left_out(asking:
     gate = asyncio.Event()
     count = asking.counter.count
 
-    async def slow(plan: PulledPlan, asked: CountQuery) -> ReportedCounts:
+    async def slow(plan: PolledConfig, asked: CountQuery) -> ReportedCounts:
         await gate.wait()
         return await count(plan, asked)
 
@@ -312,8 +312,8 @@ def test_each_rest_is_twice_as_long_and_no_rest_is_longer_than_five_minutes() ->
         if breaker.open_until:
             rests.append(breaker.open_until - now)
             now = breaker.open_until
-    assert rests[:3] == [FIRST_REST, FIRST_REST * 2, FIRST_REST * 4]
-    assert rests[-1] == LONGEST_REST
+    assert rests[:3] == [RESTS.first, RESTS.first * 2, RESTS.first * 4]
+    assert rests[-1] == RESTS.most
     breaker.answered()
     assert breaker.rejection(now) is None
 
@@ -322,7 +322,7 @@ def test_a_fault_that_meets_many_requests_at_once_is_one_fault() -> None:
     breaker = CircuitBreaker()
     for _ in range(50):
         breaker.failed("away", NOON)
-    assert breaker.open_until == NOON + FIRST_REST
+    assert breaker.open_until == NOON + RESTS.first
 
 
 async def test_a_wrong_query_of_one_policy_does_not_silence_the_server_for_another(asking: Asking) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from foundry_rollouts.addresses import host_of, is_loopback
 from foundry_rollouts.cli.agent.advice import advised
 from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import CloudError
@@ -94,7 +95,6 @@ def _told_on_stderr() -> Iterator[None]:
 
 def _arm_of(endpoint: str) -> str:
     """Return the resource manager that belongs to a project: Azure's own, or the local Foundry's."""
-    from foundry_rollouts.foundry.auth import is_loopback
     from foundry_rollouts.foundry.identity import ARM_ENDPOINT
 
-    return endpoint.partition("/api/projects/")[0] + _LOCAL_ARM if is_loopback(endpoint) else ARM_ENDPOINT
+    return endpoint.partition("/api/projects/")[0] + _LOCAL_ARM if is_loopback(host_of(endpoint)) else ARM_ENDPOINT

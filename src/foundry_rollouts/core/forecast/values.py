@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Policy
-from foundry_rollouts.core.model.sources import HttpConfig, PrometheusConfig
+from foundry_rollouts.core.model.sources import PolledConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class ValuePlan:
 def value_plans(policy: Policy) -> tuple[ValuePlan, ...]:
     """Return what to expect of each gate on a value, source by source."""
     return tuple(
-        ValuePlan(gate.name, source, gate.bounds, plan.every, plan.delay, gate.is_dry_run)
+        ValuePlan(gate.name, source, gate.bounds, config.every, config.delay, gate.is_dry_run)
         for gate in policy.gates
         if gate.bounds
         for source in gate.sources
-        if isinstance(plan := policy.sources.plan(source), PrometheusConfig | HttpConfig)
+        if isinstance(config := policy.sources.config(source), PolledConfig)
     )
 
 

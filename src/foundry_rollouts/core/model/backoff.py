@@ -14,12 +14,12 @@ class Backoff:
 
     first: timedelta
     most: timedelta
-    obeys: timedelta
+    obeys: timedelta = timedelta(0)
 
-    def pause(self, times: int, asked: timedelta | None = None) -> timedelta:
-        """Return how long to wait after try number ``times`` failed."""
+    def pause(self, times: int, asked: timedelta | None = None, part: float = 1.0) -> timedelta:
+        """Return how long to wait after try number ``times`` failed; ``part`` of it, for a random one."""
         doubled: timedelta = self.first * 2.0 ** min(times - 1, 20)
-        return max(min(doubled, self.most), min(asked or timedelta(0), self.obeys))
+        return max(min(doubled, self.most) * part, min(asked or timedelta(0), self.obeys))
 
 
 #: A step forward can wait: it keeps whatever pause the cloud asks for.

@@ -3,10 +3,10 @@
 import re
 from enum import StrEnum
 
-#: A refused token, a missing right, throttling: no word about the version.
-NOT_THE_VERSIONS = frozenset({401, 403, 429})
-#: What callers see below 500 when no version answered: it was not ready, or too slow.
-NEVER_ANSWERED = frozenset({408, 424})
+from foundry_rollouts.errors import OUR_OWN_STATUSES
+
+#: The cloud's words for "not warm yet": no version answered, it was not ready or too slow (424, and the gateways').
+COLD = frozenset({408, 424, 502, 504})
 
 _STATUS = re.compile(r"^HTTP (4\d\d)\b")
 
@@ -19,12 +19,12 @@ class ErrorKind(StrEnum):
 
 def cause_of(status: int) -> str | None:
     """Return why a call that ended with ``status`` failed; None: it did well, or the status is no word about it."""
-    return f"HTTP {status}" if status >= 400 and status not in NOT_THE_VERSIONS else None
+    return f"HTTP {status}" if status >= 400 and status not in OUR_OWN_STATUSES else None
 
 
 def kind_of(cause: str | None) -> ErrorKind | None:
     """Return the kind of the failure that ``cause`` names; None for a plain error, and for no failure."""
     found = _STATUS.match(cause or "")
-    if found is None or int(found[1]) in NOT_THE_VERSIONS | NEVER_ANSWERED:
+    if found is None or int(found[1]) in OUR_OWN_STATUSES | COLD:
         return None
     return ErrorKind.CLIENT_ERROR

@@ -13,7 +13,7 @@ from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.globs import exactness_for
 from foundry_rollouts.core.model.new_versions import NewVersions
-from foundry_rollouts.core.model.sources import Sources
+from foundry_rollouts.core.model.sources import CONFIGS, Detail, Sources
 from foundry_rollouts.errors import UsageError
 
 MINUTE = timedelta(minutes=1)
@@ -86,9 +86,7 @@ class GateKind(StrEnum):
 
 #: Sources that can tell what a gate looks at; any source tells which calls failed.
 CAPABLE_SOURCES = {
-    GateKind.LATENCY: {"probe", "logs", "outcomes"},
-    GateKind.LOG_ERRORS: {"logs", "outcomes"},
-    GateKind.VALUE: {"prometheus", "http"},
+    GateKind(detail): {config.name for config in CONFIGS if detail in config.can_tell} for detail in Detail
 }
 
 

@@ -1,10 +1,11 @@
-"""Where a policy wants measurements to come from: one plan for each source."""
+"""Where a policy wants measurements to come from: one configuration for each source, which says what it can tell."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import ip_address
-from typing import Any
-from urllib.parse import urlsplit
+from enum import StrEnum
+from typing import Any, ClassVar, TypeVar
+
+from foundry_rollouts.addresses import host_of, is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,42 @@ class Prompt:
 HARMLESS = Prompt(name="hello", input="Hello! Please answer with one short sentence.")
 
 
+class Detail(StrEnum):
+    """What a source may tell beside calls and failures, by the name of the gate that asks for it."""
+
+    LATENCY = "latency"
+    LOG_ERRORS = "log-errors"
+    VALUE = "value"
+
+
+class SourceConfig:
+    """What every source says of itself: its name in policies and measurements, and what it can tell."""
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    can_tell: ClassVar[frozenset[Detail]] = frozenset()
+
+    @property
+    def lag(self) -> timedelta:
+        """How old its newest count may be when all is well."""
+        return timedelta(0)
+
+    @property
+    def further_values(self) -> dict[str, str]:
+        """The further numbers that it tells, by name: how each is found."""
+        return {}
+
+
+C = TypeVar("C", bound=SourceConfig)
+
+
 @dataclass(frozen=True, slots=True)
-class ProbeConfig:
+class ProbeConfig(SourceConfig):
     """How often the probe asks: ``pairs`` of calls, one on stable and one on the canary, every so often."""
+
+    name = "probe"
+    can_tell = frozenset({Detail.LATENCY})
 
     prompts: tuple[Prompt, ...] = (HARMLESS,)
     every: timedelta = timedelta(seconds=10)
@@ -41,60 +75,98 @@ class ProbeConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class LogsConfig:
+class LogsConfig(SourceConfig):
     """How many live sessions per version are followed."""
+
+    name = "logs"
+    can_tell = frozenset({Detail.LATENCY, Detail.LOG_ERRORS})
 
     sessions: int = 50
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomesConfig:
+class OutcomesConfig(SourceConfig):
     """Callers report how their calls went; there is nothing to choose."""
+
+    name = "outcomes"
+    can_tell = frozenset({Detail.LATENCY, Detail.LOG_ERRORS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolledConfig(SourceConfig):
+    """A server that is asked for the counts of a window."""
+
+    every: timedelta = timedelta(seconds=30)  #: Windows are at least so long.
+    delay: timedelta  #: How late a count may still change: windows end so long before now.
+
+    @property
+    def lag(self) -> timedelta:
+        return self.every + self.delay
 
 
 @dataclass(frozen=True, slots=True)
-class PrometheusConfig:
-    """Two queries that count over ``{window}`` the calls, and the failures, of ``{version}`` of ``{agent}``.
+class PrometheusConfig(PolledConfig):
+    """Two queries that count over ``{window}`` the calls, and the failures, of ``{version}`` of ``{agent}``."""
 
-    ``delay`` is how late a count may still change: windows end so long before now.
-    """
+    name = "prometheus"
+    can_tell = frozenset({Detail.VALUE})
 
     url: str
     calls: str
     failures: str
-    every: timedelta = timedelta(seconds=30)
-    delay: timedelta = timedelta(seconds=15)
+    delay: timedelta = field(default=timedelta(seconds=15), kw_only=True)
     values: tuple[tuple[str, str], ...] = ()  #: Further numbers, by name: queries.
     credentials: str | None = None  #: What the operator calls the login there; the secret itself is never here.
 
+    @property
+    def further_values(self) -> dict[str, str]:
+        return dict(self.values)
+
 
 @dataclass(frozen=True, slots=True)
-class HttpConfig:
+class HttpConfig(PolledConfig):
     """An address that answers with JSON for one version and window, and where in it the counts stand.
 
     ``url`` may name ``{agent}``, ``{version}``, ``{window}`` (seconds), ``{since}`` and ``{until}`` (ISO 8601);
     ``calls`` and ``failures`` are JSON pointers.
     """
 
+    name = "http"
+    can_tell = frozenset({Detail.VALUE})
+
     url: str
     calls: str
     failures: str
-    every: timedelta = timedelta(seconds=30)
-    delay: timedelta = timedelta(seconds=5)
+    delay: timedelta = field(default=timedelta(seconds=5), kw_only=True)
     values: tuple[tuple[str, str], ...] = ()  #: Further numbers, by name: JSON pointers.
     credentials: str | None = None  #: What the operator calls the login there; the secret itself is never here.
 
+    @property
+    def further_values(self) -> dict[str, str]:
+        return dict(self.values)
+
 
 @dataclass(frozen=True, slots=True)
-class InsightsPlan:
+class InsightsConfig(PolledConfig):
     """A Log Analytics workspace that holds the agents' telemetry, which arrives minutes late."""
 
+    name = "application-insights"
+
     workspace: str
-    every: timedelta = timedelta(minutes=1)
-    delay: timedelta = timedelta(minutes=3)
+    every: timedelta = field(default=timedelta(minutes=1), kw_only=True)
+    delay: timedelta = field(default=timedelta(minutes=3), kw_only=True)
 
 
-PulledPlan = PrometheusConfig | HttpConfig | InsightsPlan
+#: Every source, in the order in which policies are shown.
+CONFIGS: tuple[type[SourceConfig], ...] = (
+    ProbeConfig,
+    LogsConfig,
+    OutcomesConfig,
+    PrometheusConfig,
+    HttpConfig,
+    InsightsConfig,
+)
+SOURCES = tuple(config.name for config in CONFIGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,39 +178,33 @@ class Sources:
     outcomes: OutcomesConfig | None = None
     prometheus: PrometheusConfig | None = None
     http: HttpConfig | None = None
-    application_insights: InsightsPlan | None = None
+    application_insights: InsightsConfig | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name in SOURCES if self.plan(name) is not None)
+        return tuple(name for name in SOURCES if self.config(name) is not None)
 
-    def plan(self, name: str) -> object | None:
-        """Return the plan of the source ``name``; None when it is switched off."""
-        plan: object | None = getattr(self, name.replace("-", "_"))
-        return plan
+    def config(self, name: str) -> SourceConfig | None:
+        """Return the configuration of the source ``name``; None when it is switched off."""
+        config: SourceConfig | None = getattr(self, name.replace("-", "_"))
+        return config
+
+    def of(self, kind: type[C]) -> C | None:
+        """Return the configuration of that kind; None when its source is switched off."""
+        config = self.config(kind.name)
+        return config if isinstance(config, kind) else None
 
     def values_of(self, name: str) -> dict[str, str]:
         """Return the further numbers that the source ``name`` tells."""
-        plan = self.plan(name)
-        return dict(plan.values) if isinstance(plan, PrometheusConfig | HttpConfig) else {}
+        config = self.config(name)
+        return config.further_values if config else {}
 
     def lag(self, stratum: str) -> timedelta:
         """Return how old the newest count of ``stratum`` may be when all is well."""
-        plan = self.plan(stratum.partition("/")[0])
-        return (
-            plan.every + plan.delay if isinstance(plan, PrometheusConfig | HttpConfig | InsightsPlan) else timedelta(0)
-        )
+        config = self.config(stratum.partition("/")[0])
+        return config.lag if config else timedelta(0)
 
 
 def is_in_the_clear(url: str) -> bool:
     """Whether what is sent to ``url`` can be read on the way: plain http, unless it never leaves this machine."""
-    try:
-        parts = urlsplit(url)
-        is_here = parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return not url.startswith("https://")
-    return parts.scheme != "https" and not (parts.scheme == "http" and is_here)
-
-
-#: Every source, by the name that policies and measurements give it.
-SOURCES = ("probe", "logs", "outcomes", "prometheus", "http", "application-insights")
+    return not url.startswith("https://") and not (url.startswith("http://") and is_loopback(host_of(url)))
