@@ -54,7 +54,7 @@ async def apply_routing(
     are still to be ended, for nothing else knows of the retreat until the caller remembers it.
     """
     if change.target == change.before:
-        record = await end_sessions(world.sessions, record)
+        record = await _without_sessions(world, record)
         await world.store.record(lease, record)
         return Applied(record)
     intent = Intent(
@@ -76,10 +76,16 @@ async def apply_routing(
         record = with_unconfirmed(record, intent)
     if not is_written:
         return Applied(record, is_written=False)
-    record = await end_sessions(world.sessions, record)
+    record = await _without_sessions(world, record)
     await world.store.record(lease, record, closes=intent)
     await tell_kept(world, lease, intent.id, told, now())
     return Applied(record)
+
+
+async def _without_sessions(world: World, record: Record) -> Record:
+    """Return ``record`` once the sessions that it wants stopped were stopped."""
+    is_owing = record.rollout is not None and record.rollout.owes_stops
+    return await end_sessions(world.sessions, record) if is_owing else record
 
 
 def with_unconfirmed(record: Record, intent: Intent) -> Record:

@@ -33,10 +33,9 @@ class RecreatedError(Exception):
         self.seen = seen
 
 
-async def read_agent(world: World, name: str) -> AgentSeen:
-    """Return the agent as the cloud shows it. Raises RecreatedError when it is another one than is known."""
+async def read_agent(world: World, name: str, known: AgentKnown | None) -> AgentSeen:
+    """Return the agent as the cloud shows it. Raises RecreatedError when it is another one than is ``known``."""
     seen = await world.cloud.agent(name)
-    known = await world.store.agent(name)
     if known is not None and await is_recreated(world, known, seen):
         raise RecreatedError(known, seen)
     return seen

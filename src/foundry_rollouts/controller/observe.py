@@ -11,13 +11,12 @@ from foundry_rollouts.controller.existence import absent
 from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.new_versions import earlier_trial
 from foundry_rollouts.core.deciding.decide import Situation
-from foundry_rollouts.core.deciding.drift import drift_of
 from foundry_rollouts.core.deciding.loss import AGENT, losing, loss_of
 from foundry_rollouts.core.deciding.unreadable import LEGIBLE
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import OnNewVersion
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.core.model.routing import Routing, arrived_late, is_way_back, routing_of
+from foundry_rollouts.core.model.routing import Routing, arrived_late, drift_of, is_way_back, routing_of
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.ports import (
     AgentKnown,
@@ -50,7 +49,7 @@ async def observe(
     """
     seen = Situation(now, commands=standing.commands, tick_interval=tick_interval)
     try:
-        agent = await read_agent(world, recorded.agent)
+        agent = await read_agent(world, recorded.agent, standing.known)
         if agent.unreadable is not None and recorded.step:
             # What is asked stays open: it is obeyed once the routing can be read.
             return _with_losses(recorded, replace(seen, unreadable=_cannot_be_read(agent)))

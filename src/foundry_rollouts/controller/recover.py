@@ -43,14 +43,12 @@ class Recovered:
     is_refused: bool = False  #: It was refused just now.
 
 
-async def recover(world: World, lease: Lease, intent: Intent | None, now: Callable[[], datetime]) -> Recovered:
-    """Settle ``intent``, the open one of an agent, if there is one.
+async def recover(world: World, lease: Lease, intent: Intent, now: Callable[[], datetime]) -> Recovered:
+    """Settle ``intent``, the open one of an agent.
 
     Raises CloudError while the cloud cannot be read, LeaseLostError when it is no longer ours to settle,
     RecreatedError when the agent is not the one that the intent was for.
     """
-    if intent is None:
-        return Recovered(lease)
     if intent.is_retreat and await _rests(world, intent, now()):
         return Recovered(lease, is_waiting=True)
     return await _settle(world, await _prolonged(world, lease, now()), intent, now)
@@ -96,7 +94,7 @@ async def _agent(world: World, intent: Intent) -> AgentSeen | None:
     """Return the agent as it is now; None when the cloud shows it no more."""
     try:
         with at_priority(Priority.ROLLBACK if intent.is_retreat else Priority.INTERACTIVE):
-            return await read_agent(world, intent.agent)
+            return await read_agent(world, intent.agent, await world.store.agent(intent.agent))
     except CloudError as error:
         if error.is_missing:
             return None

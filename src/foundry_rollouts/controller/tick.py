@@ -31,7 +31,7 @@ from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, PriorCounts, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, DriftError, UnreadableError
-from foundry_rollouts.ports import Lease, Record, RolloutFilter, Standing, World
+from foundry_rollouts.ports import Intent, Lease, Queue, Record, RolloutFilter, Standing, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
@@ -66,23 +66,29 @@ class Ticker:
 
     async def _tick(self, lease: Lease) -> bool:
         standing = await self.world.store.standing(lease.agent)
+        if standing.intent is not None:
+            lease, is_waiting = await self._settle(lease, standing.intent)
+            if is_waiting:
+                return True
+            standing = await self.world.store.standing(lease.agent)
+        has_more = await self._move_on(lease, standing)
+        if standing.owing_stops:
+            await end_what_is_left(self.world, lease, standing.owing_stops, self.now())
+        return has_more
+
+    async def _settle(self, lease: Lease, intent: Intent) -> tuple[Lease, bool]:
+        """Settle what is open; return the lease as it was prolonged, and whether the cloud takes no way back yet."""
         recovered = Recovered(lease)
         with suppress(UnreadableError):  # What is open stays so, and the rollout in hand says why.
-            recovered = await recover(self.world, lease, standing.intent, self.now)
+            recovered = await recover(self.world, lease, intent, self.now)
         if recovered.is_refused:
             self.metrics.change_refused(lease.agent, "back" if recovered.is_waiting else "forward")
-        if recovered.is_waiting:
-            return True
         settled = recovered.record
         if settled is not None and settled.rollout is not None:
             self._show_routing(settled.rollout, routing_of(settled.rollout))
             move = move_recorded_as(settled.event.kind) if settled.event else Move.HOLD
             await self._take_note(settled, settled.rollout, move)
-        if standing.intent is not None:
-            standing = await self.world.store.standing(lease.agent)
-        has_more = await self._move_on(recovered.lease, standing)
-        await end_what_is_left(self.world, recovered.lease, standing.owing_stops, self.now())
-        return has_more
+        return recovered.lease, recovered.is_waiting
 
     async def _move_on(self, lease: Lease, standing: Standing) -> bool:
         """Move the rollout in hand, the next one where it ended before its start; return whether any is left."""
@@ -101,15 +107,19 @@ class Ticker:
 
     async def _serve(self, lease: Lease, rollout: Rollout, standing: Standing) -> bool:
         """Move the rollout in hand, and tend those that wait behind it; return whether the one in hand has ended."""
-        now, line = self.now(), Line(self.world, self.metrics, self.period)
+        now = self.now()
         try:
             has_ended = await self._move(lease, rollout, standing)
         except (CloudError, DriftError, BrokenLawError):
-            await line.tend(lease, standing.queue, now)
+            await self._tend(lease, standing.queue, now)
             raise
         if not has_ended:
-            await line.tend(lease, standing.queue, now)
+            await self._tend(lease, standing.queue, now)
         return has_ended
+
+    async def _tend(self, lease: Lease, queue: Queue, now: datetime) -> None:
+        if queue.waiting:
+            await Line(self.world, self.metrics, self.period).tend(lease, queue, now)
 
     async def _move(self, lease: Lease, rollout: Rollout, standing: Standing) -> bool:
         """Observe, judge, decide, apply, write; return whether the rollout has ended."""

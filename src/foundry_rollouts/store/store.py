@@ -30,7 +30,6 @@ from foundry_rollouts.store import (
     outbox,
     outcomes,
     queue,
-    recording,
     rollouts,
     schema,
     ticking,
@@ -168,7 +167,7 @@ class SqlStore:
     async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None:
         """Write down what a tick did, and close the intent that it completes."""
         async with self._database.writing() as connection:
-            await recording.write(connection, lease, record, closes, has_receiver=self._has_receiver)
+            await ticking.write(connection, lease, record, closes, has_receiver=self._has_receiver)
         if record.event is not None:
             self._ring()
 

@@ -1,9 +1,12 @@
-"""What a tick reads: everything about one agent, under one view of the database."""
+"""What a tick reads, under one view of the database, and what it writes, in one transaction: all of it or nothing."""
+
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from foundry_rollouts.ports import Standing
-from foundry_rollouts.store import agents, commands, intents, measurements, queue, rollouts
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.ports import Intent, Lease, Record, Standing
+from foundry_rollouts.store import agents, commands, history, intents, leases, measurements, queue, rollouts
 
 
 async def standing(connection: AsyncConnection, agent: str) -> Standing:
@@ -18,3 +21,62 @@ async def standing(connection: AsyncConnection, agent: str) -> Standing:
         evidence=await measurements.evidence_of(connection, in_hand.id) if in_hand and in_hand.step else None,
         owing_stops=tuple(await rollouts.owing_stops(connection, agent)),
     )
+
+
+async def write(
+    connection: AsyncConnection, lease: Lease, made: Record, closes: Intent | None, *, has_receiver: bool
+) -> None:
+    """Write ``made`` down under ``lease`` and close the intent that it completes; written twice, it counts once."""
+    _refuse_strangers(lease, made, closes)
+    await leases.require(connection, lease)
+    await commands.obey(connection, made.obeyed)
+    if made.rollout is not None:
+        await _write_rollout(connection, made.rollout, made)
+        if made.rollout.phase.is_final:
+            # Whoever is next in the queue begins at once.
+            await rollouts.make_due(connection, [lease.agent], made.rollout.ended_at or lease.until)
+        if made.holds_queue:
+            await queue.hold(connection, made.rollout, has_receiver=has_receiver)
+    if made.created is not None:
+        await rollouts.begin(connection, made.created)
+    await agents.settle(connection, lease.agent, made)
+    if made.event is not None:
+        await history.append(connection, made.event, has_receiver=has_receiver)
+    if closes is not None:
+        await intents.close(connection, closes)
+
+
+async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Record) -> None:
+    # The row is locked before the commands are looked at, so that none can slip in between.
+    stands = await rollouts.standing(connection, rollout.id)
+    due_at = await _due(connection, rollout, stands, made)
+    await rollouts.save(connection, rollout, stands, due_at)
+    if made.evidence is not None:
+        await measurements.save_evidence(connection, rollout.id, made.evidence)
+    await measurements.save_measurements(connection, rollout.id, made.measurements)
+
+
+async def _due(
+    connection: AsyncConnection, rollout: Rollout, stands: rollouts.Standing | None, made: Record
+) -> datetime | None:
+    """Return when to look again: at once when a command or a failure came while the tick was under way."""
+    if rollout.phase.is_final:
+        return made.due_at if rollout.owes_stops else None
+    overlooked = await commands.overlooked_since(connection, rollout, made.heard)
+    return min((at for at in (made.due_at, overlooked, _woken(rollout, stands)) if at is not None), default=None)
+
+
+def _woken(rollout: Rollout, stands: rollouts.Standing | None) -> datetime | None:
+    """Return when the rollout was woken after the tick had looked; None when it was not."""
+    if stands is None or stands.due_at is None or rollout.measured_until is None:
+        return None
+    return stands.due_at if stands.due_at > rollout.measured_until else None
+
+
+def _refuse_strangers(lease: Lease, made: Record, closes: Intent | None) -> None:
+    """Raise ValueError for what the lease does not cover, or what says of no rollout to which it belongs."""
+    for part in (made.rollout, made.created, made.event, closes):
+        if part is not None and part.agent != lease.agent:
+            raise ValueError(f"the lease of agent {lease.agent} does not cover agent {part.agent}")
+    if made.rollout is None and (made.evidence is not None or made.measurements):
+        raise ValueError("evidence and measurements are recorded with their rollout")

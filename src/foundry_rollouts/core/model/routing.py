@@ -87,3 +87,19 @@ def _stood(rollouts: Sequence[Rollout], version: str) -> bool:
 def keep_closed(routing: Routing, seen: Routing) -> Routing:
     """Return ``routing``, closed where the endpoint was found closed: nothing here opens what a person closed."""
     return replace(routing, is_open=routing.is_open and seen.is_open)
+
+
+def drift_of(rollout: Rollout, seen: Routing | None) -> str | None:
+    """Say how the routing differs from the plan; None when it does not, or cannot be seen."""
+    planned = routing_of(rollout)
+    if seen is None or seen == planned or rollout.phase is not Phase.PROGRESSING:
+        return None
+    if not seen.is_open:
+        return "somebody disabled the endpoint"
+    versions = {version for version, _ in seen.weights}
+    if LATEST in versions:
+        return f"the endpoint follows {LATEST} again, the plan is {planned}"
+    foreign = sorted(versions - {rollout.stable, rollout.canary})
+    if foreign:
+        return f"somebody routed to version {', '.join(foreign)}: {seen}, the plan is {planned}"
+    return f"somebody changed the routing to {seen}, the plan is {planned}"
