@@ -18,6 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from databases import a_postgresql_database
 from foundry_rollouts.core.model.policy import OnDrift
+from plain_logs import log_plainly
 from storm.arrivals import Arrivals
 from storm.machine import Storm
 from storm.small import Folder
@@ -48,7 +49,7 @@ def blow(
     try:
         run_state_machine_as_test(machine, settings=calm)
     finally:
-        structlog.reset_defaults()
+        log_plainly()
     print(", ".join(f"{number} {what}" for what, number in sorted(Storm.tally.items())))  # noqa: T201 - asked for
 
 
@@ -136,4 +137,4 @@ def test_a_replica_that_is_overtaken_at_any_touch_does_no_harm(sqlite_template: 
             finally:
                 machine.teardown()
     finally:
-        structlog.reset_defaults()
+        log_plainly()

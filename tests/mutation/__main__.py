@@ -34,7 +34,7 @@ class Candidate:
 
 def main(files: list[str]) -> int:
     """Try the mutants of ``files``, of the whole core without any; return 0 when each survivor has its reason."""
-    files = files or sorted(f"core/{path.name}" for path in (PACKAGE / "core").glob("*.py"))
+    files = files or sorted(str(path.relative_to(PACKAGE)) for path in (PACKAGE / "core").rglob("*.py"))
     candidates = [
         Candidate(source, mutant) for file in files for source in [mutated(PACKAGE, file)] for mutant in source.mutants
     ]

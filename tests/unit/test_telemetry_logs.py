@@ -12,6 +12,7 @@ from foundry_rollouts.errors import UsageError
 from foundry_rollouts.telemetry import LogFormat, configure_logging
 from foundry_rollouts.telemetry.logs import TALKATIVE, redact
 from foundry_rollouts.untrusted import REDACTED
+from plain_logs import log_plainly
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def as_it_was() -> Iterator[None]:
     root.setLevel(before[1])
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
-    structlog.reset_defaults()
+    log_plainly()
 
 
 def written_by(monkeypatch: pytest.MonkeyPatch, form: LogFormat, level: str = "INFO") -> io.StringIO:

@@ -1,9 +1,11 @@
 """The real ops API over the real store, and a local Foundry, for commands to talk to."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ from foundry_emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.cli.app import main
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.services import Services
+from plain_logs import log_plainly
 from unit.cli.command_line import Outcome, begin
 from unit.cli.engineer import AS_USUAL, Engineer
 from unit.web.served import serving
@@ -34,6 +37,17 @@ def inside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captu
         return Outcome(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def serve(inside: Inside) -> Iterator[Callable[..., Outcome]]:
+    """Run ``serve`` within this process, for troubles that keep it from starting; its logging ends with the test."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield partial(inside, "serve", "--project-endpoint", "http://127.0.0.1:9/api/projects/local")
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    log_plainly()
 
 
 @dataclass(frozen=True)

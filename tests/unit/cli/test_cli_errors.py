@@ -1,13 +1,14 @@
 """Errors are one line on stderr and a code that scripts can tell apart."""
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from foundry_rollouts.cli.errors import told
 from foundry_rollouts.errors import ConflictError, NotFoundError, PolicyError, StoreError, UsageError
-from unit.cli.command_line import run
+from unit.cli.command_line import Outcome, run
 from unit.cli.conftest import Inside
 
 LOCAL = "http://127.0.0.1:9/api/projects/local"
@@ -64,10 +65,12 @@ async def test_a_process_says_the_same_and_exits_with_the_code(tmp_path: Path) -
     assert done.err.startswith("error: http://127.0.0.1:9 does not answer")
 
 
-async def test_serve_tells_every_problem_of_the_policies_and_starts_nothing(tmp_path: Path) -> None:
+def test_serve_tells_every_problem_of_the_policies_and_starts_nothing(
+    tmp_path: Path, serve: Callable[..., Outcome]
+) -> None:
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies/p.yaml").write_text("name: a\nagents: [a]\nsteps: [{weight: 50}]\ndrift: x\n")
-    done = await run("serve", "--project-endpoint", LOCAL, "--credential", "emulator", folder=tmp_path)
+    done = serve("--credential", "emulator")
     assert (done.code, done.out) == (2, "")
     assert done.errors == [
         "policies/p.yaml:4:1: drift: this key is not known: did you mean on-drift?",
@@ -76,11 +79,13 @@ async def test_serve_tells_every_problem_of_the_policies_and_starts_nothing(tmp_
     assert not (tmp_path / "foundry-rollouts.db").exists()
 
 
-async def test_serve_tells_what_is_wrong_with_its_credentials_and_not_the_secret(tmp_path: Path) -> None:
+def test_serve_tells_what_is_wrong_with_its_credentials_and_not_the_secret(
+    tmp_path: Path, serve: Callable[..., Outcome]
+) -> None:
     (tmp_path / "p.yaml").write_text(POLICY)
     (tmp_path / "logins.toml").write_text('[metrics]\nurl = "http://p.example"\ntoken = "s3cret"\n')
     (tmp_path / "foundry-rollouts.toml").write_text('source_credentials = "logins.toml"\n')
-    done = await run("serve", "--project-endpoint", LOCAL, "--policies", "p.yaml", folder=tmp_path)
+    done = serve("--policies", "p.yaml")
     assert (done.code, done.out) == (2, "")
     assert done.errors == [
         "error: credentials metrics would go anywhere, or in the clear: write url with an https address"
@@ -88,20 +93,18 @@ async def test_serve_tells_what_is_wrong_with_its_credentials_and_not_the_secret
     assert not (tmp_path / "foundry-rollouts.db").exists()
 
 
-async def test_serve_tells_that_its_port_is_taken(tmp_path: Path) -> None:
+def test_serve_tells_that_its_port_is_taken(tmp_path: Path, serve: Callable[..., Outcome]) -> None:
     (tmp_path / "p.yaml").write_text(POLICY)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        options = ("--project-endpoint", LOCAL, "--policies", "p.yaml", "--listen", listen)
-        done = await run("serve", *options, folder=tmp_path)
+        done = serve("--policies", "p.yaml", "--listen", listen)
     assert done.code == 1
     assert done.errors == [f"error: cannot listen on {listen}: Address already in use; choose another --listen"]
 
 
-async def test_serve_tells_that_its_database_cannot_be_written(tmp_path: Path) -> None:
+def test_serve_tells_that_its_database_cannot_be_written(tmp_path: Path, serve: Callable[..., Outcome]) -> None:
     (tmp_path / "p.yaml").write_text(POLICY)
-    options = ("--project-endpoint", LOCAL, "--policies", "p.yaml", "--listen", "127.0.0.1:0")
-    done = await run("serve", *options, "--database-url", "sqlite:///gone/h.db", folder=tmp_path)
+    done = serve("--policies", "p.yaml", "--listen", "127.0.0.1:0", "--database-url", "sqlite:///gone/h.db")
     assert (done.code, len(done.errors)) == (1, 1), done.err
     assert done.err.startswith("error: database gone/h.db: unable to open database file")
 

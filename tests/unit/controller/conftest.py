@@ -8,6 +8,7 @@ import pytest
 
 from databases import a_sqlite_database, a_sqlite_template
 from fakes import nobody
+from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.store import SqlStore
 from small_world import LEASE, SmallWorld
 
@@ -20,13 +21,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def world(tmp_path: Path, template: Path) -> AsyncIterator[SmallWorld]:
     url = a_sqlite_database(tmp_path, template)
-    opened: list[SqlStore] = []
+    database = Database(url)
 
     @cache
     def open_as(replica: str) -> SqlStore:
-        opened.append(SqlStore(url, replica=replica, lease=LEASE, on_message=nobody))
-        return opened[-1]
+        store = SqlStore(url, replica=replica, lease=LEASE, on_message=nobody)
+        # Replicas come by the dozen, and each would open connections and compile every statement anew.
+        store._database = database
+        return store
 
     yield SmallWorld(open_as)
-    for store in opened:
-        await store.close()
+    await database.close()

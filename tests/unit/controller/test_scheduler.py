@@ -101,7 +101,7 @@ async def test_a_tick_that_hangs_is_cut_off_and_its_agent_is_free_at_once(begun:
     await scheduler.stop()
     took = asyncio.get_running_loop().time() - began
     assert await begun.open_as("next").claim(begun.cloud.name, clock.now()) is not None
-    assert took < 5  # on a busy machine; a tick may take ninety
+    assert took < 60  # a tick may take ninety seconds
     assert not scheduler._tasks
 
 

@@ -24,7 +24,7 @@ from foundry_rollouts.core.judging.capital import (
 )
 from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
-from unit.core.reference_evidence import ReferenceEvidence
+from unit.core.judging.reference_evidence import ReferenceEvidence
 
 DEFAULT = Hypotheses(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))
 COARSE = Hypotheses(tolerate=Margin(1.2), bad=Margin(3.0, 0.2))

@@ -15,7 +15,7 @@ from foundry_rollouts.core.judging.sentences import (
     odds,
 )
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
-from unit.core.made_evidence import a_track, capital_of, proving
+from unit.core.judging.made_evidence import a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
 CEILING = replace(ERRORS, max=0.2)

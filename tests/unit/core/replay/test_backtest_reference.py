@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from foundry_rollouts.cli.app import main
-from unit.core.reference_evidence import ReferenceEvidence
+from unit.core.judging.reference_evidence import ReferenceEvidence
 
 POLICY = """
 name: any

@@ -8,7 +8,7 @@ from foundry_rollouts.core.judging.judge import CRITICAL, part_of
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.errors import UsageError
-from unit.core.test_judge import a_progressing, judged, measured
+from unit.core.judging.test_judge import a_progressing, judged, measured
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe", "logs"))
 LINES = Gate(GateKind.LOG_ERRORS, ("logs",))

@@ -16,7 +16,7 @@ from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure, Policy
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.sources import OutcomesConfig, PrometheusConfig, Sources
-from unit.core.made_evidence import a_track, capital_of, proving
+from unit.core.judging.made_evidence import a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
 LINES = Gate(GateKind.LOG_ERRORS, ("logs",))

@@ -25,7 +25,7 @@ from foundry_rollouts.core.model.policy import (
 )
 from foundry_rollouts.core.model.sources import LogsConfig, Sources
 from foundry_rollouts.core.replay.counts import Interval, Judged, replayed
-from unit.core.reference_evidence import ReferenceEvidence
+from unit.core.judging.reference_evidence import ReferenceEvidence
 
 COARSE = Judging(bad=Margin(3, 0.2))
 LINES = [((1.0, 0.0), (1.5, 0.005)), ((1.2, 0.0), (1.5, 0.005)), ((1.2, 0.0), (3.0, 0.2)), ((1.0, 0.01), (1.0, 0.05))]

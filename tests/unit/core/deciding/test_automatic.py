@@ -19,7 +19,7 @@ from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.sources import OutcomesConfig, PrometheusConfig, Sources
-from unit.core.made_evidence import a_track
+from unit.core.judging.made_evidence import a_track
 
 LOOK = timedelta(seconds=10)
 USERS = Sources(probe=None, outcomes=OutcomesConfig(), prometheus=PrometheusConfig("http://p", "c", "f"))
