@@ -1,7 +1,7 @@
 """What one advancing tick goes through: the files that it enters, and the transactions that it opens.
 
-Run ``PYTHONPATH=tests python -m tools.tick_size`` in a checkout. The rollout stands at its first weight with evidence that
-is enough: the tick observes, judges, decides, changes the routing, reads it back and writes everything down.
+Run ``PYTHONPATH=tests python -m tools.tick_size`` in a checkout. The rollout stands at its first weight with enough
+evidence: the tick observes, judges, decides, changes the routing, reads it back and writes everything down.
 """
 
 import asyncio

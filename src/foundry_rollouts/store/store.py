@@ -10,10 +10,8 @@ from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import (
     AgentKnown,
-    Backlog,
     Intent,
     Lease,
-    Message,
     Outcome,
     Queue,
     Record,
@@ -42,7 +40,7 @@ from foundry_rollouts.store.engine import COMPARISON_LIMIT, Database
 HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
-class SqlStore:
+class SqlStore(Messages):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no
@@ -262,36 +260,6 @@ class SqlStore:
         """Take away what ended rollouts measured before that time; return how many."""
         async with self._database.writing() as connection:
             return await measurements.forget(connection, before)
-
-    async def backlog(self) -> Backlog:
-        """Return how many messages wait, and since when."""
-        async with self._database.reading() as connection:
-            return await outbox.backlog(connection)
-
-    async def take_messages(self, now: datetime, limit: int, until: datetime) -> Sequence[Message]:
-        """Take due messages in hand until ``until``, the oldest of each rollout."""
-        async with self._database.writing() as connection:
-            return await outbox.take(connection, now, limit, until)
-
-    async def told(self, message: Message) -> None:
-        """Forget a message: the receiver has it."""
-        async with self._database.writing() as connection:
-            await outbox.forget(connection, message)
-
-    async def postpone(self, message: Message, due_at: datetime, because: str) -> None:
-        """Put a message back, to be tried again, unless others have it in hand."""
-        async with self._database.writing() as connection:
-            await outbox.postpone(connection, message, due_at, because)
-
-    async def give_up(self, message: Message, now: datetime, because: str) -> None:
-        """Keep a message as one that nobody was told, and try no more."""
-        async with self._database.writing() as connection:
-            await outbox.give_up(connection, message, now, because)
-
-    async def retire(self, before: datetime, now: datetime, because: str) -> int:
-        """Give up every message that waits whose event happened before that time; return how many."""
-        async with self._database.writing() as connection:
-            return await outbox.retire(connection, before, now, because)
 
     @property
     def _has_receiver(self) -> bool:

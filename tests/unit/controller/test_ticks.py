@@ -354,7 +354,7 @@ async def test_nothing_is_sent_once_the_lease_has_run_out(world: SmallWorld) -> 
 
 
 async def test_an_intent_of_another_holder_is_not_settled(world: SmallWorld) -> None:
-    world.deaths.at, world.deaths.is_before = 11, True
+    world.deaths.at, world.deaths.is_before = 9, True
     await world.begin()
     store, ticker = world.ticker()
     world.time += TICK
