@@ -35,6 +35,7 @@ from foundry_rollouts.store import (
 )
 from foundry_rollouts.store import leases as leasing
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, Database
+from foundry_rollouts.store.messages import Messages
 
 #: How long one try to hand leases over may take: a replica that stops has no time for a connection that fell silent.
 HAND_OVER_LIMIT = timedelta(seconds=1)
