@@ -11,13 +11,29 @@ import numpy as np
 
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints, no_counts
 from foundry_rollouts.bench.streams import KNOWN_CALLS
-from foundry_rollouts.core.judging.bets import HARM_POSITIONS, LADDER, SAFE_POSITIONS
 from foundry_rollouts.core.judging.capital import EProcess, Hypotheses, Tally, begin, observed, reweighted
+from foundry_rollouts.core.judging.constants import (
+    BATCH_CALLS,
+    DEAD_RATE,
+    EDGE,
+    GUESSED_CALLS,
+    GUESSED_FAILURES,
+    HALF_LIFE,
+    HARM_BEGINS_AT_MOST,
+    HARM_POSITIONS,
+    HIGHEST_GUESS,
+    LADDER,
+    LINE_AT_MOST,
+    LOWEST_GUESS,
+    MINUTE,
+    SAFE_POSITIONS,
+    STAKED_AT_START,
+    STAKED_EACH_MINUTE,
+    STAKED_EACH_WEIGHT,
+)
 from foundry_rollouts.core.model.policy import Margin
 
-_AT_START, _EACH_MINUTE, _EACH_WEIGHT = 0.5, 0.05, 0.20
-_BATCH, _HALF_LIFE, _MINUTE = 8, 300.0, 60.0
-_DEAD_LOG_ODDS = math.log(0.98 / 0.02)
+_DEAD = math.log(DEAD_RATE) - math.log1p(-DEAD_RATE)
 
 
 class Processes(Protocol):
@@ -40,30 +56,30 @@ class VectorProcesses:
         self, runs: int, bets: Hypotheses, ladder: tuple[float, ...] = LADDER, known: Floats | None = None
     ) -> None:
         self._bets, self._margins = bets, ladder
-        self._staked = np.full((runs, len(HARM_POSITIONS)), math.log(_AT_START / len(HARM_POSITIONS)))
-        self._cash = np.full(runs, math.log(1 - _AT_START))
+        self._staked = np.full((runs, len(HARM_POSITIONS)), math.log(STAKED_AT_START / len(HARM_POSITIONS)))
+        self._cash = np.full(runs, math.log(1 - STAKED_AT_START))
         self._clock = np.zeros(runs)
         self._safe = np.full((runs, len(SAFE_POSITIONS)), -math.log(len(SAFE_POSITIONS)))
         self._ladder = np.zeros((runs, len(ladder)))
         self._failures, self._calls = np.zeros(runs), np.zeros(runs)
-        self._old_failures = np.full(runs, 0.5) if known is None else known + 0.5
-        self._old_calls = 50.0 if known is None else KNOWN_CALLS + 50.0
+        self._old_failures = np.full(runs, GUESSED_FAILURES) if known is None else known + GUESSED_FAILURES
+        self._old_calls = GUESSED_CALLS if known is None else KNOWN_CALLS + GUESSED_CALLS
         self._buffer = no_counts(runs)
 
     def reweigh(self, at: Ints) -> None:
-        self._stake(at, np.full(len(at), math.log1p(-_EACH_WEIGHT)))
+        self._stake(at, np.full(len(at), math.log1p(-STAKED_EACH_WEIGHT)))
         self._safe[at] = -math.log(len(SAFE_POSITIONS))
         self._buffer.put(at, no_counts(len(at)))
 
     def observe(self, at: Ints, counts: Counts, seconds: float) -> None:
         held = self._buffer[at] + counts
-        is_batch = (np.minimum(held.canary_calls, held.stable_calls) >= 1) & (held.calls >= _BATCH)
+        is_batch = (np.minimum(held.canary_calls, held.stable_calls) >= 1) & (held.calls >= BATCH_CALLS)
         closed = at[is_batch]
         self._buffer.put(at, held)
         if closed.size:
             batch = held[is_batch]
             self._settle(closed, batch)
-            kept = 0.5 ** (seconds / _HALF_LIFE)
+            kept = 0.5 ** (seconds / HALF_LIFE)
             self._failures[closed] = self._failures[closed] * kept + batch.stable_failures
             self._calls[closed] = self._calls[closed] * kept + batch.stable_calls
             self._buffer.put(closed, no_counts(len(closed)))
@@ -84,7 +100,7 @@ class VectorProcesses:
 
     def _settle(self, at: Ints, batch: Counts) -> None:
         guess = (self._failures[at] + self._old_failures[at]) / (self._calls[at] + self._old_calls)
-        guess = np.clip(guess, 2e-5, 0.95)[:, None]
+        guess = np.clip(guess, LOWEST_GUESS, HIGHEST_GUESS)[:, None]
         line, claims = self._bets.tolerate, harm_claims(self._bets.tolerate, guess)
         # A claim within tolerance sits out.
         is_beyond = claims > line.ratio * guess + line.points
@@ -92,14 +108,14 @@ class VectorProcesses:
         self._safe[at] += gains(self._bets.bad, safe_claims(self._bets.bad, guess), guess, batch)
         for place, margin in enumerate(self._margins):
             won = gains(Margin(1.0, margin), guess, guess, batch)[:, 0]
-            self._ladder[at, place] += np.where(guess[:, 0] + margin < 0.99, won, 0.0)
+            self._ladder[at, place] += np.where(guess[:, 0] + margin < LINE_AT_MOST, won, 0.0)
 
     def _pass_time(self, at: Ints, seconds: float) -> None:
         elapsed = self._clock[at] + seconds
-        minutes = np.floor(elapsed / _MINUTE + 1e-9)
-        self._clock[at] = elapsed - minutes * _MINUTE
+        minutes = np.floor(elapsed / MINUTE + 1e-9)
+        self._clock[at] = elapsed - minutes * MINUTE
         is_due = minutes > 0
-        self._stake(at[is_due], minutes[is_due] * math.log1p(-_EACH_MINUTE))
+        self._stake(at[is_due], minutes[is_due] * math.log1p(-STAKED_EACH_MINUTE))
 
     def _stake(self, at: Ints, kept: Floats) -> None:
         if at.size:
@@ -126,10 +142,10 @@ class ScalarProcesses:
             self._runs[run] = observed(self._runs[run], self._bets, Tally(*row), seconds)
 
     def harm(self, at: Ints) -> Floats:
-        return np.array([self._runs[run].harm_log10 for run in at]) * math.log(10)
+        return np.array([self._runs[run].harm_log for run in at])
 
     def safe(self, at: Ints) -> Floats:
-        return np.array([self._runs[run].safe_log10 for run in at]) * math.log(10)
+        return np.array([self._runs[run].safe_log for run in at])
 
     def at_most_worse(self, at: Ints, missed_bad: float) -> Floats:
         margins = [self._runs[run].at_most_worse(missed_bad) for run in at]
@@ -142,14 +158,14 @@ def _history(failures: int) -> Tally:
 
 def harm_claims(line: Margin, guess: Floats) -> Floats:
     """Return what is claimed of the canary's rate, a row for each run, the mildest claim first."""
-    start = _log_odds(np.minimum(line.ratio * guess + line.points, 0.97))
-    return _rate(start + np.array(HARM_POSITIONS) * (_DEAD_LOG_ODDS - start))
+    start = _log_odds(np.minimum(line.ratio * guess + line.points, HARM_BEGINS_AT_MOST))
+    return _rate(start + np.array(HARM_POSITIONS) * (_DEAD - start))
 
 
 def safe_claims(line: Margin, guess: Floats) -> Floats:
     """Return the claims of safety, a row for each run."""
     start = _log_odds(guess)
-    end = _log_odds(np.minimum(line.ratio * guess + line.points, 0.99))
+    end = _log_odds(np.minimum(line.ratio * guess + line.points, LINE_AT_MOST))
     return _rate(start + np.array(SAFE_POSITIONS) * (end - start))
 
 
@@ -182,7 +198,7 @@ def nearest(line: Margin, canary: Floats, stable: Floats, share: Floats) -> Floa
         product = share * canary + (1 - share) * stable
         root: Floats = 2 * product / (middle + np.sqrt(np.maximum(middle**2 - 4 * line.ratio * product, 0.0)))
         return root
-    floor, ceiling = max(1e-9, (1e-9 - line.points) / line.ratio), min(1 - 1e-9, (1 - 1e-9 - line.points) / line.ratio)
+    floor, ceiling = max(EDGE, (EDGE - line.points) / line.ratio), min(1 - EDGE, (1 - EDGE - line.points) / line.ratio)
     one = np.clip(np.broadcast_to(stable, canary.shape), floor, ceiling)
     other = np.clip((canary - line.points) / line.ratio, floor, ceiling)
     low, high = np.minimum(one, other), np.maximum(one, other)

@@ -11,6 +11,7 @@ from foundry_rollouts.cli.commands import waits
 from foundry_rollouts.cli.counts_csv import HEADER
 from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, say, show_item, show_items
+from foundry_rollouts.core.judging.logarithms import TEN
 from foundry_rollouts.core.judging.sentences import odds
 
 EXPLAIN_EXAMPLES = (
@@ -57,11 +58,11 @@ def _show(told: Item) -> None:
         f"{told['policy']}, {_words(told['phase'])}"
     )
     say(
-        f"harm is proved at evidence {odds(judge['harm_enough_log10'])} that it is worse than {judge['tolerate']} "
+        f"harm is proved at evidence {_odds(judge['harm_enough_log10'])} that it is worse than {judge['tolerate']} "
         f"stable, all gates together"
     )
     say(
-        f"a step is proved at evidence {odds(judge['safe_enough_log10'])} that it is better than {judge['bad']} "
+        f"a step is proved at evidence {_odds(judge['safe_enough_log10'])} that it is better than {judge['bad']} "
         "stable, at each gate, while nothing speaks for harm"
     )
     for decision in told["decisions"]:
@@ -131,7 +132,8 @@ def _pair(name: str, version: str) -> Column:
 
 def _odds(log10: float) -> str:
     """Return evidence as odds; what speaks against the claim stands behind the colon."""
-    return odds(log10) if log10 >= 0 else " : ".join(reversed(odds(-log10).rsplit(" : ", 1)))
+    said = odds(abs(log10) * TEN)
+    return said if log10 >= 0 else " : ".join(reversed(said.rsplit(" : ", 1)))
 
 
 _STRATA = (

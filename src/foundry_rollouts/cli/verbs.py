@@ -13,20 +13,21 @@ import typer
 from foundry_rollouts.cli.commands import Command, examples, waits
 from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption, user
 from foundry_rollouts.cli.output import say
+from foundry_rollouts.core.model.command import Verb
 
 if TYPE_CHECKING:
     from foundry_rollouts.cli.api import Json, OpsApi
 
 LAST = 50  #: Rollouts of an agent among which the one that ended last is looked for.
 
-#: Each verb, what it asks for, and a reason as somebody may give it.
+#: What each verb asks for, and a reason as somebody may give it.
 VERBS = {
-    "approve": ("Approve the step that waits for a person.", "checked with the support team"),
-    "pause": ("Keep the weights as they are; harm still leads back.", "incident 4711"),
-    "resume": ("Go on after a pause.", "incident 4711 is over"),
-    "promote": ("Take the next step now, without waiting for proof.", "hotfix"),
-    "abort": ("Send all new traffic back to the stable version and end the rollout.", "wrong version"),
-    "retry": ("Try the canary of an ended rollout again, in a new rollout.", "the database was down"),
+    Verb.APPROVE.value: (Verb.APPROVE.effect, "checked with the support team"),
+    Verb.PAUSE.value: (Verb.PAUSE.effect, "incident 4711"),
+    Verb.RESUME.value: (Verb.RESUME.effect, "incident 4711 is over"),
+    Verb.PROMOTE.value: (Verb.PROMOTE.effect, "hotfix"),
+    Verb.ABORT.value: (Verb.ABORT.effect, "wrong version"),
+    "retry": ("Try the canary of an ended rollout again, in a new rollout", "the database was down"),
 }
 
 
@@ -37,7 +38,7 @@ def add_verbs(group: typer.Typer) -> None:
             f"foundry-rollouts rollout {verb} --agent support-eu",
             f'foundry-rollouts rollout {verb} 01jd2m3n4p5q6r7s8 --reason "{reason}"',
         )
-        group.command(verb, cls=Command, help=summary, epilog=epilog)(_command(verb))
+        group.command(verb, cls=Command, help=f"{summary}.", epilog=epilog)(_command(verb))
 
 
 async def _meant(api: "OpsApi", verb: str, rollout: str | None, agent: str | None) -> "Json":

@@ -2,6 +2,7 @@
 
 from shlex import quote
 
+from foundry_rollouts.core.deciding.verbs import objection_when_asked
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError
@@ -54,20 +55,6 @@ def way_back(rollout: Rollout) -> str:
 
 
 def refusal_of(rollout: Rollout, verb: Verb) -> str | None:
-    """Say why ``verb`` makes no sense for ``rollout`` as it stands; None when it does."""
-    phase = rollout.phase
-    if phase.is_final:
-        return f"has ended: it is {phase.value}; start or retry begins a new one; {way_back(rollout)}"
-    match verb, phase:
-        case Verb.PAUSE, Phase.PAUSED:
-            return "is paused already"
-        case Verb.RESUME, Phase.PENDING | Phase.PROGRESSING:
-            return f"is {phase.value}, not paused: there is nothing to resume"
-        case Verb.APPROVE, Phase.PAUSED:
-            return "is paused: resume it, then approve"
-        case Verb.APPROVE, _ if not rollout.waits_for_approval:
-            return "waits for no approval now"
-        case Verb.PROMOTE, Phase.PENDING:
-            return "is pending: its canary takes no traffic yet, so there is nothing to promote"
-        case _:
-            return None
+    """Say why ``verb`` makes no sense for ``rollout`` as it stands, and what does; None when it makes sense."""
+    objection = objection_when_asked(rollout, verb)
+    return f"{objection}; {way_back(rollout)}" if objection and rollout.phase.is_final else objection

@@ -11,8 +11,10 @@ from datetime import datetime
 
 from foundry_rollouts.core.judging.analysis import GateReading, Verdict
 from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.judging.constants import BESIDE
 from foundry_rollouts.core.judging.evidence import Evidence, Track
-from foundry_rollouts.core.judging.judge import BESIDE, part_of
+from foundry_rollouts.core.judging.judge import part_of
+from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.model.event import HELD, Event, of_rollout
 from foundry_rollouts.core.model.policy import Gate, Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -196,8 +198,8 @@ def _gate(gate: Gate, reading: GateReading, look: ReplayedTick, numbers: Numbers
         canary_value=reading.canary_value,
         stable_value=reading.stable_value,
         threshold=reading.threshold,
-        harm_log10=reading.harm_log10,
-        safe_log10=reading.safe_log10,
+        harm_log10=as_log10(reading.harm_log),
+        safe_log10=as_log10(reading.safe_log),
         at_most_worse=reading.at_most_worse,
         missing_calls=reading.missing_calls,
         strata=tuple(_stratum(track, policy) for track in _spoke(evidence, gate)),
@@ -224,8 +226,8 @@ def _stratum(track: Track, policy: Policy) -> StratumView:
         at_step=_pair(track.at_step),
         total=_pair(track.total),
         stable_guess=process.guess.rate,
-        harm_log10=process.harm_log10,
-        safe_log10=process.safe_log10,
+        harm_log10=as_log10(process.harm_log),
+        safe_log10=as_log10(process.safe_log),
         at_most_worse=None if track.kind else process.at_most_worse(policy.judge.missed_bad * track.share),
         trouble=track.trouble,
     )

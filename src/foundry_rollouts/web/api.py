@@ -209,14 +209,6 @@ async def _told(ours: Ours, asked: Command, rollout: Rollout, patience: timedelt
         return whole_view(rollout, (asked,), ours.now(), answer=answer)
 
 
-_EFFECTS = {
-    Verb.ABORT: "Send all new sessions to the stable version and end the rollout",
-    Verb.PAUSE: "Keep the weights; harm still rolls back",
-    Verb.RESUME: "Continue after a pause",
-    Verb.PROMOTE: "Take the next step without proof",
-    Verb.APPROVE: "Approve the step that waits for a person",
-}
-
 for _verb in Verb:
     router.add_api_route(
         f"/rollouts/{{rollout_id}}:{_verb.value}",
@@ -224,5 +216,5 @@ for _verb in Verb:
         methods=["POST"],
         status_code=202,
         name=f"{_verb.value}_rollout",
-        summary=f"{_EFFECTS[_verb]}; Prefer: wait=5 waits for the tick",
+        summary=f"{_verb.effect}; Prefer: wait=5 waits for the tick",
     )

@@ -16,8 +16,8 @@ from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import plan
 from foundry_rollouts.core.forecast.warnings import doubts
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
-from foundry_rollouts.core.judging.bets import LADDER
 from foundry_rollouts.core.judging.capital import Tally
+from foundry_rollouts.core.judging.constants import LADDER
 from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.bounds import Bounds
@@ -196,7 +196,7 @@ def quiet_after_a_start() -> tuple[Rollout, Analysis]:
 def test_whatever_speaks_against_the_canary_keeps_the_weight() -> None:
     rollout, analysis = quiet_after_a_start()
     assert next_weight(rollout, analysis, LOOK)
-    doubted = replace(analysis.gates[0], harm_log10=0.001)
+    doubted = replace(analysis.gates[0], harm_log=0.001)
     assert next_weight(rollout, replace(analysis, gates=(doubted,)), LOOK) is None
     ignored = replace(doubted, is_dry_run=True)
     assert next_weight(rollout, replace(analysis, gates=(*analysis.gates, ignored)), LOOK)

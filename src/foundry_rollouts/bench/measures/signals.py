@@ -15,7 +15,7 @@ from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.recording import first_look
 from foundry_rollouts.bench.report import Report, Result, Table, Wish, number, percent
 from foundry_rollouts.bench.rules.sequential import TOLERATING_NOTHING
-from foundry_rollouts.core.judging.evidence import SLOW
+from foundry_rollouts.core.judging.constants import SLOW
 
 NAME = "signals"
 LOOK, LOOKS, TRAFFIC, WEIGHT = 5.0, 360, 20.0, 0.10

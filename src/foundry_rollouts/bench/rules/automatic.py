@@ -15,8 +15,7 @@ from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
 from foundry_rollouts.core.deciding.automatic import FIRST_AT_MOST
 from foundry_rollouts.core.judging.capital import Hypotheses
-from foundry_rollouts.core.judging.evidence import TELLING_CALLS
-from foundry_rollouts.core.judging.judge import GROSS
+from foundry_rollouts.core.judging.constants import GROSS, TELLING_CALLS
 from foundry_rollouts.core.model.policy import CLIMB, SOAK, Judging
 
 LEVELS = (*CLIMB, SOAK)

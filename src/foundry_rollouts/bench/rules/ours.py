@@ -11,16 +11,14 @@ from foundry_rollouts.bench.arrays import Bools, Counts, Floats, Ints
 from foundry_rollouts.bench.processes import Processes, VectorProcesses
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
-from foundry_rollouts.core.judging.analysis import EVEN
 from foundry_rollouts.core.judging.capital import Hypotheses
-from foundry_rollouts.core.judging.evidence import STALE_AFTER
-from foundry_rollouts.core.judging.judge import GROSS
+from foundry_rollouts.core.judging.constants import EVEN, GROSS, STALE_AFTER
 from foundry_rollouts.core.model.policy import Judging, Margin, WeightStep
 
 #: Only what a step without proof asks for is worked out: is it less than so much worse.
 _LADDER = (GROSS,)
 #: Nothing speaks for harm; a hair above 1 is rounding.
-QUIET = math.log(10) * EVEN + 1e-9
+QUIET = EVEN + 1e-9
 
 Proofs = Callable[[int, Hypotheses, Floats], Processes]
 

@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
-from foundry_rollouts.core.judging.evidence import TELLING_CALLS, Evidence, at_most
+from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.constants import EVEN, TELLING_CALLS
+from foundry_rollouts.core.judging.evidence import Evidence, at_most
 from foundry_rollouts.core.model.policy import CLIMB, SOAK, GateKind, Policy
 from foundry_rollouts.core.model.rollout import Rollout
 
@@ -101,7 +102,7 @@ def level(blast_radius: float, calls_a_look: float, worse: float | None) -> int:
 
 def is_quiet(analysis: Analysis) -> bool:
     """Whether nothing speaks against the canary, on any gate that decides."""
-    return analysis.verdict is not Verdict.FAIL and all(reading.harm_log10 <= EVEN for reading in _deciding(analysis))
+    return analysis.verdict is not Verdict.FAIL and all(reading.harm_log <= EVEN for reading in _deciding(analysis))
 
 
 def _deciding(analysis: Analysis) -> list[GateReading]:

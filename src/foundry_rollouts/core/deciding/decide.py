@@ -14,7 +14,6 @@ from foundry_rollouts.core.deciding.obey import (
     abort,
     advance_or_promote,
     apply_command,
-    obey_before_start,
     retreat,
 )
 from foundry_rollouts.core.deciding.readiness import Readiness, before_users, unseen
@@ -114,7 +113,7 @@ def begin(rollout: Rollout, seen: Situation) -> Decision:
             f"version {rollout.canary} was tried before: {seen.earlier}. Only a person tries it again: {again}",
         )
     if seen.command:
-        return obey_before_start(rollout, seen.command)
+        return apply_command(rollout, seen.command)
     if seen.newer:
         return supersede(seen.newer)
     if rollout.phase is Phase.PAUSED:

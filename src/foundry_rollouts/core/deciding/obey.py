@@ -3,56 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from foundry_rollouts.core.deciding.verbs import objection_when_due
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.rollout import Rollout
 
 
 def apply_command(rollout: Rollout, command: Command) -> Decision:
     """Do what a person asks, or say why there is nothing to do."""
-    is_paused = rollout.phase is Phase.PAUSED
+    if objection := objection_when_due(rollout, command.verb):
+        because = f"{command.because}. Nothing was done: {objection}"
+        return Decision(Move.DECLINE, because, author=command.author)
     match command.verb:
         case Verb.ABORT:
             return abort(rollout, command)
-        case Verb.PAUSE if not is_paused:
+        case Verb.PAUSE:
             return Decision(Move.PAUSE, command.because, author=command.author)
-        case Verb.RESUME if is_paused and not rollout.is_stable_gone:
+        case Verb.PROMOTE | Verb.APPROVE if rollout.step:
+            return advance_or_promote(rollout, command.because, command.author)
+        case _:  # What has not begun begins by itself, once it is let go.
             return Decision(Move.RESUME, command.because, author=command.author)
-        case Verb.PROMOTE:
-            return advance_or_promote(rollout, command.because, command.author)
-        case Verb.APPROVE if rollout.waits_for_approval and not rollout.is_stable_gone:
-            return advance_or_promote(rollout, command.because, command.author)
-        case _:
-            return decline(rollout, command)
-
-
-def obey_before_start(rollout: Rollout, command: Command) -> Decision:
-    """Do what a person asks of a rollout that has not begun: it can only be kept from it, or let go again."""
-    is_paused = rollout.phase is Phase.PAUSED
-    if command.verb is Verb.PAUSE and not is_paused:
-        return Decision(Move.PAUSE, command.because, author=command.author)
-    if command.verb in {Verb.RESUME, Verb.PROMOTE} and is_paused:
-        return Decision(Move.RESUME, command.because, author=command.author)
-    return decline(rollout, command)
-
-
-def decline(rollout: Rollout, command: Command) -> Decision:
-    """Answer a command that changes nothing as the rollout stands."""
-    return Decision(
-        Move.DECLINE,
-        f"{command.because}. Nothing was done: {_why_nothing(rollout, command.verb)}",
-        author=command.author,
-    )
-
-
-def _why_nothing(rollout: Rollout, verb: Verb) -> str:
-    if verb is Verb.PAUSE:
-        return "it is paused already"
-    if rollout.is_stable_gone:
-        return f"stable version {rollout.stable} was deleted, and there is nothing to compare with: promote or abort"
-    if rollout.step == 0:
-        return "it has not begun, and begins by itself"
-    return "it is not paused" if verb is Verb.RESUME else "it waits for no approval"
 
 
 def abort(rollout: Rollout, command: Command) -> Decision:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from foundry_rollouts.core.deciding.automatic import COUNTING, level
 from foundry_rollouts.core.forecast.expectation import Traffic, deciding, ladder_gains, proof_seconds
 from foundry_rollouts.core.forecast.values import seconds_within
-from foundry_rollouts.core.judging.bets import LADDER
 from foundry_rollouts.core.judging.capital import takes
-from foundry_rollouts.core.judging.evidence import TELLING_CALLS, at_most
+from foundry_rollouts.core.judging.constants import LADDER, TELLING_CALLS
+from foundry_rollouts.core.judging.evidence import at_most
 from foundry_rollouts.core.model.policy import CLIMB, SOAK, Automatic, Gate, Policy
 
 LOOK = 10.0  #: Seconds from one look to the next, unless a failure is seen before.

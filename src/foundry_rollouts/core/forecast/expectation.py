@@ -9,17 +9,26 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from foundry_rollouts.core.judging.bets import HARM_POSITIONS, LADDER, Bet, floor_bets, harm_bets, ladder_bets
+from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets
 from foundry_rollouts.core.judging.capital import Hypotheses, plausible, samples_to_prove, takes
-from foundry_rollouts.core.judging.evidence import LEARNING_CALLS, SLOW, STRICT, strata
-from foundry_rollouts.core.judging.judge import GROSS, part_of
+from foundry_rollouts.core.judging.constants import (
+    BATCH_CALLS,
+    GROSS,
+    HARM_POSITIONS,
+    LADDER,
+    LEARNING_CALLS,
+    SLOW,
+    STAKED_AT_START,
+    STRICT,
+)
+from foundry_rollouts.core.judging.evidence import strata
+from foundry_rollouts.core.judging.judge import part_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.sources import ProbeConfig
 
 #: Staked at the start on each claim of harm; the rest of the capital waits as cash.
-STAKED = 0.5 / len(HARM_POSITIONS)
+STAKED = STAKED_AT_START / len(HARM_POSITIONS)
 RAREST = 1e-9  #: Calls a second that are as good as none.
-BATCH = 8  #: Calls without which nothing is bet.
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class Stream:
 
     @property
     def batch_seconds(self) -> float:
-        return max(BATCH, 1 / self.canary, 1 / (1 - self.canary)) / self.rate if self.is_two_sided else 0.0
+        return max(BATCH_CALLS, 1 / self.canary, 1 / (1 - self.canary)) / self.rate if self.is_two_sided else 0.0
 
     def learning_seconds(self, calls: int) -> float:
         """Return how long stable teaches what is slow; without calls on it, that was learnt before."""

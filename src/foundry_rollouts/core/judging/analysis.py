@@ -6,9 +6,6 @@ from enum import StrEnum
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.policy import OnFailure
 
-#: Evidence starts at 1 : 1, whose log10 is 0; above that, something speaks against the canary.
-EVEN = 1e-9
-
 
 class Verdict(StrEnum):
     """What the evidence says; each kind of silence is its own verdict."""
@@ -31,8 +28,8 @@ class GateReading:
     canary_value: float | None = None  #: Share of canary samples that failed at this step; None: none seen.
     stable_value: float | None = None
     threshold: float | None = None  #: The tolerance line above stable's rate, or the ceiling where that is lower.
-    harm_log10: float = 0.0
-    safe_log10: float = 0.0
+    harm_log: float = 0.0  #: The evidence of harm, and of safety, as natural logarithms.
+    safe_log: float = 0.0
     at_most_worse: float | None = None
     missing_calls: int | None = None  #: About how many more canary samples would prove it.
     on_failure: OnFailure | None = None

@@ -12,18 +12,18 @@ Rates and shares are fractions; gains are natural logarithms of what one unit of
 import math
 from dataclasses import dataclass
 
+from foundry_rollouts.core.judging.constants import (
+    DEAD_RATE,
+    EDGE,
+    HARM_BEGINS_AT_MOST,
+    HARM_POSITIONS,
+    LADDER,
+    LINE_AT_MOST,
+    SAFE_POSITIONS,
+)
 from foundry_rollouts.core.model.policy import Margin
 
-#: How far from the line towards a dead canary each claim of harm lies, in log-odds.
-HARM_POSITIONS = (0.012, 0.035, 0.08, 0.17, 0.34, 0.60, 1.0)
-#: How far from "as good as stable" towards the bad line each claim of safety lies, in log-odds.
-SAFE_POSITIONS = (0.0, 0.35)
-#: The margins of the ladder, as fractions: "less than so much worse than stable", widest first.
-LADDER = (0.64, 0.32, 0.16, 0.08, 0.04, 0.02, 0.01, 0.005)
-
 _LADDER_LINES = tuple(Margin(1.0, points) for points in LADDER)
-_EDGE = 1e-9  #: Fair rates stay this far from 0 and 1.
-_DEAD = 0.98  #: The failure rate that is claimed of a dead canary.
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +65,31 @@ def safe_bets(line: Margin, guess: float, canary_calls: float, stable_calls: flo
 
 def past_bets(line: Margin, guess: float) -> tuple[Bet, ...]:
     """Return the same claims about the canary alone, where stable is known to have failed at ``guess``."""
-    fair = min(line.of(guess), 0.99)
+    fair = min(line.of(guess), LINE_AT_MOST)
     return tuple(_alone(claim, fair) for claim in _claims_below(line, guess))
 
 
 def ladder_bets(guess: float, canary_calls: float, stable_calls: float) -> tuple[Bet, ...]:
     """Return the bets that the canary is as good as stable, one against each margin of the ladder."""
     return tuple(
-        _bet(line, guess, guess, canary_calls, stable_calls) if guess + line.points < 0.99 else SITTING_OUT
+        _bet(line, guess, guess, canary_calls, stable_calls) if guess + line.points < LINE_AT_MOST else SITTING_OUT
         for line in _LADDER_LINES
     )
 
 
 def floor_bets(limit: float) -> tuple[Bet, ...]:
     """Return the bets that the canary fails above ``limit``, whatever stable does."""
-    fair = max(limit, _EDGE)
+    fair = max(limit, EDGE)
     return tuple(_alone(claim, fair) if claim > fair else SITTING_OUT for claim in _claims_above(fair))
 
 
 def _claims_above(rate: float) -> list[float]:
-    start, end = _log_odds(min(rate, 0.97)), _log_odds(_DEAD)
+    start, end = _log_odds(min(rate, HARM_BEGINS_AT_MOST)), _log_odds(DEAD_RATE)
     return [_rate(start + position * (end - start)) for position in HARM_POSITIONS]
 
 
 def _claims_below(line: Margin, guess: float) -> list[float]:
-    start, end = _log_odds(guess), _log_odds(min(line.of(guess), 0.99))
+    start, end = _log_odds(guess), _log_odds(min(line.of(guess), LINE_AT_MOST))
     return [_rate(start + position * (end - start)) for position in SAFE_POSITIONS]
 
 
@@ -136,8 +136,8 @@ def _nearest(line: Margin, canary: float, stable: float, share: float) -> float:
 
 
 def _bracket(line: Margin, canary: float, stable: float) -> tuple[float, float]:
-    ceiling = (1 - _EDGE - line.points) / line.ratio
-    ends = [min(max(end, _EDGE), ceiling) for end in (stable, (canary - line.points) / line.ratio)]
+    ceiling = (1 - EDGE - line.points) / line.ratio
+    ends = [min(max(end, EDGE), ceiling) for end in (stable, (canary - line.points) / line.ratio)]
     return min(ends), max(ends)
 
 

@@ -10,28 +10,29 @@ logarithms.
 import math
 from dataclasses import dataclass, replace
 
-from foundry_rollouts.core.judging.bets import (
+from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets, past_bets, safe_bets
+from foundry_rollouts.core.judging.constants import (
+    BATCH_CALLS,
+    GUESSED_CALLS,
+    GUESSED_FAILURES,
+    HALF_LIFE,
     HARM_POSITIONS,
+    HIGHEST_GUESS,
+    KNOWN_AFTER_CALLS,
     LADDER,
+    LOWEST_GUESS,
+    MINUTE,
+    PRIOR_CALLS,
     SAFE_POSITIONS,
-    Bet,
-    floor_bets,
-    harm_bets,
-    ladder_bets,
-    past_bets,
-    safe_bets,
+    STAKED_AT_START,
+    STAKED_EACH_MINUTE,
+    STAKED_EACH_WEIGHT,
 )
+from foundry_rollouts.core.judging.logarithms import log_sum
 from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 
 NEVER = 1_000_000_000  #: More calls than any rollout sees.
-
-_BATCH = 8  #: Calls that make a batch, with at least one on each version.
-_HALF_LIFE = 300.0  #: Seconds after which a stable call counts half in the guess.
-_OLD_CALLS = 500.0  #: What was known before the trial counts as so many calls on stable, at most.
-_TELLING_CALLS = 30.0  #: Calls on stable without which nothing is known of it.
-_MINUTE = 60.0
-_AT_START, _EACH_MINUTE, _EACH_WEIGHT = 0.5, 0.05, 0.20  #: Shares of the cash that are staked.
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Tally:
     @property
     def is_batch(self) -> bool:
         """Whether there is enough to bet on; outcomes have no say in it, or the bets would not be fair."""
-        return min(self.canary_calls, self.stable_calls) >= 1 and self.canary_calls + self.stable_calls >= _BATCH
+        return min(self.canary_calls, self.stable_calls) >= 1 and self.canary_calls + self.stable_calls >= BATCH_CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +78,28 @@ class Capital:
     time has only the last stake to make up for, not all that was lost before.
     """
 
-    staked: tuple[float, ...] = (math.log(_AT_START / len(HARM_POSITIONS)),) * len(HARM_POSITIONS)
-    cash: float = math.log(1 - _AT_START)
+    staked: tuple[float, ...] = (math.log(STAKED_AT_START / len(HARM_POSITIONS)),) * len(HARM_POSITIONS)
+    cash: float = math.log(1 - STAKED_AT_START)
     clock: float = 0.0
 
     @property
-    def log10(self) -> float:
-        return _log_sum((self.cash, *self.staked)) / math.log(10)
+    def log(self) -> float:
+        """All of it, as a natural logarithm."""
+        return log_sum((self.cash, *self.staked))
 
     def stake(self, share: float, times: int = 1) -> "Capital":
         """Return the capital after ``share`` of the cash was spread over the claims, so many ``times``."""
         kept = times * math.log1p(-share)
         each = self.cash + math.log(-math.expm1(kept) / len(self.staked))
-        return replace(self, staked=tuple(_log_sum((part, each)) for part in self.staked), cash=self.cash + kept)
+        return replace(self, staked=tuple(log_sum((part, each)) for part in self.staked), cash=self.cash + kept)
 
     def later(self, seconds: float) -> "Capital":
         """Return the capital ``seconds`` later: each full minute has moved its stake."""
         elapsed = self.clock + seconds
         # The nudge lets six hundred tenths of a second make a minute in spite of their rounding.
-        minutes = math.floor(elapsed / _MINUTE + 1e-9)
-        on = replace(self, clock=elapsed - minutes * _MINUTE)
-        return on.stake(_EACH_MINUTE, times=minutes) if minutes else on
+        minutes = math.floor(elapsed / MINUTE + 1e-9)
+        on = replace(self, clock=elapsed - minutes * MINUTE)
+        return on.stake(STAKED_EACH_MINUTE, times=minutes) if minutes else on
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +113,21 @@ class StableEstimate:
 
     @property
     def rate(self) -> float:
-        return plausible((self.failures + self.old_failures + 0.5) / (self.calls + self.old_calls + 50.0))
+        return plausible(
+            (self.failures + self.old_failures + GUESSED_FAILURES) / (self.calls + self.old_calls + GUESSED_CALLS)
+        )
 
     @property
     def known(self) -> float | None:
         """What stable failed at for sure, rather too little than too much; None where too little was seen of it."""
         calls = self.calls + self.old_calls
-        if calls < _TELLING_CALLS:
+        if calls < KNOWN_AFTER_CALLS:
             return None
         return plausible(min(self.rate, (self.failures + self.old_failures) / calls))
 
     def after(self, batch: Tally, seconds: float) -> "StableEstimate":
         """Return the guess once ``batch``, closed by an interval of ``seconds``, is known too."""
-        kept = 0.5 ** (seconds / _HALF_LIFE)
+        kept = 0.5 ** (seconds / HALF_LIFE)
         failures, calls = self.failures * kept + batch.stable_failures, self.calls * kept + batch.stable_calls
         return replace(self, failures=failures, calls=calls)
 
@@ -141,23 +145,23 @@ class EProcess:
     known: float | None = None  #: What stable was known to fail at when the present weight began.
 
     @property
-    def harm_log10(self) -> float:
-        """The evidence that the canary is worse than tolerated, as a power of ten."""
-        return self.harm.log10
+    def harm_log(self) -> float:
+        """The evidence that the canary is worse than tolerated."""
+        return self.harm.log
 
     @property
-    def safe_log10(self) -> float:
-        """The evidence, won at the present weight, that the canary is better than bad, as a power of ten."""
-        return _log_sum(self.safe) / math.log(10)
+    def safe_log(self) -> float:
+        """The evidence, won at the present weight, that the canary is better than bad."""
+        return log_sum(self.safe)
 
     @property
-    def past_log10(self) -> float:
+    def past_log(self) -> float:
         """The evidence, won at the present weight, that the canary is better than bad would have been before.
 
         It goes by what stable was known to fail at when this weight began, for when stable has no calls left, or so few
         that they tell nothing of it. Where that was not known, nothing is proved.
         """
-        return _log_sum(self.past) / math.log(10)
+        return log_sum(self.past)
 
     def at_most_worse(self, missed_bad: float) -> float | None:
         """Return how much worse than stable the canary is at most, a fraction; None when none is proved."""
@@ -172,7 +176,7 @@ def begin(history: Tally | None = None) -> EProcess:
     """
     if history is None or not history.stable_calls:
         return EProcess()
-    part = min(1.0, _OLD_CALLS / history.stable_calls)
+    part = min(1.0, PRIOR_CALLS / history.stable_calls)
     guess = StableEstimate(old_failures=part * history.stable_failures, old_calls=part * history.stable_calls)
     return EProcess(guess=guess, known=guess.known)
 
@@ -184,7 +188,7 @@ def reweighted(process: EProcess) -> EProcess:
     it"; safety must be proved again.
     """
     known = process.known if process.guess.known is None else process.guess.known
-    harm, new = process.harm.stake(_EACH_WEIGHT), begin()
+    harm, new = process.harm.stake(STAKED_EACH_WEIGHT), begin()
     return replace(process, harm=harm, safe=new.safe, buffer=Tally(), past=new.past, known=known)
 
 
@@ -224,9 +228,9 @@ class CeilingProcess:
     harm: Capital = Capital()
 
     @property
-    def log10(self) -> float:
-        """The evidence, as a power of ten."""
-        return self.harm.log10
+    def log(self) -> float:
+        """The evidence, as a natural logarithm."""
+        return self.harm.log
 
 
 def begin_floor() -> CeilingProcess:
@@ -259,7 +263,7 @@ def calls_needed(process: EProcess, bets: Hypotheses, missed_bad: float, canary_
     capital, rate = (process.past, process.known) if is_alone else (process.safe, process.guess.rate)
     if rate is None:
         return NEVER
-    if _log_sum(capital) >= goal:
+    if log_sum(capital) >= goal:
         return 0
     gains = _safe_gains(rate, canary_share, bets.bad)
     calls = min(takes(goal - won, gain) for won, gain in zip(capital, gains, strict=True))
@@ -291,10 +295,4 @@ def takes(goal: float, gain: float) -> float:
 
 def plausible(rate: float) -> float:
     """Return the rate at which stable is thought to fail: nothing fails always or never."""
-    return min(max(rate, 2e-5), 0.95)
-
-
-def _log_sum(logs: tuple[float, ...]) -> float:
-    """Return the logarithm of the sum, from logarithms."""
-    most = max(logs)
-    return most + math.log(sum(math.exp(log - most) for log in logs))
+    return min(max(rate, LOWEST_GUESS), HIGHEST_GUESS)

@@ -7,7 +7,7 @@ harmless canary look bad, and the other way round. Each stratum of each gate has
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from foundry_rollouts.core.judging.capital import (
     CeilingProcess,
@@ -20,26 +20,22 @@ from foundry_rollouts.core.judging.capital import (
     observed_floor,
     reweighted,
 )
+from foundry_rollouts.core.judging.constants import (
+    LEARNING_CALLS,
+    LONGEST_WINDOW,
+    SHORTEST_WINDOW,
+    SLOW,
+    STRICT,
+    TELLING_CALLS,
+)
 from foundry_rollouts.core.judging.values import ValueTrack, at_new_step, tracked, valued
 from foundry_rollouts.core.model.failures import ErrorKind, kind_of
 from foundry_rollouts.core.model.measurement import Counts, Histogram, Measurement, Tallied, quantile
-from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy
+from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.model.rollout import PriorCounts
 
-#: Slow means slower than stable's median, its p90, its p99: three questions, one process each.
-SLOW = (0.5, 0.9, 0.99)
-#: Calls on stable from which those three are learnt, before any bet on latency.
-LEARNING_CALLS = 50
-#: Proof older than this does not move a rollout: what was good then may be broken now.
-STALE_AFTER = timedelta(minutes=2)
-#: Seconds of a window that tells how busy an agent is: in a shorter one chance rules, in a longer one nobody watched.
-SHORTEST_WINDOW, LONGEST_WINDOW = 5.0, 120.0
-#: Calls without which the traffic is not known.
-TELLING_CALLS = 8
 #: Sources that tell calls that were refused as the caller's mistake from those that failed.
 TELL_CLIENT_ERRORS = frozenset({"probe", "logs", "outcomes"})
-#: A ceiling grants no tolerance: below it, as good as stable is good enough.
-STRICT = Margin(1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,34 +1,24 @@
 """Turn measurements into a verdict with its sentence.
 
 Harm is looked for over all gates together, progress is asked of each gate by itself. The mathematics is in
-``statistics.py``; here stands what it means for a rollout.
+``capital.py``; here stands what it means for a rollout.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.capital import NEVER, Hypotheses, Tally, calls_needed
-from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, Track, update
+from foundry_rollouts.core.judging.constants import BESIDE, CRITICAL, EVEN, FEW, GROSS, PARTS, STALE_AFTER
+from foundry_rollouts.core.judging.evidence import Evidence, Track, update
+from foundry_rollouts.core.judging.logarithms import log_mean, log_sum
 from foundry_rollouts.core.judging.sentences import because_harm, because_proved, because_unproved, because_unseen
 from foundry_rollouts.core.judging.value_judge import value_reading
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.model.rollout import Rollout
-
-#: What counts for how much when several gates look for harm; fixed before any rollout starts.
-PARTS = {GateKind.ERROR_RATE: 0.6, GateKind.LATENCY: 0.25, GateKind.LOG_ERRORS: 0.15}
-#: A critical gate has so many times its part: it decides sooner, the others later, and the promise stays.
-CRITICAL = 4.0
-#: What client errors count for within a gate, where its source tells them from errors.
-BESIDE = 0.1
-#: Less than this much worse is "not gross".
-GROSS = 0.16
-
-#: At 100, one stable call among more canary calls than this is a straggler.
-FEW = 50
 
 #: The worst verdict first; the worst gate speaks for the rollout.
 ORDER = (
@@ -62,7 +52,7 @@ def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measureme
 
 
 def _is_not_gross(reading: GateReading) -> bool:
-    return reading.at_most_worse is not None and reading.at_most_worse <= GROSS and reading.harm_log10 <= EVEN
+    return reading.at_most_worse is not None and reading.at_most_worse <= GROSS and reading.harm_log <= EVEN
 
 
 def part_of(policy: Policy, gate: Gate) -> float:
@@ -83,56 +73,56 @@ def _culprit(rollout: Rollout, evidence: Evidence, gates: Sequence[Gate]) -> Gat
     of one false rollback in so many; a broken ceiling is weighed in the same average.
     """
     whole = sum(_weight(gate) for gate in gates)
-    parts = {gate: math.log10(_weight(gate) / whole) for gate in gates}
-    enough = -math.log10(rollout.policy.judge.false_rollback)
+    parts = {gate: math.log(_weight(gate) / whole) for gate in gates}
+    enough = -math.log(rollout.policy.judge.false_rollback)
     for measure in (_harm, _breach):
         weighed = {gate: parts[gate] + measure(rollout, evidence, gate) for gate in gates}
-        if log10_sum(weighed.values()) >= enough:
+        if log_sum(weighed.values()) >= enough:
             return max(weighed, key=lambda gate: weighed[gate])
     return None
 
 
 def _harm(_: Rollout, evidence: Evidence, gate: Gate) -> float:
-    """Return log10 of the evidence that the canary is worse than tolerated."""
-    return log10_sum(
-        part + _mean(process.harm_log10 for process in track.processes) for track, part in _parts(evidence, gate)
+    """Return the logarithm of the evidence that the canary is worse than tolerated."""
+    return log_sum(
+        part + log_mean(process.harm_log for process in track.processes) for track, part in _parts(evidence, gate)
     )
 
 
 def _parts(evidence: Evidence, gate: Gate) -> list[tuple[Track, float]]:
-    """Return the gate's tracks with log10 of their parts in the evidence of harm; all parts sum to 1."""
+    """Return the gate's tracks with the logarithms of their parts in the evidence of harm; all parts sum to 1."""
     beside = evidence.client_errors(gate)
     shared = {track.stratum for track in beside}
-    rest = math.log10(1 - BESIDE)
+    rest = math.log(1 - BESIDE)
     errors = [(track, _share(track) + (rest if track.stratum in shared else 0.0)) for track in evidence.of(gate)]
-    return errors + [(track, _share(track) + math.log10(BESIDE)) for track in beside]
+    return errors + [(track, _share(track) + math.log(BESIDE)) for track in beside]
 
 
 def _breach(rollout: Rollout, evidence: Evidence, gate: Gate) -> float:
-    """Return log10 of the evidence that the canary is above its ceiling and worse than stable.
+    """Return the logarithm of the evidence that the canary is above its ceiling and worse than stable.
 
     Where stable fails as much, the ceiling is no fault of the canary. Alone the ceiling decides only at weight 100,
     when stable has no calls left to compare with.
     """
-    return log10_sum(_share(track) + _breach_of(rollout, track) for track in evidence.of(gate))
+    return log_sum(_share(track) + _breach_of(rollout, track) for track in evidence.of(gate))
 
 
 def _breach_of(rollout: Rollout, track: Track) -> float:
     if track.ceiling is None or track.strict is None:
         return -math.inf
     if stands_alone(rollout, track):
-        return track.ceiling.log10
-    return min(track.ceiling.log10, track.strict.harm_log10)
+        return track.ceiling.log
+    return min(track.ceiling.log, track.strict.harm_log)
 
 
 def _safe(rollout: Rollout, tracks: Sequence[Track]) -> float:
-    """Return log10 of the evidence that the canary is better than bad, at this step."""
-    return log10_sum(_share(track) + _safe_of(rollout, track) for track in tracks)
+    """Return the logarithm of the evidence that the canary is better than bad, at this step."""
+    return log_sum(_share(track) + _safe_of(rollout, track) for track in tracks)
 
 
 def _safe_of(rollout: Rollout, track: Track) -> float:
     is_alone = stands_alone(rollout, track)
-    return _mean(process.past_log10 if is_alone else process.safe_log10 for process in track.processes)
+    return log_mean(process.past_log if is_alone else process.safe_log for process in track.processes)
 
 
 def stands_alone(rollout: Rollout, track: Track) -> bool:
@@ -165,8 +155,8 @@ def _reading(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | N
         canary_value=_rate(step.canary_failures, step.canary_calls),
         stable_value=_rate(step.stable_failures, step.stable_calls),
         threshold=_threshold(policy, gate, step),
-        harm_log10=harm,
-        safe_log10=safe,
+        harm_log=harm,
+        safe_log=safe,
         at_most_worse=_at_most_worse(policy, tracks),
         missing_calls=missing,
         on_failure=gate.on_failure,
@@ -181,7 +171,7 @@ def _verdict(policy: Policy, tracks: Sequence[Track], harm: float, safe: float, 
         if any(track.trouble for track in tracks):
             return Verdict.SOURCE_ERROR
         return Verdict.STALE if seen else Verdict.NO_DATA
-    is_proved = safe >= -math.log10(policy.judge.missed_bad) and harm <= EVEN
+    is_proved = safe >= -math.log(policy.judge.missed_bad) and harm <= EVEN
     return Verdict.PASS if is_proved else Verdict.INSUFFICIENT
 
 
@@ -226,8 +216,8 @@ def _strongest(rollout: Rollout, tracks: Sequence[Track]) -> Track:
 
 
 def _accusation(track: Track) -> float:
-    strict = track.strict.harm_log10 if track.strict else -math.inf
-    return _share(track) + max(_mean(p.harm_log10 for p in track.processes), strict)
+    strict = track.strict.harm_log if track.strict else -math.inf
+    return _share(track) + max(log_mean(p.harm_log for p in track.processes), strict)
 
 
 def _at_most_worse(policy: Policy, tracks: Sequence[Track]) -> float | None:
@@ -249,18 +239,4 @@ def _rate(failures: int, calls: int) -> float | None:
 
 
 def _share(track: Track) -> float:
-    return math.log10(track.share)
-
-
-def _mean(logs: Iterable[float]) -> float:
-    values = list(logs)
-    return log10_sum(values) - math.log10(len(values))
-
-
-def log10_sum(logs: Iterable[float]) -> float:
-    """Return log10 of the sum of the numbers whose log10 are ``logs``."""
-    values = list(logs)
-    top = max(values, default=-math.inf)
-    if top == -math.inf:
-        return top
-    return top + math.log10(sum(10.0 ** (value - top) for value in values))
+    return math.log(track.share)

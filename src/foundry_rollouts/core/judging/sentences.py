@@ -10,6 +10,7 @@ from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
 
 RARE = 0.0001  #: The failure rate below which "hardly ever" says all.
+MOST_ODDS = math.log(1_000_000)
 DEEDS = {
     GateKind.ERROR_RATE: "failed",
     GateKind.LATENCY: "were slower than stable's median",
@@ -28,18 +29,18 @@ def because_harm(gate: Gate, judging: Judging, track: Track) -> str:
 
 def _crossed(gate: Gate, judging: Judging, track: Track) -> str:
     """Say which line the canary crossed: tolerance, or else the ceiling."""
-    harm = max(process.harm_log10 for process in track.processes)
-    if harm >= -math.log10(judging.false_rollback) or gate.max is None or not (track.ceiling and track.strict):
+    harm = max(process.harm_log for process in track.processes)
+    if harm >= -math.log(judging.false_rollback) or gate.max is None or not (track.ceiling and track.strict):
         return f"worse than {judging.tolerate} stable, evidence {odds(harm)}"
     ceiling = f"above the ceiling of {gate.max * 100:g}%"
     if not track.at_step.stable_calls:
-        return f"{ceiling}, evidence {odds(track.ceiling.log10)}"
-    return f"{ceiling} and worse than stable, evidence {odds(min(track.ceiling.log10, track.strict.harm_log10))}"
+        return f"{ceiling}, evidence {odds(track.ceiling.log)}"
+    return f"{ceiling} and worse than stable, evidence {odds(min(track.ceiling.log, track.strict.harm_log))}"
 
 
 def because_proved(gate: Gate, judging: Judging, track: Track, *, is_alone: bool = False) -> str:
     """Say that the canary proved itself at this step, against stable or, without calls on it, against its past."""
-    safe = max(process.past_log10 if is_alone else process.safe_log10 for process in track.processes)
+    safe = max(process.past_log if is_alone else process.safe_log for process in track.processes)
     return (
         f"{_seen(gate, track, is_alone=is_alone)} at this step, seen by {track.stratum}: "
         f"better than {judging.bad} stable, evidence {odds(safe)}"
@@ -65,9 +66,9 @@ def because_unseen(verdict: Verdict, gate: Gate, tracks: Sequence[Track]) -> str
     return f"{gate.name}: no canary calls seen at this step yet ({strata})"
 
 
-def odds(log10: float) -> str:
-    """Return evidence as people say it: ``240 : 1``."""
-    return f"{count(round(10.0**log10))} : 1" if log10 < 6 else "more than 1 000 000 : 1"
+def odds(log: float) -> str:
+    """Return evidence, a natural logarithm, as people say it: ``240 : 1``."""
+    return f"{count(round(math.exp(log)))} : 1" if log < MOST_ODDS else "more than 1 000 000 : 1"
 
 
 def count(number: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from foundry_rollouts.core.judging.analysis import GateReading, Verdict
-from foundry_rollouts.core.judging.evidence import STALE_AFTER
+from foundry_rollouts.core.judging.constants import STALE_AFTER
 from foundry_rollouts.core.judging.values import ValueTrack
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Gate, Policy

@@ -15,9 +15,23 @@ class Verb(StrEnum):
     APPROVE = "approve"
 
     @property
+    def effect(self) -> str:
+        """Say what it does, as the help and the API do."""
+        return _EFFECTS[self]
+
+    @property
     def urgency(self) -> int:
         """Return the place in the order of precedence; 0 is obeyed first."""
         return list(Verb).index(self)
+
+
+_EFFECTS = {
+    Verb.ABORT: "Send all new sessions to the stable version and end the rollout",
+    Verb.PAUSE: "Keep the weights; harm still rolls back",
+    Verb.RESUME: "Continue after a pause",
+    Verb.PROMOTE: "Take the next step without proof",
+    Verb.APPROVE: "Approve the step that waits for a person",
+}
 
 
 @dataclass(frozen=True, slots=True)

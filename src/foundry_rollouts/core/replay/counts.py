@@ -9,6 +9,7 @@ from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
@@ -61,8 +62,8 @@ def replayed(policy: Policy, intervals: Iterable[Interval]) -> Iterator[Judged]:
         (process, *_) = evidence.tracks[0].processes
         yield Judged(
             seconds=interval.seconds,
-            harm_log10=process.harm_log10,
-            safe_log10=process.safe_log10,
+            harm_log10=as_log10(process.harm_log),
+            safe_log10=as_log10(process.safe_log),
             at_most_worse=process.at_most_worse(policy.judge.missed_bad),
             verdict=analysis.verdict,
             decision=str(decision.move),

@@ -11,9 +11,9 @@ from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.deciding.automatic import WeightIncrease, is_quiet, level, next_weight, step_proof
 from foundry_rollouts.core.forecast.automatic import climb
 from foundry_rollouts.core.forecast.expectation import Traffic, ladder_gains, proof_seconds
-from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
-from foundry_rollouts.core.judging.bets import LADDER
+from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.capital import Tally, takes
+from foundry_rollouts.core.judging.constants import EVEN, LADDER
 from foundry_rollouts.core.judging.evidence import Evidence, at_most, strata
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Policy, WeightStep
@@ -171,7 +171,7 @@ def test_a_gate_that_is_proved_anew_while_another_is_not_is_no_hindrance_to_the_
 def test_evidence_of_harm_ends_the_quiet() -> None:
     analysis = analysed()
     for harm, quiet in ((EVEN, True), (1e-6, False)):
-        assert is_quiet(replace(analysis, gates=(replace(analysis.gates[0], harm_log10=harm),))) is quiet
+        assert is_quiet(replace(analysis, gates=(replace(analysis.gates[0], harm_log=harm),))) is quiet
 
 
 def planned(rps: float, **but: Any) -> list[tuple[int, float]]:
@@ -181,7 +181,7 @@ def planned(rps: float, **but: Any) -> list[tuple[int, float]]:
 
 def test_harm_is_no_quiet_on_whichever_gate_and_of_whatever_kind() -> None:
     assert not is_quiet(analysed(verdict=Verdict.FAIL))
-    calm, harmed = analysed().gates[0], replace(analysed().gates[0], harm_log10=1.0)
+    calm, harmed = analysed().gates[0], replace(analysed().gates[0], harm_log=1.0)
     for gates in ((calm, harmed), (harmed, calm)):
         assert not is_quiet(replace(analysed(), gates=gates))
 

@@ -8,7 +8,6 @@ import pytest
 
 from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import (
-    BATCH,
     STAKED,
     Stream,
     Traffic,
@@ -19,8 +18,9 @@ from foundry_rollouts.core.forecast.expectation import (
     proof_seconds,
     streams,
 )
-from foundry_rollouts.core.judging.bets import LADDER, Bet, floor_bets, harm_bets, ladder_bets
+from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets
 from foundry_rollouts.core.judging.capital import Hypotheses, samples_to_prove
+from foundry_rollouts.core.judging.constants import LADDER
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import ApprovalStep, Gate, GateKind, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.sources import OutcomesConfig, ProbeConfig, PrometheusConfig, Sources
@@ -39,7 +39,7 @@ def a_watching(*gates: Gate, sources: Sources = SOURCES) -> Policy:
 
 
 def test_calls_on_both_versions_are_needed_to_compare() -> None:
-    assert (BATCH, STAKED) == (8, 0.5 / 7)
+    assert STAKED == 0.5 / 7
     assert Stream(2e-9, 0.5, 1.0, 0.0).is_two_sided
     for rate, canary in ((1e-9, 0.5), (0.0, 0.5), (1.0, 0.0), (1.0, 1.0)):
         assert not Stream(rate, canary, 1.0, 0.0).is_two_sided

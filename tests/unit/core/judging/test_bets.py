@@ -5,8 +5,6 @@ import math
 import pytest
 
 from foundry_rollouts.core.judging.bets import (
-    HARM_POSITIONS,
-    LADDER,
     SITTING_OUT,
     Bet,
     floor_bets,
@@ -15,6 +13,7 @@ from foundry_rollouts.core.judging.bets import (
     past_bets,
     safe_bets,
 )
+from foundry_rollouts.core.judging.constants import HARM_POSITIONS, LADDER
 from foundry_rollouts.core.model.policy import Margin
 
 

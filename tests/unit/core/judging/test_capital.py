@@ -22,6 +22,7 @@ from foundry_rollouts.core.judging.capital import (
     reweighted,
     samples_to_prove,
 )
+from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 from unit.core.judging.reference_evidence import ReferenceEvidence
@@ -74,14 +75,14 @@ def test_it_agrees_with_the_formulas_written_out(
             process = observed(process, bets, tally, seconds)
             counts = (tally.canary_calls, tally.canary_failures, tally.stable_calls, tally.stable_failures)
             reference.interval(counts, seconds)
-        assert process.harm_log10 == pytest.approx(reference.harm_log10, abs=1e-6)
-        assert process.safe_log10 == pytest.approx(reference.safe_log10, abs=1e-6)
+        assert as_log10(process.harm_log) == pytest.approx(reference.harm_log10, abs=1e-6)
+        assert as_log10(process.safe_log) == pytest.approx(reference.safe_log10, abs=1e-6)
         assert process.at_most_worse(0.05) == reference.at_most_worse(0.05)
 
 
 def test_there_is_no_evidence_at_the_beginning() -> None:
-    assert begin().harm_log10 == pytest.approx(0, abs=1e-12)
-    assert begin().safe_log10 == pytest.approx(0, abs=1e-12)
+    assert as_log10(begin().harm_log) == pytest.approx(0, abs=1e-12)
+    assert as_log10(begin().safe_log) == pytest.approx(0, abs=1e-12)
     assert begin().at_most_worse(0.05) is None
 
 
@@ -90,7 +91,7 @@ def test_one_version_alone_proves_nothing(tally: Tally) -> None:
     process = observed(begin(), DEFAULT, tally, 10)
     assert process == replace(begin(), harm=process.harm, buffer=tally, past=process.past)
     assert process.harm.staked == begin().harm.staked
-    assert process.past_log10 == 0
+    assert as_log10(process.past_log) == 0
 
 
 def seen_before(failures: int, calls: int = 2000) -> EProcess:
@@ -101,7 +102,7 @@ def seen_before(failures: int, calls: int = 2000) -> EProcess:
 @pytest.mark.parametrize(("failures", "is_proved"), [(10, True), (20, True), (40, False), (2000, False)])
 def test_a_canary_alone_is_proved_against_what_stable_failed_at_before(failures: int, is_proved: bool) -> None:
     process = observed(seen_before(20), DEFAULT, Tally(canary_calls=2000, canary_failures=failures), 10)
-    assert (process.past_log10 > math.log10(20)) is is_proved
+    assert (as_log10(process.past_log) > math.log10(20)) is is_proved
 
 
 def test_what_is_known_from_before_weighs_as_500_calls_at_most_and_never_fades() -> None:
@@ -117,7 +118,7 @@ def test_what_is_known_from_before_weighs_as_500_calls_at_most_and_never_fades()
 def test_what_is_known_from_before_is_enough_to_prove_a_canary_alone() -> None:
     known = begin(Tally(stable_calls=500, stable_failures=5))
     proved = observed(known, DEFAULT, Tally(canary_calls=2000, canary_failures=10), 10)
-    assert proved.past_log10 > math.log10(20)
+    assert as_log10(proved.past_log) > math.log10(20)
 
 
 def test_evidence_against_the_past_is_the_ratio_of_the_claims_to_the_bad_line() -> None:
@@ -128,12 +129,12 @@ def test_evidence_against_the_past_is_the_ratio_of_the_claims_to_the_bad_line() 
     claims = [1 / (1 + math.exp(-start - part * (end - start))) for part in (0, 0.35)]
     ratios = [(claim / bad) ** 3 * ((1 - claim) / (1 - bad)) ** 297 for claim in claims]
     alone = observed(process, DEFAULT, Tally(canary_calls=300, canary_failures=3), 10)
-    assert 10**alone.past_log10 == pytest.approx(sum(ratios) / 2, rel=1e-9)
+    assert math.exp(alone.past_log) == pytest.approx(sum(ratios) / 2, rel=1e-9)
 
 
 def test_proof_against_the_past_is_won_anew_at_each_weight() -> None:
     proved = observed(seen_before(20), DEFAULT, Tally(canary_calls=2000, canary_failures=10), 10)
-    assert reweighted(proved).past_log10 == pytest.approx(0, abs=1e-12)
+    assert as_log10(reweighted(proved).past_log) == pytest.approx(0, abs=1e-12)
 
 
 def test_what_is_missing_alone_is_what_the_plan_says() -> None:
@@ -147,28 +148,28 @@ def test_what_is_missing_alone_is_what_the_plan_says() -> None:
 def test_calls_wait_in_the_buffer_until_they_make_a_batch() -> None:
     open_batch = observed(begin(), DEFAULT, Tally(3, 3, 4, 0), 10)
     assert open_batch.buffer == Tally(3, 3, 4, 0)
-    assert open_batch.harm_log10 == pytest.approx(0, abs=1e-12)
+    assert as_log10(open_batch.harm_log) == pytest.approx(0, abs=1e-12)
 
     closed = observed(open_batch, DEFAULT, Tally(1, 1, 0, 0), 10)
     at_once = observed(begin(), DEFAULT, Tally(4, 4, 4, 0), 10)
     assert closed.buffer == Tally()
-    assert closed.harm_log10 == at_once.harm_log10 > 1
+    assert as_log10(closed.harm_log) == as_log10(at_once.harm_log) > 1
 
 
 def test_a_change_of_weight_drops_the_open_batch() -> None:
     process = observed(begin(), DEFAULT, Tally(7, 7, 0, 0), 10)
     process = observed(reweighted(process), DEFAULT, Tally(0, 0, 7, 0), 10)
     assert process.buffer == Tally(0, 0, 7, 0)
-    assert process.harm_log10 == pytest.approx(0, abs=1e-12)
+    assert as_log10(process.harm_log) == pytest.approx(0, abs=1e-12)
     assert process.guess == StableEstimate()
 
 
 def test_a_change_of_weight_asks_for_proof_of_safety_again_and_keeps_what_is_known_of_harm() -> None:
     process = observed(begin(), COARSE, Tally(200, 2, 200, 2), 10)
     after = reweighted(process)
-    assert process.safe_log10 > 1.3
-    assert after.safe_log10 == pytest.approx(0, abs=1e-12)
-    assert after.harm_log10 == pytest.approx(process.harm_log10)
+    assert as_log10(process.safe_log) > 1.3
+    assert as_log10(after.safe_log) == pytest.approx(0, abs=1e-12)
+    assert as_log10(after.harm_log) == pytest.approx(as_log10(process.harm_log))
     assert after.harm.cash == pytest.approx(process.harm.cash + math.log(0.8))
     assert after.ladder == process.ladder
     assert after.guess == process.guess
@@ -186,7 +187,7 @@ def test_an_outage_that_both_versions_share_is_not_held_against_the_canary() -> 
         process, pooled = observed(process, bets, tally, 10), pooled + tally
 
     assert pooled.canary_failures / pooled.canary_calls > 2 * pooled.stable_failures / pooled.stable_calls
-    assert process.harm_log10 < 0
+    assert as_log10(process.harm_log) < 0
 
 
 @pytest.mark.parametrize("tolerate", [Margin(1.0), Margin(1.2), Margin(1.5, 0.3), Margin(1000.0)])
@@ -194,7 +195,7 @@ def test_a_total_outage_of_both_versions_is_never_the_canarys_fault(tolerate: Ma
     process, bets = begin(), Hypotheses(tolerate, Margin(1000.0, 0.9))
     for _ in range(200):
         process = observed(process, bets, Tally(20, 20, 180, 180), 10)
-        assert process.harm_log10 < 0.5
+        assert as_log10(process.harm_log) < 0.5
 
 
 @pytest.mark.parametrize("bad", [Margin(1.5, 0.005), Margin(3.0, 0.2), Margin(1000.0, 0.99)])
@@ -227,7 +228,7 @@ def test_all_failing_none_failing_and_huge_counts_stay_finite(tally: Tally, bad:
 def intervals_until_harm(process: EProcess, tally: Tally) -> int:
     """Return how many intervals of ``tally`` make the evidence 100 to 1."""
     intervals = 0
-    while process.harm_log10 < 2:
+    while as_log10(process.harm_log) < 2:
         process, intervals = observed(process, DEFAULT, tally, 10), intervals + 1
     return intervals
 
@@ -241,7 +242,7 @@ def test_a_failure_after_a_long_quiet_time_has_only_the_last_stake_to_make_up_fo
     for _ in range(180):
         quiet = observed(quiet, DEFAULT, Tally(100, 1, 100, 1), 10)
     broken = Tally(100, 5, 100, 1)
-    assert quiet.harm_log10 < -0.5
+    assert as_log10(quiet.harm_log) < -0.5
     assert intervals_until_harm(quiet, broken) <= 2 * intervals_until_harm(begin(), broken)
 
 
@@ -259,7 +260,7 @@ def test_staking_neither_makes_nor_loses_capital() -> None:
     process = begin()
     for seconds in (60, 600, 1e6, 1e9):
         process = reweighted(observed(process, DEFAULT, Tally(), seconds))
-        assert process.harm_log10 == pytest.approx(0, abs=1e-9)
+        assert as_log10(process.harm_log) == pytest.approx(0, abs=1e-9)
 
 
 def test_the_ladder_tells_how_much_worse_the_canary_is_at_most() -> None:
@@ -302,19 +303,19 @@ def test_the_floor_is_broken_by_a_canary_above_it_and_by_nothing_else() -> None:
         above = observed_floor(above, 0.2, 20, 8, 10)
         at = observed_floor(at, 0.2, 20, 4, 10)
         empty = observed_floor(empty, 0.2, 0, 0, 10)
-    assert above.log10 >= 2
-    assert at.log10 < 0
-    assert empty.log10 == pytest.approx(0, abs=1e-12)
+    assert as_log10(above.log) >= 2
+    assert as_log10(at.log) < 0
+    assert as_log10(empty.log) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(("limit", "failures"), [(0.98, 100), (1.0, 100), (0.0, 0)])
 def test_a_floor_that_is_kept_or_cannot_be_broken_proves_nothing(limit: float, failures: int) -> None:
     process = observed_floor(begin_floor(), limit, 100, failures, 10)
-    assert process.log10 <= 1e-12
+    assert as_log10(process.log) <= 1e-12
 
 
 def test_a_floor_of_zero_is_broken_by_one_failure() -> None:
-    assert observed_floor(begin_floor(), 0.0, 100, 1, 10).log10 > 2
+    assert as_log10(observed_floor(begin_floor(), 0.0, 100, 1, 10).log) > 2
 
 
 def test_the_floor_agrees_with_its_formula() -> None:
@@ -322,7 +323,7 @@ def test_the_floor_agrees_with_its_formula() -> None:
     ends = math.log(0.98 / 0.02)
     thetas = [1 / (1 + math.exp(-(logit + u * (ends - logit)))) for u in (0.012, 0.035, 0.08, 0.17, 0.34, 0.60, 1.0)]
     capital = 0.5 + sum(0.5 / 7 * (t / 0.2) ** 3 * ((1 - t) / 0.8) ** 5 for t in thetas)
-    assert observed_floor(begin_floor(), 0.2, 8, 3, 10).log10 == pytest.approx(math.log10(capital), abs=1e-9)
+    assert as_log10(observed_floor(begin_floor(), 0.2, 8, 3, 10).log) == pytest.approx(math.log10(capital), abs=1e-9)
 
 
 def test_the_calls_still_needed_shrink_to_none_as_proof_builds_up() -> None:

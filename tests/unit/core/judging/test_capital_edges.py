@@ -18,6 +18,7 @@ from foundry_rollouts.core.judging.capital import (
     reweighted,
     samples_to_prove,
 )
+from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 
@@ -66,7 +67,7 @@ def test_alone_the_canary_proves_itself_call_by_call() -> None:
 def test_the_canary_proves_nothing_alone_where_too_little_was_known_of_stable() -> None:
     calls = Tally(canary_calls=5000)
     assert observed(begin(), DEFAULT, calls, 10).past == begin().past
-    assert observed(EProcess(known=0.01), DEFAULT, calls, 10).past_log10 > 1.3
+    assert as_log10(observed(EProcess(known=0.01), DEFAULT, calls, 10).past_log) > 1.3
     assert calls_needed(EProcess(), DEFAULT, 0.05, 1.0) == NEVER
     assert calls_needed(observed(EProcess(known=0.01), DEFAULT, calls, 10), DEFAULT, 0.05, 1.0) == 0
 
@@ -92,7 +93,7 @@ def test_what_stragglers_do_at_a_weight_changes_nothing_of_what_was_known_before
     later = observed(at_last, DEFAULT, Tally(800, 64, 8, 8), 10)
     assert later.known == 0.01
     assert later.guess.rate > 0.015
-    assert later.past_log10 < 0
+    assert as_log10(later.past_log) < 0
     # Where little is known anew, the old knowledge stays.
     assert reweighted(replace(later, guess=StableEstimate(0.0, 5.0))).known == 0.01
 

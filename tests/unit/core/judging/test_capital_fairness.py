@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets, safe_bets
 from foundry_rollouts.core.judging.capital import Hypotheses, Tally, begin, observed, reweighted
+from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.model.policy import Margin
 
 BY_A_HAIR = 1e-9
@@ -84,8 +85,8 @@ def test_the_whole_evidence_of_two_batches_and_a_change_of_weight_averages_at_mo
         for y_c, y_b in product(range(6), range(5)):
             then = observed(first, bets, Tally(5, y_c, 4, y_b), seconds=60)
             odds = chance(3, x_c, rate) * chance(5, x_b, rate) * chance(5, y_c, rate) * chance(4, y_b, rate)
-            harm.append(odds * 10**then.harm_log10)
-            safe.append(odds * 10**then.safe_log10)
+            harm.append(odds * math.exp(then.harm_log))
+            safe.append(odds * math.exp(then.safe_log))
     assert math.fsum(harm) <= 1 + BY_A_HAIR
     assert math.fsum(safe) <= 1 + BY_A_HAIR
 
@@ -123,6 +124,6 @@ def test_one_more_failure_of_the_canary_never_speaks_for_it(stream: list[Tally],
     for tally, other in zip(stream, worse, strict=True):
         before, after = observed(before, bets, tally, 20), observed(after, bets, other, 20)
 
-    assert after.harm_log10 >= before.harm_log10 - BY_A_HAIR
-    assert after.safe_log10 <= before.safe_log10 + BY_A_HAIR
+    assert as_log10(after.harm_log) >= as_log10(before.harm_log) - BY_A_HAIR
+    assert as_log10(after.safe_log) <= as_log10(before.safe_log) + BY_A_HAIR
     assert all(now <= then + BY_A_HAIR for now, then in zip(after.ladder, before.ladder, strict=True))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from foundry_rollouts.core.judging.capital import Hypotheses, Tally, begin, observed, reweighted, samples_to_prove
+from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.model.policy import Margin
 
 #: The strictest tolerance, so that equal versions stand on the very edge of it.
@@ -74,7 +75,7 @@ def most_harm(dice: random.Random, traffic: Traffic, times_worse: float = 1.0) -
     process, most = begin(), 0.0
     for i, tally in enumerate(tallies(dice, traffic, times_worse)):
         process = observed(reweighted(process) if i == INTERVALS // 2 else process, STRICT, tally, 45)
-        most = max(most, process.harm_log10)
+        most = max(most, as_log10(process.harm_log))
     return most
 
 
@@ -106,7 +107,7 @@ def test_a_canary_on_the_bad_line_is_called_safe_about_as_seldom_as_promised(tra
             bad = DEFAULT.bad.of(rate)
             tally = Tally(n, failures(dice, n, bad), CALLS - n, failures(dice, CALLS - n, rate))
             process = observed(process, DEFAULT, tally, 45)
-            safe = safe or process.safe_log10 >= math.log10(20)
+            safe = safe or as_log10(process.safe_log) >= math.log10(20)
         called_safe += safe
     assert called_safe <= 10
 
@@ -134,7 +135,7 @@ def test_the_plan_foretells_what_a_healthy_canary_takes(rate: float, weight: int
     taken = []
     for _ in range(150):
         process, calls = begin(), 0
-        while process.safe_log10 < math.log10(20):
+        while as_log10(process.safe_log) < math.log10(20):
             tally = Tally(canary, failures(dice, canary, rate), size - canary, failures(dice, size - canary, rate))
             process, calls = observed(process, DEFAULT, tally, 5), calls + size
         taken.append(calls)

@@ -17,19 +17,8 @@ from foundry_rollouts.core.judging.capital import (
     observed_floor,
     reweighted,
 )
-from foundry_rollouts.core.judging.evidence import (
-    LEARNING_CALLS,
-    SLOW,
-    STALE_AFTER,
-    STRICT,
-    Evidence,
-    Track,
-    at_new_weight,
-    history_of,
-    initial,
-    strata,
-    update,
-)
+from foundry_rollouts.core.judging.constants import LEARNING_CALLS, SLOW, STALE_AFTER, STRICT
+from foundry_rollouts.core.judging.evidence import Evidence, Track, at_new_weight, history_of, initial, strata, update
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy
 from foundry_rollouts.core.model.rollout import PriorCounts

@@ -3,8 +3,10 @@
 import pytest
 
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.constants import CRITICAL
 from foundry_rollouts.core.judging.evidence import strata
-from foundry_rollouts.core.judging.judge import CRITICAL, part_of
+from foundry_rollouts.core.judging.judge import part_of
+from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.errors import UsageError
@@ -75,7 +77,7 @@ def test_a_source_that_weighs_more_proves_harm_sooner() -> None:
     def harm(gate: Gate) -> float:
         ticks = [[measured(second, (4, 2)), measured(second, (4, 0), source="logs")] for second in range(8)]
         analysis: Analysis = judged(a_progressing(gates=(gate,)), *ticks)
-        return analysis.gates[0].harm_log10
+        return as_log10(analysis.gates[0].harm_log)
 
     probe, logs = ((3.0, 1.0), (1.0, 3.0))
     assert harm(Gate(GateKind.ERROR_RATE, ("probe", "logs"), weights=probe)) > harm(

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.judging.evidence import STALE_AFTER, at_new_weight, initial, strata
-from foundry_rollouts.core.judging.judge import judge, log10_sum
+from foundry_rollouts.core.judging.constants import STALE_AFTER
+from foundry_rollouts.core.judging.evidence import at_new_weight, initial, strata
+from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.judging.logarithms import log_sum
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window, bucket_of, quantile, seconds_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnFailure
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -253,8 +255,8 @@ def test_one_more_failure_of_the_canary_never_lowers_harm_nor_raises_safety(rows
     worse = [[measured(s, (n, min(x, n - 1) + 1), (m, min(y, m)))] for s, (n, x, m, y) in enumerate(rows)]
     rollout = a_progressing()
     one, other = judged(rollout, *base).gates[0], judged(rollout, *worse).gates[0]
-    assert other.harm_log10 >= one.harm_log10 - 1e-9
-    assert other.safe_log10 <= one.safe_log10 + 1e-9
+    assert other.harm_log >= one.harm_log - 1e-9
+    assert other.safe_log <= one.safe_log + 1e-9
 
 
 def test_quantiles_come_from_buckets_a_tenth_apart() -> None:
@@ -264,6 +266,6 @@ def test_quantiles_come_from_buckets_a_tenth_apart() -> None:
     assert quantile((), 0.5) is None
 
 
-def test_log10_sum_adds_in_logs() -> None:
-    assert log10_sum([2.0, 2.0]) == pytest.approx(math.log10(200))
-    assert log10_sum([]) == -math.inf
+def test_log_sum_adds_in_logs() -> None:
+    assert log_sum([2.0, 2.0]) == pytest.approx(2 + math.log(2))
+    assert log_sum([]) == -math.inf

@@ -6,6 +6,7 @@ import pytest
 
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.capital import CeilingProcess, Tally
+from foundry_rollouts.core.judging.logarithms import TEN
 from foundry_rollouts.core.judging.sentences import (
     because_harm,
     because_proved,
@@ -126,7 +127,7 @@ def test_each_silence_is_told_apart() -> None:
     ],
 )
 def test_evidence_is_told_as_odds(log10: float, words: str) -> None:
-    assert odds(log10) == words
+    assert odds(log10 * TEN) == words
 
 
 def test_numbers_are_told_in_groups_of_three() -> None:

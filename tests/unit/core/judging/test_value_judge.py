@@ -8,7 +8,8 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
-from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, at_new_weight, initial
+from foundry_rollouts.core.judging.constants import STALE_AFTER
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
@@ -143,7 +144,7 @@ def test_a_pass_says_that_nothing_gross_is_wrong_and_all_else_leaves_it_open() -
     assert judged(rollout, 1, 1).gates[0].at_most_worse is None
     assert not judged(rollout, 1, 1).is_not_gross
     reading = judged(rollout, 1, 1, 1).gates[0]
-    assert (reading.harm_log10, reading.safe_log10) == (0.0, 0.0)
+    assert (reading.harm_log, reading.safe_log) == (0.0, 0.0)
 
 
 def test_a_reading_decides_unless_it_is_a_dry_run() -> None:

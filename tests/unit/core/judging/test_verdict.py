@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.judging.analysis import EVEN, Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.capital import CeilingProcess, Hypotheses, Tally, calls_needed
-from foundry_rollouts.core.judging.evidence import STALE_AFTER, Evidence, Track
-from foundry_rollouts.core.judging.judge import CRITICAL, judge, log10_sum, part_of
+from foundry_rollouts.core.judging.constants import CRITICAL, EVEN, STALE_AFTER
+from foundry_rollouts.core.judging.evidence import Evidence, Track
+from foundry_rollouts.core.judging.judge import judge, part_of
+from foundry_rollouts.core.judging.logarithms import TEN, as_log10, log_sum
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure, Policy
 from foundry_rollouts.core.model.rollout import Phase
@@ -73,23 +75,20 @@ def test_the_odds_that_decide_are_the_policys() -> None:
     assert read(surer, of_errors(proving(-1, 2.1))).verdict is Verdict.PASS
 
 
-def just(log10: float) -> float:
-    """Return the logarithm that makes exactly that power of ten."""
-    found = log10 * math.log(10)
-    assert found / math.log(10) == log10
-    return found
+#: The evidence that odds of 1 in 100 ask for, and no more.
+JUST_ENOUGH = -math.log(0.01)
 
 
 def test_just_enough_is_enough() -> None:
     policy = a_policy(judge=replace(a_policy().judge, false_rollback=0.01, missed_bad=0.01))
     nothing = (-math.inf,) * 7
     harmed = proving(0).harm
-    proved = replace(proving(-1, ladder=bounded(2, 2, 2)), safe=(just(2.0), -math.inf))
+    proved = replace(proving(-1, ladder=bounded(2, 2, 2)), safe=(JUST_ENOUGH, -math.inf))
     assert read(policy, of_errors(proved)).verdict is Verdict.PASS
-    assert read(policy, of_errors(replace(proved, harm=replace(harmed, staked=nothing, cash=just(2.0))))).verdict is (
+    assert read(policy, of_errors(replace(proved, harm=replace(harmed, staked=nothing, cash=JUST_ENOUGH)))).verdict is (
         Verdict.FAIL
     )
-    even = replace(proved, harm=replace(harmed, staked=nothing, cash=just(EVEN)))
+    even = replace(proved, harm=replace(harmed, staked=nothing, cash=EVEN))
     assert read(policy, of_errors(even)).verdict is Verdict.PASS
     assert analysed(policy, of_errors(even)).is_not_gross
 
@@ -196,8 +195,8 @@ def test_a_stratum_counts_by_its_share() -> None:
 def test_the_three_questions_about_latency_are_averaged() -> None:
     policy = a_policy(gates=(LATENCY,))
     reading = read(policy, of_errors(proving(2, 1), proving(2, 1), proving(-9, -9), gate="latency", edges=(1, 2, 3)))
-    assert reading.harm_log10 == pytest.approx(2 + math.log10(2 / 3))
-    assert reading.safe_log10 == pytest.approx(1 + math.log10(2 / 3))
+    assert as_log10(reading.harm_log) == pytest.approx(2 + math.log10(2 / 3))
+    assert as_log10(reading.safe_log) == pytest.approx(1 + math.log10(2 / 3))
 
 
 @pytest.mark.parametrize(
@@ -345,7 +344,7 @@ def test_a_dry_run_is_judged_as_if_it_stood_alone_and_says_so() -> None:
     assert not analysis.gates[0].because.startswith("dry run")
 
 
-def test_log10_of_a_sum_of_nothings_is_nothing() -> None:
-    assert log10_sum([-math.inf, -math.inf]) == -math.inf
-    assert log10_sum([-math.inf, 2.0]) == 2.0
-    assert log10_sum([3.0, 2.0]) == pytest.approx(math.log10(1100))
+def test_the_logarithm_of_a_sum_of_nothings_is_nothing() -> None:
+    assert log_sum([-math.inf, -math.inf]) == -math.inf
+    assert log_sum([-math.inf, 2.0]) == 2.0
+    assert log_sum([3 * TEN, 2 * TEN]) == pytest.approx(math.log(1100))
