@@ -20,8 +20,7 @@ from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLo
 from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 
-#: The endpoint may serve the old routing for some seconds; ask again before calling it drift.
-CONFIRM_WITHIN = timedelta(seconds=20)
+#: Between two reads of a routing that is not as it was sent yet.
 CONFIRM_PAUSES = Backoff(timedelta(milliseconds=50), timedelta(seconds=2))
 
 
@@ -71,7 +70,7 @@ async def apply_routing(
     with at_priority(Priority.ROLLBACK if change.is_retreat else Priority.USUAL):
         async with within_lease(lease, now):
             is_answered = await send(world.cloud, lease.agent, change.before, change.target)
-        told = await confirm(world.cloud, lease.agent, change.target, change.settings)
+        told = await confirm(world, lease.agent, change.target, change.settings)
     if not is_answered:
         record = with_unconfirmed(record, intent)
     if not is_written:
@@ -135,17 +134,17 @@ async def send(cloud: Cloud, agent: str, before: Routing, target: Routing) -> bo
     return True
 
 
-async def confirm(cloud: Cloud, agent: str, target: Routing, settings: str | None = None) -> str | None:
+async def confirm(world: World, agent: str, target: Routing, settings: str | None = None) -> str | None:
     """Read the routing back until it is ``target``; raise DriftError when it does not become so in time.
 
     Return what is to be told of ``settings`` that the endpoint lost by the change; they are put back.
     """
     waited = timedelta(0)
     for tries in count(1):
-        read = await cloud.agent(agent)
+        read = await world.cloud.agent(agent)
         if (seen := read.routing_read()) == target:
-            return await keep_settings(cloud, read, target, settings)
-        if waited >= CONFIRM_WITHIN:
+            return await keep_settings(world.cloud, read, target, settings)
+        if waited >= world.confirm_within:
             raise DriftError(f"{agent}: sent {target}, but the cloud still shows {seen}")
         pause = CONFIRM_PAUSES.pause(tries)
         await asyncio.sleep(pause.total_seconds())

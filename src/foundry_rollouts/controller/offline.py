@@ -132,7 +132,7 @@ class OfflineGuard:
             step = retreat_by(rollout, decision, replace(seen, routing=agent.routing_read()))
             async with within_lease(lease, self.now):
                 await send(self.world.cloud, rollout.agent, step.seen, step.target)
-            await confirm(self.world.cloud, rollout.agent, step.target, agent.settings)
+            await confirm(self.world, rollout.agent, step.target, agent.settings)
         return step
 
 

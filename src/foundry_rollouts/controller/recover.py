@@ -24,7 +24,7 @@ from foundry_rollouts.core.model.event import HELD, of_rollout
 from foundry_rollouts.core.model.rollout import Missing, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
-from foundry_rollouts.ports import AgentSeen, Cloud, Intent, Lease, Record, World
+from foundry_rollouts.ports import AgentSeen, Intent, Lease, Record, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 
 log = structlog.get_logger()
@@ -144,7 +144,7 @@ async def _go_forward(
     if seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
         try:
             with at_priority(Priority.INTERACTIVE):
-                told = await _send_again(world.cloud, lease, intent, seen, now)
+                told = await _send_again(world, lease, intent, seen, now)
         except (CloudError, DriftError) as error:
             because, refusal = str(error), error if isinstance(error, Refusal) else None
         else:
@@ -158,7 +158,7 @@ async def _go_forward(
 async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> Recovered:
     try:
         with at_priority(Priority.ROLLBACK):
-            told = await _send_again(world.cloud, lease, intent, seen, now)
+            told = await _send_again(world, lease, intent, seen, now)
     except (ChangeError, DriftError) as error:
         status = error.refusal.status if isinstance(error, ChangeError) else None
         if status in {400, 404} and await _is_stable_gone(world, lease, intent, now()):
@@ -174,11 +174,11 @@ async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, no
 
 
 async def _send_again(
-    cloud: Cloud, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
+    world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
 ) -> str | None:
     async with within_lease(lease, now):
-        await send(cloud, lease.agent, seen, intent.target)
-    return await confirm(cloud, lease.agent, intent.target, intent.settings)
+        await send(world.cloud, lease.agent, seen, intent.target)
+    return await confirm(world, lease.agent, intent.target, intent.settings)
 
 
 async def _is_stable_gone(world: World, lease: Lease, intent: Intent, now: datetime) -> bool:

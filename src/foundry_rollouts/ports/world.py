@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from foundry_rollouts.core.deciding.readiness import Readiness
@@ -88,3 +88,4 @@ class World:
     sources: Sequence[Source] = field(default=())
     notifier: Notifier | None = None  #: None: what is recorded waits.
     ready: Looks | None = None  #: None: nobody looks whether sandboxes become ready.
+    confirm_within: timedelta = timedelta(seconds=20)  #: The endpoint may serve the old routing for some seconds.

@@ -1,6 +1,6 @@
 """A step forward that the cloud does not take keeps nobody from going back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -94,10 +94,9 @@ async def test_an_abort_is_obeyed_while_the_next_step_is_refused(refused: Refuse
     assert refused.cloud.routing == STABLE
 
 
-async def test_a_step_that_is_never_confirmed_does_not_keep_harm_waiting_either(
-    refused: Refused, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("foundry_rollouts.controller.apply.CONFIRM_WITHIN", TICK * 0)
+async def test_a_step_that_is_never_confirmed_does_not_keep_harm_waiting_either(refused: Refused) -> None:
+    world = replace(refused.ticker.world, confirm_within=TICK * 0)
+    refused.ticker = replace(refused.ticker, world=world)
     refused.cloud.says_yes, refused.world.source.bad_from = True, 1
     assert (await refused.tick()).phase is Phase.ROLLED_BACK
     assert refused.cloud.routing == STABLE
