@@ -45,8 +45,8 @@ types: $(FOR_TESTS) ## check the types
 imports: $(FOR_TESTS) ## check who imports whom
 	@$(BIN)/lint-imports
 
-unit: $(FOR_TESTS) ## the unit tests: seconds, no network
-	@$(BIN)/pytest -n auto tests/unit
+unit: $(FOR_TESTS) ## the unit tests: a minute, no network; the slowest are listed
+	@$(BIN)/pytest -n auto --durations=10 tests/unit
 
 contract: $(FOR_TESTS) ## one exam per port: SQLite and PostgreSQL, client and emulator
 	@$(BIN)/pytest -n auto tests/contract tests/migrations

@@ -37,10 +37,12 @@ LINT = (
     # Tests are left out: they misspell things in order to see them refused.
     Check("spelling", ("codespell", "src", "migrations", *PROSE, "Makefile", "Dockerfile")),
 )
+#: The tests that took longest are listed at the end of a run.
+SLOWEST = ("--durations=15", "--durations-min=1")
 #: Scenarios start processes of their own, so that fewer run at a time.
 TESTS = (
-    Check("tests", ("pytest", "-n", "auto", "--ignore=tests/scenarios", "tests"), is_talkative=True),
-    Check("scenarios", ("pytest", "-n", "2", "tests/scenarios"), is_talkative=True),
+    Check("tests", ("pytest", "-n", "auto", *SLOWEST, "--ignore=tests/scenarios", "tests"), is_talkative=True),
+    Check("scenarios", ("pytest", "-n", "2", *SLOWEST, "tests/scenarios"), is_talkative=True),
 )
 
 

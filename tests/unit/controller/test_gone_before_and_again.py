@@ -12,16 +12,13 @@ from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import Record, VersionStatus
 from small_world import SmallCloud, SmallWorld
+from unit.controller.asking import kinds
 
 STABLE = Routing.of({"1": 100})
 WAITS = (
     "stable version 1 was deleted before the trial began: version 2 can be compared with nothing. Route all traffic to"
     " the version that is to be the stable one (`agent route support-{id}`), or abort"
 )
-
-
-async def kinds(world: SmallWorld) -> list[str]:
-    return [kind.removeprefix("rollout.") for kind, *_ in await world.history()]
 
 
 async def test_a_pending_rollout_whose_stable_version_is_deleted_waits_and_says_so_once(world: SmallWorld) -> None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.command import Verb
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from small_world import SmallSource, SmallWorld
+from unit.controller.asking import ask, kinds
 
 STABLE = Routing.of({"1": 100})
 
@@ -43,16 +44,6 @@ async def at(world: SmallWorld, weight: int) -> SmallWorld:
             return world
         await world.run(1)
     raise AssertionError(f"the canary never had {weight}")
-
-
-async def kinds(world: SmallWorld) -> list[str]:
-    return [kind.removeprefix("rollout.") for kind, *_ in await world.history()]
-
-
-async def ask(world: SmallWorld, verb: Verb) -> None:
-    store = world.open_as("api")
-    rollout = await store.rollout(world.id)
-    await store.accept(Command(f"c-{verb}", rollout.id, verb, rollout.generation, world.time, "kim", "so"))
 
 
 @pytest.mark.parametrize("weight", [10, 50, 100])
