@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fakes import FakeWake
 from foundry_rollouts.daemon import GRACE_SECONDS
@@ -27,9 +29,26 @@ class Web:
     wake: FakeWake
 
 
+#: The app of this test process, by the hosts it answers to: to build one takes longer than most requests.
+_APPS: dict[frozenset[str], FastAPI] = {}
+
+
+def app_over(services: Services) -> ASGIApp:
+    """Return the app over ``services``: the same for all tests, each request with the services of its own test."""
+    if services.hosts not in _APPS:
+        _APPS[services.hosts] = create_app(services)
+    app = _APPS[services.hosts]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        app.state.services = services
+        await app(scope, receive, send)
+
+    return answer
+
+
 def client_of(services: Services) -> httpx.AsyncClient:
     """Return a client of the app over ``services``; an error nobody foresaw is seen as its caller sees it."""
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app_over(services), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
 
 
@@ -37,7 +56,7 @@ def client_of(services: Services) -> httpx.AsyncClient:
 async def serving(services: Services, port: int = 0) -> AsyncIterator[tuple[str, uvicorn.Server]]:
     """Serve the app on a port of the loopback address until the end of the block; yield where, and the server."""
     config = uvicorn.Config(
-        create_app(services), log_config=None, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
+        app_over(services), log_config=None, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
     )
     server = EmbeddedServer(config)
     with socket.create_server(("127.0.0.1", port)) as listening:
