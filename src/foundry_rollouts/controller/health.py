@@ -9,7 +9,7 @@ import structlog
 
 from foundry_rollouts.controller.governance import Survey
 from foundry_rollouts.errors import RolloutsError
-from foundry_rollouts.ports import Condition, Policies, Store
+from foundry_rollouts.ports import Condition, Policies, Upkeep
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ class JobHealth:
 class Readiness:
     """Implements ``ports.Health``."""
 
-    store: Store
+    store: Upkeep
     policies: Policies
     pulse: JobHealth
     patience: timedelta  #: How old the last sweep may be.
@@ -90,7 +90,7 @@ class Readiness:
         return Condition("agents", not (survey.ties or survey.nameless), because, is_essential=False)
 
 
-async def look_at_schema(store: Store, pulse: JobHealth) -> str | None:
+async def look_at_schema(store: Upkeep, pulse: JobHealth) -> str | None:
     """Return what is to be said of a database that a newer release upgraded, and log it the first time."""
     upgraded = await store.check()
     if upgraded is not None and upgraded != pulse.upgraded:

@@ -16,7 +16,16 @@ from foundry_rollouts.core.model.new_versions import NewVersions
 from foundry_rollouts.core.model.policy import Policy, Trigger
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, RolloutFilter, Store, VersionSeen, VersionStatus, World
+from foundry_rollouts.ports import (
+    AgentKnown,
+    AgentSeen,
+    Lease,
+    Readings,
+    RolloutFilter,
+    VersionSeen,
+    VersionStatus,
+    World,
+)
 
 log = structlog.get_logger()
 
@@ -73,7 +82,7 @@ def is_newer(version: VersionSeen, agent: AgentSeen, known: AgentKnown) -> bool:
     return is_latest and (place is None or newest is None)
 
 
-async def earlier_trial(store: Store, rollout: Rollout) -> Rollout | None:
+async def earlier_trial(store: Readings, rollout: Rollout) -> Rollout | None:
     """Return the newest other rollout of the same version in the same incarnation of the agent; None: there is none.
 
     One of another version that once had the same number is none.

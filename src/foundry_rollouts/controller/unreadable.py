@@ -18,7 +18,7 @@ from foundry_rollouts.errors import (
     StoreError,
     UnreadableError,
 )
-from foundry_rollouts.ports import Lease, Store
+from foundry_rollouts.ports import Lease, Store, Ticks, Upkeep
 
 log = structlog.get_logger()
 
@@ -85,7 +85,7 @@ class Troubles:
             await hand.release(lease, keep=is_held)
 
 
-async def _record(store: Store, lease: Lease, why: str | None, now: datetime) -> None:
+async def _record(store: Ticks, lease: Lease, why: str | None, now: datetime) -> None:
     kind = READABLE if why is None else UNREADABLE
     because = why or "it can be read, decided and recorded again"
     event = of_agent(lease.agent, kind, because, now, number_at(now))
@@ -93,7 +93,7 @@ async def _record(store: Store, lease: Lease, why: str | None, now: datetime) ->
     log.warning(kind, agent=lease.agent, because=because)
 
 
-async def _is_there(store: Store) -> bool:
+async def _is_there(store: Upkeep) -> bool:
     try:
         await store.check()
     except StoreError:

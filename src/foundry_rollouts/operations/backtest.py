@@ -12,7 +12,7 @@ from foundry_rollouts.core.replay.recorded import (
     backtest,
     canary_tally,
 )
-from foundry_rollouts.ports import RolloutFilter, Store
+from foundry_rollouts.ports import Readings, RolloutFilter
 
 PAGE = 200  #: Rollouts that are read at once.
 ALL = 10_000_000  #: More measurements than any rollout has.
@@ -42,7 +42,7 @@ class BacktestView:
 
 
 async def backtests(
-    store: Store, policy: Policy, agent: str | None = None, page_size: int = PAGE
+    store: Readings, policy: Policy, agent: str | None = None, page_size: int = PAGE
 ) -> AsyncIterator[BacktestView]:
     """Yield, newest first, what ``policy`` would have made of each rollout that has begun and ended."""
     which: RolloutFilter | None = RolloutFilter(agent=agent, limit=page_size)
@@ -54,7 +54,7 @@ async def backtests(
         which = replace(which, before=page[-1].id) if len(page) == page_size else None
 
 
-async def past_of(store: Store, rollout: Rollout) -> RecordedRollout:
+async def past_of(store: Readings, rollout: Rollout) -> RecordedRollout:
     """Return what is recorded of ``rollout``."""
     moves = tuple(
         WeightChange(event.at, event.weights.get(rollout.canary, 0), event.step or 0, event.kind == "rollout.paused")

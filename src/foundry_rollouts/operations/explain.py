@@ -23,7 +23,7 @@ from foundry_rollouts.core.replay.recorded import RecordedRollout, ReplayedTick,
 from foundry_rollouts.operations.backtest import past_of
 from foundry_rollouts.operations.explain_values import BoundsView, Numbers, ValueView, bounds_view, value_views
 from foundry_rollouts.operations.views import MeasurementView, measurement_view
-from foundry_rollouts.ports import Store
+from foundry_rollouts.ports import Readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Explanation:
     decisions: tuple[DecisionView, ...]
 
 
-async def explain(store: Store, rollout_id: str) -> Explanation:
+async def explain(store: Readings, rollout_id: str) -> Explanation:
     """Return every decision of a rollout with its inputs. Raises NotFoundError for an unknown rollout."""
     rollout = await store.rollout(rollout_id)
     past, events = await past_of(store, rollout), await store.history(rollout_id)

@@ -17,7 +17,7 @@ from foundry_rollouts.operations.views import (
     rollout_view,
     whole_view,
 )
-from foundry_rollouts.ports import Queue, RolloutFilter, Store
+from foundry_rollouts.ports import Queue, Readings, RolloutFilter, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
     return agent_view(agent, await store.queue(name), now)
 
 
-async def rollouts_view(store: Store, which: RolloutFilter, now: datetime) -> RolloutPage:
+async def rollouts_view(store: Readings, which: RolloutFilter, now: datetime) -> RolloutPage:
     """Return one page of rollouts, newest first."""
     found = await store.rollouts(replace(which, limit=which.limit + 1))
     items = tuple(rollout_view(rollout, now) for rollout in found[: which.limit])
     return RolloutPage(items, items[-1].id if len(found) > which.limit else None)
 
 
-async def one_rollout(store: Store, rollout: str) -> Rollout:
+async def one_rollout(store: Readings, rollout: str) -> Rollout:
     """Return a rollout; NotFoundError when it is unknown."""
     return await store.rollout(rollout)
 
@@ -65,7 +65,7 @@ async def with_commands(store: Store, rollout: Rollout, now: datetime, **more: A
     return whole_view(rollout, await store.commands(rollout.id), now, **more)
 
 
-async def events_after(store: Store, rollout: str, after: str | None) -> tuple[Rollout, Sequence[Event]]:
+async def events_after(store: Readings, rollout: str, after: str | None) -> tuple[Rollout, Sequence[Event]]:
     """Return a rollout and its events behind ``after``.
 
     The rollout is read before its history, so that an ended one is never shown without its end.
@@ -73,13 +73,13 @@ async def events_after(store: Store, rollout: str, after: str | None) -> tuple[R
     return await store.rollout(rollout), await store.history(rollout, after)
 
 
-async def history(store: Store, rollout: str, after: str | None = None) -> Sequence[Event]:
+async def history(store: Readings, rollout: str, after: str | None = None) -> Sequence[Event]:
     """Return the events behind ``after``, oldest first; NotFoundError when the rollout is unknown."""
     await store.rollout(rollout)
     return await store.history(rollout, after)
 
 
-async def measurements_view(store: Store, rollout: str) -> tuple[MeasurementView, ...]:
+async def measurements_view(store: Readings, rollout: str) -> tuple[MeasurementView, ...]:
     """Return what was measured for a rollout; NotFoundError when it is unknown."""
     await store.rollout(rollout)
     return tuple(measurement_view(measurement) for measurement in await store.measurements(rollout))

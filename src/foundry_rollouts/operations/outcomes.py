@@ -9,7 +9,7 @@ from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import RolloutsError
 from foundry_rollouts.operations.fitting import CallContext, NotCounted, clock_words, misfit
 from foundry_rollouts.operations.reports import Report
-from foundry_rollouts.ports import Outcome, Policies, Store
+from foundry_rollouts.ports import Outcome, Policies, Reported, Store
 from foundry_rollouts.ports.outcomes import Result
 
 
@@ -94,7 +94,7 @@ def _policy_of(policies: Policies, agent: str) -> Policy | None:
 
 
 async def _old_sessions(
-    store: Store, standings: Mapping[str, CallContext], reports: Sequence[Report]
+    store: Reported, standings: Mapping[str, CallContext], reports: Sequence[Report]
 ) -> set[tuple[str, str | None]]:
     """Return the sessions of the batch that are older than the rollout of their agent."""
     old: set[tuple[str, str | None]] = set()

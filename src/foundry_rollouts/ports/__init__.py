@@ -28,7 +28,7 @@ from foundry_rollouts.ports.records import (
     RolloutFilter,
     Standing,
 )
-from foundry_rollouts.ports.store import Store
+from foundry_rollouts.ports.store import Leases, Readings, Reported, Store, Ticks, Upkeep, Wakes
 from foundry_rollouts.ports.world import Condition, Health, Looks, Policies, Source, Wake, World
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Health",
     "Intent",
     "Lease",
+    "Leases",
     "LogLine",
     "LogMemory",
     "Looks",
@@ -51,7 +52,9 @@ __all__ = [
     "Outcome",
     "Policies",
     "Queue",
+    "Readings",
     "Record",
+    "Reported",
     "Reports",
     "RolloutFilter",
     "SessionSeen",
@@ -60,8 +63,11 @@ __all__ = [
     "Source",
     "Standing",
     "Store",
+    "Ticks",
+    "Upkeep",
     "VersionSeen",
     "VersionStatus",
     "Wake",
+    "Wakes",
     "World",
 ]

@@ -22,11 +22,8 @@ from foundry_rollouts.ports.records import (
 )
 
 
-class Store(Protocol):
-    """What we remember. Raises StoreError when the database is away.
-
-    Every write that takes a lease raises LeaseLostError when its fence is not the newest, and writes nothing.
-    """
+class Upkeep(Protocol):
+    """What the service asks of its database as a whole."""
 
     async def check(self) -> str | None:
         """Raise StoreError unless the database answers with a schema that carries us.
@@ -34,7 +31,13 @@ class Store(Protocol):
         Return None when that is ours, or a sentence about one that a newer release brought.
         """
 
-    # leases
+    async def forget_measurements(self, before: datetime) -> int:
+        """Take away the measurements of rollouts that ended before that time; return how many. Events stay for good."""
+
+
+class Leases(Protocol):
+    """Which replica may act on which agent. A lease that was lost writes nothing."""
+
     async def claim_due(self, now: datetime, limit: int, busy: Sequence[str] = ()) -> Sequence[Lease]:
         """Take the leases of at most ``limit`` agents that have a due rollout or an open intent.
 
@@ -55,7 +58,13 @@ class Store(Protocol):
         Returns whether all of them are free now; another try frees the rest.
         """
 
-    # the tick
+
+class Ticks(Protocol):
+    """What a tick reads and writes.
+
+    Every write raises LeaseLostError when the fence of its lease is not the newest, and writes nothing.
+    """
+
     async def standing(self, agent: str) -> Standing:
         """Return all that a tick reads of ``agent``, as of one instant."""
 
@@ -84,10 +93,17 @@ class Store(Protocol):
 
     async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None: ...
 
+
+class Wakes(Protocol):
+    """How a source makes a rollout due."""
+
     async def wake(self, rollout: str, now: datetime) -> None:
         """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
 
-    # agents
+
+class Agents(Protocol):
+    """What is known of agents."""
+
     async def in_hand(self) -> Mapping[str, Queue]:
         """Return the rollout in hand of every agent that has one, and how many wait behind it."""
 
@@ -104,7 +120,13 @@ class Store(Protocol):
         are written all the same.
         """
 
-    # what people ask
+    async def agents_named_like(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the agents that the cloud shows and that are called as one of ``names``, give or take capitals."""
+
+
+class Requests(Protocol):
+    """What people ask."""
+
     async def create(self, rollout: Rollout, event: Event, idempotency_key: str | None) -> Rollout:
         """Add a rollout; the same key again returns the rollout it made. Raises ConflictError for another request."""
 
@@ -114,6 +136,10 @@ class Store(Protocol):
         The same idempotency key again changes nothing and returns the rollout as it is. Raises ConflictError when
         ``command.generation`` is stale or the same verb waits already, NotFoundError when there is no such rollout.
         """
+
+
+class Readings(Protocol):
+    """What people look up."""
 
     async def rollout(self, id: str) -> Rollout: ...  # noqa: A002 - the word of the API
 
@@ -127,7 +153,10 @@ class Store(Protocol):
 
     async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]: ...
 
-    # what callers report
+
+class Reported(Protocol):
+    """What callers report of their calls."""
+
     async def report(self, reported: Sequence[Outcome]) -> Sequence[Outcome]:
         """Add the outcomes whose ids are new for their agents, and return those."""
 
@@ -137,8 +166,6 @@ class Store(Protocol):
     async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> Sequence[str]:
         """Return those of ``sessions`` in which a call began before ``since``."""
 
-    async def agents_named_like(self, names: Sequence[str]) -> Sequence[str]:
-        """Return the agents that the cloud shows and that are called as one of ``names``, give or take capitals."""
 
-    async def forget_measurements(self, before: datetime) -> int:
-        """Take away the measurements of rollouts that ended before that time; return how many. Events stay for good."""
+class Store(Upkeep, Leases, Ticks, Wakes, Agents, Requests, Readings, Reported, Protocol):
+    """What we remember, whole; who needs less asks for less. Raises StoreError when the database is away."""
