@@ -99,7 +99,7 @@ def _open_streams(source: LogSource, rollout: Rollout) -> int:
 async def counted(source: LogSource, rollout: Rollout, calls: int) -> Measurement:
     """Wait until so many calls were seen on both versions, and a little for any that should not be."""
     seen = Measurement("logs", Window(clock.now(), clock.now()), Counts(), Counts())
-    for _ in range(100):
+    for _ in range(5 * PATIENCE):
         if min(seen.stable.calls, seen.canary.calls) >= calls:
             break
         await asyncio.sleep(0.2)

@@ -19,6 +19,7 @@ from foundry_rollouts.notify.dispatcher import UndeliveredError
 from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.ports import Message
 from foundry_rollouts.web.schemas import Events
+from patience import PATIENCE
 
 SOURCE = "https://acme.services.ai.azure.com/api/projects/prod"
 KEY = b"0123456789abcdef01234567"
@@ -75,7 +76,7 @@ async def webhook(receiver: Receiver) -> AsyncIterator[Webhook]:
 
 
 def a_webhook(url: str, key: bytes | None = KEY) -> Webhook:
-    return Webhook(url, SOURCE, key, timedelta(seconds=0.5), lambda: NOON)
+    return Webhook(url, SOURCE, key, timedelta(seconds=PATIENCE), lambda: NOON)
 
 
 async def refusal(webhook: Webhook) -> UndeliveredError:
@@ -170,6 +171,7 @@ async def test_the_pause_that_a_receiver_asks_for_is_read_in_seconds(
 
 
 async def test_a_receiver_that_says_nothing_is_left_in_time(webhook: Webhook, receiver: Receiver) -> None:
+    webhook.limit = timedelta(seconds=0.5)
     receiver.answer, receiver.then = b"", wait_for_ever
     assert str(await refusal(webhook)) == "the receiver gave no answer within 0.5 s"
 
@@ -180,6 +182,7 @@ async def test_one_that_answers_drop_by_drop_is_left_in_time_too(webhook: Webhoo
             writer.write(b"X-Drop: 1\r\n")
             await asyncio.sleep(0.05)
 
+    webhook.limit = timedelta(seconds=0.5)
     receiver.answer, receiver.then = b"HTTP/1.1 200 OK\r\n", drip
     assert str(await refusal(webhook)) == "the receiver gave no answer within 0.5 s"
 

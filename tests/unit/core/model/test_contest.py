@@ -9,7 +9,7 @@ from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.model.contest import QUIET, Contest, because_restored, restored, still
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.policy import OnDrift
-from unit.core.test_decide import on_step, seen
+from unit.core.deciding.test_decide import on_step, seen
 
 MINUTE = timedelta(minutes=1)
 

@@ -15,7 +15,7 @@ from foundry_rollouts.core.model.contest import because_restored
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.policy import ApprovalStep, OnDrift, OnFailure, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from unit.core.test_decide import BAKED, OVERDUE, SOON, asked, on_step, paused, saying, seen
+from unit.core.deciding.test_decide import BAKED, OVERDUE, SOON, asked, on_step, paused, saying, seen
 
 WHY, WHO = "kim asked to {}: so", "kim"
 NEVER_BEGAN = "kim asked to abort: so; aborted before it began, nothing was moved"
