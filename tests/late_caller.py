@@ -4,6 +4,8 @@ import socket
 
 import uvicorn
 
+from patience import PATIENCE
+
 
 async def is_left_waiting(server: uvicorn.Server) -> bool:
     """Stop ``server`` just when somebody comes in; return whether that caller's line is still open afterwards.
@@ -15,7 +17,7 @@ async def is_left_waiting(server: uvicorn.Server) -> bool:
     with (
         socket.create_server(("127.0.0.1", 0)) as first,
         socket.create_server(("127.0.0.1", 0)) as second,
-        socket.create_connection(first.getsockname(), timeout=2) as caller,
+        socket.create_connection(first.getsockname(), timeout=PATIENCE) as caller,
     ):
         await server.serve([first, second])
         try:

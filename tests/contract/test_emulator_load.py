@@ -18,6 +18,7 @@ from foundry_emulator.background import running
 from foundry_emulator.config import EmulatorConfig, Lifecycle
 from foundry_emulator.serve import ClosingServer
 from late_caller import is_left_waiting
+from patience import PATIENCE
 
 CONFIG = EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), seed=1)
 
@@ -102,12 +103,12 @@ def test_a_caller_over_tls_who_does_not_answer_the_farewell_is_cut_off(tmp_path:
     config = EmulatorConfig(port=0, tls=True, state_dir=tmp_path)
     with running(config) as url:
         trust = ssl.create_default_context(cafile=str(config.ca_path))
-        line = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=10)
+        line = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=PATIENCE)
         caller = trust.wrap_socket(line, server_hostname="127.0.0.1")
         caller.sendall(b"GET /_emulator/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert caller.recv(12) == b"HTTP/1.1 200"
     with socket.socket(fileno=caller.detach()) as bare:
-        bare.settimeout(2)
+        bare.settimeout(PATIENCE)
         with contextlib.suppress(ConnectionError):
             while bare.recv(4096):
                 pass
