@@ -57,7 +57,7 @@ async def open_and_migrate() -> None:
 
 
 if context.is_offline_mode():
-    raise SystemExit("migrations look at the database they change: --sql is not supported")
+    raise SystemExit("migrations read the database they change: --sql is not supported")
 if (handed_in := context.config.attributes.get("connection")) is not None:
     migrate(handed_in)
 else:

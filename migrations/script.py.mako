@@ -7,7 +7,7 @@ The law of a migration:
     statement, and ``db upgrade`` tries again. Tables are filled in pieces by the new release, not here, and an index on
     a table that is there is built CONCURRENTLY, outside of the transaction.
   - It must run on SQLite and on PostgreSQL, and it is never edited once it was released.
-  - It never goes back: a mistake is mended by the next one.
+  - It never goes back: a mistake is fixed by the next one.
 """
 
 from collections.abc import Sequence

@@ -43,11 +43,11 @@ class Discovered:
         self.world.cloud.latest = latest or self.world.cloud.latest
         _, ticker = self.world.ticker()
         world = replace(ticker.world, policies=self.policies or FakePolicies((self.policy,)))
-        hand = LeasePool(world.store, lambda: 0.0)
+        pool = LeasePool(world.store, lambda: 0.0)
         self.world.time += TICK
         clock, new_id = self.world.now, self.new_id
-        await Discovery(world, Metrics("test"), hand, clock, new_id, presence=self.presence).discover()
-        await hand.release_all(self.world.time)
+        await Discovery(world, Metrics("test"), pool, clock, new_id, presence=self.presence).discover()
+        await pool.release_all(self.world.time)
 
     async def tick(self, times: int = 1) -> None:
         """Tick the agent, if it is due."""

@@ -57,7 +57,7 @@ class FaultProxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Reset every connection, and each new one, until ``mend``."""
+        """Reset every connection, and each new one, until ``restore``."""
         self.is_away = True
         for task in self._tasks:
             task.cancel()
@@ -65,10 +65,10 @@ class FaultProxy:
             await asyncio.wait(self._tasks)
 
     def hush(self) -> None:
-        """Keep every connection and hand nothing on until ``mend``: a black hole."""
+        """Keep every connection and hand nothing on until ``restore``: a black hole."""
         self._sound.clear()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self.is_away = False
         self._sound.set()
 

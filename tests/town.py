@@ -122,11 +122,11 @@ class Town:
         """Return the kinds of the history's events, without their common beginning."""
         return [event["kind"].removeprefix("rollout.") for event in await self.history(canary)]
 
-    async def until(self, look: Callable[[], Awaitable[Any]], patience: float = PATIENCE) -> Any:
+    async def until(self, read: Callable[[], Awaitable[Any]], patience: float = PATIENCE) -> Any:
         """Look until there is something to see; fail with the controller's last words after a while."""
         end = time.monotonic() + patience
         while time.monotonic() < end:
-            if seen := await look():
+            if seen := await read():
                 return seen
             await asyncio.sleep(0.05)
         words = (self.folder / "controller.log").read_text("utf-8").splitlines()[-12:]
@@ -155,11 +155,11 @@ class Town:
 
         await self.until(look)
 
-    async def for_a_while(self, look: Callable[[], Awaitable[bool]], span: timedelta) -> None:
+    async def for_a_while(self, read: Callable[[], Awaitable[bool]], span: timedelta) -> None:
         """Assert that something stays so."""
         end = time.monotonic() + span.total_seconds()
         while time.monotonic() < end:
-            assert await look()
+            assert await read()
             await asyncio.sleep(0.1)
 
     async def close(self) -> None:

@@ -60,7 +60,7 @@ class Compute:
         self._factory = factory
         self.patience = patience
         self._slots: dict[SessionKey, Slot] = {}
-        # Which version a session runs when it wakes is a matter of routing, told from outside.
+        # Which version a session runs when it wakes is a matter of routing, given from outside.
         self.version_on_resume: Callable[[SessionRecord], str] = lambda session: session.version
 
     async def awaken(self, key: SessionKey) -> Slot:

@@ -11,7 +11,7 @@ LifecycleKind = Literal["immediate", "looks", "seconds"]
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """When a new version leaves ``creating``: at once, after so many looks at it, or after so many seconds."""
+    """When a new version leaves ``creating``: at once, after so many reads of it, or after so many seconds."""
 
     kind: LifecycleKind = "seconds"
     value: float = 0.1

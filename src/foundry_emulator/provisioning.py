@@ -79,7 +79,7 @@ async def provision(world: World, version: VersionRecord) -> None:
 
 
 def looked_at(world: World, version: VersionRecord) -> VersionRecord:
-    """Return the version after one more look at it, which may be the last it waited for."""
+    """Return the version after one more read of it, which may be the last it waited for."""
     if version.status != "creating" or not version.looks_left:
         return version
     version = world.state.put_version(replace(version, looks_left=version.looks_left - 1))

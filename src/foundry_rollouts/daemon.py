@@ -25,7 +25,7 @@ from foundry_rollouts.wiring import Daemon, built
 log = structlog.get_logger()
 
 #: How long to wait before a database that is away is tried again.
-LOOK_AGAIN = timedelta(seconds=2)
+RETRY_AFTER = timedelta(seconds=2)
 #: How long the first discovery may take before the start is announced without it.
 ANNOUNCE_WITHIN = timedelta(seconds=10)
 #: How long calls that are under way at the end may take; a caller that is silent must not keep the process.
@@ -54,7 +54,7 @@ async def serve(settings: Settings) -> None:
 
 
 async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event) -> None:
-    """Run everything until ``stop`` is set, then let go in order: no new ticks, no new requests, the end."""
+    """Run everything until ``stop`` is set, then stop in order: no new ticks, no new requests, the end."""
     config = uvicorn.Config(
         create_app(parts.services),
         log_config=None,
@@ -74,7 +74,7 @@ async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event)
         await stop.wait()
         working.cancel()
         starting.cancel()
-        log.info("daemon.stopping", because="asked to stop; others take over what is in hand")
+        log.info("daemon.stopping", because="asked to stop; other replicas take over its leases")
         await parts.scheduler.stop()
         ears.cancel()
         server.should_exit = True
@@ -105,7 +105,7 @@ async def _until_usable(url: str) -> None:
             if not is_told:
                 log.warning("database.lost", because=str(error))
             is_told = True
-            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+            await asyncio.sleep(RETRY_AFTER.total_seconds())
         else:
             return
 
@@ -114,8 +114,8 @@ async def _announce(parts: Daemon, listen: str) -> None:
     """Say once what this process watches over, and what it does not."""
     with suppress(TimeoutError):
         async with asyncio.timeout(ANNOUNCE_WITHIN.total_seconds()):
-            await parts.pulse.is_tried.wait()
-    survey, is_known = parts.pulse.survey, parts.pulse.discovered_at is not None
+            await parts.job_health.is_tried.wait()
+    survey, is_known = parts.job_health.survey, parts.job_health.discovered_at is not None
     log.info(
         "daemon.started",
         listen=listen,
@@ -125,17 +125,17 @@ async def _announce(parts: Daemon, listen: str) -> None:
         ungoverned=survey.ungoverned if is_known else None,
         database=parts.settings.database_name,
         notifies=["webhook"] if parts.settings.webhook.url else [],
-        because=None if is_known else parts.pulse.trouble or "the agents were not listed yet",
+        because=None if is_known else parts.job_health.trouble or "the agents were not listed yet",
     )
 
 
 def _take_policies(parts: Daemon) -> None:
-    """Say what a reload brought, and look at once for agents that gained or lost a policy by it."""
+    """Report what a reload changed, and check at once for agents that gained or lost a policy by it."""
     for problem in parts.policies.problems:
         log.warning("policies.refused", because=problem)
     log.info("policies.loaded", count=len(parts.policies.all()))
     _show_policies(parts)
-    parts.scheduler.ring_discovery()
+    parts.scheduler.wake_discovery()
 
 
 def _show_policies(parts: Daemon) -> None:

@@ -1,12 +1,12 @@
 """Every error, grouped by what the caller should do about it.
 
 RolloutsError
-├── UsageError            the request or the file is wrong: mend it, then ask again
+├── UsageError            the request or the file is wrong: fix it, then ask again
 │   ├── PolicyError       a policy file is wrong; the text names file, line and column
 │   ├── NotFoundError     no such rollout, agent or version is known here
-│   └── ConflictError     it is not as its author saw it: look again
+│   └── ConflictError     it is not as its author saw it: read it again
 │       └── OnTrialError  the version has an unfinished rollout already: join it
-├── UnavailableError      something we lean on is away or refuses us: wait, then try again
+├── UnavailableError      something we depend on is away or refuses us: wait, then try again
 │   ├── CloudError        the cloud answered with an error
 │   │   └── ChangeError   ... to a change of an endpoint
 │   └── StoreError        the database cannot be reached or written
@@ -33,7 +33,7 @@ class UsageError(RolloutsError):
 
 
 class PolicyError(UsageError):
-    """A policy file is wrong; each problem is a line ``file:line:column: what: how to mend``."""
+    """A policy file is wrong; each problem is a line ``file:line:column: what: how to fix``."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))

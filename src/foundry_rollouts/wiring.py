@@ -18,7 +18,7 @@ from foundry_rollouts.controller.scheduler import Intervals, Scheduler
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.notify.dispatcher import Courier
+from foundry_rollouts.notify.dispatcher import Dispatcher
 from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.policies.folder import PolicyFolder
@@ -34,9 +34,9 @@ from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger()
 
-#: A rollout that nobody looked at for this long beyond three ticks is looked at whatever its due time says.
+#: A rollout without a tick for this long beyond three intervals gets one whatever its due time says.
 STALL_TIMEOUT = timedelta(seconds=5)
-#: The sweep looks for due rollouts this often at most; what is urgent rings.
+#: The sweep checks for due rollouts this often at most; what is urgent wakes it.
 SWEEP = timedelta(seconds=1)
 #: So many discoveries may go wrong before the service is no longer ready.
 DISCOVERIES_MISSED = 3
@@ -50,7 +50,7 @@ class Daemon:
     services: Services
     policies: PolicyFolder
     world: World
-    pulse: JobHealth
+    job_health: JobHealth
     settings: Settings
 
     @property
@@ -61,22 +61,22 @@ class Daemon:
 @asynccontextmanager
 async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event) -> AsyncIterator[Daemon]:
     """Build every part out of ``settings`` and take them down again."""
-    metrics, bells, pulse = Metrics(), Wakeups(), JobHealth()
+    metrics, wakeups, job_health = Metrics(), Wakeups(), JobHealth()
     period = timedelta(seconds=settings.tick_seconds)
-    rhythm = _rhythm(settings, period)
-    async with _world(settings, policies, metrics, bells) as world:
-        scheduler = bells.scheduler = Scheduler(
+    intervals = _intervals(settings, period)
+    async with _world(settings, policies, metrics, wakeups) as world:
+        scheduler = wakeups.scheduler = Scheduler(
             Ticker(world, metrics, clock.now, period, OfflineGuard(world, metrics, clock.now)),
             Discovery(world, metrics, LeasePool(world.store, clock.elapsed), clock.now, new_id),
-            pulse,
-            rhythm,
+            job_health,
+            intervals,
             clock.now,
         )
-        patience = max(timedelta(seconds=30), 3 * rhythm.sweep)
+        patience = max(timedelta(seconds=30), 3 * intervals.sweep)
         services = Services(
             store=world.store,
             policies=policies,
-            health=Readiness(world.store, policies, pulse, patience, DISCOVERIES_MISSED * rhythm.discovery),
+            health=Readiness(world.store, policies, job_health, patience, DISCOVERIES_MISSED * intervals.discovery),
             metrics=metrics,
             wake=scheduler,
             now=clock.now,
@@ -84,12 +84,12 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             hosts=frozenset({settings.host}),
             catalogue=world.cloud,
         )
-        yield Daemon(scheduler, services, policies, world, pulse, settings)
+        yield Daemon(scheduler, services, policies, world, job_health, settings)
 
 
 @dataclass(slots=True)
 class Wakeups:
-    """What is rung at the scheduler; before there is one, for nobody."""
+    """Wakes the scheduler, once there is one."""
 
     scheduler: Scheduler | None = None
 
@@ -101,41 +101,43 @@ class Wakeups:
     def outbox(self) -> None:
         """A message was left to be sent."""
         if self.scheduler is not None:
-            self.scheduler.ring_outbox()
+            self.scheduler.wake_outbox()
 
 
 @asynccontextmanager
-async def _world(settings: Settings, policies: PolicyFolder, metrics: Metrics, bells: Wakeups) -> AsyncIterator[World]:
-    """Open all that the controller leans on, and close it again."""
+async def _world(
+    settings: Settings, policies: PolicyFolder, metrics: Metrics, wakeups: Wakeups
+) -> AsyncIterator[World]:
+    """Open all that the controller depends on, and close it again."""
     credential = credential_for(settings.credential, settings.project_endpoint, clock.now)
     cloud = FoundryClient(settings.project_endpoint, credential, on_request=metrics.requested)
     store = SqlStore(
         settings.database_url,
         replica=settings.replica,
         lease=timedelta(seconds=settings.lease_seconds),
-        on_message=bells.outbox if settings.webhook.url else None,
+        on_message=wakeups.outbox if settings.webhook.url else None,
     )
-    alarm = WakeCoalescer(store, clock.now, bells.sweep)
+    alarm = WakeCoalescer(store, clock.now, wakeups.sweep)
     sources = every_source(cloud, store, clock.now, alarm, Credentials(settings.source_credentials))
     ready = ReadyCheck(cloud, clock.now, alarm)
-    courier = _courier(settings, store, metrics)
+    dispatcher = _courier(settings, store, metrics)
     try:
         if settings.database_url.startswith("sqlite:"):
             await store.take_over()
-        yield World(cloud, cloud, store, policies, sources, courier, ready)
+        yield World(cloud, cloud, store, policies, sources, dispatcher, ready)
     finally:
         await ready.close()
         await _let_go(sources, alarm)
-        await courier.aclose()
+        await dispatcher.aclose()
         await cloud.aclose()
         await store.close()
 
 
-def _courier(settings: Settings, store: SqlStore, metrics: Metrics) -> Courier:
+def _courier(settings: Settings, store: SqlStore, metrics: Metrics) -> Dispatcher:
     webhook, receiver = settings.webhook, None
     if webhook.url is not None:
         receiver = Webhook(webhook.url, settings.project_endpoint, webhook.key, webhook.timeout, clock.now)
-    return Courier(store, receiver, metrics, clock.now, webhook.patience, random.SystemRandom().random)
+    return Dispatcher(store, receiver, metrics, clock.now, webhook.patience, random.SystemRandom().random)
 
 
 async def _let_go(sources: Sequence[Source], alarm: WakeCoalescer) -> None:
@@ -145,11 +147,11 @@ async def _let_go(sources: Sequence[Source], alarm: WakeCoalescer) -> None:
     await alarm.close()
 
 
-def _rhythm(settings: Settings, period: timedelta) -> Intervals:
+def _intervals(settings: Settings, period: timedelta) -> Intervals:
     return Intervals(
         sweep=min(SWEEP, period / 2),
         discovery=timedelta(seconds=settings.discovery_seconds),
         renewal=timedelta(seconds=settings.lease_seconds) / 3,
-        neglect=3 * period + STALL_TIMEOUT,
+        stall_after=3 * period + STALL_TIMEOUT,
         memory=timedelta(days=settings.retention_days),
     )

@@ -241,7 +241,7 @@ async def test_no_rollout_moves_on_a_read_that_is_not_whole(stage: Stage, operat
         if not stage.wire.struck:
             break  # this operation is not asked at this moment
         if stage.source.is_bad and operation == "versions.get":
-            break  # proved harm leads back whatever the versions' answers are
+            break  # proved harm rolls back whatever the versions' answers are
         told = str(error) if error else (await stage.store.rollout("r-1")).because
         assert f"{operation} answered 200 with " in told, name
         assert "\x1b" not in told

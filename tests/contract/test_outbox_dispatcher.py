@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from builders import NOON, a_rollout, an_event
-from foundry_rollouts.notify.dispatcher import MARGIN, Courier
+from foundry_rollouts.notify.dispatcher import MARGIN, Dispatcher
 from foundry_rollouts.ports import Backlog, Message, Record
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
@@ -34,8 +34,8 @@ class MortalReceiver:
         """Nothing is open."""
 
 
-def a_courier(store: Any, receiver: Any, now: Callable[[], datetime] = lambda: NOON) -> Courier:
-    return Courier(store, receiver, Metrics("test"), now, timedelta(hours=24), lambda: 1.0)
+def a_courier(store: Any, receiver: Any, now: Callable[[], datetime] = lambda: NOON) -> Dispatcher:
+    return Dispatcher(store, receiver, Metrics("test"), now, timedelta(hours=24), lambda: 1.0)
 
 
 async def happened(store: SqlStore, rollout: str, count: int) -> list[str]:
@@ -51,7 +51,7 @@ async def happened(store: SqlStore, rollout: str, count: int) -> list[str]:
 
 
 async def told_in_spite_of(deaths: Deaths, store: SqlStore) -> list[str]:
-    """Drain until nothing waits; each death is followed by another courier when the time of what it held is over."""
+    """Drain until nothing waits; each death is followed by another dispatcher when the time of what it held is over."""
     listener, clock = Listener(), [NOON]
     while (await store.backlog()).pending:
         deaths.is_dead = False

@@ -50,7 +50,7 @@ def test_a_folder_that_may_not_be_listed_any_more_keeps_its_policies_in_force(tm
     finally:
         home.chmod(0o755)
     assert names == "['small']"
-    assert "cannot be read, Permission denied: allow it" in problem
+    assert "cannot be read, Permission denied: fix its permissions" in problem
 
 
 def test_prompts_in_a_folder_that_may_not_be_entered_are_one_line(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ async def test_a_running_replica_goes_on_with_a_newer_schema_that_only_adds(stor
     await store.create(a_rollout(), an_event(), None)
     await upgrade_to(database_url, "9001", *ADDITIONS)
     assert await store.check() == (
-        f"the database was upgraded to schema 9001; this release, of schema {schema.newest()}, goes on with it until a"
+        f"the database was upgraded to schema 9001; this release, of schema {schema.newest()}, keeps using it until a"
         " replica of the new release takes its place"
     )
     (lease,) = await store.claim_due(NOON, 10)

@@ -63,7 +63,7 @@ async def test_what_happens_once_leaves_one_message_however_often_it_is_written(
     for _ in range(2):
         await store.record(lease, Record(event=an_event(id="r-1-2")))
     assert await store.backlog() == Backlog(2, NOON)
-    await store.told(await one(store))
+    await store.mark_delivered(await one(store))
     await store.create(a_rollout(), an_event(), "key")
     assert await store.backlog() == Backlog(1, NOON)
 
@@ -122,7 +122,7 @@ async def test_a_rollout_is_told_in_turn_and_rollouts_beside_each_other(store: S
     first = await store.take_messages(NOON, 10, UNTIL)
     assert [message.event.id for message in first] == ["a-1", "b-1"]
     assert await taken(store) == []
-    await store.told(first[0])
+    await store.mark_delivered(first[0])
     assert await taken(store) == ["a-2"]
     await store.postpone(first[1], LATER, "HTTP 500")
     assert await taken(store, UNTIL) == ["a-2"]
@@ -166,7 +166,7 @@ async def test_who_was_overtaken_can_say_that_it_was_told_and_nothing_else(
     await store.give_up(slow, NOON, "late")
     assert await taken(store, UNTIL) == []
     assert await store.backlog() == Backlog(1, NOON)
-    await store.told(slow)
+    await store.mark_delivered(slow)
     await store.postpone(quick, NOON, "there is nothing to put back")
     assert await store.backlog() == Backlog(0, None)
 
@@ -196,7 +196,7 @@ async def test_what_waits_for_nobody_is_retired_by_its_age_unless_it_is_in_hand(
     (in_hand,) = await store.take_messages(NOON, 1, UNTIL)
     assert await store.retire(LATER, NOON, "no receiver is configured") == 2
     assert await store.backlog() == Backlog(2, NOON)
-    await store.told(in_hand)
+    await store.mark_delivered(in_hand)
     assert await taken(store) == ["b-2"]
 
 

@@ -47,7 +47,7 @@ def test_an_embedded_database_carries_one_replica_and_says_so(tmp_path: Path) ->
     url = f"sqlite:///{tmp_path}/history.db"
     with alone_on(url) as is_alone:
         assert is_alone
-        with pytest.raises(StoreError, match="SQLite carries one, use PostgreSQL for more"), alone_on(url):
+        with pytest.raises(StoreError, match="SQLite supports one, use PostgreSQL for more"), alone_on(url):
             pass
     with alone_on(url):
         pass

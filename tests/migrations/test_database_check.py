@@ -77,8 +77,8 @@ def test_tables_of_our_names_without_a_schema_are_left_alone(db: Check, empty_ur
     change(empty_url, "CREATE TABLE events (mine TEXT)", "CREATE TABLE agents (mine TEXT)")
     for verb in ("check", "upgrade"):
         assert refusal(db(verb)) == (
-            "the database tells no schema, yet it has tables of our names (agents, events); restore it, or choose an"
-            " empty one"
+            "the database reports no schema, but it has tables with our names (agents, events); restore it, or choose "
+            "an empty one"
         )
 
 
@@ -125,7 +125,7 @@ def test_what_somebody_changed_by_hand_is_named(db: Check, empty_url: str, by_ha
     change(empty_url, by_hand)
     said = refusal(db("check"))
     assert said.startswith(f"the tables are not as the migrations left them: {told}")
-    assert said.endswith("; restore the database, or mend it by hand")
+    assert said.endswith("; restore the database, or fix it by hand")
 
 
 @pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)

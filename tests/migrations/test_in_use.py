@@ -27,9 +27,7 @@ async def test_writers_pass_by_an_upgrade_that_waits_for_a_table(empty_url: str,
         await somebody.execute(text("UPDATE rollouts SET step = step"))
         upgrading = await following(tmp_path).upgrade(empty_url, tmp_path)
         assert upgrading.stderr is not None
-        assert await upgrading.stderr.readline() == (
-            b"the tables are in use: waiting for a moment in which they are not\n"
-        )
+        assert await upgrading.stderr.readline() == (b"the tables are in use: waiting until they are free\n")
         # Whoever came behind an upgrade that waits in one go would wait for as long as somebody is at work.
         async with asyncio.timeout(PATIENCE):
             while sum(waited > BEHIND for waited in waits) < 3:

@@ -42,7 +42,7 @@ def main(files: list[str]) -> int:
     began = time.monotonic()
     living = in_a_fork(partial(try_all_living, candidates))
     if not living:
-        print("The tests fail on the code as it is: mend that first.")
+        print("The tests fail on the code as it is: fix that first.")
         return 1
     survivors = [candidates[number].mutant for number in living["survivors"]]
     survivors += try_all_afresh([candidates[number] for number in living["afresh"]], living)

@@ -81,7 +81,7 @@ async def test_a_canary_that_fails_while_the_database_is_away_is_taken_back_at_o
     took = time.monotonic() - began
     print(f"database {fault}: {AGENT} served its stable version {took:.1f} s later")  # noqa: T201 - asked for
     assert took < LEASE_SECONDS
-    proxy.mend()
+    proxy.restore()
     rollout = await town.until_phase("rolled_back")
     assert "failed (HTTP 500" in rollout["because"]
     moves = [kind for kind in await town.kinds() if kind != "held"]

@@ -45,13 +45,14 @@ async def test_agents_that_lose_their_policy_are_reported_at_once_and_everywhere
         (town.folder / "policy.yaml").write_text(POLICY.replace("support-*", "sales-*"), "utf-8")
 
         async def reported() -> dict[str, Any] | None:
-            told = [letter["data"] for letter in receiver.told]
+            told = [message["data"] for message in receiver.told]
             return next((event for event in told if event["kind"] == "agent.ungoverned"), None)
 
         event = await town.until(reported)
         assert event["agent"] == AGENT
         assert event["because"] == (
-            "policy support names agent support-agent no more, nor does another one: nobody tests its new versions;"
+            "policy support no longer matches agent support-agent, and no other policy does: "
+            "its new versions get no trial;"
             " the endpoint stays as it is, with version 1 as the stable one"
         )
 
@@ -60,8 +61,8 @@ async def test_agents_that_lose_their_policy_are_reported_at_once_and_everywhere
 
         await town.until(counted)
         line = await town.until(lambda: log_line(town, "agents.ungoverned"))
-        assert line["because"] == "1 agent is no longer governed: new versions meet everybody"
-        assert "1 without a policy: their new versions meet everybody" in (await conditions(town))["agents"]["because"]
+        assert line["because"] == "1 agent is no longer governed: new versions serve all users"
+        assert "1 without a policy: their new versions serve all users" in (await conditions(town))["agents"]["because"]
 
 
 async def test_broken_policies_and_none_at_all_are_in_readyz_and_in_metrics(town: Town) -> None:

@@ -36,7 +36,7 @@ class Receiver:
 
     def history(self, rollout: str) -> list[dict[str, Any]]:
         """Return what was told of a rollout, in the order in which it came, repeats dropped by their id."""
-        told = {letter["id"]: letter["data"] for letter in self.told}
+        told = {message["id"]: message["data"] for message in self.told}
         return [event for event in told.values() if event["rollout"] == rollout]
 
 
@@ -76,7 +76,7 @@ async def test_a_bad_canary_goes_back_while_nobody_listens_and_all_is_told_after
 
         await town.until(is_told)
         assert receiver.history(rollout["id"]) == history
-        assert any(letter["type"] == "foundry-rollouts.agent.pinned" for letter in receiver.told)
+        assert any(message["type"] == "foundry-rollouts.agent.pinned" for message in receiver.told)
 
         # What is recorded now is told at once: the outbox is rung and not waited for.
         await town.image("emulator://echo?error_rate=0.6")

@@ -47,10 +47,10 @@ class Service:
     async def weights(self) -> dict[str, int]:
         return dict((await self.cloud.agent(AGENT)).routing.weights)
 
-    async def until(self, look: Callable[[], Awaitable[bool]]) -> None:
-        """Wait until ``look`` sees it."""
+    async def until(self, read: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until ``read`` says so."""
         async with asyncio.timeout(PATIENCE):
-            while not await look():  # noqa: ASYNC110 - the cloud rings no bell
+            while not await read():  # noqa: ASYNC110 - the cloud rings no bell
                 await asyncio.sleep(0.01)
 
     async def until_weights(self, **weights: int) -> None:

@@ -126,5 +126,5 @@ async def interrupt(line: FaultProxy, dice: random.Random, most: float) -> None:
     while True:
         await line.cut()
         await asyncio.sleep(dice.uniform(0.2, most))
-        line.mend()
+        line.restore()
         await asyncio.sleep(dice.uniform(8, 14))

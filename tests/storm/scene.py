@@ -132,8 +132,8 @@ class Scene:
     async def calm_down(self) -> None:
         """End every fault; what goes on from here goes on in good weather."""
         self.network.fate = self.database.fate = lambda: CALM
-        self.database.mend()
-        self.network.mend()
+        self.database.restore()
+        self.network.restore()
         async with httpx.AsyncClient() as client:
             (await client.delete(f"{self.emulator}/_emulator/faults")).raise_for_status()
 

@@ -248,8 +248,8 @@ class StormyWorld:
         discovery = Discovery(
             world, metrics, LeasePool(store, self.elapsed), self.now, lambda now: f"r-{now.timestamp():.0f}"
         )
-        rhythm = Intervals(sweep=TICK, discovery=TICK, renewal=TICK, neglect=3 * TICK, memory=timedelta(days=1))
-        made.append(Replica(name, gate, Scheduler(ticker, discovery, JobHealth(), rhythm, self.now)))
+        intervals = Intervals(sweep=TICK, discovery=TICK, renewal=TICK, stall_after=3 * TICK, memory=timedelta(days=1))
+        made.append(Replica(name, gate, Scheduler(ticker, discovery, JobHealth(), intervals, self.now)))
         return made[0]
 
     def _refuse_store(self) -> None:

@@ -9,31 +9,31 @@ import typer
 from foundry_rollouts.cli.app import app
 from tools.repository import ROOT
 
-EVERYWHERE = {"project_endpoint", "credential", "help"}  #: Options that the head of the page tells of.
+EVERYWHERE = {"project_endpoint", "credential", "help"}  #: Options that the head of the page describes.
 SLASHED = "\\|"  #: A bar that ends no cell.
 PAGE = ROOT / "docs" / "agent-commands.md"
 
-HEAD = """# The agent commands
+HEAD = """# Agent commands
 
-Everything a release engineer does with hosted agents, on the command line and in a pipeline. This page is made from the
-commands themselves (`PYTHONPATH=tests .venv/bin/python -m tools.agent_reference`), and a test compares it with them.
+What a release engineer does with hosted agents, on the command line and in a pipeline. This page is generated from the
+commands (`PYTHONPATH=tests .venv/bin/python -m tools.agent_reference`), and a test compares it with them.
 
 The project and the credential come from `--project-endpoint` and `--credential`, else from
-`FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT` (or `FOUNDRY_PROJECT_ENDPOINT`) and `FOUNDRY_ROLLOUTS_CREDENTIAL`. What is asked for
-goes to stdout, progress and remarks go to stderr. An error is one line that names the cloud's code, its message, the
-request and what to do.
+`FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT` (or `FOUNDRY_PROJECT_ENDPOINT`) and `FOUNDRY_ROLLOUTS_CREDENTIAL`. Results go to
+stdout, progress and remarks to stderr. An error is one line with the cloud's code, its message, the request id and the
+remedy.
 
-| exit code | means |
+| exit code | meaning |
 |---|---|
-| 0 | done and well |
+| 0 | success |
 | 1 | an error: the cloud refused, or a draft silently became a release |
-| 2 | wrong usage, a setting or a layout that cannot be deployed; nothing was sent |
+| 2 | wrong usage, a wrong setting, or a layout that cannot be deployed; nothing was sent |
 | 3 | the version failed, or is being deleted |
-| 4 | a wait timed out; what was waited for goes on |
+| 4 | a wait timed out; the operation continues |
 
-A version that is deployed while a controller looks after the agent meets nobody by itself: the endpoint is pinned, and
-a rollout begins. Without a controller, an endpoint that follows the latest version serves it to all new sessions at
-once. [The samples](../deploy/samples/README.md) are agents to try all this with.
+When a controller manages the agent, a newly deployed version gets no traffic by itself: the endpoint is pinned, and a
+rollout begins. Without a controller, an endpoint that follows the latest version serves it to all new sessions at once.
+[The samples](../deploy/samples/README.md) are agents to try this with.
 """
 
 
@@ -87,12 +87,12 @@ def _choices(kind: Any) -> list[str]:
 
 
 def _meaning(parameter: Any) -> str:
-    told = " ".join((parameter.help or "").split())
+    text = " ".join((parameter.help or "").split())
     default = getattr(parameter.default, "value", parameter.default)
     if parameter.required:
-        return f"{told} Required."
-    shown = default is not None and not callable(default) and default is not False and "default:" not in told
-    return f"{told} Default: `{str(default).lower() if default is True else default}`." if shown else told
+        return f"{text} Required."
+    shown = default is not None and not callable(default) and default is not False and "default:" not in text
+    return f"{text} Default: `{str(default).lower() if default is True else default}`." if shown else text
 
 
 if __name__ == "__main__":

@@ -31,6 +31,6 @@ def services(store: SqlStore) -> Services:
         wake=FakeWake(),
         now=lambda: NOON,
         stop=asyncio.Event(),
-        look_every=timedelta(milliseconds=10),
+        check_every=timedelta(milliseconds=10),
         answer_within=timedelta(milliseconds=100),
     )

@@ -109,15 +109,15 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("project_endpoint", "acme/api/projects/p", "is not a project's address: write https://ACCOUNT."),
         ("project_endpoint", "https://[bad/api/projects/p", "is not a project's address: write https://ACCOUNT."),
         ("project_endpoint", f"{ENDPOINT}?sig=s3cret", "holds more than an address (a login, '?' or '#')"),
-        ("credential", "token", "'token' is not possible: write default or emulator"),
+        ("credential", "token", "'token' is not valid: write default or emulator"),
         ("listen", "8080", "'8080' is not an address to listen on: write HOST:PORT, for example 127.0.0.1:8080"),
         ("listen", "127.0.0.1:99999", "is not an address to listen on"),
         ("listen", "0.0.0.0:80", "can be reached from other machines and there is no access control yet: "
                                  "write 127.0.0.1:80"),
-        ("tick_seconds", "0", "'0' is not possible: write at least 0.1"),
-        ("tick_seconds", "4000", "'4000' is not possible: write at most 3600"),
-        ("lease_seconds", "long", "'long' is not possible: write a valid number"),
-        ("log_format", "xml", "'xml' is not possible: write console or json"),
+        ("tick_seconds", "0", "'0' is not valid: write at least 0.1"),
+        ("tick_seconds", "4000", "'4000' is not valid: write at most 3600"),
+        ("lease_seconds", "long", "'long' is not valid: write a valid number"),
+        ("log_format", "xml", "'xml' is not valid: write console or json"),
         ("database_url", "sqlite+aiosqlite:///x.db", "names a driver, which the project chooses: write sqlite://"),
         ("database_url", "sqlite:///:memory:", "is not a database for the history: write sqlite:///FILE or"),
         ("database_url", "mysql://u:s3cret@h/d", "is not a database for the history: write sqlite:///FILE or"),
@@ -177,8 +177,8 @@ def test_whom_to_tell_is_a_group_of_settings_from_every_place(monkeypatch: pytes
         ("url", "example.com/s3cret", "is no address to post to: write https://HOST/PATH"),
         ("secret", "s3cret", "is not whsec_ and at least 24 bytes in base64"),
         ("secret", "whsec_s3cret==", "is not whsec_ and at least 24 bytes in base64"),
-        ("timeout_seconds", "61", "'61' is not possible: write at most 60"),
-        ("give_up_hours", "0", "'0' is not possible: write at least 0.01"),
+        ("timeout_seconds", "61", "'61' is not valid: write at most 60"),
+        ("give_up_hours", "0", "'0' is not valid: write at least 0.01"),
     ],
 )
 def test_a_wrong_value_for_the_receiver_is_one_line_that_holds_no_secret(
@@ -206,15 +206,14 @@ def test_a_secret_needs_an_address_and_neither_is_shown(monkeypatch: pytest.Monk
 def test_a_group_is_written_setting_by_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "foundry-rollouts.toml").write_text(f'project_endpoint = "{ENDPOINT}"\nwebhook = "https://s3cret"\n')
     assert problems() == [
-        "FOUNDRY_ROLLOUTS_WEBHOOK: what is there is not possible: "
-        "write its settings one by one, as lines under [webhook]"
+        "FOUNDRY_ROLLOUTS_WEBHOOK: what is there is not valid: write its settings one by one, as lines under [webhook]"
     ]
     (tmp_path / "foundry-rollouts.toml").write_text(f'project_endpoint = "{ENDPOINT}"\n[webhook]\nulr = "s3cret"\n')
-    assert problems() == ["foundry-rollouts.toml: webhook.ulr: no setting is called so: did you mean webhook.url?"]
+    assert problems() == ["foundry-rollouts.toml: webhook.ulr: there is no such setting: did you mean webhook.url?"]
     (tmp_path / "foundry-rollouts.toml").unlink()
     set_variables(monkeypatch, webhook__ulr="s3cret")
     assert problems(project_endpoint=ENDPOINT) == [
-        "FOUNDRY_ROLLOUTS_WEBHOOK__ULR: no setting is called so: did you mean FOUNDRY_ROLLOUTS_WEBHOOK__URL?"
+        "FOUNDRY_ROLLOUTS_WEBHOOK__ULR: there is no such setting: did you mean FOUNDRY_ROLLOUTS_WEBHOOK__URL?"
     ]
 
 
@@ -231,8 +230,8 @@ def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_variable_that_nobody_knows_is_refused_with_the_nearest_known_one(monkeypatch: pytest.MonkeyPatch) -> None:
     set_variables(monkeypatch, tick_second="1", zzz="1")
     assert problems(project_endpoint=ENDPOINT) == [
-        "FOUNDRY_ROLLOUTS_TICK_SECOND: no setting is called so: did you mean FOUNDRY_ROLLOUTS_TICK_SECONDS?",
-        "FOUNDRY_ROLLOUTS_ZZZ: no setting is called so: unset it, `foundry-rollouts serve --help` lists all",
+        "FOUNDRY_ROLLOUTS_TICK_SECOND: there is no such setting: did you mean FOUNDRY_ROLLOUTS_TICK_SECONDS?",
+        "FOUNDRY_ROLLOUTS_ZZZ: there is no such setting: unset it, `foundry-rollouts serve --help` lists all",
     ]
 
 
@@ -254,7 +253,7 @@ def test_the_variables_that_kubernetes_sets_for_a_service_of_our_name_are_let_th
 
 def test_a_line_of_the_toml_file_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "foundry-rollouts.toml").write_text(f'project_endpoint = "{ENDPOINT}"\npolicy = "x"\n')
-    assert problems() == ["foundry-rollouts.toml: policy: no setting is called so: did you mean policies?"]
+    assert problems() == ["foundry-rollouts.toml: policy: there is no such setting: did you mean policies?"]
 
 
 def test_a_toml_file_that_is_none_is_named(tmp_path: Path) -> None:

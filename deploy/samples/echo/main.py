@@ -1,4 +1,4 @@
-"""A hosted agent in its smallest form: it repeats what it is told, by the Responses protocol, whole or as a stream.
+"""A hosted agent in its smallest form: it repeats its input, by the Responses protocol, whole or as a stream.
 
 It shows the container contract with nothing but the standard library: a port from the environment, ``/readiness``,
 ``/responses``, a log on stderr, an end on SIGTERM.

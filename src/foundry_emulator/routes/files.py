@@ -1,4 +1,4 @@
-"""Files in a session's home: upload, download, list, delete, make a folder, look at one."""
+"""Files in a session's home: upload, download, list, delete, make a folder, describe one."""
 
 import asyncio
 import shutil

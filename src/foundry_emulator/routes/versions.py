@@ -44,7 +44,7 @@ async def list_versions(visit: Visit) -> Response:
 
 
 async def read_version(visit: Visit) -> Response:
-    """Answer one version; this is the look that lifecycles by looks count."""
+    """Answer one version; this is the read that lifecycles by looks count."""
     version = visit.world.state.version(visit.agent, visit.named("version"))
     return _answer(visit, looked_at(visit.world, version))
 

@@ -15,7 +15,7 @@ from foundry_rollouts.bench.streams import Cell, Streams
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Options:
     """What is asked of a measurement: runs of each cell, the seed, and which rules (none named: all)."""
 
     runs: int = 200

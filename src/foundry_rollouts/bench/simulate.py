@@ -20,17 +20,17 @@ class Pilot(Protocol):
     weight: Floats
     ended: Ints
 
-    def look(self, at: Ints, now: float, counts: Counts) -> None:
+    def tick(self, at: Ints, now: float, counts: Counts) -> None:
         """Take in what the runs ``at`` counted in the interval that ends at ``now`` seconds, and decide."""
 
 
 class Rule(Protocol):
-    """A way to decide rollouts; ``look`` is how many seconds lie between two looks at the counts."""
+    """A way to decide rollouts; ``tick`` is how many seconds lie between two ticks at the counts."""
 
     @property
     def name(self) -> str: ...
     @property
-    def look(self) -> float: ...
+    def tick(self) -> float: ...
     @property
     def patience(self) -> float:
         """Return how many seconds a healthy rollout may take; what is undecided then counts as neither."""
@@ -68,12 +68,12 @@ def simulate(rule: Rule, streams: Streams, progress: Progress, until: float | No
         at = np.flatnonzero(pilot.ended == RUNNING)
         if not at.size:
             break
-        counts, excess = streams.draw(at, now, rule.look, pilot.weight[at])
+        counts, excess = streams.draw(at, now, rule.tick, pilot.weight[at])
         if now < HOUR:
             harm[at] += excess
         calls[at] += counts.calls
-        now += rule.look
-        pilot.look(at, now, counts)
+        now += rule.tick
+        pilot.tick(at, now, counts)
         ended_at[at[pilot.ended[at] != RUNNING]] = now
         progress(rule.name, now / patience)
     promoted = np.flatnonzero((pilot.ended == ALL_TRAFFIC) & (ended_at < HOUR))

@@ -56,7 +56,7 @@ class OpsApi:
         return found
 
     async def in_hand(self, agent: str) -> Json | None:
-        """Return ``agent`` with its rollout in hand; None when nobody knows it."""
+        """Return ``agent`` with its current rollout; None when nobody knows it."""
         try:
             return await self._json("GET", f"/agents/{_part(agent)}")
         except NotFoundError:
@@ -72,16 +72,16 @@ class OpsApi:
         """Return the newest rollout of ``agent``. Raises NotFoundError when it has none."""
         found = await self.rollouts(agent, None, 1)
         if not found:
-            raise NotFoundError(f"agent {agent} has no rollout: start one, or mend the name")
+            raise NotFoundError(f"agent {agent} has no rollout: start one, or check the name")
         return found[0]
 
     async def named(self, rollout: str | None, agent: str | None) -> Json:
-        """Return the rollout of that id, or the one in hand of that agent, else its newest.
+        """Return the rollout of that id, or the current one of that agent, else its newest.
 
         Raises UsageError unless one is named.
         """
         if (rollout is None) == (agent is None):
-            raise UsageError("name one rollout: give its id, or --agent NAME for the one in hand of an agent")
+            raise UsageError("name one rollout: give its id, or --agent NAME for the current one of an agent")
         if rollout:
             return await self.rollout(rollout)
         known = await self.in_hand(agent or "")

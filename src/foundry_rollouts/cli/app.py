@@ -12,7 +12,7 @@ from foundry_rollouts.cli.commands import Command, examples
 from foundry_rollouts.cli.db import db
 from foundry_rollouts.cli.demo.command import demo
 from foundry_rollouts.cli.emulator import EMULATOR_EXAMPLES, emulator
-from foundry_rollouts.cli.errors import told
+from foundry_rollouts.cli.errors import report
 from foundry_rollouts.cli.policy import policy
 from foundry_rollouts.cli.rollout import rollout
 from foundry_rollouts.cli.serve import SERVE_EXAMPLES, ServeCommand, serve
@@ -23,7 +23,7 @@ NAME = "foundry-rollouts"
 app = typer.Typer(
     name=NAME,
     help="Progressive rollouts for Microsoft Foundry hosted agents.",
-    epilog="Exit codes: 0 done and well, 1 an error, 2 wrong usage, 3 the rollout ended badly, 4 a wait timed out.",
+    epilog="Exit codes: 0 success, 1 an error, 2 wrong usage, 3 the rollout ended badly, 4 a wait timed out.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -41,7 +41,7 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     # Taken out of the arguments by ``main``, so that it may stand anywhere; declared here for the help.
-    _verbose: Annotated[bool, typer.Option("--verbose", help="Show the trace of an error, too.")] = False,
+    _verbose: Annotated[bool, typer.Option("--verbose", help="Show the trace of an error.")] = False,
 ) -> None:
     pass
 
@@ -58,11 +58,11 @@ app.add_typer(agent, name="agent")
 
 
 def main(args: Sequence[str]) -> int:
-    """Run the command line with ``args`` and return its exit code; an error is told on stderr."""
+    """Run the command line with ``args`` and return its exit code; an error is reported on stderr."""
     is_verbose = "--verbose" in args
     asked = [arg for arg in args if arg != "--verbose"] or ["--help"]
     try:
         code = app(asked, prog_name=NAME, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is, it becomes one line and a code
-        return told(error, is_verbose=is_verbose)
+        return report(error, is_verbose=is_verbose)
     return code if isinstance(code, int) else 0

@@ -21,9 +21,7 @@ BACKTEST_EXAMPLES = (
 )
 
 FileOption = Annotated[Path, typer.Option("--policy", metavar="FILE", help="The policy file.")]
-NameOption = Annotated[
-    str | None, typer.Option("--name", help="Which of its policies, when the file holds more than one.")
-]
+NameOption = Annotated[str | None, typer.Option("--name", help="The policy, if the file holds more than one.")]
 CountsOption = Annotated[
     Path | None,
     typer.Option(
@@ -43,7 +41,7 @@ async def backtest(
     database_url: DatabaseOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Judge what was counted in the past under another policy.
+    """Judge past counts under another policy.
 
     Without --counts: the rollouts in the history database that have ended, newest first.
     """

@@ -35,20 +35,23 @@ RuleOption = Annotated[
 ScalarOption = Annotated[
     bool, typer.Option("--scalar", help="Ask the core itself, one rollout after the other: the same numbers, slowly.")
 ]
-FormOption = Annotated[Form, typer.Option("--output", "-o", help="How to write it; csv and json hold every cell.")]
+FormOption = Annotated[Form, typer.Option("--output", "-o", help="The output format; csv and json hold every cell.")]
 
 #: What each command answers, and how many runs it takes by default.
 MEASURES = {
-    "judge": ("Measure all that is published: the judge and other rules on the same streams.", 200),
-    "rollout": ("Lead whole rollouts: false rollbacks, bad releases let through, failures caused, time.", 200),
+    "judge": ("Measure everything published: the judge and other rules on the same streams.", 200),
+    "rollout": ("Simulate whole rollouts: false rollbacks, bad releases promoted, failures caused, time.", 200),
     "schedule": ("Compare fixed and automatic weights: time of a healthy version, cost of a bad one.", 400),
-    "late": ("Break a canary late: how soon it is seen after a quiet time.", 400),
-    "detect": ("Watch at one weight: failures until a bad canary is seen, at an equal share of false rollbacks.", 200),
-    "safe": ("Watch a canary on the bad line: how often it is called safe.", 400),
+    "late": ("Break a canary late: time to detect it after a quiet period.", 400),
+    "detect": (
+        "Stay at one weight: failures until a bad canary is detected, at an equal share of false rollbacks.",
+        200,
+    ),
+    "safe": ("Run a canary at the bad limit: how often it is called safe.", 400),
     "wald": ("Count the calls until harm is proved, and compare them with Wald's bound.", 200),
-    "share": ("Lag and swing the canary's true share while both versions fail together.", 400),
-    "signals": ("Slow a canary down: how soon calls slower than stable's quantiles show it.", 200),
-    "depend": ("Break what the promise rests on: failures that come together, instances that differ.", 400),
+    "share": ("Vary the canary's true share while both versions fail together.", 400),
+    "signals": ("Slow a canary down: time until calls slower than stable's quantiles reveal it.", 200),
+    "depend": ("Violate the assumptions: failures that come together, instances that differ.", 400),
 }
 
 
@@ -64,10 +67,10 @@ def _declare(name: str, summary: str, default_runs: int) -> None:
         output: FormOption = Form.TABLE,
     ) -> None:
         _needs_numpy()
-        from foundry_rollouts.bench.report import Wish
+        from foundry_rollouts.bench.report import Options
 
-        wish = Wish(runs, seed, tuple(rule or ()), is_scalar=scalar, progress=_progress())
-        report: Report = import_module(f"foundry_rollouts.bench.measures.{name}").measure(wish)
+        options = Options(runs, seed, tuple(rule or ()), is_scalar=scalar, progress=_progress())
+        report: Report = import_module(f"foundry_rollouts.bench.measures.{name}").measure(options)
         _show(report, output)
 
 
@@ -86,13 +89,13 @@ def _needs_numpy() -> None:
 
 def _progress() -> Callable[[str, float], None]:
     """Return what tells how far it is: one line that changes on a terminal, else a line for each part."""
-    told: dict[str, int] = {}
+    reported: dict[str, int] = {}
 
     def tell(what: str, part: float) -> None:
         done = int(100 * part)
-        if told.get(what) == done:
+        if reported.get(what) == done:
             return
-        told[what] = done
+        reported[what] = done
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{what}: {done}%" if done < 100 else "\r\x1b[K")
         elif done == 100:

@@ -15,11 +15,11 @@ MOST = 10**12  #: Calls.
 
 
 def intervals_in(path: Path) -> tuple[Interval, ...]:
-    """Return the intervals of ``path``. Raises UsageError, ``file:line: what: how to mend``, for the first mistake."""
+    """Return the intervals of ``path``. Raises UsageError, ``file:line: what: how to fix``, for the first mistake."""
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{path}:1: cannot be read, {error.strerror}: mend the path, or allow it") from None
+        raise UsageError(f"{path}:1: cannot be read, {error.strerror}: fix the path or its permissions") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}:1: is not text in UTF-8: write it as CSV") from None
     intervals: list[Interval] = []
@@ -47,7 +47,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _interval(cells: list[str], before: float | None) -> Interval:
-    """Read one row. Raises ValueError with what is wrong and how to mend it."""
+    """Read one row. Raises ValueError with what is wrong and how to fix it."""
     if len(cells) != len(HEADER):
         raise ValueError(f"{len(cells)} values stand in a row of {len(HEADER)}: write {','.join(HEADER)}")
     row = dict(zip(HEADER, cells, strict=True))

@@ -21,11 +21,13 @@ INSTALLED = ("foundry_emulator", "python_multipart", "trustme")
 
 @waits
 async def emulator(
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to serve; loopback only.")] = "127.0.0.1:8090",
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The address to listen on; loopback only.")
+    ] = "127.0.0.1:8090",
     state: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep its memory here; else it is gone at the end.")
+        Path | None, typer.Option(metavar="DIR", help="Keep its state here; else it is lost at the end.")
     ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Serve https, with an authority of its own.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="Serve https, with a certificate authority of its own.")] = False,
 ) -> None:
     """Serve a local Foundry until stopped: every project, any token, agents as real processes."""
     require_emulator()

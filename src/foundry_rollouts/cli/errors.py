@@ -21,7 +21,7 @@ ENDED_BADLY = 3
 TIMED_OUT = 4
 
 
-def told(error: BaseException, *, is_verbose: bool) -> int:
+def report(error: BaseException, *, is_verbose: bool) -> int:
     """Write what went wrong to stderr, with its trace when asked for, and return the exit code."""
     cause = _cause(error)
     if is_verbose:
@@ -42,7 +42,7 @@ def _lines(error: BaseException) -> list[str]:
     match error:
         case PolicyError():
             count = f"{len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}"
-            return [*error.problems, f"error: the policies are not in order, {count}: mend what is listed above"]
+            return [*error.problems, f"error: the policies are not in order, {count}: fix what is listed above"]
         case RolloutsError():
             return [f"error: {line}" for line in str(error).splitlines()]
         case TyperException():

@@ -37,25 +37,27 @@ async def explain(
     from foundry_rollouts.errors import NotFoundError
 
     async with OpsApi.at(server) as api:
-        told = await api.explanation(str((await api.named(rollout, agent))["id"]))
+        explained = await api.explanation(str((await api.named(rollout, agent))["id"]))
     if counts:
-        rows = list(_rows(told, counts))
+        rows = list(_rows(explained, counts))
         if not rows:
-            sources = sorted({each["source"] for decision in told["decisions"] for each in decision["measurements"]})
+            sources = sorted(
+                {each["source"] for decision in explained["decisions"] for each in decision["measurements"]}
+            )
             raise NotFoundError(f"{counts} counted nothing here: name one of {', '.join(sources) or 'none'}")
         say("\n".join([",".join(HEADER), *rows]))
     elif output is not Output.TABLE:
-        show_item(told, (), output)
+        show_item(explained, (), output)
     else:
-        _show(told)
+        _show(explained)
 
 
-def _show(told: Item) -> None:
-    judge = told["judge"]
-    against = f"against version {told['stable']}" if told["stable"] else "without a stable version"
+def _show(explained: Item) -> None:
+    judge = explained["judge"]
+    against = f"against version {explained['stable']}" if explained["stable"] else "without a stable version"
     say(
-        f"rollout {told['rollout']} of {told['agent']}: version {told['canary']} {against} under policy "
-        f"{told['policy']}, {_words(told['phase'])}"
+        f"rollout {explained['rollout']} of {explained['agent']}: version {explained['canary']} {against} under policy "
+        f"{explained['policy']}, {_words(explained['phase'])}"
     )
     say(
         f"harm is proved at evidence {_odds(judge['harm_enough_log10'])} that it is worse than {judge['tolerate']} "
@@ -65,7 +67,7 @@ def _show(told: Item) -> None:
         f"a step is proved at evidence {_odds(judge['safe_enough_log10'])} that it is better than {judge['bad']} "
         "stable, at each gate, while nothing speaks for harm"
     )
-    for decision in told["decisions"]:
+    for decision in explained["decisions"]:
         _show_decision(decision)
 
 
@@ -168,16 +170,16 @@ _NUMBERS = (
 )
 
 
-def _rows(told: Item, source: str) -> Iterator[str]:
+def _rows(explained: Item, source: str) -> Iterator[str]:
     """Yield the rows of the counts of ``source``: with them the evidence can be computed again."""
     start, weight = None, 0
-    for decision in told["decisions"]:
+    for decision in explained["decisions"]:
         for each in decision["measurements"]:
             if each["source"] == source:
                 start = start or datetime.fromisoformat(each["start"])
                 seconds = (datetime.fromisoformat(each["end"]) - start).total_seconds()
                 yield ",".join(map(str, (f"{seconds:.6f}", weight, *_counted(each))))
-        weight = (decision["weights"] or {}).get(told["canary"], 0)
+        weight = (decision["weights"] or {}).get(explained["canary"], 0)
 
 
 def _counted(measurement: Item) -> Iterator[Any]:

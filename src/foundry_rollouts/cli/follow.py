@@ -15,7 +15,7 @@ BETWEEN_TRIES = timedelta(seconds=1)
 
 
 async def follow(api: OpsApi, rollout: str, tell: Callable[[Json], None]) -> Json:
-    """Hand each event to ``tell`` until the rollout has ended; return it as it ended."""
+    """Pass each event to ``tell`` until the rollout has ended; return it as it ended."""
     seen: str | None = None
     away = timedelta(0)
     while True:

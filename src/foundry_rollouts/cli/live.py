@@ -37,14 +37,14 @@ async def follow_live(api: OpsApi, rollout: str) -> Json:
 
 async def _look(api: OpsApi, rollout: str, events: Sequence[Json], live: Live) -> None:
     while True:
-        # ``follow`` tells of an outage and decides how long to bear it; the picture just stays as it was.
+        # ``follow`` tells of an outage and decides how long to bear it; the screen stays as it was.
         with contextlib.suppress(UnavailableError):
             live.update(view_of(await api.rollout(rollout), events))
         await asyncio.sleep(LOOK_SECONDS)
 
 
 def view_of(rollout: Json, events: Sequence[Json]) -> RenderableType:
-    """Return the picture of a rollout: where it stands, its weights as bars, its last events."""
+    """Return the screen of a rollout: its state, its weights as bars, its last events."""
     title = f"{visible(rollout['agent'])}: version {rollout['canary']}, {str(rollout['phase']).replace('_', ' ')}"
     step = f"step {rollout['step']} of {rollout['steps']}, policy {rollout['policy']}"
     waiting = f"waiting for {rollout['waiting_for']}" if rollout.get("waiting_for") else ""

@@ -1,4 +1,4 @@
-"""Which rollout a command means: that of an id, the one in hand of an agent, or the one of a version that may come."""
+"""Which rollout a command means: that of an id, the current one of an agent, or the one of a version that may come."""
 
 import asyncio
 from datetime import timedelta

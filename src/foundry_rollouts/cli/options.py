@@ -29,16 +29,16 @@ def user() -> str | None:
 
 
 ServerOption = Annotated[
-    str, typer.Option("--server", envvar="FOUNDRY_ROLLOUTS_SERVER", help="Where foundry-rollouts serves.")
+    str, typer.Option("--server", envvar="FOUNDRY_ROLLOUTS_SERVER", help="The address of the foundry-rollouts service.")
 ]
 RolloutArgument = Annotated[
     str | None, typer.Argument(metavar="[ROLLOUT]", help="The rollout's id; or name its agent with --agent.")
 ]
-AgentOption = Annotated[str | None, typer.Option("--agent", help="The rollout in hand of this agent, else its newest.")]
+AgentOption = Annotated[str | None, typer.Option("--agent", help="The current rollout of this agent, else its newest.")]
 VersionOption = Annotated[
     str | None, typer.Option("--version", help="With --agent: the rollout of this version; wait until there is one.")
 ]
 TimeoutOption = Annotated[
     timedelta | None,
-    typer.Option("--timeout", parser=parse_span, metavar="SPAN", help="Wait no longer, for example 30m."),
+    typer.Option("--timeout", parser=parse_span, metavar="SPAN", help="The longest wait, for example 30m."),
 ]

@@ -36,7 +36,7 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to write it.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="The output format.")]
 
 _PHASE_STYLES = {
     "promoted": "green",

@@ -1,4 +1,4 @@
-"""``foundry-rollouts policy``: look at policy files before the service does."""
+"""``foundry-rollouts policy``: check policy files before the service reads them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +11,10 @@ from foundry_rollouts.cli.output import Column, Output, OutputOption, column, sh
 from foundry_rollouts.cli.policy_plan import PLAN_EXAMPLES, RpsOption, StableRateOption, plan, warnings_in
 from foundry_rollouts.core.forecast.expectation import Traffic
 
-policy = group("Policy files: check them, see what they say, complete them in an editor.")
+policy = group("Check, show, forecast and backtest policy files.")
 
 PathsArgument = Annotated[
-    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Files or folders; else policies/.")
+    list[Path] | None, typer.Argument(metavar="[PATH]...", help="Files or folders; default: policies/.")
 ]
 PoliciesOption = Annotated[
     Path, typer.Option("--policies", envvar="FOUNDRY_ROLLOUTS_POLICIES", help="A file or folder of policies.")
@@ -32,13 +32,13 @@ PoliciesOption = Annotated[
 )
 def lint(
     paths: PathsArgument = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Also fail on warnings.")] = False,
     rps: RpsOption = 2.0,
     stable_rate: StableRateOption = 0.01,
 ) -> None:
-    """Say what is wrong with policy files, as FILE:LINE:COLUMN: FIELD: WHAT: HOW TO MEND.
+    """Check policy files; mistakes are shown as FILE:LINE:COLUMN: FIELD: WHAT: HOW TO FIX.
 
-    What is legal and foolish at the agents' traffic is a warning, on stderr.
+    What is valid but risky at the agents' traffic is a warning, on stderr.
     """
     from foundry_rollouts.errors import PolicyError, UsageError
     from foundry_rollouts.policies.load import policies_in
@@ -52,7 +52,7 @@ def lint(
         typer.echo(line, err=True)
     if strict and warnings:
         count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}"
-        raise UsageError(f"the policies are legal and doubtful, {count}: mend what is listed above")
+        raise UsageError(f"the policies are valid but risky, {count}: fix what is listed above")
     typer.echo(f"{len(found)} {'policy is' if len(found) == 1 else 'policies are'} in order")
 
 
@@ -65,7 +65,7 @@ def lint(
     ),
 )
 def schema(
-    prompts: Annotated[bool, typer.Option("--prompts", help="Of prompts files instead.")] = False,
+    prompts: Annotated[bool, typer.Option("--prompts", help="The schema of prompts files.")] = False,
 ) -> None:
     """Print the JSON schema of policy files, for editors."""
     from foundry_rollouts.policies.export import policy_schema, prompts_schema
@@ -84,11 +84,11 @@ def schema(
 )
 def show(
     name: Annotated[str | None, typer.Argument(help="The policy's name.")] = None,
-    agent: Annotated[str | None, typer.Option("--agent", help="The policy that names this agent.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="The policy that governs this agent.")] = None,
     policies: PoliciesOption = Path("policies"),
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show policies, with every default written out."""
+    """Show policies with every default."""
     from foundry_rollouts.errors import NotFoundError
     from foundry_rollouts.policies.export import as_written
     from foundry_rollouts.policies.folder import PolicyFolder

@@ -14,7 +14,7 @@ from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import Plan, regressions
 from foundry_rollouts.core.forecast.plan import plan as planned
 from foundry_rollouts.core.forecast.values import ValuePlan, value_plans
-from foundry_rollouts.core.forecast.warnings import PolicyWarning, doubts, span_words
+from foundry_rollouts.core.forecast.warnings import PolicyWarning, span_words, warnings_of
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.ties import ties
 
@@ -38,7 +38,7 @@ def parse_rate(given: str | float) -> float:
 
 
 RpsOption = Annotated[
-    float, typer.Option("--rps", min=0.0, max=1e6, help="Calls of users a second, on both versions together.")
+    float, typer.Option("--rps", min=0.0, max=1e6, help="User calls per second, on both versions together.")
 ]
 StableRateOption = Annotated[
     float,
@@ -47,7 +47,7 @@ StableRateOption = Annotated[
         parser=parse_rate,
         metavar="PERCENT",
         show_default="1%",
-        help="How many of them fail on the stable version.",
+        help="The share of calls that fail on the stable version.",
     ),
 ]
 
@@ -56,10 +56,10 @@ def plan(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy file, or a folder.")],
     rps: RpsOption = 2.0,
     stable_rate: StableRateOption = 0.01,
-    agent: Annotated[str | None, typer.Option("--agent", help="Only the policy that names this agent.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only the policy that governs this agent.")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Say what to expect of a policy: time to promote, samples of each step, what harm is seen how soon."""
+    """Forecast a policy: time to promote, samples of each step, time to detect harm."""
     plans = [planned(policy, Traffic(rps, stable_rate)) for policy in _policies(file, agent)]
     if output is not Output.TABLE:
         items = [_item(each) for each in plans]
@@ -79,9 +79,9 @@ def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[str]:
     found = [written for path in paths for file in read(path) for written in file.written]
     yield from _ties_in(found)
     for written in found:
-        for doubt in doubts(planned(written.policy, traffic)):
-            where = _where(written.policy, doubt)
-            yield written.places.line(Problem(where, f"warning: {doubt.sentence}"))
+        for warning in warnings_of(planned(written.policy, traffic)):
+            where = _where(written.policy, warning)
+            yield written.places.line(Problem(where, f"warning: {warning.sentence}"))
 
 
 def _ties_in(found: "Sequence[Written]") -> Iterator[str]:
@@ -93,10 +93,10 @@ def _ties_in(found: "Sequence[Written]") -> Iterator[str]:
         yield places[tie.second.name].places.line(Problem(where, f"warning: {tie.because}"))
 
 
-def _where(policy: Policy, doubt: PolicyWarning) -> tuple[str | int, ...]:
-    if doubt.step is None:
+def _where(policy: Policy, warning: PolicyWarning) -> tuple[str | int, ...]:
+    if warning.step is None:
         return ("deadline",)
-    return ("steps", "auto") if policy.automatic else ("steps", doubt.step - 1)
+    return ("steps", "auto") if policy.automatic else ("steps", warning.step - 1)
 
 
 def _policies(file: Path, agent: str | None) -> list[Policy]:
@@ -133,8 +133,8 @@ def _show(plan: Plan) -> None:
     if values := [_value_of(each) for each in value_plans(plan.policy)]:
         typer.echo("\na number out of its bounds is found out, and one within them is proved, in each step after about")
         show_items(values, _VALUES, Output.TABLE, "")
-    for doubt in doubts(plan):
-        typer.echo(f"warning: {doubt.sentence}", err=True)
+    for warning in warnings_of(plan):
+        typer.echo(f"warning: {warning.sentence}", err=True)
 
 
 def _item(plan: Plan) -> Item:
@@ -147,7 +147,7 @@ def _item(plan: Plan) -> Item:
         "approvals": plan.approvals,
         "steps": [_item_of(plan, place) for place in range(len(plan.steps))],
         "values": [_value_of(each) for each in value_plans(plan.policy)],
-        "warnings": [doubt.sentence for doubt in doubts(plan)],
+        "warnings": [warning.sentence for warning in warnings_of(plan)],
     }
 
 

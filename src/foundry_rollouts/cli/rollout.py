@@ -1,4 +1,4 @@
-"""``foundry-rollouts rollout``: start rollouts, look at them, wait for their end."""
+"""``foundry-rollouts rollout``: start rollouts, inspect them, wait for their end."""
 
 import time
 from datetime import timedelta
@@ -19,7 +19,7 @@ from foundry_rollouts.cli.options import (
 )
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, say, show_item, show_items
 
-rollout = group("Start rollouts, watch them, and tell them what to do.")
+rollout = group("Start, watch and control rollouts.")
 
 
 def _asked(item: Item) -> str:
@@ -57,15 +57,15 @@ _HISTORY = tuple(map(column, ("at", "kind", "step", "weights", "author", "becaus
 async def start(
     agent: Annotated[str, typer.Option(help="The agent.")],
     version: Annotated[str, typer.Option(help="The version to try.")],
-    policy: Annotated[str | None, typer.Option(help="The policy, if not the one that names the agent.")] = None,
-    author: Annotated[str | None, typer.Option(help="Who asks, for the history.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Why, for the history.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; the exit code tells how it ended.")] = False,
+    policy: Annotated[str | None, typer.Option(help="The policy, if not the one that governs the agent.")] = None,
+    author: Annotated[str | None, typer.Option(help="The author, for the history.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason, for the history.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; the exit code says how it ended.")] = False,
     timeout: TimeoutOption = None,
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
 ) -> int:
-    """Start a rollout of a version, or join the one of that version.
+    """Start a rollout of a version, or join the unfinished one of that version.
 
     The version that was stable just before gets all new sessions at once, and is watched there.
     """
@@ -105,9 +105,9 @@ def _say_started(started: Item, *, is_document: bool) -> None:
 )
 @waits
 async def list_rollouts(
-    agent: Annotated[str | None, typer.Option(help="Of this agent only.")] = None,
-    phase: Annotated[str | None, typer.Option(help="In this phase only, for example progressing.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    agent: Annotated[str | None, typer.Option(help="Only this agent.")] = None,
+    phase: Annotated[str | None, typer.Option(help="Only this phase, for example progressing.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most to list.")] = 50,
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -134,7 +134,7 @@ async def show(
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show a rollout as it stands."""
+    """Show the state of a rollout."""
     from foundry_rollouts.cli.api import OpsApi
     from foundry_rollouts.cli.naming import SOON, meant
 
@@ -158,7 +158,7 @@ async def watch(
     timeout: TimeoutOption = None,
     server: ServerOption = DEFAULT_SERVER,
 ) -> int:
-    """Follow a rollout to its end; the exit code tells how it ended."""
+    """Follow a rollout to its end; the exit code says how it ended."""
     from foundry_rollouts.cli.api import OpsApi
     from foundry_rollouts.cli.naming import meant
     from foundry_rollouts.cli.wait import wait_for_end

@@ -23,15 +23,15 @@ class ServeCommand(Command):
 
 
 def serve(
-    project_endpoint: Annotated[str | None, typer.Option(help="The Foundry project to look after.")] = None,
+    project_endpoint: Annotated[str | None, typer.Option(help="The Foundry project to manage.")] = None,
     credential: Annotated[
-        Literal["default", "emulator"] | None, typer.Option(help="How to prove who we are to the project.")
+        Literal["default", "emulator"] | None, typer.Option(help="How to authenticate to the project.")
     ] = None,
-    database_url: Annotated[str | None, typer.Option(help="Where the history lives.")] = None,
+    database_url: Annotated[str | None, typer.Option(help="The database URL.")] = None,
     policies: Annotated[Path | None, typer.Option(help="A file or folder of policies.")] = None,
-    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where to serve.")] = None,
-    tick_seconds: Annotated[float | None, typer.Option(help="How often a rollout is looked at.")] = None,
-    log_format: Annotated[Literal["console", "json"] | None, typer.Option(help="How log lines look.")] = None,
+    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The address to listen on.")] = None,
+    tick_seconds: Annotated[float | None, typer.Option(help="How often a rollout is checked.")] = None,
+    log_format: Annotated[Literal["console", "json"] | None, typer.Option(help="The format of log lines.")] = None,
 ) -> None:
     """Serve the controller, the ops API, the dashboard and /metrics until stopped."""
     from foundry_rollouts import settings
@@ -61,7 +61,7 @@ def _settings_help() -> str:
     lines = [
         "Settings:",
         f"  An option above, else the variable, else a file of its name in the folder that {SECRETS_DIR} names,",
-        f"  else a line in {TOML_FILE} (there without {PREFIX} and in small letters).",
+        f"  else a line in {TOML_FILE} (there without {PREFIX} and in lower case).",
         "",
     ]
     for setting in reference():

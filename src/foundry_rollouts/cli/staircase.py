@@ -11,7 +11,7 @@ LEAST = 2  #: Characters of a step, however short it is.
 
 
 def staircase(steps: Sequence[tuple[int, timedelta | None]]) -> list[str]:
-    """Return the lines of the picture; a step without an end (None) is drawn with question marks, and is the last."""
+    """Return the lines of the drawing; a step without an end (None) is drawn with question marks, and is the last."""
     ends = [place for place, (_, lasts) in enumerate(steps) if lasts is None]
     drawn = steps[: ends[0] + 1] if ends else steps
     widths = _widths([lasts for _, lasts in drawn])

@@ -1,6 +1,6 @@
 """``foundry-rollouts rollout pause`` and its like: what people ask of a rollout.
 
-Each verb looks at the rollout first, shows how it stands, and names the generation it saw: when somebody else was
+Each verb reads the rollout first, shows its state, and names the generation it saw: when somebody else was
 quicker, the service refuses instead of obeying two people at once.
 """
 
@@ -18,7 +18,7 @@ from foundry_rollouts.core.model.command import Verb
 if TYPE_CHECKING:
     from foundry_rollouts.cli.api import Json, OpsApi
 
-LAST = 50  #: Rollouts of an agent among which the one that ended last is looked for.
+LAST = 50  #: Rollouts of an agent among which the one that ended last is searched.
 
 #: What each verb asks for, and a reason as somebody may give it.
 VERBS = {
@@ -42,7 +42,7 @@ def add_verbs(group: typer.Typer) -> None:
 
 
 async def _meant(api: "OpsApi", verb: str, rollout: str | None, agent: str | None) -> "Json":
-    """Return the rollout that is meant; of an agent with several, the one in hand, and say so."""
+    """Return the rollout that is meant; of an agent with several, the current one, and say so."""
     if agent is None or rollout is not None:
         return await api.named(rollout, agent)
     if verb == "retry":
@@ -83,10 +83,10 @@ def _command(verb: str) -> Callable[..., None]:
     async def ask(
         rollout: RolloutArgument = None,
         agent: AgentOption = None,
-        reason: Annotated[str | None, typer.Option(help="Why, for the history.")] = None,
+        reason: Annotated[str | None, typer.Option(help="The reason, for the history.")] = None,
         author: Annotated[str | None, typer.Option(help="Who asks, for the history; else the user here.")] = None,
         generation: Annotated[
-            int | None, typer.Option(min=1, help="As you saw it; else as it is when this command looks.")
+            int | None, typer.Option(min=1, help="The generation you saw; else the current one.")
         ] = None,
         server: ServerOption = DEFAULT_SERVER,
     ) -> None:
@@ -101,7 +101,7 @@ def _command(verb: str) -> Callable[..., None]:
             wanted = {"generation": generation or seen["generation"], "reason": reason, "author": author or user()}
             now = await api.command(str(seen["id"]), verb, wanted)
             if now["id"] == seen["id"]:
-                say(str(now.get("answer") or f"asked to {verb}; the next tick obeys"))
+                say(str(now.get("answer") or f"asked to {verb}; the next tick carries it out"))
             else:
                 say(f"rollout {now['id']} tries version {now['canary']} again")
 

@@ -42,8 +42,8 @@ async def _tell_timeout(api: OpsApi, rollout: str) -> int:
             where = f"{_phase(now)} at step {now['step']} of {now['steps']}"
             where += f", waiting for {now['waiting_for']}" if now.get("waiting_for") else ""
     except (UnavailableError, TimeoutError):
-        where = "out of sight, for the service does not answer"
-    how = f"it goes on, look with 'foundry-rollouts rollout watch {rollout}'"
+        where = "unknown, because the service does not answer"
+    how = f"it continues, follow it with 'foundry-rollouts rollout watch {rollout}'"
     say(f"error: the wait for rollout {rollout} timed out while it was {where}: {how}", err=True)
     return TIMED_OUT
 

@@ -70,14 +70,14 @@ async def apply_routing(
     with at_priority(Priority.ROLLBACK if change.is_retreat else Priority.USUAL):
         async with within_lease(lease, now):
             is_answered = await send(world.cloud, lease.agent, change.before, change.target)
-        told = await confirm(world, lease.agent, change.target, change.settings)
+        report = await confirm(world, lease.agent, change.target, change.settings)
     if not is_answered:
         record = with_unconfirmed(record, intent)
     if not is_written:
         return Applied(record, is_written=False)
     record = await _without_sessions(world, record)
     await world.store.record(lease, record, closes=intent)
-    await tell_kept(world, lease, intent.id, told, now())
+    await tell_kept(world, lease, intent.id, report, now())
     return Applied(record)
 
 
@@ -137,7 +137,7 @@ async def send(cloud: Cloud, agent: str, before: Routing, target: Routing) -> bo
 async def confirm(world: World, agent: str, target: Routing, settings: str | None = None) -> str | None:
     """Read the routing back until it is ``target``; raise DriftError when it does not become so in time.
 
-    Return what is to be told of ``settings`` that the endpoint lost by the change; they are put back.
+    Return what to report of ``settings`` that the endpoint lost by the change; they are put back.
     """
     waited = timedelta(0)
     for tries in count(1):

@@ -1,4 +1,4 @@
-"""Whose hands are on the wheel between rollouts: how often each agent's routing was brought back, and what is told."""
+"""How often each agent's routing was restored between rollouts, against another controller, and what is reported."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ class Wheel:
     contests: dict[str, Contest] = field(default_factory=dict)
 
     def contest(self, agent: str, now: datetime) -> Contest | None:
-        """Return the contest about ``agent`` as far as it goes on."""
+        """Return the contest about ``agent`` as far as it continues."""
         return still(self.contests.get(agent), now)
 
     def is_resting(self, agent: str, now: datetime) -> bool:
@@ -22,6 +22,6 @@ class Wheel:
         return contest is not None and now < contest.until
 
     def turn(self, agent: str, now: datetime) -> bool:
-        """Note that the routing is brought back; return whether that is to be told."""
+        """Note that the routing is restored; return whether to report that."""
         contest = self.contests[agent] = restored(self.contests.get(agent), now)
         return contest.told_at == contest.at

@@ -44,7 +44,7 @@ class Discovery:
 
     world: World
     metrics: Metrics
-    hand: LeasePool
+    pool: LeasePool
     now: Callable[[], datetime]
     new_id: Callable[[datetime], str]
     wheel: Wheel = field(default_factory=Wheel)
@@ -78,7 +78,7 @@ class Discovery:
             if (why is None) != (noted.unreadable is None):
                 await self._report(agent.name, why)
         await self._remember(known, seen, troubles, governance)
-        await self.presence.check(self.world, self.hand, governed, self.now())
+        await self.presence.check(self.world, self.pool, governed, self.now())
         return governance.survey()
 
     async def _remember(
@@ -100,7 +100,7 @@ class Discovery:
         """Record that an agent lost its policy; return whether this replica could do so."""
         event = lost_policy(known, self.world.policies, self.now())
         log.warning(event.kind, agent=known.name, because=event.because)
-        is_written = await self.hand.record(known.name, record_of_agent(event), event.at)
+        is_written = await self.pool.record(known.name, record_of_agent(event), event.at)
         if is_written:
             self.unreported.discard(known.name)
         return is_written
@@ -114,7 +114,7 @@ class Discovery:
             policy = governance.policy_for(known)
             noted = _noted(known, agent, policy)
             if governance.is_loss(known, policy) and not await self._record_loss(known):
-                noted = replace(noted, policy=known.policy)  # Another replica has it in hand: once more next time.
+                noted = replace(noted, policy=known.policy)  # Another replica holds it: once more next time.
             governed = Governed(policy) if policy else self._tied(agent.name)
             why = self._trouble(agent)
             if why is None and governed is not None and needs_attention(agent, known):
@@ -124,7 +124,7 @@ class Discovery:
             log.warning("agent.unattended", agent=agent.name, because=str(error))
             why = await self.troubles.why(self.world.store, agent.name, error)
         except Exception as error:
-            # One agent's fault must not stop the others; the next look tries again.
+            # One agent's fault must not stop the others; the next listing tries again.
             log.exception("agent.crashed", agent=agent.name)
             why = await self.troubles.why(self.world.store, agent.name, error)
         return noted, why
@@ -136,7 +136,7 @@ class Discovery:
 
     async def _report(self, agent: str, why: str | None) -> None:
         try:
-            await self.troubles.report(self.hand, self.world.store, agent, why, self.now)
+            await self.troubles.report(self.pool, self.world.store, agent, why, self.now)
         except (StoreError, LeaseLostError) as error:
             log.warning("agent.unreported", agent=agent, because=str(error))
 
@@ -146,14 +146,14 @@ class Discovery:
         return Governed(replace(tied, on_drift=OnDrift.PAUSE), is_tied=True) if tied else None
 
     async def _reconcile(self, listed: AgentSeen, known: AgentKnown, governed: Governed) -> None:
-        """Deal with one agent, unless a tick has it in hand or it has an open intent.
+        """Reconcile one agent, unless a tick holds it or it has an open intent.
 
         While a rollout is under way only a new version is of interest: its ticks do the rest, and never wait for us.
         """
         name = listed.name
         if known.stable and await self._is_for_ticks(listed, known):
             return
-        lease = await self.hand.acquire(name, self.now())
+        lease = await self.pool.acquire(name, self.now())
         if lease is None:
             return
         has_rollouts = True
@@ -170,7 +170,7 @@ class Discovery:
                         known, unfinished = await begin_anew(self.world, self.metrics, lease, found, self.now), ()
                 await self._reconcile_leased(agent, known, governed, lease, unfinished)
         finally:
-            await self.hand.release(lease, keep=has_rollouts)
+            await self.pool.release(lease, keep=has_rollouts)
 
     async def _is_for_ticks(self, listed: AgentSeen, known: AgentKnown) -> bool:
         """Whether nothing is of interest here that the ticks of the agent's rollouts do not see to."""

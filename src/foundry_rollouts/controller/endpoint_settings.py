@@ -1,4 +1,4 @@
-"""What an endpoint has beside its weights outlives every change of ours: what was lost is put back, and told."""
+"""What an endpoint has beside its weights outlives every change of ours: what was lost is put back, and reported."""
 
 from datetime import datetime
 
@@ -16,9 +16,9 @@ RESTORED = "agent.settings_restored"
 
 
 async def keep_settings(cloud: Cloud, seen: AgentSeen, target: Routing, before: str | None) -> str | None:
-    """Put back what the endpoint lost by a change of its weights to ``target``; return what is to be told of it.
+    """Put back what the endpoint lost by a change of its weights to ``target``; return what to report of it.
 
-    A failure to do so is told, too: it must not keep the change from being recorded.
+    A failure to do so is reported, too: it must not keep the change from being recorded.
     """
     if not before or seen.settings == before:
         return None
@@ -31,12 +31,12 @@ async def keep_settings(cloud: Cloud, seen: AgentSeen, target: Routing, before: 
     return f"a change of the weights lost {_named(lost)} of the endpoint: put back as before" if lost else None
 
 
-async def tell_kept(world: World, lease: Lease, change: str, told: str | None, now: datetime) -> None:
+async def tell_kept(world: World, lease: Lease, change: str, report: str | None, now: datetime) -> None:
     """Write down, once for each change, what was lost by it."""
-    if told is None:
+    if report is None:
         return
-    log.warning(RESTORED, agent=lease.agent, because=told)
-    await world.store.record(lease, record_of_agent(of_agent(lease.agent, RESTORED, told, now, change)))
+    log.warning(RESTORED, agent=lease.agent, because=report)
+    await world.store.record(lease, record_of_agent(of_agent(lease.agent, RESTORED, report, now, change)))
 
 
 def _named(names: tuple[str, ...]) -> str:

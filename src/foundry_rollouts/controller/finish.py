@@ -1,4 +1,4 @@
-"""The end of a rollout, whoever brought it about: what is counted then, and what is let go."""
+"""The end of a rollout, whoever caused it: what is counted then, and what is stopped."""
 
 from datetime import datetime
 

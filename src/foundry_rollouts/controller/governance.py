@@ -69,7 +69,7 @@ class Governance:
         if self.lost:
             count = len(self.lost)
             who = "1 agent is" if count == 1 else f"{count} agents are"
-            because = f"{who} no longer governed: new versions meet everybody"
+            because = f"{who} no longer governed: new versions serve all users"
             log.warning("agents.ungoverned", because=because, count=count, agents=sorted(self.lost)[:MOST_NAMES])
         for because in self.nameless:
             log.warning("agent.nameless", because=because)
@@ -86,7 +86,7 @@ def lost_policy(known: AgentKnown, policies: Policies, now: datetime) -> Event:
         # Where it had none before, nothing else keeps two replicas from saying the same.
         which = which if known.policy else why
     else:
-        why = f"policy {known.policy} names agent {known.name} no more, nor does another one"
+        why = f"policy {known.policy} no longer matches agent {known.name}, and no other policy does"
     kept = f"; the endpoint stays as it is, with version {known.stable} as the stable one" if known.stable else ""
-    because = f"{why}: nobody tests its new versions{kept}"
+    because = f"{why}: its new versions get no trial{kept}"
     return of_agent(known.name, "agent.ungoverned", because, now, which).showing(known.routing)

@@ -1,4 +1,4 @@
-"""What readiness probes are told: one line for each thing the controller leans on."""
+"""What readiness probes get: one line for each thing the controller depends on."""
 
 import asyncio
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Readiness:
 
     store: Upkeep
     policies: Policies
-    pulse: JobHealth
+    job_health: JobHealth
     patience: timedelta  #: How old the last sweep may be.
     discovery_patience: timedelta = timedelta(seconds=90)  #: How old the last discovery may be.
 
@@ -42,22 +42,22 @@ class Readiness:
 
     async def _database(self) -> Condition:
         try:
-            upgraded = await look_at_schema(self.store, self.pulse)
+            upgraded = await check_schema(self.store, self.job_health)
         except RolloutsError as error:
             return Condition("database", False, str(error))
         return Condition("database", True, upgraded or "reachable, migrations current")
 
     def _sweep(self, now: datetime) -> Condition:
-        at = self.pulse.swept_at
+        at = self.job_health.swept_at
         if at is None:
             return Condition("sweep", False, "no sweep yet")
         is_recent = now - at <= self.patience
         return Condition("sweep", is_recent, f"last sweep {max(0, round((now - at).total_seconds()))} s ago")
 
     def _cloud(self, now: datetime) -> Condition:
-        if self.pulse.trouble:
-            return Condition("cloud", False, self.pulse.trouble)
-        at = self.pulse.discovered_at
+        if self.job_health.trouble:
+            return Condition("cloud", False, self.job_health.trouble)
+        at = self.job_health.discovered_at
         if at is None:
             return Condition("cloud", False, "the agents were not listed yet")
         if now - at > self.discovery_patience:
@@ -72,15 +72,15 @@ class Readiness:
             because = f"{count} in force, as they were before: {problems[0]}{more}"
             return Condition("policies", False, because, is_essential=False)
         if not count:
-            return Condition("policies", False, "none are in force: new versions meet everybody", is_essential=False)
+            return Condition("policies", False, "none are in force: new versions serve all users", is_essential=False)
         return Condition("policies", True, f"{count} in force")
 
     def _agents(self) -> Condition:
         """Report agents that no policy governs; where that is a contradiction, it is not well."""
-        survey = self.pulse.survey
+        survey = self.job_health.survey
         because = f"{survey.governed} governed"
         if survey.ungoverned:
-            because += f", {survey.ungoverned} without a policy: their new versions meet everybody"
+            because += f", {survey.ungoverned} without a policy: their new versions serve all users"
         if survey.ties:
             because += f". {survey.ties[0]}"
         if survey.nameless:
@@ -90,10 +90,10 @@ class Readiness:
         return Condition("agents", not (survey.ties or survey.nameless), because, is_essential=False)
 
 
-async def look_at_schema(store: Upkeep, pulse: JobHealth) -> str | None:
+async def check_schema(store: Upkeep, job_health: JobHealth) -> str | None:
     """Return what is to be said of a database that a newer release upgraded, and log it the first time."""
     upgraded = await store.check()
-    if upgraded is not None and upgraded != pulse.upgraded:
+    if upgraded is not None and upgraded != job_health.upgraded:
         log.warning("database.upgraded", because=upgraded)
-    pulse.upgraded = upgraded
+    job_health.upgraded = upgraded
     return upgraded

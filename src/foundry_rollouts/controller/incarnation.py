@@ -91,7 +91,7 @@ async def begin_anew(
             await finish_rollout(world, metrics, end.then, at)
     incarnation = known.incarnation + 1
     event = of_agent(known.name, "agent.recreated", because, at, str(incarnation)).showing(found.seen.routing)
-    # Its versions are new too: they become known when they are dealt with.
+    # Its versions are new too: they become known when they are considered.
     marks = replace(found.seen.marks, versions=())
     await world.store.record(lease, record_of_agent(event, incarnation=incarnation, marks=marks))
     log.warning("agent.recreated", agent=known.name, because=because, ended=[each.id for each in unfinished])

@@ -1,4 +1,4 @@
-"""The leases that this replica has in hand, and which of them are in use right now.
+"""The leases that this replica holds, and which of them are in use right now.
 
 A lease is kept from tick to tick, so that one replica watches a rollout all the time; it goes back when the agent has
 nothing left to do, and all of them go back when the replica stops.
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from foundry_rollouts.errors import LeaseLostError, StoreError
 from foundry_rollouts.ports import Lease, Record, Store
 
-#: How long to try to give leases back, and the pause between two tries; in the end they run out by themselves.
+#: How long to try to release leases, and the pause between two tries; in the end they run out by themselves.
 TRY_FOR, PAUSE = timedelta(seconds=5), timedelta(milliseconds=50)
 
 
@@ -20,7 +20,7 @@ class LeasePool:
     """What this replica may act on."""
 
     def __init__(self, store: Store, elapsed: Callable[[], float] = lambda: 0.0) -> None:
-        """Take the seconds of a clock that is never set; without one, nobody ever counts as neglected."""
+        """Take the seconds of a clock that is never set; without one, no agent ever counts as stalled."""
         self._store = store
         self._elapsed = elapsed
         self._held: dict[str, Lease] = {}
@@ -41,7 +41,7 @@ class LeasePool:
         return [lease for agent, lease in self._held.items() if lease.until > now and agent not in self._in_use]
 
     def stalled(self, patience: timedelta) -> Sequence[str]:
-        """Return the agents in hand that nobody looked at for so long, whatever their due time says.
+        """Return the leased agents without a tick for so long, whatever their due time says.
 
         The time of day may have been set back, and their due time with it lies far ahead.
         """
@@ -55,7 +55,7 @@ class LeasePool:
         if self._is_closed:
             return ()
         leases = await self._store.claim_due(now, limit, tuple(self._in_use))
-        # What was granted while the hand closed is among what is given back last.
+        # What was granted while the pool closed is among what is released last.
         return [] if self._is_closed else [self._used(lease) for lease in leases if lease.agent not in self._in_use]
 
     async def acquire(self, agent: str, now: datetime) -> Lease | None:
@@ -86,7 +86,7 @@ class LeasePool:
         return True
 
     def holds(self, agent: str) -> bool:
-        """Whether the lease of ``agent`` is in hand, in use or not."""
+        """Whether the lease of ``agent`` is held, in use or not."""
         return agent in self._held
 
     async def release(self, lease: Lease, *, keep: bool) -> None:
@@ -120,7 +120,7 @@ class LeasePool:
         """Take nothing any more."""
         self._is_closed = True
 
-    async def give_back_idle(self, now: datetime, busy: Sequence[str] = ()) -> None:
+    async def release_idle(self, now: datetime, busy: Sequence[str] = ()) -> None:
         """Give back at once what is not in use and not ``busy``."""
         await self._free(now, {*self._in_use, *busy})
 

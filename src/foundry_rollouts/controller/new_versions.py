@@ -1,4 +1,4 @@
-"""Versions that appeared since the last look: which there are, which of them get a trial, and what is told of the rest.
+"""Versions that appeared since the last listing: which they are, which get a trial, and what is reported of the rest.
 
 A version that had a trial before is never tried again by itself, however that ended: only a person does that.
 """
@@ -29,13 +29,13 @@ from foundry_rollouts.ports import (
 
 log = structlog.get_logger()
 
-#: How many new versions are looked at, the newest ones, and how many earlier trials of one.
+#: How many new versions are considered, newest first, and how many earlier trials of one.
 MOST, TRIALS = 50, 20
 GONE = {VersionStatus.DELETING, VersionStatus.DELETED}
 
 
 def has_news(agent: AgentSeen, known: AgentKnown) -> bool:
-    """Whether the latest version is one that was not dealt with, or another one of the same number."""
+    """Whether the latest version is one that was not considered, or another one of the same number."""
     latest = agent.latest
     if latest is None:
         return False
@@ -52,19 +52,19 @@ def is_being_built(agent: AgentSeen, unfinished: Sequence[Rollout]) -> bool:
     return any(rollout.canary == latest.version for rollout in unfinished)
 
 
-def marks_after(agent: AgentSeen, known: AgentKnown, dealt_with: Sequence[VersionSeen] = ()) -> Marks:
+def marks_after(agent: AgentSeen, known: AgentKnown, considered: Sequence[VersionSeen] = ()) -> Marks:
     """Return what tells the agent from another of its name, with the versions that are known by now."""
     marks = known.marks.completed(agent.marks)
     latest = agent.latest
     if latest and latest.version in {known.newest, known.stable} and latest.version not in dict(marks.versions):
         marks = marks.with_version(latest.version, latest.created_at)
-    for version in dealt_with:
+    for version in considered:
         marks = marks.with_version(version.version, version.created_at)
     return marks
 
 
 def is_newer(version: VersionSeen, agent: AgentSeen, known: AgentKnown) -> bool:
-    """Whether a version came after all that were dealt with, by its number or the time at which it was created."""
+    """Whether a version came after all that were considered, by its number or the time at which it was created."""
     times = dict(known.marks.versions)
     if version.is_draft or version.status in GONE or known.marks.knows(version.version, version.created_at):
         return False
@@ -130,7 +130,7 @@ class Arrival:
         and_failed = f" and the build of version {_listed(failed)} failed" if failed else ""
         return f"version {version.version} is new{and_failed}; policy {policy.name} rolls it out"
 
-    def told(self, policy: Policy, chosen: Sequence[VersionSeen]) -> str | None:
+    def report(self, policy: Policy, chosen: Sequence[VersionSeen]) -> str | None:
         """Say what becomes of each version; None where there is one only, whose rollout says it."""
         if len(self.versions) < 2:
             return None
@@ -149,7 +149,7 @@ class Arrival:
             return f"version {version.version} has had rollout {trial.id}, which is {trial.phase}"
         if not _can_serve(version):
             return f"the build of version {version.version} failed"
-        return f"version {version.version} is passed over"
+        return f"version {version.version} is skipped"
 
 
 def _can_serve(version: VersionSeen) -> bool:
@@ -178,7 +178,7 @@ class Reception:
         chosen = arrival.chosen(policy)
         for version in chosen:
             await self._begin(known, self._rollout(known, version, policy, arrival.because(version, policy)), lease)
-        event = self._event(agent, known, arrival, arrival.told(policy, chosen))
+        event = self._event(agent, known, arrival, arrival.report(policy, chosen))
         if not arrival.is_settled(policy):
             await self.world.store.record(lease, record_of_agent(event, marks=marks_after(agent, known)))
             return
@@ -237,5 +237,5 @@ class Reception:
 
 
 def _is_behind(version: VersionSeen, known: AgentKnown) -> bool:
-    """Whether everything that follows in the list was there when the newest known version was dealt with."""
+    """Whether everything that follows in the list was there when the newest known version was considered."""
     return version.version == known.newest and known.marks.knows(version.version, version.created_at)

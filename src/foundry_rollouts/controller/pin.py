@@ -1,7 +1,7 @@
 """The pin guard: every governed endpoint names its versions, from first sight on and between rollouts.
 
 By default an endpoint follows the latest version, so that a new one meets all users at once. What weights that no
-rollout of ours set lead to is chosen in ``core/deciding/adoption.py``; here it is brought about, and told.
+rollout of ours set lead to is chosen in ``core/deciding/adoption.py``; here it is carried out, and reported.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
-#: How far back to look for the version that serves while the latest is not active.
+#: How far back to search for the version that serves while the latest is not active.
 OLDER_VERSIONS = 20
 
 
@@ -192,11 +192,11 @@ class PinGuard:
         """Name the stable version again after somebody let the endpoint follow the latest one."""
         because = f"the endpoint followed {LATEST} again; pinned to version {stable}"
         if agent.latest and agent.latest.version != stable:
-            because += f". Version {agent.latest.version} may have met users untested"
+            because += f". Version {agent.latest.version} may have served users untested"
         await self._restore(agent, stable, because, lease)
 
     async def _restore(self, agent: AgentSeen, stable: str, because: str, lease: Lease) -> None:
-        """Bring the endpoint back; where that is done again and again, it is told once and then by reminders."""
+        """Restore the endpoint; where that happens again and again, it is reported once and then by reminders."""
         target = Routing.of({stable: 100})
         event = self._event(agent, "agent.pinned", because, target)
         is_told = self.wheel.turn(agent.name, self.now())
@@ -206,7 +206,7 @@ class PinGuard:
     async def _settle(self, agent: AgentSeen, target: Routing, record: Record, lease: Lease) -> None:
         """Bring the endpoint to ``target``, closed where it is closed, and write ``record``.
 
-        Raises StoreError when it was brought about and could not be written down: the next look does it again;
+        Raises StoreError when it was carried out and could not be written down: the next listing does it again;
         BrokenLawError when a version would get traffic that nobody chose for it.
         """
         change = Change(agent.routing, keep_closed(target, agent.routing), is_retreat=True, settings=agent.settings)
@@ -218,7 +218,7 @@ class PinGuard:
             await self._report_refusal(lease, error)
             raise
         if not acted.is_written:
-            raise StoreError(f"agent {agent.name} is pinned, and the database did not take it down")
+            raise StoreError(f"agent {agent.name} is pinned, and the database did not record it")
         if record.event is not None:
             log.info(record.event.kind, agent=agent.name, because=record.event.because)
 

@@ -1,6 +1,6 @@
 """Check between rollouts whether stable versions are still there: routing may name nothing but one that was deleted.
 
-Nothing of such an agent looks new, so that each listing asks for some of them, the longest unasked first. What weights
+Nothing of such an agent seems new, so that each listing asks for some of them, the longest unasked first. What weights
 that are not as recorded lead to is the pin guard's matter.
 """
 
@@ -34,7 +34,7 @@ class Presence:
     missing: dict[tuple[str, str], datetime] = field(default_factory=dict)  #: Agent and version, since the first read.
     reported: set[tuple[str, str]] = field(default_factory=set)
 
-    async def check(self, world: World, hand: LeasePool, agents: Agents, now: datetime) -> None:
+    async def check(self, world: World, pool: LeasePool, agents: Agents, now: datetime) -> None:
         """Ask for the stable versions of some of ``agents``, and report each that two reads did not find."""
         wanted = {seen.name: (seen, known.stable) for seen, known in agents if known.stable and _is_quiet(seen, known)}
         self._forget({(name, stable) for name, (_, stable) in wanted.items()})
@@ -45,7 +45,7 @@ class Presence:
             if (name, stable) in self.reported:
                 continue
             self.asked_at[name] = now
-            if await self._is_gone_for_sure(world, name, stable, now) and await _report(hand, seen, stable, now):
+            if await self._is_gone_for_sure(world, name, stable, now) and await _report(pool, seen, stable, now):
                 self.reported.add((name, stable))
 
     async def _is_gone_for_sure(self, world: World, agent: str, stable: str, now: datetime) -> bool:
@@ -73,7 +73,7 @@ def _is_quiet(agent: AgentSeen, known: AgentKnown) -> bool:
     return known.is_as_recorded(agent.routing) and not is_shown
 
 
-async def _report(hand: LeasePool, agent: AgentSeen, stable: str, now: datetime) -> bool:
+async def _report(pool: LeasePool, agent: AgentSeen, stable: str, now: datetime) -> bool:
     """Write down that the stable version is gone; return whether this replica could do so."""
     weight = agent.routing.weight(stable)
     because = (
@@ -82,7 +82,7 @@ async def _report(hand: LeasePool, agent: AgentSeen, stable: str, now: datetime)
     )
     event = of_agent(agent.name, "agent.stable_gone", because, now, because).showing(agent.routing)
     try:
-        is_written = await hand.record(agent.name, record_of_agent(event), now)
+        is_written = await pool.record(agent.name, record_of_agent(event), now)
     except LeaseLostError:
         return False
     if is_written:

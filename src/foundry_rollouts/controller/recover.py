@@ -69,13 +69,13 @@ async def _settle(world: World, lease: Lease, intent: Intent, now: Callable[[], 
     seen = agent.routing_read()
     stands = await _standing(world, intent)
     if stands is not None and stands.phase.is_final and not intent.is_retreat:
-        # A canary was taken back without a database while its step forward was open.
+        # A canary was rolled back without a database while its step forward was open.
         await _drop(world, lease, intent, now())
         log.info("intent.overtaken", agent=lease.agent, intent=intent.id, routing=str(seen))
         return Recovered(lease)
     if seen == intent.target:
-        told = await keep_settings(world.cloud, agent, seen, intent.settings)
-        return Recovered(lease, await _complete(world, lease, intent, told))
+        report = await keep_settings(world.cloud, agent, seen, intent.settings)
+        return Recovered(lease, await _complete(world, lease, intent, report))
     if intent.is_retreat:
         return await _go_back(world, lease, intent, seen, now)
     if stands is not None and is_resting(stands.refused, (), now()):
@@ -123,7 +123,7 @@ async def _drop(world: World, lease: Lease, intent: Intent, now: datetime, error
     await world.store.record(lease, with_unconfirmed(stands, intent), closes=intent)
 
 
-async def _complete(world: World, lease: Lease, intent: Intent, told: str | None) -> Record:
+async def _complete(world: World, lease: Lease, intent: Intent, report: str | None) -> Record:
     record = with_unconfirmed(intent.record, intent)
     if record.rollout is not None and record.rollout.phase.is_final:
         # The end answers whatever was asked since it was decided.
@@ -131,7 +131,7 @@ async def _complete(world: World, lease: Lease, intent: Intent, told: str | None
         record = replace(record, obeyed=(*record.obeyed, *(command.id for command in commands)))
     record = await end_sessions(world.sessions, record)
     await world.store.record(lease, record, closes=intent)
-    await tell_kept(world, lease, intent.id, told, intent.opened_at)
+    await tell_kept(world, lease, intent.id, report, intent.opened_at)
     log.info("intent.completed", agent=lease.agent, intent=intent.id, routing=str(intent.target))
     return record
 
@@ -139,16 +139,16 @@ async def _complete(world: World, lease: Lease, intent: Intent, told: str | None
 async def _go_forward(
     world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
 ) -> Recovered:
-    """Try once more, briefly; a step that the cloud does not take is forgotten, and whoever ticks goes on."""
-    because, refusal = "it has grown old, or the routing is another one", None
+    """Try once more, briefly; a step that the cloud does not take is forgotten, and the next tick continues."""
+    because, refusal = "it is too old, or the routing has changed", None
     if seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
         try:
             with at_priority(Priority.INTERACTIVE):
-                told = await _send_again(world, lease, intent, seen, now)
+                report = await _send_again(world, lease, intent, seen, now)
         except (CloudError, DriftError) as error:
             because, refusal = str(error), error if isinstance(error, Refusal) else None
         else:
-            return Recovered(lease, await _complete(world, lease, intent, told))
+            return Recovered(lease, await _complete(world, lease, intent, report))
         lease, intent = await _prolonged(world, lease, now()), replace(intent, opened_at=now())
     await _drop(world, lease, intent, now(), refusal)
     log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen), because=because)
@@ -158,19 +158,19 @@ async def _go_forward(
 async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> Recovered:
     try:
         with at_priority(Priority.ROLLBACK):
-            told = await _send_again(world, lease, intent, seen, now)
+            report = await _send_again(world, lease, intent, seen, now)
     except (ChangeError, DriftError) as error:
         status = error.refusal.status if isinstance(error, ChangeError) else None
         if status in {400, 404} and await _is_stable_gone(world, lease, intent, now()):
             return Recovered(lease, await _go_on_without_stable(world, lease, intent, now()))
         if status in {400, 404} and intent.record.rollout is None and await _has_gone_version(world, intent):
-            # The pin guard says so at its next look, and asks for nothing that cannot be.
+            # The pin guard says so at its next check, and asks for nothing that cannot be.
             await _drop(world, lease, intent, now())
             log.info("intent.dropped", agent=lease.agent, intent=intent.id, because=str(error))
             return Recovered(lease)
         await note_retreat(world, lease, intent, error, now())
         return Recovered(lease, is_waiting=True, is_refused=True)
-    return Recovered(lease, await _complete(world, lease, intent, told))
+    return Recovered(lease, await _complete(world, lease, intent, report))
 
 
 async def _send_again(

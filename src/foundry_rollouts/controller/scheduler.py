@@ -18,7 +18,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.finish import stop_sources
-from foundry_rollouts.controller.health import JobHealth, look_at_schema
+from foundry_rollouts.controller.health import JobHealth, check_schema
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.errors import DriftError, LeaseLostError, RolloutsError, StoreError, UnavailableError
 from foundry_rollouts.ports import Lease, Store
@@ -30,7 +30,7 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 
 #: A tick that takes longer has lost its way; the next one settles what it left open.
 TICK_LIMIT = timedelta(seconds=90)
-#: How long the work in hand may take when the daemon is asked to stop: whoever is next can settle it as well.
+#: How long running work may take when the daemon is asked to stop: the next process can settle it as well.
 GRACEFUL_TIMEOUT = timedelta(seconds=0.3)
 #: How long what is cut off may take to end.
 CANCEL_TIMEOUT = timedelta(seconds=0.1)
@@ -38,7 +38,7 @@ CANCEL_TIMEOUT = timedelta(seconds=0.1)
 FLUSH_TIMEOUT = timedelta(seconds=5)
 #: How often measurements that have grown old are taken away.
 FORGET_EVERY = timedelta(hours=1)
-#: How often the schema is looked at: the next release may upgrade it while this one runs.
+#: How often the schema is checked: the next release may upgrade it while this one runs.
 SCHEMA_EVERY = timedelta(seconds=10)
 #: How many agents are ticked at once.
 MAX_CONCURRENT = 32
@@ -51,26 +51,26 @@ class Intervals:
     sweep: timedelta
     discovery: timedelta
     renewal: timedelta
-    neglect: timedelta = timedelta(minutes=1)  #: Who was not looked at for so long is looked at anyway.
+    stall_after: timedelta = timedelta(minutes=1)  #: A rollout without a tick for so long gets one anyway.
     memory: timedelta = timedelta(days=90)  #: How long measurements are kept.
-    outbox: timedelta = timedelta(seconds=2)  #: What was just recorded rings; this is for what is tried again.
+    outbox: timedelta = timedelta(seconds=2)  #: What was just recorded wakes it; this is for retries.
 
 
 class Scheduler:
-    """Runs the sweep, discovery, lease renewal and the outbox until it is stopped; some may be rung to run at once."""
+    """Runs the sweep, discovery, lease renewal and the outbox until it is stopped; some may be woken to run at once."""
 
     def __init__(
-        self, ticker: Ticker, discovery: Discovery, pulse: JobHealth, rhythm: Intervals, now: Callable[[], datetime]
+        self, ticker: Ticker, discovery: Discovery, health: JobHealth, intervals: Intervals, now: Callable[[], datetime]
     ) -> None:
         self._ticker = ticker
         self._discovery = discovery
-        self._hand = discovery.hand
-        self._pulse = pulse
-        self._rhythm = rhythm
+        self._pool = discovery.pool
+        self._job_health = health
+        self._intervals = intervals
         self._now = now
         self._started_at = now()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._rung: set[str] = set()
+        self._woken: set[str] = set()
         self._jobs = AsyncIOScheduler(timezone="UTC")
         # A sweep that is still at it when the next is due needs no line in the log: the next one does its work.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
@@ -86,12 +86,12 @@ class Scheduler:
     def start(self) -> None:
         """Begin; discovery runs first, so that an unpinned endpoint is met before anything else."""
         for job, every in (
-            (self._discover, self._rhythm.discovery),
-            (self._sweep, self._rhythm.sweep),
-            (self._renew, self._rhythm.renewal),
-            (self._outbox, self._rhythm.outbox),
+            (self._discover, self._intervals.discovery),
+            (self._sweep, self._intervals.sweep),
+            (self._renew, self._intervals.renewal),
+            (self._outbox, self._intervals.outbox),
             (self._forget, FORGET_EVERY),
-            (self._look_at_schema, SCHEMA_EVERY),
+            (self._check_schema, SCHEMA_EVERY),
         ):
             self._jobs.add_job(
                 self._surviving(job),
@@ -108,17 +108,17 @@ class Scheduler:
         """Make the sweep run now: something became due before its time."""
         self._run_now("_sweep")
 
-    def ring_discovery(self) -> None:
+    def wake_discovery(self) -> None:
         """Make the agents be listed now: policies changed."""
         self._run_now("_discover")
 
-    def ring_outbox(self) -> None:
+    def wake_outbox(self) -> None:
         """Make the outbox be drained now: a message was left in it."""
         self._run_now("_outbox")
 
     def _run_now(self, job: str) -> None:
         if self._jobs.running:
-            self._rung.add(job)
+            self._woken.add(job)
             self._jobs.modify_job(job, next_run_time=self._now())
 
     async def stop(self) -> None:
@@ -129,11 +129,11 @@ class Scheduler:
         if not self._jobs.running:
             return
         self._jobs.pause()
-        self._hand.close()
-        idle = self._hand.give_back_idle(self._now(), tuple(self._ticker.offline.unsaved))
+        self._pool.close()
+        idle = self._pool.release_idle(self._now(), tuple(self._ticker.offline.unsaved))
         await asyncio.gather(idle, self._cut_off())
         await self._say_last_words()
-        await self._hand.release_all(self._now())
+        await self._pool.release_all(self._now())
         self._jobs.shutdown(wait=False)
 
     async def _cut_off(self) -> None:
@@ -160,33 +160,33 @@ class Scheduler:
 
     async def _once_more(self, job: str, work: Job) -> None:
         """Do a job, and once more when it rang meanwhile: whoever rang may have come too late."""
-        self._rung.add(job)
-        while job in self._rung:
-            self._rung.discard(job)
+        self._woken.add(job)
+        while job in self._woken:
+            self._woken.discard(job)
             await work()
 
     async def _sweep_once(self) -> None:
-        """Tick the agents that are due, so many at once; watch over those in hand while the database is away."""
+        """Tick the agents that are due, so many at once; check those held while the database is away."""
         now = self._now()
-        self._metrics.discovered(now - (self._pulse.discovered_at or self._started_at))
-        room = MAX_CONCURRENT - self._hand.in_use
+        self._metrics.discovered(now - (self._job_health.discovered_at or self._started_at))
+        room = MAX_CONCURRENT - self._pool.in_use
         try:
             await self._ticker.offline.flush()
-            leases = await self._hand.acquire_due(now, room) if room > 0 else ()
+            leases = await self._pool.acquire_due(now, room) if room > 0 else ()
         except StoreError:
             places = asyncio.Semaphore(MAX_CONCURRENT)
-            await asyncio.gather(*(self._watch_over(lease, places) for lease in self._hand.valid(now)))
+            await asyncio.gather(*(self._watch_over(lease, places) for lease in self._pool.valid(now)))
             raise
         for lease in leases:
             self._metrics.tick_lag(max(0.0, (now - (lease.due_at or now)).total_seconds()))
             self._start(self._tick(lease), f"tick {lease.agent}")
-        for agent in self._hand.stalled(self._rhythm.neglect):
-            if (taken := await self._hand.acquire(agent, now)) is not None:
+        for agent in self._pool.stalled(self._intervals.stall_after):
+            if (taken := await self._pool.acquire(agent, now)) is not None:
                 self._start(self._tick(taken), f"tick {agent}")
-        self._pulse.swept_at = now
+        self._job_health.swept_at = now
         self._metrics.swept(now)
         self._metrics.phases(await self._store.counts())
-        self._metrics.leases(len(self._hand))
+        self._metrics.leases(len(self._pool))
         self._metrics.sweep_series(now)
 
     async def _watch_over(self, lease: Lease, places: asyncio.Semaphore) -> None:
@@ -226,7 +226,7 @@ class Scheduler:
             log.exception("tick.crashed", agent=lease.agent)
             await self._discovery.troubles.failed(self._store, lease.agent, error)
         try:
-            await self._hand.release(lease, keep=keep)
+            await self._pool.release(lease, keep=keep)
         except RolloutsError as error:
             log.warning("lease.not_released", agent=lease.agent, because=str(error))
 
@@ -243,35 +243,35 @@ class Scheduler:
         try:
             # Discovery may be granted a lease anew, and what is still to be recorded goes by the one before.
             await self._ticker.offline.flush()
-            self._pulse.survey = await self._discovery.discover()
+            self._job_health.survey = await self._discovery.discover()
         except UnavailableError as error:
-            if self._pulse.trouble is None:
+            if self._job_health.trouble is None:
                 log.warning("cloud.lost", because=str(error))
-            self._pulse.trouble = str(error)
-            self._pulse.is_tried.set()
+            self._job_health.trouble = str(error)
+            self._job_health.is_tried.set()
             return
-        if self._pulse.trouble is not None:
+        if self._job_health.trouble is not None:
             log.info("cloud.found", because="the agents could be listed again")
-        self._pulse.trouble, self._pulse.discovered_at = None, self._now()
-        self._metrics.ungoverned(self._pulse.survey.ungoverned)
-        self._pulse.is_tried.set()
+        self._job_health.trouble, self._job_health.discovered_at = None, self._now()
+        self._metrics.ungoverned(self._job_health.survey.ungoverned)
+        self._job_health.is_tried.set()
         self.ring()
 
     async def _outbox(self) -> None:
-        """Tell who asked to be told; nothing else waits for it."""
+        """Notify the receiver; nothing else waits for it."""
         if self._ticker.world.notifier is not None:
             await self._once_more("_outbox", self._ticker.world.notifier.drain)
 
     async def _forget(self) -> None:
-        gone = await self._store.forget_measurements(self._now() - self._rhythm.memory)
+        gone = await self._store.forget_measurements(self._now() - self._intervals.memory)
         if gone:
             log.info("measurements.forgotten", count=gone)
 
-    async def _look_at_schema(self) -> None:
-        await look_at_schema(self._store, self._pulse)
+    async def _check_schema(self) -> None:
+        await check_schema(self._store, self._job_health)
 
     async def _renew(self) -> None:
-        for agent in await self._hand.renew(self._now()):
+        for agent in await self._pool.renew(self._now()):
             log.warning("lease.lost", agent=agent, because="it ran out before it could be renewed")
             await self._lost(agent)
 
@@ -279,7 +279,7 @@ class Scheduler:
         """Wrap a fixed job so that it logs what goes wrong and runs again next time."""
 
         async def run() -> None:
-            work = asyncio.create_task(_told(job), name=job.__name__)
+            work = asyncio.create_task(_logged(job), name=job.__name__)
             self._tasks.add(work)
             work.add_done_callback(self._tasks.discard)
             with suppress(asyncio.CancelledError):
@@ -288,7 +288,7 @@ class Scheduler:
         return run
 
 
-async def _told(job: Job) -> None:
+async def _logged(job: Job) -> None:
     try:
         await job()
     except UnavailableError as error:

@@ -1,4 +1,4 @@
-"""Live sessions of a version that was taken back: a weight of nothing divides new sessions only.
+"""Live sessions of a version that was rolled back: a weight of nothing divides new sessions only.
 
 They are stopped with the rollback at once, and again until none is live: what cannot be listed or stopped now is tried
 again, by whoever holds the agent, and the history tells that they are not stopped yet and when they are.
@@ -20,10 +20,10 @@ from foundry_rollouts.ports import Lease, Record, Sessions, World
 log = structlog.get_logger()
 
 #: How long the end of sessions may keep the history waiting, and how many are stopped at once.
-STOP_WITHIN, AT_ONCE = timedelta(seconds=20), 8
+STOP_WITHIN, MAX_CONCURRENT = timedelta(seconds=20), 8
 #: How long one later try may take: other rollouts of the agent wait for it.
 RETRY_WITHIN = timedelta(seconds=5)
-#: When the first later look comes, and how long after the rollback a session may still appear in the list.
+#: When the first later check comes, and how long after the rollback a session may still appear in the list.
 STRAGGLERS = timedelta(seconds=30)
 #: The longest pause between two tries, and the one after many of them.
 AGAIN, RARELY, MANY = timedelta(seconds=10), timedelta(minutes=1), 60
@@ -117,7 +117,7 @@ async def _end(sessions: Sessions, rollout: Rollout, patience: timedelta) -> End
 
     try:
         async with asyncio.timeout(patience.total_seconds()):
-            live, places = await _live(sessions, rollout), asyncio.Semaphore(AT_ONCE)
+            live, places = await _live(sessions, rollout), asyncio.Semaphore(MAX_CONCURRENT)
             await asyncio.gather(*(stop(session, places) for session in live))
         trouble = next((end for end in ends if end), None)
     except CloudError as error:

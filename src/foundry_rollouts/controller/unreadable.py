@@ -31,7 +31,9 @@ class Troubles:
 
     sick: dict[str, str] = field(default_factory=dict)  #: Agents whose ticks fail by a fault of their own.
     unwritten: dict[str, str] = field(default_factory=dict)  #: Agents whose rows the last listing could not write.
-    failed_before: dict[str, str] = field(default_factory=dict)  #: Agents that could not be attended at the last look.
+    failed_before: dict[str, str] = field(
+        default_factory=dict
+    )  #: Agents that could not be reconciled at the last listing.
 
     def well(self, agent: str) -> None:
         """Note that a tick of ``agent`` went well."""
@@ -40,7 +42,7 @@ class Troubles:
     async def failed(self, store: Store, agent: str, error: Exception) -> None:
         """Note that a tick of ``agent`` failed, unless the whole database is away."""
         if not isinstance(error, StoreError) or await _is_there(store):
-            self.sick[agent] = f"its rollout cannot be dealt with: {said(error)}"
+            self.sick[agent] = f"its rollout cannot be processed: {said(error)}"
 
     async def why(self, store: Store, agent: str, error: Exception) -> str | None:
         """Return what is to be reported of an agent that could not be attended; None for what may pass by itself.
@@ -58,7 +60,7 @@ class Troubles:
             case CloudError():
                 return self._again(agent, error)
             case _:
-                return f"it cannot be dealt with: {said(error)}"
+                return f"it cannot be processed: {said(error)}"
 
     def _again(self, agent: str, error: CloudError) -> str | None:
         """Return what the cloud refused, the second time in a row; what keeps us from every agent is not this one's."""
@@ -66,14 +68,14 @@ class Troubles:
             return None
         is_first = agent not in self.failed_before
         self.failed_before[agent] = str(error)
-        return None if is_first else f"it cannot be dealt with: {error}"
+        return None if is_first else f"it cannot be processed: {error}"
 
     async def report(
-        self, hand: LeasePool, store: Store, agent: str, why: str | None, now: Callable[[], datetime]
+        self, pool: LeasePool, store: Store, agent: str, why: str | None, now: Callable[[], datetime]
     ) -> None:
-        """Write down that an agent is in trouble, or no more; whoever has it in hand just now keeps it."""
-        is_held = hand.holds(agent)
-        lease = await hand.acquire(agent, now())
+        """Write down that an agent is in trouble, or no more; whoever holds it just now keeps it."""
+        is_held = pool.holds(agent)
+        lease = await pool.acquire(agent, now())
         if lease is None:
             return
         try:
@@ -82,7 +84,7 @@ class Troubles:
             if (was is None) != (why is None):
                 await _record(store, lease, why, now())
         finally:
-            await hand.release(lease, keep=is_held)
+            await pool.release(lease, keep=is_held)
 
 
 async def _record(store: Ticks, lease: Lease, why: str | None, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What a receiver is told: the event, in an envelope that says what it is, and a signature.
+"""What a receiver gets: the event, in an envelope that says what it is, and a signature.
 
 The body is a CloudEvent in JSON (CloudEvents 1.0, structured mode) and depends on the event alone, so that a message
 that is sent twice is the same bytes under the same id. The signature is that of Standard Webhooks.
@@ -24,15 +24,15 @@ _EVENT = TypeAdapter(Event)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class CloudEvent:
     """One message as it is sent; its receiver drops what comes under the same id again."""
 
     id: str
     body: bytes
 
 
-def cloudevent_of(message: Message, source: str) -> Letter:
-    """Return what is sent for ``message`` by the service that looks after the project ``source``."""
+def cloudevent_of(message: Message, source: str) -> CloudEvent:
+    """Return what is sent for ``message`` by the service that manages the project ``source``."""
     event = message.event
     # Ids of events are as long as sentences and as free; a header takes neither.
     id = "msg_" + sha256(f"{source}\n{event.id}".encode()).hexdigest()[:32]  # noqa: A001 - the word of the standard
@@ -48,14 +48,14 @@ def cloudevent_of(message: Message, source: str) -> Letter:
         "sequence": f"{message.number:020}",
         "data": data,
     }
-    return Letter(id, json.dumps(envelope, separators=(",", ":")).encode())
+    return CloudEvent(id, json.dumps(envelope, separators=(",", ":")).encode())
 
 
-def headers_of(letter: Letter, sent_at: datetime, key: bytes | None) -> dict[str, str]:
-    """Return the headers that go with ``letter``; without a key it is not signed."""
+def headers_of(cloudevent: CloudEvent, sent_at: datetime, key: bytes | None) -> dict[str, str]:
+    """Return the headers that go with ``cloudevent``; without a key it is not signed."""
     seconds = str(int(sent_at.timestamp()))
-    headers = {"Content-Type": CONTENT_TYPE, "webhook-id": letter.id, "webhook-timestamp": seconds}
+    headers = {"Content-Type": CONTENT_TYPE, "webhook-id": cloudevent.id, "webhook-timestamp": seconds}
     if key is not None:
-        signed = b".".join((letter.id.encode(), seconds.encode(), letter.body))
+        signed = b".".join((cloudevent.id.encode(), seconds.encode(), cloudevent.body))
         headers["webhook-signature"] = "v1," + b64encode(hmac.digest(key, signed, "sha256")).decode()
     return headers

@@ -1,6 +1,6 @@
-"""The courier: takes due messages in hand, tells the receiver, tries again later, and gives up in the end.
+"""The dispatcher: claims due messages, sends them to the receiver, retries, and gives up in the end.
 
-At least once: a message is forgotten when the receiver has confirmed it, not before. What the process leaves in hand
+At least once: a message is forgotten when the receiver has confirmed it, not before. What the process leaves claimed
 when it dies comes to others when its time runs out.
 """
 
@@ -21,13 +21,13 @@ from foundry_rollouts.untrusted import clean
 log = structlog.get_logger()
 
 #: How many messages are on their way at once.
-AT_ONCE = 8
+MAX_CONCURRENT = 8
 #: How soon to check for what is due while others are on their way.
 CHECK_EVERY = timedelta(seconds=1)
 #: The first pause after an attempt that came to nothing; each is twice the one before, up to the longest.
 LONGEST_PAUSE = timedelta(minutes=5)
 BACKOFF = Backoff(timedelta(seconds=1), LONGEST_PAUSE, obeys=LONGEST_PAUSE)
-#: How much longer than an attempt may take a message stays in hand: clocks of replicas differ by seconds.
+#: How much longer than an attempt may take a message stays claimed: clocks of replicas differ by seconds.
 MARGIN = timedelta(seconds=15)
 
 
@@ -40,7 +40,7 @@ class UndeliveredError(UnavailableError):
 
 
 class Receiver(Protocol):
-    """Somebody who asked to be told."""
+    """The receiver of notifications."""
 
     @property
     def limit(self) -> timedelta:
@@ -53,8 +53,8 @@ class Receiver(Protocol):
 
 
 @dataclass(slots=True)
-class Courier:
-    """Implements ``ports.Notifier``; without a receiver it only puts away what an earlier one was to be told."""
+class Dispatcher:
+    """Implements ``ports.Notifier``; without a receiver it only clears what was meant for an earlier one."""
 
     outbox: Outbox
     receiver: Receiver | None
@@ -70,7 +70,7 @@ class Courier:
         sending: set[asyncio.Task[None]] = set()
         try:
             while True:
-                sending |= await self._begin(AT_ONCE - len(sending))
+                sending |= await self._begin(MAX_CONCURRENT - len(sending))
                 if not sending:
                     return
                 seconds = self.check_every.total_seconds()
@@ -84,12 +84,12 @@ class Courier:
             await asyncio.gather(*sending, return_exceptions=True)
 
     async def aclose(self) -> None:
-        """Let go of the receiver; what is still in hand comes to others."""
+        """Close the receiver; what is still claimed comes to others."""
         if self.receiver is not None:
             await self.receiver.aclose()
 
     async def _begin(self, room: int) -> set[asyncio.Task[None]]:
-        """Take in hand what is due and begin to send it, so many at most."""
+        """Claim what is due and begin to send it, so many at most."""
         now = self.now()
         backlog = await self.outbox.backlog()
         self.metrics.outbox(backlog.pending, now - (backlog.oldest or now))
@@ -104,13 +104,13 @@ class Courier:
 
     async def _send(self, message: Message, receiver: Receiver, until: datetime) -> None:
         if self.now() + receiver.limit > until:
-            return  # The process stood still; others may have the message in hand before the attempt would end.
+            return  # The process stood still; others may claim the message before the attempt would end.
         try:
             await receiver.tell(message)
         except UndeliveredError as error:
             await self._try_later(message, error)
             return
-        await self.outbox.told(message)
+        await self.outbox.mark_delivered(message)
         self.metrics.delivery(Delivery.DELIVERED)
         if self._is_lost:
             log.info("receiver.found", because="it confirms messages again")

@@ -28,11 +28,11 @@ class Webhook:
 
     async def tell(self, message: Message) -> None:
         """Post ``message``; raise UndeliveredError unless it is confirmed in time."""
-        letter = cloudevent_of(message, self.source)
-        headers = headers_of(letter, self.now(), self.key)
+        cloudevent = cloudevent_of(message, self.source)
+        headers = headers_of(cloudevent, self.now(), self.key)
         try:
             async with asyncio.timeout(self.limit.total_seconds()):
-                status, retry_after = await self._post(letter.body, headers)
+                status, retry_after = await self._post(cloudevent.body, headers)
         except TimeoutError as error:
             raise UndeliveredError(f"the receiver gave no answer within {self.limit.total_seconds():g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:

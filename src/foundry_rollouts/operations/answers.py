@@ -25,7 +25,7 @@ DONE = {
 
 
 async def settled(store: Store, asked: Command, within: timedelta) -> bool:
-    """Wait until a tick has dealt with ``asked``, at most so long; return whether it has."""
+    """Wait until a tick has handled ``asked``, at most so long; return whether it has."""
     waited = timedelta(0)
     while True:
         if all(command.verb is not asked.verb for command in await store.commands(asked.rollout)):
@@ -44,7 +44,7 @@ async def answer_to(store: Store, catalogue: Catalogue | None, asked: Command, n
     if not is_done:
         if rollout.phase.is_final:
             return f"{asked.verb} came too late: rollout {rollout.id} is {rollout.phase}; {way_back(rollout)}"
-        why = trouble or rollout.waiting_for or "the next look of the controller"
+        why = trouble or rollout.waiting_for or "the controller's next tick"
         return f"asked to {asked.verb}, accepted and not done yet: it waits for {why}"
     where = _where(seen, trouble, now)
     return f"{_deed(asked, rollout)}{where}{await _behind(store, rollout)}"
@@ -69,7 +69,7 @@ def _where(seen: Routing | None, trouble: str | None, now: datetime) -> str:
 
 
 async def _behind(store: Store, rollout: Rollout) -> str:
-    """Say in one line what becomes of the queue once a person aborted the rollout in hand."""
+    """Say in one line what becomes of the queue once a person aborted the current rollout."""
     if not rollout.phase.is_final or not holds_queue(rollout):
         return ""
     next_one = (await store.queue(rollout.agent)).in_hand

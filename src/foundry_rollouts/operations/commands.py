@@ -1,4 +1,4 @@
-"""Commands to a rollout that has not ended: what may be asked when, told in sentences where it may not."""
+"""Commands to a rollout that has not ended: what may be asked when, and a sentence where it may not."""
 
 from shlex import quote
 
@@ -10,7 +10,7 @@ from foundry_rollouts.ports import Store
 
 
 async def command(store: Store, asked: Command) -> Rollout:
-    """Hand ``asked`` to the next tick and return the rollout, whose generation has grown.
+    """Leave ``asked`` for the next tick and return the rollout, whose generation has grown.
 
     Raises NotFoundError for an unknown rollout, ConflictError when the phase makes no sense of it or somebody
     else was quicker. The same idempotency key again changes nothing.
@@ -32,7 +32,7 @@ async def _help(store: Store, asked: Command) -> str:
     if rollout.phase.is_final:
         return f"; {way_back(rollout)}"
     if any(command.verb is asked.verb for command in await store.commands(rollout.id)):
-        return f"; 'foundry-rollouts rollout show {rollout.id}' tells what it waits for"
+        return f"; 'foundry-rollouts rollout show {rollout.id}' shows what it waits for"
     return ""
 
 
@@ -41,7 +41,9 @@ def without_us(verb: Verb) -> str:
     if verb is not Verb.ABORT:
         return ""
     back = "'foundry-rollouts agent route AGENT STABLE=100'"
-    return f"; it may not have been asked: ask again once the database answers. {back} goes back without it, at once"
+    return (
+        f"; the command may not be recorded: repeat it once the database answers. {back} goes back without it, at once"
+    )
 
 
 def way_back(rollout: Rollout) -> str:

@@ -120,7 +120,7 @@ async def explain(store: Readings, rollout_id: str) -> Explanation:
     """Return every decision of a rollout with its inputs. Raises NotFoundError for an unknown rollout."""
     rollout = await store.rollout(rollout_id)
     past, events = await past_of(store, rollout), await store.history(rollout_id)
-    # Hours of ticks take seconds to judge again: meanwhile the daemon has rollouts to look after.
+    # Hours of ticks take seconds to judge again: meanwhile the daemon has rollouts to run.
     return await asyncio.to_thread(_explanation, past, events)
 
 
@@ -128,7 +128,7 @@ def _explanation(past: RecordedRollout, events: Sequence[Event]) -> Explanation:
     rollout, seen, decisions = past.rollout, list(replay(past)), []
     numbers = Numbers(tuple(gate.bounds for gate in rollout.policy.gates if gate.bounds))
     for event in events:
-        known = [look for look in seen if look.now <= event.at]
+        known = [tick for tick in seen if tick.now <= event.at]
         seen = seen[len(known) :]
         decisions.append(_decision(event, known, numbers))
     if seen:
@@ -157,16 +157,16 @@ def _judge_view(policy: Policy) -> JudgeView:
     )
 
 
-def _held(rollout: Rollout, look: ReplayedTick) -> Event:
-    event = of_rollout(rollout, HELD, rollout.because, look.now).showing(routing_of(rollout))
+def _held(rollout: Rollout, tick: ReplayedTick) -> Event:
+    event = of_rollout(rollout, HELD, rollout.because, tick.now).showing(routing_of(rollout))
     return replace(event, id="")
 
 
 def _decision(event: Event, known: Sequence[ReplayedTick], numbers: Numbers) -> DecisionView:
     last = known[-1] if known else None
-    for look in known:
-        numbers.add(look)
-    # A look that is older than the event was not what it was decided on.
+    for tick in known:
+        numbers.add(tick)
+    # A tick that is older than the event was not what it was decided on.
     is_its_own = last is not None and last.now == event.at
     return DecisionView(
         at=event.at,
@@ -177,18 +177,18 @@ def _decision(event: Event, known: Sequence[ReplayedTick], numbers: Numbers) -> 
         because=event.because,
         computed=last.decision.because if last and is_its_own else None,
         step_age_seconds=last.rollout.step_age(last.now).total_seconds() if last else None,
-        measurements=tuple(measurement_view(each) for look in known for each in look.measurements),
+        measurements=tuple(measurement_view(each) for tick in known for each in tick.measurements),
         gates=_gates(last, numbers) if last else (),
     )
 
 
-def _gates(look: ReplayedTick, numbers: Numbers) -> tuple[GateExplained, ...]:
-    readings = zip(look.rollout.policy.gates, look.analysis.gates, strict=True)
-    return tuple(_gate(gate, reading, look, numbers) for gate, reading in readings)
+def _gates(tick: ReplayedTick, numbers: Numbers) -> tuple[GateExplained, ...]:
+    readings = zip(tick.rollout.policy.gates, tick.analysis.gates, strict=True)
+    return tuple(_gate(gate, reading, tick, numbers) for gate, reading in readings)
 
 
-def _gate(gate: Gate, reading: GateReading, look: ReplayedTick, numbers: Numbers) -> GateExplained:
-    policy, evidence = look.rollout.policy, look.analysis.evidence
+def _gate(gate: Gate, reading: GateReading, tick: ReplayedTick, numbers: Numbers) -> GateExplained:
+    policy, evidence = tick.rollout.policy, tick.analysis.evidence
     watched = [track for track in evidence.values if track.gate == gate.name]
     return GateExplained(
         gate=reading.gate,

@@ -1,4 +1,4 @@
-"""Gates on a value, told so that a person can follow them: the bounds, and the windows in a row that count."""
+"""Gates on a value, explained so that a person can follow them: the bounds, and the windows in a row that count."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class BoundsView:
 
 @dataclass(frozen=True, slots=True)
 class NumberView:
-    """What one window told of both versions, and how the canary's number lay out of bounds."""
+    """What one window reported of both versions, and how the canary's number lay out of bounds."""
 
     start: datetime
     end: datetime
@@ -54,13 +54,13 @@ class Numbers:
     _seen: dict[tuple[str, str], deque[NumberView]] = field(default_factory=dict)
     _stable: dict[tuple[str, str], float | None] = field(default_factory=dict)
 
-    def add(self, look: ReplayedTick) -> None:
+    def add(self, tick: ReplayedTick) -> None:
         """Take in what one tick measured; at another weight counting begins anew."""
-        if look.weight != self._weight:
-            self._weight = look.weight
+        if tick.weight != self._weight:
+            self._weight = tick.weight
             self._seen.clear()
         for bounds in self.bounds:
-            for each in look.measurements:
+            for each in tick.measurements:
                 self._add(bounds, each)
 
     def _add(self, bounds: Bounds, seen: Measurement) -> None:
@@ -68,10 +68,10 @@ class Numbers:
         if numbers := compared(bounds, seen, self._stable.get(key)):
             self._stable[key] = numbers[1]
             last = self._seen.setdefault(key, deque(maxlen=bounds.windows))
-            last.append(NumberView(seen.window.start, seen.window.end, *numbers, bounds.flaw(*numbers)))
+            last.append(NumberView(seen.window.start, seen.window.end, *numbers, bounds.violation(*numbers)))
 
     def of(self, name: str, source: str) -> tuple[NumberView, ...]:
-        """Return the last windows in which ``source`` told the number ``name``."""
+        """Return the last windows in which ``source`` reported the number ``name``."""
         return tuple(self._seen.get((source, name), ()))
 
 

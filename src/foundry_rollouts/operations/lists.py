@@ -1,4 +1,4 @@
-"""What people look up: agents, rollouts, the history of one rollout, what was measured."""
+"""What people list: agents, rollouts, the history of one rollout, what was measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,14 +29,14 @@ class RolloutPage:
 
 
 async def agents_view(store: Store, now: datetime) -> tuple[AgentView, ...]:
-    """Return all agents by name, each with the rollout in hand."""
+    """Return all agents by name, each with the current rollout."""
     queues = await store.in_hand()
     agents = sorted(await store.agents(), key=lambda agent: agent.name)
     return tuple(agent_view(agent, queues.get(agent.name, Queue()), now) for agent in agents)
 
 
 async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
-    """Return one agent with the rollout in hand; NotFoundError when nobody has seen it."""
+    """Return one agent with the current rollout; NotFoundError when nobody has seen it."""
     agent = await store.agent(name)
     if agent is None:
         raise NotFoundError(f"agent {name!r} is not known: discovery has not seen it in this project (yet)")

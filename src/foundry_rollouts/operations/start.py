@@ -17,7 +17,7 @@ RETRIABLE = frozenset({Phase.ROLLED_BACK, Phase.FAILED, Phase.DISABLED, Phase.SU
 #: The ends that speak against a canary: it goes back to no users in one step.
 LED_BACK = frozenset({Phase.ROLLED_BACK, Phase.DISABLED})
 
-LAST = 50  #: Trials of a version among which the last one that says something is looked for.
+LAST = 50  #: Trials of a version among which the last one that measured something is searched.
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ async def _refuse_retry(store: Store, wanted: Retry, ended: Rollout) -> None:
         )
     if wanted.generation != ended.generation:
         raise ConflictError(
-            f"rollout {ended.id} is at generation {ended.generation}, not {wanted.generation}: look again"
+            f"rollout {ended.id} is at generation {ended.generation}, not {wanted.generation}: read it again"
         )
     # One that still runs is left to the store, which knows whether this very request made it.
     newest = await trial_of(store, ended.agent, ended.canary)
@@ -141,7 +141,7 @@ async def _agent(store: Store, name: str) -> AgentKnown:
     if known is None:
         raise NotFoundError(f"agent {name!r} is not known: discovery has not seen it in this project (yet)")
     if known.is_gone:
-        raise NotFoundError(f"agent {name!r} is gone: the cloud shows it no more")
+        raise NotFoundError(f"agent {name!r} is gone: the cloud no longer lists it")
     return known
 
 

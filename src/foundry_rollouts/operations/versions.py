@@ -11,7 +11,7 @@ from foundry_rollouts.ports import Catalogue
 #: A cloud that does not answer within this time keeps nobody from starting.
 LIST_WITHIN = timedelta(seconds=3)
 NEAREST = 3
-UNCHECKED = "whether it exists is not checked, for the cloud does not answer"
+UNCHECKED = "its existence is not checked, because the cloud does not answer"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

@@ -79,7 +79,7 @@ class VersionView:
 
 @dataclass(frozen=True, slots=True)
 class AgentView:
-    """One agent with its routing, its versions, its policy and the rollout in hand."""
+    """One agent with its routing, its versions, its policy and the current rollout."""
 
     name: str
     stable: str | None
@@ -89,7 +89,7 @@ class AgentView:
     versions: tuple[VersionView, ...]
     policy: str | None
     rollout: RolloutView | None
-    queued: int  #: Rollouts that wait for the one in hand.
+    queued: int  #: Rollouts that wait for the current one.
     seen_at: datetime | None
     is_gone: bool
     unreadable: str | None = None  #: Why it cannot be read, decided or recorded; nothing of it is changed.
@@ -193,7 +193,7 @@ def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
 
 
 def agent_view(agent: AgentKnown, queue: Queue, now: datetime) -> AgentView:
-    """Show ``agent`` with its rollout in hand."""
+    """Show ``agent`` with its current rollout."""
     in_hand = queue.in_hand
     return AgentView(
         name=agent.name,

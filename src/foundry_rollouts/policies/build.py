@@ -79,7 +79,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
 def _agents(entry: PolicyEntry) -> Iterator[Problem]:
     for place, glob in enumerate(entry.agents):
         if glob in entry.agents[:place]:
-            yield Problem(("agents", place), f"'{glob}' stands here twice: keep one of them")
+            yield Problem(("agents", place), f"'{glob}' appears here twice: keep one of them")
 
 
 def _steps(steps: list[StepEntry]) -> Iterator[Problem]:
@@ -145,7 +145,7 @@ def _gates(entry: PolicyEntry) -> Iterator[Problem]:
         kind, key = kinds[0], ("gates", place, kinds[0].value)
         name = f"{kind} {gate.value.name}" if gate.value else kind.value
         if name in seen:
-            yield Problem(key, f"{name} stands here twice: put their sources into one", is_about_key=True)
+            yield Problem(key, f"{name} appears here twice: put their sources into one", is_about_key=True)
         seen.add(name)
         yield from _value(gate, entry, key)
         says = getattr(gate, _attribute(kind)).sources is not None

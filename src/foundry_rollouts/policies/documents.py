@@ -26,7 +26,7 @@ Location = tuple[str | int, ...]  #: Keys and places in lists, from the document
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at a location, and how to mend it."""
+    """What is wrong at a location, and how to fix it."""
 
     where: Location
     sentence: str
@@ -42,7 +42,7 @@ class Document:
     marked: Any
 
     def line(self, problem: Problem) -> str:
-        """Return the report line ``file:line:column: field: what: how to mend``."""
+        """Return the report line ``file:line:column: field: what: how to fix``."""
         return _report(self.file, self.place(problem.where, is_about_key=problem.is_about_key), problem)
 
     def places(self, *wheres: Location) -> "Places":
@@ -97,7 +97,7 @@ def read_documents(path: Path, file: str) -> list[Document]:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = " ".join(str(error.problem or error.context).split())
         raise BrokenYamlError(
-            f"{file}:{line}:{column}: this is not YAML, {what}: mend it there or just before"
+            f"{file}:{line}:{column}: this is not YAML, {what}: fix it there or just before"
         ) from None
     except (YAMLError, RecursionError, ValueError) as error:
         what = " ".join(str(error).split())
@@ -110,18 +110,18 @@ def _read_text(path: Path, file: str) -> str:
             raise BrokenYamlError(f"{file}:1:1: the file is larger than a megabyte: split it")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BrokenYamlError(f"{file}:1:1: there is no such file: write it, or mend the name") from None
+        raise BrokenYamlError(f"{file}:1:1: there is no such file: write it, or fix the name") from None
     except UnicodeDecodeError as error:
         what = f"byte {error.start} is not UTF-8"
         raise BrokenYamlError(f"{file}:1:1: {what}: save the file as UTF-8 text") from None
     except OSError as error:
-        raise BrokenYamlError(f"{file}:1:1: cannot be read, {error.strerror}: allow it to be read") from None
+        raise BrokenYamlError(f"{file}:1:1: cannot be read, {error.strerror}: fix its permissions") from None
 
 
 def _duplicate(error: DuplicateKeyError, file: str) -> str:
     mark = error.problem_mark
     key = str(error.problem).split('"')[1]
-    return f"{file}:{mark.line + 1}:{mark.column + 1}: {key}: this key stands twice: keep one of them"
+    return f"{file}:{mark.line + 1}:{mark.column + 1}: {key}: this key appears twice: keep one of them"
 
 
 def _start(node: Any) -> tuple[int, int]:

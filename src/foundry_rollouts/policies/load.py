@@ -96,7 +96,7 @@ def listed(path: Path, known: Mapping[Path, FileRead]) -> Listing:
             names = sorted(entry.name for entry in os.scandir(path) if Path(entry.name).suffix in SUFFIXES)
             paths = tuple(file for file in map(path.joinpath, names) if file.is_file() or is_lost_link(file))
     except OSError as error:
-        line = f"{path}:1:1: cannot be read, {error.strerror}: allow it"
+        line = f"{path}:1:1: cannot be read, {error.strerror}: fix its permissions"
         return Listing((), (), FileRead(path, problems=(line,), is_folder=True))
     return Listing(paths, tuple(file for file in paths if file not in known or not known[file].is_unchanged))
 
@@ -209,7 +209,7 @@ def _prompts_path(entry: PolicyEntry, path: Path) -> Path | None:
     return path.parent / probe.prompts if probe and probe.prompts else None
 
 
-_IN_PLACE = "the prompts stand where their path belongs: put them into a file of their own, and write its path"
+_IN_PLACE = "the prompts are written where their path belongs: put them into a file of their own, and write its path"
 _HOW = "write it, or fix the path, which starts at the policy's folder"
 
 

@@ -18,17 +18,17 @@ Seconds = Annotated[float, Field(gt=0, le=3600, strict=True)]
 
 
 class ExpectEntry(BaseModel):
-    """What a good answer looks like; what is left out is not looked at."""
+    """What a good answer looks like; what is left out is not checked."""
 
     model_config = STRICT
 
     status: StrictInt = Field(default=200, ge=100, le=599, description="The HTTP status.")
-    contains: str | None = Field(default=None, min_length=1, description="Text that stands in the answer.")
+    contains: str | None = Field(default=None, min_length=1, description="Text that the answer contains.")
     regex: str | None = Field(default=None, min_length=1, description="A pattern found in the answer, in RE2 syntax.")
     schema_: dict[str, Any] | None = Field(
         default=None,
         alias="schema",
-        description="A JSON schema that the answer, read as JSON, obeys; it stands alone, no $ref is fetched.",
+        description="A JSON schema for the answer, read as JSON; no $ref is fetched.",
     )
     max_seconds: Seconds | None = Field(default=None, description="A slower answer is a failure.")
 
@@ -56,7 +56,7 @@ class PromptEntry(BaseModel):
 
     model_config = STRICT
 
-    name: PromptName = Field(description="How history and failures call it.")
+    name: PromptName = Field(description="Its name in history and failures.")
     input: Any = Field(description="Text is sent by Responses, any other JSON by Invocations.")
     expect: ExpectEntry = Field(default_factory=ExpectEntry, description="What a good answer looks like.")
 

@@ -1,4 +1,4 @@
-"""What is wrong with a file's format, in sentences of the form "what: how to mend"."""
+"""What is wrong with a file's format, in sentences of the form "what: how to fix"."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -35,9 +35,9 @@ def check(model: type[Model], document: Document) -> tuple[Model | None, list[Pr
         checked = model.model_validate(document.content)
     except ValidationError as error:
         schema = _schema_of(model)
-        told = {problem.where for problem in nothings}
+        reported = {problem.where for problem in nothings}
         problems = [_problem(details, schema) for details in error.errors(include_url=False)]
-        return None, nothings + [problem for problem in problems if problem.where not in told]
+        return None, nothings + [problem for problem in problems if problem.where not in reported]
     return (None if nothings else checked), nothings
 
 
@@ -47,7 +47,7 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(by_alias=True)
 
 
-_NOTHING = "no value stands here: write {} for the defaults, or leave the key out"
+_NOTHING = "there is no value here: write {} for the defaults, or leave the key out"
 
 #: Under these keys any JSON may stand, ``null`` too.
 _FREE_FORM = frozenset({"input", "schema"})
@@ -86,11 +86,11 @@ def _sentence(details: ErrorDetails, where: Location) -> str:
         names = [part for part in where if isinstance(part, str)]
         return f"'{value}' cannot be a name here: {_PATTERNS[names[-1]]}"
     if kind in {"too_short", "string_too_short"}:
-        return "nothing is listed: name at least one" if kind == "too_short" else "the text is empty: write one"
+        return "the list is empty: name at least one" if kind == "too_short" else "the text is empty: write one"
     if kind in _KINDS:
         belongs, how = _KINDS[kind]
         return f"{shown(value)} stands where {belongs} belongs: {how}"
-    return _bound(value, kind, context) or f"{shown(value)} is not allowed, {details['msg'].lower()}: mend it"
+    return _bound(value, kind, context) or f"{shown(value)} is not allowed, {details['msg'].lower()}: fix it"
 
 
 def _bound(value: Any, kind: str, context: dict[str, Any]) -> str | None:
@@ -116,8 +116,8 @@ def _unknown_key(where: Location, schema: dict[str, Any]) -> str:
     known = sorted(_keys_at(schema, where[:-1]))
     close = get_close_matches(str(where[-1]), known, n=1)
     if close:
-        return f"this key is not known: did you mean {close[0]}?"
-    return f"this key is not known: known here are {', '.join(known)}" if known else ("this key is not known: write {}")
+        return f"unknown key: did you mean {close[0]}?"
+    return f"unknown key: the keys here are {', '.join(known)}" if known else ("unknown key: write {}")
 
 
 def _missing(where: Location, schema: dict[str, Any]) -> str:

@@ -48,14 +48,14 @@ class WeightEntry(BaseModel):
 
     model_config = STRICT
 
-    weight: StrictInt = Field(ge=1, le=100, description="Percent of new sessions that meet the canary.")
+    weight: StrictInt = Field(ge=1, le=100, description="Percent of new sessions that go to the canary.")
     min: Duration = Field(
         default=timedelta(0),
-        description="The step never takes less time than this.",
+        description="The least time the step lasts.",
         json_schema_extra={"default": "0s"},
     )
     max: PositiveDuration | None = Field(
-        default=None, description="Without proof by then, on-no-evidence decides. Left out: no limit."
+        default=None, description="Without proof by then, on-no-evidence decides. Default: no limit."
     )
 
 
@@ -70,7 +70,7 @@ class ApprovalEntry(BaseModel):
 
     model_config = STRICT
 
-    approval: Nothing = Field(description="Write {}. The rollout goes on after `foundry-rollouts rollout approve`.")
+    approval: Nothing = Field(description="Write {}. The rollout continues after `foundry-rollouts rollout approve`.")
 
 
 def _kind_of_step(entry: Any) -> str:
@@ -89,19 +89,19 @@ class AutoEntry(BaseModel):
     model_config = STRICT
 
     blast_radius: float = Field(
-        default=20, ge=1, le=1_000_000, description="Failures that one look may miss: it bounds each weight."
+        default=20, ge=1, le=1_000_000, description="Failures that one tick may miss: it bounds each weight."
     )
     soak: Duration = Field(
         default=timedelta(minutes=5),
-        description="At least so long at 50, before all traffic.",
+        description="The least time at 50, before all traffic.",
         json_schema_extra={"default": "5m"},
     )
     bake: Duration = Field(
-        default=timedelta(0), description="At least so long at 100.", json_schema_extra={"default": "0s"}
+        default=timedelta(0), description="The least time at 100.", json_schema_extra={"default": "0s"}
     )
     max: PositiveDuration | None = Field(
         default=None,
-        description="Without proof by then at a weight below 100, on-no-evidence decides. Left out: no limit.",
+        description="Without proof by then at a weight below 100, on-no-evidence decides. Default: no limit.",
     )
 
 
@@ -120,18 +120,18 @@ StepsEntry = Annotated[
 
 
 class JudgeEntry(BaseModel):
-    """How sure the judge must be, and of what."""
+    """The judge's confidence and limits."""
 
     model_config = STRICT
 
     false_rollback: Percent = Field(
         default=0.01,
-        description="Of releases within tolerance, how many may ever be rolled back. Less than 50%.",
+        description="The share of releases within tolerance that may ever be rolled back. Less than 50%.",
         json_schema_extra={"default": "1%"},
     )
     missed_bad: Percent = Field(
         default=0.05,
-        description="Of bad releases, how many may pass a step as proved. Less than 50%.",
+        description="The share of bad releases that may pass a step as proved. Less than 50%.",
         json_schema_extra={"default": "5%"},
     )
     tolerate: MarginText = Field(
@@ -177,11 +177,11 @@ class GateBody(BaseModel):
         "Left out: every source in use (latency: probe; log-errors: logs).",
         examples=[["logs", "probe"], {"logs": 3, "probe": 1}],
     )
-    max: Percent | None = Field(
-        default=None, description="A ceiling in absolute terms: a canary above it gets no tolerance."
+    max: Percent | None = Field(default=None, description="An absolute ceiling: a canary above it gets no tolerance.")
+    on_failure: OnFailure | None = Field(default=None, description="Default: the policy's.")
+    critical: bool = Field(
+        default=False, description="Four times its share of the evidence of harm: it decides sooner."
     )
-    on_failure: OnFailure | None = Field(default=None, description="Left out: what the policy says.")
-    critical: bool = Field(default=False, description="Four times its part in the evidence of harm: it decides sooner.")
     dry_run: bool = Field(default=False, description="Judged and shown, but it decides nothing.")
 
 
@@ -192,14 +192,14 @@ class ValueBody(BaseModel):
 
     name: ValueName = Field(description="Under values of the source.", examples=["queue-depth"])
     sources: list[SourceName] | None = Field(
-        default=None, min_length=1, description="Who is asked. Left out: every source that tells the value."
+        default=None, min_length=1, description="The sources it uses. Default: every source that provides the value."
     )
     min: float | None = None
     max: float | None = None
-    at_least: Times | None = Field(default=None, description="At least so many times stable's number.")
-    at_most: Times | None = Field(default=None, description="At most so many times stable's number.")
-    windows: StrictInt = Field(default=3, ge=1, le=100, description="So many windows in a row decide.")
-    on_failure: OnFailure | None = Field(default=None, description="Left out: what the policy says.")
+    at_least: Times | None = Field(default=None, description="The least multiple of stable's number.")
+    at_most: Times | None = Field(default=None, description="The largest multiple of stable's number.")
+    windows: StrictInt = Field(default=3, ge=1, le=100, description="The number of windows in a row that decide.")
+    on_failure: OnFailure | None = Field(default=None, description="Default: the policy's.")
     dry_run: bool = Field(default=False, description="Judged and shown, but it decides nothing.")
 
     @property
@@ -230,10 +230,10 @@ class PolicyEntry(BaseModel):
 
     model_config = ConfigDict(**STRICT, title="foundry-rollouts policy", json_schema_extra=_steps_or_preset)
 
-    name: Name = Field(description="How history and metrics call this policy.", examples=["support-agent"])
+    name: Name = Field(description="The policy's name in history and metrics.", examples=["support-agent"])
     agents: list[Glob] = Field(
         min_length=1,
-        description="Globs on agent names. The most exact match wins; a tie is an error.",
+        description="Globs on agent names. The most specific match wins; a tie is an error.",
         examples=[["support-*"]],
     )
     preset: PresetName | None = Field(
@@ -251,31 +251,33 @@ class PolicyEntry(BaseModel):
         description="For the whole rollout.",
         json_schema_extra={"default": "6h"},
     )
-    judge: JudgeEntry = Field(default_factory=JudgeEntry, description="How sure the judge must be, and of what.")
+    judge: JudgeEntry = Field(default_factory=JudgeEntry, description="The judge's confidence and limits.")
     sources: SourcesEntry | None = Field(
         default=None,
-        description="Where measurements come from. Left out: probe and logs, with their defaults.",
+        description="Where measurements come from. Default: probe and logs, with their defaults.",
     )
     gates: list[GateEntry] | None = Field(
-        default=None, min_length=1, description="Left out: error-rate, asked of every source in use."
+        default=None, min_length=1, description="Default: error-rate, on every source in use."
     )
-    errors: ErrorsEntry = Field(default_factory=ErrorsEntry, description="What is judged among failures of calls.")
-    on_failure: OnFailure = Field(default=OnFailure.ROLLBACK, description="What harm leads to.")
+    errors: ErrorsEntry = Field(default_factory=ErrorsEntry, description="Which failures of calls are judged.")
+    on_failure: OnFailure = Field(default=OnFailure.ROLLBACK, description="What happens on harm.")
     on_no_evidence: OnNoEvidence = Field(
         default=OnNoEvidence.HOLD,
-        description="What a step leads to that is not proved by its max. Never a blind advance.",
+        description="What happens when a step is not proved by its max. Never a blind advance.",
     )
-    on_drift: OnDrift = Field(default=OnDrift.PAUSE, description="What a routing leads to that somebody else changed.")
+    on_drift: OnDrift = Field(
+        default=OnDrift.PAUSE, description="What happens when the routing was changed from outside."
+    )
     on_adoption: OnAdoption = Field(
         default=OnAdoption.KEEP,
-        description="What weights between several versions lead to that are found at first sight.",
+        description="What happens to weights between several versions when an agent is first seen.",
     )
     on_new_version: OnNewVersion = Field(
-        default=OnNewVersion.QUEUE, description="What a version leads to that appears while another is on trial."
+        default=OnNewVersion.QUEUE, description="What happens when a version appears while another is on trial."
     )
     new_versions: NewVersions = Field(
         default=NewVersions.NEWEST,
-        description="Which of several versions get a trial that appear between two looks; all of them are reported. "
+        description="Which versions get a trial when several appear between two checks; all of them are reported. "
         "newest: the newest whose build does not fail. each: one after the other.",
     )
     sessions_on_rollback: SessionsOnRollback = Field(
@@ -286,7 +288,7 @@ class PolicyEntry(BaseModel):
     ready_within: DurationOrOff = Field(
         default=timedelta(minutes=3),
         description="A sandbox of the canary is opened and asked before users meet it, and at every step. None ready "
-        "within this time, while stable's are, ends the rollout. `off`: nobody looks.",
+        "within this time, while stable's are, ends the rollout. `off`: no check.",
         json_schema_extra={"default": "3m"},
     )
 

@@ -84,17 +84,19 @@ Guid = Annotated[str, AfterValidator(_guid)]
 def _credentials() -> Any:
     return Field(
         default=None,
-        description="How to log in there: a section of the file that FOUNDRY_ROLLOUTS_SOURCE_CREDENTIALS names.",
+        description="The login: a section of the file that FOUNDRY_ROLLOUTS_SOURCE_CREDENTIALS names.",
         examples=["metrics"],
     )
 
 
 def _every(default: str, span: timedelta) -> Any:
-    return Field(default=span, description="The least window that is counted.", json_schema_extra={"default": default})
+    return Field(
+        default=span, description="The shortest window that is counted.", json_schema_extra={"default": default}
+    )
 
 
 def _delay(default: str, span: timedelta) -> Any:
-    what = "How late a count may still change: windows end so long before now."
+    what = "How long a count may still change: windows end that long before now."
     return Field(default=span, description=what, json_schema_extra={"default": default})
 
 
@@ -119,13 +121,13 @@ class ProbeEntry(SourceEntry):
     prompts: str | None = Field(
         default=None,
         min_length=1,
-        description="A YAML list of prompts, relative to this file. Left out: one harmless question.",
+        description="A YAML list of prompts, relative to this file. Default: one harmless question.",
         examples=["prompts/support.yaml"],
     )
     every: PositiveDuration = Field(
         default=timedelta(seconds=10), description="How often.", json_schema_extra={"default": "10s"}
     )
-    pairs: StrictInt = Field(default=1, ge=1, le=100, description="How many pairs of calls each time.")
+    pairs: StrictInt = Field(default=1, ge=1, le=100, description="Pairs of calls each time.")
 
     def as_config(self) -> ProbeConfig:
         """Return it without its prompts, which stand in a file of their own."""

@@ -24,7 +24,7 @@ LONGEST = timedelta(days=365)
 
 
 def wrong(sentence: str) -> PydanticCustomError:
-    """Return the error that puts ``sentence`` ("what: how to mend") into the report as it stands."""
+    """Return the error that puts ``sentence`` ("what: how to fix") into the report as it stands."""
     return PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
 
 

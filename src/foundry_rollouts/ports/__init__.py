@@ -1,6 +1,6 @@
 """What the controller and the operations ask of the world, in their own words.
 
-``wiring`` hands in the real ones: ``foundry`` is the cloud, ``store`` the memory, ``signals`` the sources.
+``wiring`` passes the real ones: ``foundry`` is the cloud, ``store`` the memory, ``signals`` the sources.
 """
 
 from foundry_rollouts.ports.cloud import (

@@ -37,7 +37,7 @@ class VersionSeen:
     error: str | None = None
     is_draft: bool = False
     protocols: tuple[str, ...] | None = None  #: What it declares to speak; None: it declares nothing.
-    content: str | None = None  #: The hash of its code; None: not told.
+    content: str | None = None  #: The hash of its code; None: unknown.
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from foundry_rollouts.core.model.event import Event
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event that the receiver is yet to be told; ``number`` is its place in the history of everything."""
+    """An event that the receiver has yet to get; ``number`` is its place in the history of everything."""
 
     number: int
     event: Event
-    attempts: int  #: How often it was taken in hand, this time included.
+    attempts: int  #: How often it was claimed, this time included.
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,19 @@ class Outbox(Protocol):
     async def backlog(self) -> Backlog: ...
 
     async def take_messages(self, now: datetime, limit: int, until: datetime) -> Sequence[Message]:
-        """Take at most ``limit`` due messages in hand until ``until``: the oldest of each rollout, no other.
+        """Claim at most ``limit`` due messages until ``until``: the oldest of each rollout, no other.
 
-        Nobody else is given them before that time; who has not told one by then has left it to others.
+        Nobody else is given them before that time; whoever has not delivered one by then leaves it to others.
         """
 
-    async def told(self, message: Message) -> None:
+    async def mark_delivered(self, message: Message) -> None:
         """Forget a message: the receiver has it."""
 
     async def postpone(self, message: Message, due_at: datetime, because: str) -> None:
         """Put a message back, to be tried again; nothing happens when others have taken it meanwhile."""
 
     async def give_up(self, message: Message, now: datetime, because: str) -> None:
-        """Keep a message as one that nobody was told, and try no more."""
+        """Keep a message as undelivered, and try no more."""
 
     async def retire(self, before: datetime, now: datetime, because: str) -> int:
         """Give up every message that waits whose event happened before that time; return how many."""

@@ -30,7 +30,7 @@ class AgentKnown:
 
     name: str
     stable: str | None = None  #: The version that users have by our record.
-    newest: str | None = None  #: The newest version that discovery has dealt with.
+    newest: str | None = None  #: The newest version that discovery has considered.
     latest: str | None = None  #: The newest release that the cloud shows.
     latest_status: str | None = None
     routing: Routing | None = None  #: As last seen.
@@ -57,13 +57,13 @@ class Record:
     evidence: Evidence | None = None
     measurements: tuple[Measurement, ...] = ()
     obeyed: tuple[str, ...] = ()  #: Ids of commands that need no more attention.
-    heard: tuple[str, ...] = ()  #: Ids of commands that were looked at, obeyed or not.
-    due_at: datetime | None = None  #: When the rollout is to be looked at again; None: never (it has ended).
+    heard: tuple[str, ...] = ()  #: Ids of commands that were considered, obeyed or not.
+    due_at: datetime | None = None  #: When the rollout is due again; None: never (it has ended).
     stable: str | None = None  #: The agent's stable version from now on.
-    newest: str | None = None  #: The newest version that discovery has dealt with, from now on.
+    newest: str | None = None  #: The newest version that discovery has considered, from now on.
     created: Rollout | None = None  #: A rollout that begins its life with this record.
     kept: Routing | None = None  #: Weights of another hand that stay from now on; one without versions: none do.
-    unreadable: str | None = None  #: Why the agent cannot be dealt with, from now on; empty: it can again.
+    unreadable: str | None = None  #: Why the agent cannot be processed, from now on; empty: it can again.
     holds_queue: bool = False  #: What is queued behind ``rollout`` waits for a person from now on.
     marks: Marks | None = None  #: What tells the agent from another of its name, from now on.
     incarnation: int | None = None  #: A new one begins: what was known of stable and newest versions is forgotten.
@@ -86,11 +86,11 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The unfinished rollouts of an agent: the one in hand, and what matters of those behind it."""
+    """The unfinished rollouts of an agent: the current one, and what matters of those behind it."""
 
     in_hand: Rollout | None = None  #: None: no rollout of the agent is unfinished.
-    newest: Rollout | None = None  #: The newest that waits and is younger than the one in hand.
-    waiting: int = 0  #: How many wait behind the one in hand.
+    newest: Rollout | None = None  #: The newest that waits and is younger than the current one.
+    waiting: int = 0  #: How many wait behind the current one.
     to_tend: tuple[Rollout, ...] = ()  #: Those of them that were asked something, or do not say yet that they wait.
 
 
@@ -101,8 +101,8 @@ class Standing:
     queue: Queue = Queue()
     intent: Intent | None = None  #: The open one.
     known: AgentKnown | None = None  #: None: the agent was never seen.
-    commands: tuple[Command, ...] = ()  #: Those to the rollout in hand that nobody obeyed yet, the most urgent first.
-    evidence: Evidence | None = None  #: Of the rollout in hand, once it has begun.
+    commands: tuple[Command, ...] = ()  #: Those to the current rollout that nobody obeyed yet, the most urgent first.
+    evidence: Evidence | None = None  #: Of the current rollout, once it has begun.
     owing_stops: tuple[Rollout, ...] = ()  #: Ended rollouts whose canary's sessions are still to be stopped.
 
 

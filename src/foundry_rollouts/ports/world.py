@@ -1,4 +1,4 @@
-"""All that the controller leans on beside cloud and store, and the bundle of everything."""
+"""What the controller depends on beside cloud and store, and the bundle of everything."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Looks(Protocol):
     """Looks whether sandboxes of a rollout's versions become ready."""
 
     async def look(self, rollout: Rollout) -> Readiness | None:
-        """Return how they fare; the first call begins to look. None where the policy wants no look."""
+        """Return how they fare; the first call begins to check. None where the policy wants no check."""
 
     async def release(self, rollout: str) -> None:
         """Stop looking: the rollout has ended, or another replica has it."""
@@ -66,7 +66,7 @@ class Condition:
 
 
 class Health(Protocol):
-    """What readiness probes are told."""
+    """What readiness probes get."""
 
     async def conditions(self, now: datetime) -> Sequence[Condition]: ...
 
@@ -79,7 +79,7 @@ class Wake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that the controller leans on."""
+    """All that the controller depends on."""
 
     cloud: Cloud
     sessions: Sessions
@@ -87,5 +87,5 @@ class World:
     policies: Policies
     sources: Sequence[Source] = field(default=())
     notifier: Notifier | None = None  #: None: what is recorded waits.
-    ready: Looks | None = None  #: None: nobody looks whether sandboxes become ready.
+    ready: Looks | None = None  #: None: nobody checks whether sandboxes become ready.
     confirm_within: timedelta = timedelta(seconds=20)  #: The endpoint may serve the old routing for some seconds.

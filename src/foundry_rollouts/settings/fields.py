@@ -28,7 +28,7 @@ from foundry_rollouts.settings.webhook import WebhookSettings
 PREFIX = "FOUNDRY_ROLLOUTS_"
 DELIMITER = "__"  #: Between the name of a group of settings and one of its settings.
 TOML_FILE = "foundry-rollouts.toml"
-SECRETS_DIR = f"{PREFIX}SECRETS_DIR"  #: The folder of secret files; a variable only, for it says where to look.
+SECRETS_DIR = f"{PREFIX}SECRETS_DIR"  #: The folder of secret files; a variable only, for it says where the files are.
 ENDPOINT_ALIAS = "FOUNDRY_PROJECT_ENDPOINT"
 ENDPOINT_FORM = "https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT"
 
@@ -113,28 +113,28 @@ class Settings(DatabaseSettings):
         default=10,
         ge=0.1,
         le=3600,
-        description="How often a rollout in progress is looked at when nothing wakes it earlier.",
+        description="How often a rollout in progress is checked when nothing wakes it earlier.",
     )
     discovery_seconds: float = Field(
-        default=30, ge=0.1, le=3600, description="How often the agents are listed: new versions, drift."
+        default=30, ge=0.1, le=3600, description="How often the agents are listed, to find new versions and drift."
     )
     replica: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         min_length=1,
         max_length=200,
-        description="The name in leases; every replica needs its own.",
+        description="The replica's name in leases; every replica needs its own.",
         json_schema_extra={"shown": "host name + pid"},
     )
     lease_seconds: float = Field(
-        default=30, ge=0.1, le=3600, description="How long a replica that died keeps its rollouts from others."
+        default=30, ge=0.1, le=3600, description="How long the rollouts of a dead replica stay with it."
     )
-    retention_days: float = Field(default=90, ge=1, description="Days that measurements of ended rollouts stay.")
+    retention_days: float = Field(default=90, ge=1, description="Days that measurements of ended rollouts are kept.")
     log_format: Literal["console", "json"] = Field(
         default_factory=lambda: "console" if sys.stderr.isatty() else "json",
-        description="How log lines look.",
+        description="The format of log lines.",
         json_schema_extra={"shown": "console on a terminal, else json"},
     )
-    webhook: WebhookSettings = Field(default_factory=WebhookSettings, repr=False, description="Who is told.")
+    webhook: WebhookSettings = Field(default_factory=WebhookSettings, repr=False, description="Who is notified.")
 
     @property
     def database_name(self) -> str:
@@ -198,7 +198,7 @@ def variable(*path: str) -> str:
 
 
 def _grouped_secrets(model: type[BaseModel], secrets: PydanticBaseSettingsSource) -> dict[str, Any]:
-    """Return what the secrets folder holds for groups of settings, for which the library does not look."""
+    """Return what the secrets folder holds for groups of settings, which the library does not read."""
     folder = getattr(secrets, "secrets_dir", None)
     found: dict[str, Any] = {}
     if folder is None:

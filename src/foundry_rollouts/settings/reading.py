@@ -69,9 +69,9 @@ def _read(kind: type[AnySettings], overrides: dict[str, Any]) -> AnySettings:
     except SettingsError as error:
         raise UsageError(f"{error}: write one variable for each setting of the group") from None
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{TOML_FILE}: this is not TOML, {error}: mend that line") from None
+        raise UsageError(f"{TOML_FILE}: this is not TOML, {error}: fix that line") from None
     except OSError as error:
-        raise UsageError(f"{error.filename}: cannot be read, {error.strerror}: allow it to be read") from None
+        raise UsageError(f"{error.filename}: cannot be read, {error.strerror}: fix its permissions") from None
 
 
 def _line(error: ErrorDetails) -> str:
@@ -85,7 +85,7 @@ def _line(error: ErrorDetails) -> str:
             return f"{named}: is not set: write {ENDPOINT_FORM}"
         case "extra_forbidden":
             name = ".".join(path)
-            return f"{TOML_FILE}: {name}: no setting is called so{_hint(name, map('.'.join, _SETTINGS))}"
+            return f"{TOML_FILE}: {name}: there is no such setting{_hint(name, map('.'.join, _SETTINGS))}"
         case "value_error":
             return f"{named}: {error['msg'].removeprefix('Value error, ')}"
         case "model_type":
@@ -96,10 +96,10 @@ def _line(error: ErrorDetails) -> str:
             how = " ".join(f"{word} {context[key]:g}" for key, word in _BOUNDS.items() if key in context)
         case _:
             how = error["msg"].removeprefix("Input should be ").partition(",")[0]
-    return f"{named}: {_told(path, error['input'])} is not possible: write {how}"
+    return f"{named}: {_shown(path, error['input'])} is not valid: write {how}"
 
 
-def _told(path: tuple[str, ...], value: object) -> str:
+def _shown(path: tuple[str, ...], value: object) -> str:
     """Return ``value`` as it may be said: what may hold a secret is not repeated."""
     field = _SETTINGS.get(path)
     return repr(value) if field is not None and field.repr else "what is there"
@@ -108,14 +108,14 @@ def _told(path: tuple[str, ...], value: object) -> str:
 def _unknown_variables(environment: Iterable[str]) -> list[str]:
     known = {variable(*path) for path in _SETTINGS}
     return [
-        f"{name}: no setting is called so{_hint(name, known, PREFIX)}"
+        f"{name}: there is no such setting{_hint(name, known, PREFIX)}"
         for name in sorted(environment)
         if name.startswith(PREFIX) and name not in known | _OTHERS and not _SERVICE_LINK.fullmatch(name)
     ]
 
 
 def _is_unknown_variable(error: ErrorDetails) -> bool:
-    """Whether the environment is to blame for a name that is none, which is told already."""
+    """Whether the environment is to blame for an invalid name, which is reported already."""
     return error["type"] == "extra_forbidden" and variable(*map(str, error["loc"])) in os.environ
 
 

@@ -23,7 +23,7 @@ class WebhookSettings(BaseModel):
         default=None,
         repr=False,
         description="Where each event is posted as a CloudEvent. Plain http is refused unless the address is loopback.",
-        json_schema_extra={"shown": "nobody is told"},
+        json_schema_extra={"shown": "nobody is notified"},
     )
     secret: SecretStr | None = Field(
         default=None,
@@ -32,10 +32,10 @@ class WebhookSettings(BaseModel):
         json_schema_extra={"shown": "not signed"},
     )
     timeout_seconds: float = Field(
-        default=10, ge=0.1, le=60, description="How long the receiver may take over one message."
+        default=10, ge=0.1, le=60, description="How long the receiver may take to confirm a message."
     )
     give_up_hours: float = Field(
-        default=24, ge=0.01, le=720, description="How long after an event its message is tried again."
+        default=24, ge=0.01, le=720, description="How long after an event its message is retried."
     )
 
     @property

@@ -89,8 +89,8 @@ async def _mark_gone(connection: AsyncConnection, now: datetime, unwritten: Coll
 
 
 def _first_line(error: Exception) -> str:
-    told = error.orig if isinstance(error, StatementError) and error.orig else error
-    return (str(told).strip() or type(told).__name__).splitlines()[0]
+    original = error.orig if isinstance(error, StatementError) and error.orig else error
+    return (str(original).strip() or type(original).__name__).splitlines()[0]
 
 
 async def settle(connection: AsyncConnection, agent: str, made: Record) -> None:
@@ -110,7 +110,7 @@ async def settle(connection: AsyncConnection, agent: str, made: Record) -> None:
 
 
 async def note_newest(connection: AsyncConnection, agent: str, version: str) -> None:
-    """Take a version that a person started for dealt with, where discovery has none between it and the last one."""
+    """Count a version that a person started as considered, where discovery has none between it and the last one."""
     query = select(agents.c.newest).where(agents.c.name == agent).with_for_update()
     before, place = number(await connection.scalar(query)), number(version)
     if before is not None and place == before + 1:

@@ -53,7 +53,7 @@ async def overlooked_since(connection: AsyncConnection, rollout: Rollout, heard:
     """Return when the first command came that the tick which leaves ``rollout`` may not have seen; None: no such.
 
     The tick began at the generation of ``rollout`` or, when it raised it itself, at the one before; a command that
-    named an older generation was there before the tick was, and what it ``heard`` was looked at.
+    named an older generation was there before the tick was, and what it ``heard`` was considered.
     """
     first: datetime | None = await connection.scalar(
         select(func.min(commands.c.at)).where(
@@ -94,12 +94,12 @@ async def _refuse(connection: AsyncConnection, command: Command, rollout: Rollou
         raise ConflictError(f"{command.verb} comes too late: {_as_it_is(rollout)}")
     if command.generation != rollout.generation:
         raise ConflictError(
-            f"{command.verb} names generation {command.generation}, but {_as_it_is(rollout)}: look again"
+            f"{command.verb} names generation {command.generation}, but {_as_it_is(rollout)}: read it again"
         )
     for other in await waiting(connection, rollout.id):
         if other.verb is command.verb:
             raise ConflictError(
-                f"{other.author} asked to {other.verb} already and that is not obeyed yet; {_as_it_is(rollout)}"
+                f"{other.author} asked to {other.verb} already and that is not done yet; {_as_it_is(rollout)}"
             )
 
 

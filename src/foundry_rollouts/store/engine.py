@@ -168,7 +168,7 @@ def _translated(name: str) -> Iterator[None]:
     except DBAPIError as error:
         raise StoreError(f"database {name}: {_first_line(error.orig)}; {_advice(error)}") from error
     except StatementError as error:
-        # Not the database but a value that we handed in was wrong: that is a fault of ours, told as it is.
+        # Not the database but a value that we handed in was wrong: that is a fault of ours, reported as it is.
         raise error.orig or error from None
     except PoolTimeoutError as error:
         raise StoreError(f"database {name}: {_first_line(error)}; try again later") from error

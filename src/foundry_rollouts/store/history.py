@@ -1,6 +1,6 @@
 """The history: events, append only; the database itself refuses to change or delete one.
 
-Whoever adds an event says whether there is a receiver to be told, and the message is written with it: neither is ever
+Whoever adds an event says whether there is a receiver, and the message is written with it: neither is ever
 there without the other.
 """
 
@@ -18,7 +18,7 @@ from foundry_rollouts.untrusted import clean
 
 
 async def append(connection: AsyncConnection, event: Event, *, has_receiver: bool) -> None:
-    """Add ``event``, and its message where there is a receiver; the same fact is not told twice."""
+    """Add ``event``, and its message where there is a receiver; the same fact is not sent twice."""
     seq = await connection.scalar(
         insert_into(connection, events)
         .values(

@@ -1,4 +1,4 @@
-"""The journal: what is about to be changed in the cloud, until it is confirmed and recorded."""
+"""Intents: what is about to be changed in the cloud, until it is confirmed and recorded."""
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection

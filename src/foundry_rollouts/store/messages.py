@@ -19,22 +19,22 @@ class Messages:
             return await outbox.backlog(connection)
 
     async def take_messages(self, now: datetime, limit: int, until: datetime) -> Sequence[Message]:
-        """Take due messages in hand until ``until``, the oldest of each rollout."""
+        """Claim due messages until ``until``, the oldest of each rollout."""
         async with self._database.writing() as connection:
             return await outbox.take(connection, now, limit, until)
 
-    async def told(self, message: Message) -> None:
+    async def mark_delivered(self, message: Message) -> None:
         """Forget a message: the receiver has it."""
         async with self._database.writing() as connection:
             await outbox.forget(connection, message)
 
     async def postpone(self, message: Message, due_at: datetime, because: str) -> None:
-        """Put a message back, to be tried again, unless others have it in hand."""
+        """Put a message back, to be tried again, unless others claimed it."""
         async with self._database.writing() as connection:
             await outbox.postpone(connection, message, due_at, because)
 
     async def give_up(self, message: Message, now: datetime, because: str) -> None:
-        """Keep a message as one that nobody was told, and try no more."""
+        """Keep a message as undelivered, and try no more."""
         async with self._database.writing() as connection:
             await outbox.give_up(connection, message, now, because)
 

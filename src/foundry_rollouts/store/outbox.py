@@ -1,6 +1,6 @@
 """The outbox: messages that ``history`` left with their events and that are not yet sent.
 
-A message in hand is one whose due time lies ahead: who took it and died has thereby left it to others. The messages of
+A claimed message is one whose due time lies ahead: who took it and died has thereby left it to others. The messages of
 one rollout go one after the other, so only the oldest of each lane can be taken.
 """
 
@@ -25,7 +25,7 @@ async def backlog(connection: AsyncConnection) -> Backlog:
 
 
 async def take(connection: AsyncConnection, now: datetime, limit: int, until: datetime) -> Sequence[Message]:
-    """Take in hand the oldest message of each lane, where it is due; the oldest first."""
+    """Claim the oldest message of each lane, where it is due; the oldest first."""
     first = select(func.min(outbox.c.event)).where(_WAITS).group_by(outbox.c.lane)
     # What another replica is about to take is skipped, not waited for. SQLite has one writer and needs no lock.
     chosen = await connection.execute(
@@ -46,17 +46,17 @@ async def take(connection: AsyncConnection, now: datetime, limit: int, until: da
 
 
 async def forget(connection: AsyncConnection, message: Message) -> None:
-    """Take away a message that was told, whoever has it in hand by now."""
+    """Remove a message that was delivered, whoever holds it by now."""
     await connection.execute(delete(outbox).where(outbox.c.event == message.number))
 
 
 async def postpone(connection: AsyncConnection, message: Message, due_at: datetime, because: str) -> None:
-    """Put a message back unless others have it in hand."""
+    """Put a message back unless others claimed it."""
     await connection.execute(update(outbox).where(_is_ours(message)).values(due_at=due_at, trouble=because))
 
 
 async def give_up(connection: AsyncConnection, message: Message, now: datetime, because: str) -> None:
-    """Mark a message as one that is told no more, unless others have it in hand."""
+    """Mark a message as given up, unless others claimed it."""
     await connection.execute(update(outbox).where(_is_ours(message)).values(given_up_at=now, trouble=because))
 
 

@@ -1,4 +1,4 @@
-"""What callers report of their calls; each is kept for a day, which is longer than any window looks back."""
+"""What callers report of their calls; each is kept for a day, which is longer than any window reaches back."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

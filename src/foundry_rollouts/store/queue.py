@@ -1,4 +1,4 @@
-"""The queue of an agent: its rollout in hand and those behind it, without reading all that wait."""
+"""The queue of an agent: its current rollout and those behind it, without reading all that wait."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from foundry_rollouts.store.tables import UNFINISHED, commands
 from foundry_rollouts.store.tables import rollouts as table
 
 #: How many queued rollouts are tended at once; the others have their turn at the next tick.
-AT_ONCE = 32
+MAX_PER_TICK = 32
 
 _IS_ASKED = exists().where(commands.c.rollout == table.c.id, commands.c.is_obeyed.is_(False))
 _PLACES = select(
@@ -64,7 +64,7 @@ async def of_agent(connection: AsyncConnection, agent: str) -> Queue:
 
 
 async def in_hand(connection: AsyncConnection) -> Mapping[str, Queue]:
-    """Return the rollout in hand of every agent that has one, and how many wait behind it."""
+    """Return the current rollout of every agent that has one, and how many wait behind it."""
     entries: dict[str, list[Place]] = defaultdict(list)
     for row in await connection.execute(_PLACES):
         entries[row.agent].append(_entry(row).place)
@@ -74,7 +74,7 @@ async def in_hand(connection: AsyncConnection) -> Mapping[str, Queue]:
 
 
 async def rest(connection: AsyncConnection, agent: str, in_hand: str, now: datetime, until: datetime) -> None:
-    """Let those of ``agent`` that are due and not in hand rest ``until`` then."""
+    """Let those of ``agent`` that are due and not current rest ``until`` then."""
     behind = (table.c.agent == agent, UNFINISHED, table.c.id != in_hand, table.c.due_at <= now)
     await connection.execute(update(table).where(*behind).values(due_at=until))
 
@@ -94,7 +94,7 @@ async def hold(connection: AsyncConnection, ended: Rollout, *, has_receiver: boo
 
 
 def _newest(first: _Entry, behind: Sequence[_Entry]) -> str | None:
-    """Return the newest one that waits and is younger than the one in hand; one that is paused displaces nobody."""
+    """Return the newest one that waits and is younger than the current one; one that is paused displaces nobody."""
     younger = [
         entry.place
         for entry in behind
@@ -106,7 +106,7 @@ def _newest(first: _Entry, behind: Sequence[_Entry]) -> str | None:
 def _to_tend(behind: Sequence[_Entry]) -> list[str]:
     asked = [entry.place.id for entry in behind if entry.is_asked]
     untold = [entry.place.id for entry in behind if not entry.is_asked and not entry.is_told]
-    return [*asked, *untold][:AT_ONCE]
+    return [*asked, *untold][:MAX_PER_TICK]
 
 
 def _entry(row: Row[Any]) -> _Entry:

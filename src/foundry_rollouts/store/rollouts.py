@@ -147,13 +147,13 @@ async def save(connection: AsyncConnection, rollout: Rollout, stands: Standing |
 
 
 async def wake(connection: AsyncConnection, rollout: str, now: datetime) -> None:
-    """Make a rollout that has not ended due at ``now``; a tick under way will find that it came after its look."""
+    """Make a rollout that has not ended due at ``now``; a tick under way will find that it came after its read."""
     due = rollouts.c.due_at.is_not(None)
     await connection.execute(update(rollouts).where(rollouts.c.id == rollout, due).values(due_at=now))
 
 
 async def make_due(connection: AsyncConnection, agents: Sequence[str], now: datetime) -> None:
-    """Make what ``agents`` have under way due now, if it was not to be looked at before."""
+    """Make what ``agents`` have under way due now, if it was not due before."""
     later = (rollouts.c.agent.in_(agents), rollouts.c.due_at > now)
     await connection.execute(update(rollouts).where(*later).values(due_at=now))
 

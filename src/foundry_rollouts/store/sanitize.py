@@ -10,7 +10,7 @@ from typing import Any
 from foundry_rollouts.untrusted import clean
 
 #: Members that tell in words what happened, as others may have put it: no secret and no hidden character stays.
-_TOLD = frozenset({"because", "trouble", "causes"})
+_HISTORY_FIELDS = frozenset({"because", "trouble", "causes"})
 
 
 def plain_text(text: str) -> str:
@@ -29,7 +29,8 @@ def plain_json(value: Any) -> Any:
             return str(value)
         case dict():
             return {
-                plain_text(str(key)): told(each) if key in _TOLD else plain_json(each) for key, each in value.items()
+                plain_text(str(key)): history_text(each) if key in _HISTORY_FIELDS else plain_json(each)
+                for key, each in value.items()
             }
         case list() | tuple():
             return [plain_json(each) for each in value]
@@ -37,12 +38,12 @@ def plain_json(value: Any) -> Any:
             return value
 
 
-def told(value: Any) -> Any:
+def history_text(value: Any) -> Any:
     """Return words about what happened, or what holds such words, as they may be kept."""
     match value:
         case str():
             return clean(value)
         case list() | tuple():
-            return [told(each) for each in value]
+            return [history_text(each) for each in value]
         case _:
             return plain_json(value)

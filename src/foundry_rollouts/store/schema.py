@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import SchemaError, StoreError
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, Database, is_missing
-from foundry_rollouts.store.schema_diff import differences, told
+from foundry_rollouts.store.schema_diff import differences, in_words
 from foundry_rollouts.store.tables import metadata
 
 #: The advisory lock that upgrades of one PostgreSQL database take in turn; any number that is ours alone.
@@ -39,7 +39,7 @@ _LOCKED_OUT = {"55P03", "40P01"}
 async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None, most_tries: int = TRIES) -> str:
     """Bring the database at ``url`` to our schema, each migration in a transaction of its own; return its revision.
 
-    A migration whose tables are in use lets the others pass and is tried again; ``tell`` is told of the first time.
+    A migration whose tables are in use lets the others pass and is tried again; ``tell`` gets the first time.
     Raises StoreError when the database is away or in use for too long, or when its schema is newer than ours.
     """
     database = Database(url)
@@ -55,7 +55,7 @@ async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None, most_t
                 if tries == most_tries:
                     raise StoreError(_in_use(url, tries)) from error
                 if tries == 1:
-                    tell("the tables are in use: waiting for a moment in which they are not")
+                    tell("the tables are in use: waiting until they are free")
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
                 if revision == newest():
@@ -104,7 +104,7 @@ async def require_carrying(connection: AsyncConnection) -> None:
 def newer(revision: str) -> str:
     """Return the sentence about a newer schema that carries this release."""
     return (
-        f"the database was upgraded to schema {revision}; this release, of schema {newest()}, goes on with it until a"
+        f"the database was upgraded to schema {revision}; this release, of schema {newest()}, keeps using it until a"
         " replica of the new release takes its place"
     )
 
@@ -125,7 +125,7 @@ def _line() -> tuple[Script, ...]:
     """Return our migrations, the oldest first."""
     found = tuple(ScriptDirectory.from_config(_config()).walk_revisions())[::-1]
     if not found:
-        raise StoreError(f"no migrations in {migrations_folder()}: is the installation whole?")
+        raise StoreError(f"no migrations in {migrations_folder()}: is the installation complete?")
     return found
 
 
@@ -178,14 +178,15 @@ def _require_ours(connection: Connection) -> None:
         raise SchemaError(_too_new(_revision(connection)))
     if found := differences(connection):
         raise SchemaError(
-            f"the tables are not as the migrations left them: {told(found)}; restore the database, or mend it by hand"
+            f"the tables are not as the migrations left them: {in_words(found)}; "
+            "restore the database, or fix it by hand"
         )
 
 
 def _newer_carrying(connection: Connection) -> str | None:
     revision = _newer(connection)
     if revision and (harm := [each for each in differences(connection) if not each.is_harmless]):
-        raise SchemaError(f"{_too_new(revision)}: this one cannot go on with it, since {told(harm)}")
+        raise SchemaError(f"{_too_new(revision)}: this release cannot use it, because {in_words(harm)}")
     return revision
 
 
@@ -209,8 +210,8 @@ def _refuse_strangers(connection: Connection) -> None:
     """Raise SchemaError when there is no revision, and yet tables of our names."""
     if there := sorted(set(inspect(connection).get_table_names()) & set(metadata.tables)):
         raise SchemaError(
-            f"the database tells no schema, yet it has tables of our names ({', '.join(there)}); restore it, or choose"
-            " an empty one"
+            f"the database reports no schema, but it has tables with our names ({', '.join(there)}); restore it, or "
+            "choose an empty one"
         )
 
 

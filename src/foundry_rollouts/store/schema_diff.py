@@ -22,7 +22,7 @@ _TRIGGERS = {
 class Difference:
     """One thing that is not as our migrations leave it; harmless: this release can work with it all the same."""
 
-    told: str
+    sentence: str
     is_harmless: bool
 
 
@@ -30,16 +30,16 @@ def differences(connection: Connection) -> list[Difference]:
     """Return every difference; what is missing comes first, whole tables before all, and what is not ours last."""
     compared = compare_metadata(MigrationContext.configure(connection), metadata)
     found = [*(_read(each, connection) for each in _flat(compared)), *_keys(connection), *_guards(connection)]
-    return sorted(found, key=lambda each: (_place(each.told), each.told))
+    return sorted(found, key=lambda each: (_place(each.sentence), each.sentence))
 
 
-def _place(told: str) -> tuple[bool, bool, bool]:
-    return "is missing" not in told, "is not ours" in told, not told.startswith("table ")
+def _place(sentence: str) -> tuple[bool, bool, bool]:
+    return "is missing" not in sentence, "is not ours" in sentence, not sentence.startswith("table ")
 
 
-def told(found: list[Difference], most: int = 5) -> str:
+def in_words(found: list[Difference], most: int = 5) -> str:
     """Return the first ``most`` of ``found`` in one line, and how many more there are."""
-    words = ", ".join(each.told for each in found[:most])
+    words = ", ".join(each.sentence for each in found[:most])
     return words + (f", and {len(found) - most} more" if len(found) > most else "")
 
 
@@ -86,7 +86,7 @@ def _is_unique(item: Any) -> bool:
 
 
 def _keys(connection: Connection) -> Iterator[Difference]:
-    """Yield each table whose primary key is not ours: repeated writes are told by it."""
+    """Yield each table whose primary key is not ours: repeated writes are recognised by it."""
     inspector = inspect(connection)
     there = set(inspector.get_table_names())
     for table in metadata.sorted_tables:

@@ -31,6 +31,7 @@ def alone_on(url: str) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StoreError(
-                f"database {address.database} is in use by another replica: SQLite carries one, use PostgreSQL for more"
+                f"database {address.database} is in use by another replica: "
+                "SQLite supports one, use PostgreSQL for more"
             ) from error
         yield True

@@ -45,7 +45,7 @@ class SqlStore(Messages):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no
-    message is left, for nobody would ever take it away; one that is named later is told what happens from then on.
+    message is left, for nobody would ever remove it; one that is named later gets what happens from then on.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class SqlStore(Messages):
         await self._database.close()
 
     async def take_over(self) -> None:
-        """Free what a replica that was here before had in hand; for the only replica of an embedded database."""
+        """Free what an earlier replica held; for the only replica of an embedded database."""
         async with self._database.writing() as connection:
             await leasing.free_all(connection)
             await outbox.free_all(connection)
@@ -121,18 +121,18 @@ class SqlStore(Messages):
             return await rollouts.owing_stops(connection, agent)
 
     async def queue(self, agent: str) -> Queue:
-        """Return the rollout in hand of ``agent`` and what matters of those behind it, however many they are."""
+        """Return the current rollout of ``agent`` and what matters of those behind it, however many they are."""
         async with self._database.reading() as connection:
             return await queue.of_agent(connection, agent)
 
     async def rest(self, lease: Lease, in_hand: str, now: datetime, until: datetime) -> None:
-        """Let the agent's rollouts that are due and not in hand rest ``until`` then."""
+        """Let the agent's rollouts that are due and not current rest ``until`` then."""
         async with self._database.writing() as connection:
             await leasing.require(connection, lease)
             await queue.rest(connection, lease.agent, in_hand, now, until)
 
     async def in_hand(self) -> Mapping[str, Queue]:
-        """Return the rollout in hand of every agent that has one, and how many wait behind it."""
+        """Return the current rollout of every agent that has one, and how many wait behind it."""
         async with self._database.reading() as connection:
             return await queue.in_hand(connection)
 
@@ -168,7 +168,7 @@ class SqlStore(Messages):
         async with self._database.writing() as connection:
             await ticking.write(connection, lease, record, closes, has_receiver=self._has_receiver)
         if record.event is not None:
-            self._ring()
+            self._wake()
 
     async def agent(self, name: str) -> AgentKnown | None:
         """Return what is remembered of one agent; None when it was never seen."""
@@ -202,7 +202,7 @@ class SqlStore(Messages):
                 await agents.note_newest(connection, rollout.agent, rollout.canary)
                 await history.append(connection, event, has_receiver=self._has_receiver)
                 await wakeups.notify(connection)
-        self._ring()
+        self._wake()
         return made
 
     async def accept(self, command: Command) -> Rollout:
@@ -266,6 +266,6 @@ class SqlStore(Messages):
     def _has_receiver(self) -> bool:
         return self._on_message is not None
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         if self._on_message is not None:
             self._on_message()

@@ -96,7 +96,7 @@ agents = Table(
     Column("seen_at", UTCDateTime),
     Column("is_gone", Boolean, nullable=False),
     Column("kept", _Json),  # weights of another hand that stay until a rollout begins
-    Column("unreadable", PlainText),  # why it cannot be dealt with; NULL: it can
+    Column("unreadable", PlainText),  # why it cannot be processed; NULL: it can
     Column("incarnation", Integer, nullable=False, server_default=text("1")),
     Column("marks", _Json),
 )
@@ -203,11 +203,11 @@ outbox = Table(
     "outbox",
     metadata,
     Column("event", _Number, ForeignKey("events.seq"), primary_key=True, autoincrement=False),
-    Column("lane", PlainText, nullable=False),  # what is told in turn: the rollout, else the agent
+    Column("lane", PlainText, nullable=False),  # what is sent in order: the rollout, else the agent
     Column("attempts", Integer, nullable=False),
     Column("due_at", UTCDateTime),  # NULL: at once
     Column("trouble", PlainText),  # why the last attempt came to nothing
-    Column("given_up_at", UTCDateTime),  # NULL: it is still to be told
+    Column("given_up_at", UTCDateTime),  # NULL: it is still to be sent
     Index(None, "lane", "event"),
 )
 

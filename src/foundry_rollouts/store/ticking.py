@@ -10,7 +10,7 @@ from foundry_rollouts.store import agents, commands, history, intents, leases, m
 
 
 async def standing(connection: AsyncConnection, agent: str) -> Standing:
-    """Return how ``agent`` stands, with the commands and the evidence of its rollout in hand."""
+    """Return how ``agent`` stands, with the commands and the evidence of its current rollout."""
     line = await queue.of_agent(connection, agent)
     in_hand = line.in_hand
     return Standing(
@@ -47,7 +47,7 @@ async def write(
 
 
 async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Record) -> None:
-    # The row is locked before the commands are looked at, so that none can slip in between.
+    # The row is locked before the commands are read, so that none can slip in between.
     stands = await rollouts.standing(connection, rollout.id)
     due_at = await _due(connection, rollout, stands, made)
     await rollouts.save(connection, rollout, stands, due_at)
@@ -59,7 +59,7 @@ async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Re
 async def _due(
     connection: AsyncConnection, rollout: Rollout, stands: rollouts.Standing | None, made: Record
 ) -> datetime | None:
-    """Return when to look again: at once when a command or a failure came while the tick was under way."""
+    """Return when the next tick is due: at once when a command or a failure came during the last one."""
     if rollout.phase.is_final:
         return made.due_at if rollout.owes_stops else None
     overlooked = await commands.overlooked_since(connection, rollout, made.heard)
@@ -67,7 +67,7 @@ async def _due(
 
 
 def _woken(rollout: Rollout, stands: rollouts.Standing | None) -> datetime | None:
-    """Return when the rollout was woken after the tick had looked; None when it was not."""
+    """Return when the rollout was woken after the tick had read it; None when it was not."""
     if stands is None or stands.due_at is None or rollout.measured_until is None:
         return None
     return stands.due_at if stands.due_at > rollout.measured_until else None

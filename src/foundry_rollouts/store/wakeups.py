@@ -1,6 +1,6 @@
-"""Wake-ups: what became due before its time rings at every replica, so that reaction time is not the tick.
+"""Wake-ups: what became due before its time wakes every replica, so that reaction time is not the tick.
 
-PostgreSQL carries them with NOTIFY, in the transaction that made something due. SQLite has one replica, which rings
+PostgreSQL carries them with NOTIFY, in the transaction that made something due. SQLite has one replica, which wakes
 for itself.
 """
 
@@ -28,7 +28,7 @@ async def notify(connection: AsyncConnection) -> None:
 async def listen(url: str, ring: Callable[[], None]) -> None:
     """Call ``ring`` whenever another replica made something due, until cancelled; returns at once on SQLite.
 
-    It rings once for each connection, too, as soon as that listens: what came before was for nobody.
+    It calls once for each connection, too, as soon as that listens: what came before was for nobody.
     """
     address = make_url(url)
     if address.get_backend_name() != "postgresql":
@@ -50,6 +50,6 @@ async def listen(url: str, ring: Callable[[], None]) -> None:
                 async for _ in connection.notifies():
                     ring()
         if not is_lost:
-            log.warning("wakeups.lost", because="the connection ended; the sweep looks every second meanwhile")
+            log.warning("wakeups.lost", because="the connection ended; the sweep checks every second meanwhile")
         is_lost = True
         await asyncio.sleep(RECONNECT_SECONDS)

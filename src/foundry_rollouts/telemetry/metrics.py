@@ -70,7 +70,7 @@ class Metrics(ServiceMetrics):
             self._show_gates(agent, analysis)
 
     def queued(self, agent: str, waiting: int) -> None:
-        """Show how many rollouts of ``agent`` wait behind the one in hand."""
+        """Show how many rollouts of ``agent`` wait behind the current one."""
         self._queued.replace(agent, {(): waiting} if waiting else {})
 
     def decided(self, agent: str, decision: str) -> None:
@@ -167,14 +167,14 @@ class Metrics(ServiceMetrics):
     def _build(self) -> None:
         self._rollouts = self._gauge("rollouts", "Rollouts in each phase.", "phase")
         self._info = _Series(
-            self._gauge("rollout_info", "Always 1; who is on trial.", "agent", "canary", "stable", "policy")
+            self._gauge("rollout_info", "Always 1; the versions on trial.", "agent", "canary", "stable", "policy")
         )
         self._phase = _Series(
             self._gauge("rollout_phase", "1 for the phase the rollout is in, else 0.", "agent", "phase")
         )
-        self._step = _Series(self._gauge("rollout_step", "Number of the present step, from 1; 0 before.", "agent"))
+        self._step = _Series(self._gauge("rollout_step", "Number of the current step, from 1; 0 before.", "agent"))
         self._queued = _Series(
-            self._gauge("queued_rollouts", "Rollouts that wait behind the one in hand; no series: none.", "agent")
+            self._gauge("queued_rollouts", "Rollouts queued behind the current one; no series means none.", "agent")
         )
         self._weight = _Series(
             self._gauge("weight", "Percent of new sessions, as confirmed.", "agent", "version", "role")

@@ -33,7 +33,7 @@ class ServiceMetrics:
         ).set(1)
 
     def tick_lag(self, seconds: float) -> None:
-        """Record how long after its due time a rollout was looked at."""
+        """Record how long after its due time a rollout was checked."""
         self._tick_lag.observe(max(seconds, 0.0))
 
     def policies(self, in_force: int, problems: int) -> None:
@@ -84,27 +84,27 @@ class ServiceMetrics:
         self._deliveries.labels(outcome.value).inc(count)
 
     def _build(self) -> None:
-        self._tick_lag = self._histogram("tick_lag_seconds", "How late a due rollout was looked at.", LAGS)
+        self._tick_lag = self._histogram("tick_lag_seconds", "How late a due rollout was checked.", LAGS)
         self._last_sweep = self._gauge("last_sweep_timestamp_seconds", "When the last sweep ended.")
         self._discovery_age = self._gauge("discovery_age_seconds", "How long ago the agents were last listed.")
         self._policies = self._gauge("policies", "Policies in force.")
-        self._policy_problems = self._gauge("policy_problems", "What is wrong with policies that are not in force.")
-        self._ungoverned = self._gauge("agents_ungoverned", "Agents that no policy names: nobody tests their versions.")
+        self._policy_problems = self._gauge("policy_problems", "Problems of policies that are not in force.")
+        self._ungoverned = self._gauge("agents_ungoverned", "Agents without a policy: their new versions get no trial.")
         self._requests = self._counter(
-            "foundry_requests", "Requests to the cloud; status none: no answer came.", "operation", "status"
+            "foundry_requests", "Requests to the cloud; status none means no answer.", "operation", "status"
         )
         self._request_seconds = self._histogram(
             "foundry_request_seconds", "How long the cloud took to answer.", LATENCIES, "operation"
         )
-        self._source_errors = self._counter("source_errors", "Times a source could not measure.", "source", "kind")
-        self._outcomes = self._counter("outcomes", "Calls that callers reported, by what became of them.", "result")
+        self._source_errors = self._counter("source_errors", "Failures of a source to measure.", "source", "kind")
+        self._outcomes = self._counter("outcomes", "Calls that callers reported, by result.", "result")
         for result in Result:
             self._outcomes.labels(result.value)
         self._unreadable = self._gauge("agents_unreadable", "Agents that cannot be read, decided or recorded.")
         self._leases = self._gauge("leases_held", "Leases that this replica holds.")
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
-        self._outbox_oldest = self._gauge("outbox_oldest_seconds", "How long the oldest of them has been waiting.")
-        self._deliveries = self._counter("deliveries", "Attempts to send a message, by what came of it.", "outcome")
+        self._outbox_oldest = self._gauge("outbox_oldest_seconds", "Age of the oldest message not yet sent.")
+        self._deliveries = self._counter("deliveries", "Attempts to send a message, by outcome.", "outcome")
         for outcome in Delivery:
             self._deliveries.labels(outcome.value)
 

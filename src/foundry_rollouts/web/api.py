@@ -181,7 +181,7 @@ def _obey(verb: Verb) -> Obey:
         except UnavailableError as error:
             raise UnavailableError(f"{error}{without_us(verb)}") from error
         ours.wake.ring()
-        return await _told(ours, asked, rollout, _patience(prefer))
+        return await _result(ours, asked, rollout, _patience(prefer))
 
     return obey
 
@@ -200,12 +200,12 @@ async def _answered(ours: Ours, asked: Command, rollout: Rollout, patience: time
     return await with_commands(ours.store, rollout, ours.now())
 
 
-async def _told(ours: Ours, asked: Command, rollout: Rollout, patience: timedelta | None) -> RolloutView:
+async def _result(ours: Ours, asked: Command, rollout: Rollout, patience: timedelta | None) -> RolloutView:
     """Return what came of a command that was accepted; where the database went away since, that it was accepted."""
     try:
         return await _answered(ours, asked, rollout, patience)
     except UnavailableError as error:
-        answer = f"asked to {asked.verb}, accepted; what came of it cannot be said: {error}"
+        answer = f"asked to {asked.verb}, accepted; its result is unknown: {error}"
         return whole_view(rollout, (asked,), ours.now(), answer=answer)
 
 

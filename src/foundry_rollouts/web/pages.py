@@ -68,7 +68,7 @@ async def overview(ours: Ours) -> HTMLResponse:
     tables = _table("Agents", AGENT, map(_agent_row, agents)) + _table(
         "Rollouts, newest first", ROLLOUT, map(_rollout_row, newest.items)
     )
-    return _page("Rollouts", f"<p>As of {_time(now)}. <a href='/'>Look again</a></p>{tables}")
+    return _page("Rollouts", f"<p>As of {_time(now)}. <a href='/'>Refresh</a></p>{tables}")
 
 
 @router.get("/rollouts/{rollout_id}")
@@ -81,7 +81,7 @@ async def show_rollout(rollout_id: str, ours: Ours) -> HTMLResponse:
         return _page("Not found", f"<p>{_shown(str(error))}. <a href='/'>All rollouts</a></p>", status=404)
     events = await history(ours.store, rollout_id)
     here = f"/rollouts/{_shown(rollout.id)}"
-    body = f"<p>As of {_time(now)}. <a href='{here}'>Look again</a></p>{_facts(rollout)}" + _table(
+    body = f"<p>As of {_time(now)}. <a href='{here}'>Refresh</a></p>{_facts(rollout)}" + _table(
         "History", EVENT, map(_event_row, events)
     )
     return _page(_name(rollout), body)
@@ -115,7 +115,7 @@ def _agent_row(agent: AgentView) -> str:
     routing = agent.routing
     weights = _weights(routing.weights) if routing else "not seen yet"
     if agent.unreadable:
-        weights += f"<small>cannot be dealt with: {escape(agent.unreadable)}</small>"
+        weights += f"<small>cannot be processed: {escape(agent.unreadable)}</small>"
     closed = "" if routing is None or routing.is_open else " (disabled)"
     rollout = _link(agent.rollout.id, _phase(agent.rollout)) if agent.rollout else "none"
     if agent.queued:

@@ -28,7 +28,7 @@ from foundry_rollouts.web.services import services_of
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-# The same writer as for answers that went well, so that times look the same in both.
+# The same writer as for answers that went well, so that times are written the same way in both.
 _BODY: TypeAdapter[Any] = TypeAdapter(Any)
 
 RETRY_AFTER = {"Retry-After": "2"}
@@ -147,7 +147,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for just that
     detail = error.detail
     if error.status_code == 404:
-        detail = f"there is nothing at {request.url.path}; /api/openapi.json lists what there is"
+        detail = f"nothing is served at {request.url.path}; /api/openapi.json lists the routes"
     answer = problem(request.url.path, error.status_code, detail)
     answer.headers.update(error.headers or {})
     return answer
@@ -155,7 +155,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_unforeseen(request: Request, _error: Exception) -> JSONResponse:
     # The server logs the error itself, with its trace.
-    answer = problem(request.url.path, 500, "something went wrong here that nobody foresaw; the log says more")
+    answer = problem(request.url.path, 500, "internal error: see the log of the service")
     # This answer is given outside of the guard, so it brings the headers itself.
     answer.headers.update(SAFE_HEADERS)
     return answer

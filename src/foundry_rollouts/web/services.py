@@ -1,4 +1,4 @@
-"""What the web leans on; ``wiring`` hands in the real ones."""
+"""What the web depends on; ``wiring`` passes the real ones."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Services:
     new_id: Callable[[datetime], str] = new_id
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
-    look_every: timedelta = timedelta(seconds=1)  #: How often a live history looks for news.
+    check_every: timedelta = timedelta(seconds=1)  #: How often a live history checks for news.
     keepalive_after: timedelta = timedelta(seconds=5)  #: A live history so quiet says that its connection lives.
 
 

@@ -1,6 +1,6 @@
 """The history of a rollout, live: each event as it is recorded, until the rollout or the daemon ends.
 
-A client that lost the connection names the last event it has seen and goes on from there.
+A client that lost the connection names the last event it has seen and continues from there.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ async def _follow(services: Services, rollout_id: str, after: str | None) -> Asy
             log.warning("web.stream_ended", rollout=rollout_id, because=str(error))
             return
         for event in events:
-            yield _told(event)
+            yield _encoded(event)
             after, quiet = event.id, 0.0
         if rollout.phase.is_final:
             return
@@ -66,14 +66,14 @@ async def _follow(services: Services, rollout_id: str, after: str | None) -> Asy
         quiet += await _wait(services)
 
 
-def _told(event: Event) -> bytes:
+def _encoded(event: Event) -> bytes:
     text = _EVENT.dump_json(event).decode()
     return format_sse_event(id=event.id, event=event.kind, data_str=text, retry=COME_BACK_MILLISECONDS)
 
 
 async def _wait(services: Services) -> float:
-    """Wait until it is time to look again, or until the daemon ends; return the seconds between two looks."""
-    seconds = services.look_every.total_seconds()
+    """Wait until the next check is due, or until the daemon ends; return the seconds between two checks."""
+    seconds = services.check_every.total_seconds()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(services.stop.wait(), seconds)
     return seconds

@@ -10,11 +10,11 @@ from types import ModuleType
 import pytest
 
 from foundry_rollouts.bench.measures import judge, late, rollout, safe, schedule, share, wald
-from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, geometric_mean, number
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, geometric_mean, number
 from foundry_rollouts.bench.rules.registry import OURS_STRICT
 from foundry_rollouts.cli.app import main
 
-FEW = Wish(runs=2)
+FEW = Options(runs=2)
 
 
 @pytest.mark.parametrize("measure", [safe, share], ids=lambda measure: measure.NAME)
@@ -34,13 +34,13 @@ def test_one_rule_alone_gives_the_numbers_that_it_has_among_all() -> None:
 
 
 def test_the_core_itself_gives_the_same_rollouts_as_its_vectorised_twin() -> None:
-    twin = schedule.measure(Wish(runs=1, rules=(OURS_STRICT,)))
-    core = schedule.measure(Wish(runs=1, rules=(OURS_STRICT,), is_scalar=True))
+    twin = schedule.measure(Options(runs=1, rules=(OURS_STRICT,)))
+    core = schedule.measure(Options(runs=1, rules=(OURS_STRICT,), is_scalar=True))
     assert core.results == twin.results
 
 
 def test_goals_compare_others_with_ours() -> None:
-    report = rollout.measure(Wish(runs=2, rules=(OURS_STRICT, "flagger 10")))
+    report = rollout.measure(Options(runs=2, rules=(OURS_STRICT, "flagger 10")))
     goals = {goal.goal: goal for goal in report.goals}
     dead = goals["failures of Flagger 10%, a canary dead, over ours"]
     assert dead.is_met

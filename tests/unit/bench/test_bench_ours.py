@@ -1,4 +1,4 @@
-"""The rule that is measured as ours moves as the product does, look by look, on the same counts."""
+"""The rule that is measured as ours moves as the product does, tick by tick, on the same counts."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -31,7 +31,7 @@ class Product:
     """One rollout, led by the product's own judge and its own decisions; ``known`` of 500 calls failed before."""
 
     def __init__(self, rule: Ours | Automatic, known: float) -> None:
-        self.look_seconds = rule.look
+        self.tick_seconds = rule.tick
         settings = core_policy.Automatic(soak=MINUTE, max=10 * MINUTE)
         policy = a_policy(
             steps=rule.steps if isinstance(rule, Ours) else settings.steps,
@@ -47,16 +47,16 @@ class Product:
         self.rollout: Rollout = began
         self.evidence: Evidence = initial(policy, history)
 
-    def look(self, now: float, counts: tuple[int, int, int, int]) -> None:
+    def tick(self, now: float, counts: tuple[int, int, int, int]) -> None:
         end = NOON + timedelta(seconds=now)
         seen = Measurement(
             "outcomes",
-            Window(end - timedelta(seconds=self.look_seconds), end),
+            Window(end - timedelta(seconds=self.tick_seconds), end),
             canary=Counts(calls=counts[0], failures=counts[1]),
             stable=Counts(calls=counts[2], failures=counts[3]),
         )
         analysis = judge(self.rollout, self.evidence, [seen], end)
-        situation = Situation(end, analysis, tick_interval=timedelta(seconds=self.look_seconds))
+        situation = Situation(end, analysis, tick_interval=timedelta(seconds=self.tick_seconds))
         then = after(self.rollout, decide(self.rollout, situation), end)
         has_moved = then.weight != self.rollout.weight
         self.evidence = at_new_weight(analysis.evidence) if has_moved else analysis.evidence
@@ -88,14 +88,14 @@ def test_it_moves_as_the_product_does(rule: Ours | Automatic, cell: Cell, ends: 
     products = [Product(rule, known) for known in streams.known]
     now = 0.0
     while now < 1260 and (at := np.flatnonzero(pilot.ended == RUNNING)).size:
-        counts, _ = streams.draw(at, now, rule.look, pilot.weight[at])
-        now += rule.look
-        pilot.look(at, now, counts)
+        counts, _ = streams.draw(at, now, rule.tick, pilot.weight[at])
+        now += rule.tick
+        pilot.tick(at, now, counts)
         rows = zip(
             counts.canary_calls, counts.canary_failures, counts.stable_calls, counts.stable_failures, strict=True
         )
         for run, row in zip(at, rows, strict=True):
-            products[run].look(now, (int(row[0]), int(row[1]), int(row[2]), int(row[3])))
+            products[run].tick(now, (int(row[0]), int(row[1]), int(row[2]), int(row[3])))
             ours = int(pilot.ended[run]), int(pilot.weight[run])
             assert (now, products[run].stands[0]) == (now, ours[0])
             assert products[run].stands[1] == ours[1] or ours[0] != RUNNING
@@ -108,6 +108,6 @@ def test_proof_moves_it_until_the_canary_has_been_silent_for_two_minutes(silence
     streams, everyone = Streams([Cell(20.0, 0.001)], 1, np.random.default_rng(1)), np.arange(1)
     pilot = rule.pilot(streams)
     counts, _ = streams.draw(everyone, 0.0, 50.0, pilot.weight)
-    pilot.look(everyone, 50.0, counts)
-    pilot.look(everyone, silence_until, no_counts(1))
+    pilot.tick(everyone, 50.0, counts)
+    pilot.tick(everyone, silence_until, no_counts(1))
     assert pilot.weight.tolist() == [weight]

@@ -30,12 +30,12 @@ def led(rule: Rule, minutes: Iterable[tuple[int, int]]) -> list[tuple[int, float
     """Lead a rollout whose canary has so many calls and failures in each minute; return how it stands after each."""
     pilot, stands, now = one(rule), [], 0.0
     for calls, failures in minutes:
-        looks = round(60 / rule.look)
-        for look in range(looks):
-            now += rule.look
-            is_last = look == looks - 1
+        ticks = round(60 / rule.tick)
+        for tick in range(ticks):
+            now += rule.tick
+            is_last = tick == ticks - 1
             if pilot.ended[0] == RUNNING:
-                pilot.look(ONE, now, counts(calls * is_last, failures * is_last))
+                pilot.tick(ONE, now, counts(calls * is_last, failures * is_last))
         stands.append((int(pilot.ended[0]), float(pilot.weight[0])))
     return stands
 
@@ -71,7 +71,7 @@ def test_argo_takes_five_measurements_in_a_row_without_calls_for_a_failure() -> 
     pilot, stands = one(ARGO_QUICK), []
     for now in range(10, 130, 10):
         if pilot.ended[0] == RUNNING:
-            pilot.look(ONE, float(now), counts(0, 0))
+            pilot.tick(ONE, float(now), counts(0, 0))
         stands.append(int(pilot.ended[0]))
     assert stands.index(ROLLED_BACK) == 9  # at 60 s, and four times ten seconds later
 
@@ -108,14 +108,14 @@ def test_kayenta_calls_a_clear_shift_high_and_a_small_or_opposite_one_not() -> N
     assert not is_high(baseline[::-1] + 0.0005, baseline)
 
 
-def test_automatic_weights_rise_to_where_a_look_cannot_miss_more_than_the_blast_radius() -> None:
+def test_automatic_weights_rise_to_where_a_tick_cannot_miss_more_than_the_blast_radius() -> None:
     cells = [Cell(traffic, 0.01) for traffic in (2.0, 12.0, 100.0, 2000.0)]
     streams, everyone = Streams(cells, 1, np.random.default_rng(1)), np.arange(4)
     pilot = Automatic("auto").pilot(streams)
     assert pilot.weight.tolist() == [1, 1, 1, 1]
     counts, _ = streams.draw(everyone, 0.0, 5.0, pilot.weight)
-    pilot.look(everyone, 5.0, counts)
-    # Of the busy ones that look has excluded something already: 64 points among 500 calls, 4 among 10 000.
+    pilot.tick(everyone, 5.0, counts)
+    # Of the busy ones that tick has excluded something already: 64 points among 500 calls, 4 among 10 000.
     assert pilot.weight.tolist() == [20, 20, 5, 2]
 
 
@@ -133,7 +133,7 @@ def test_there_is_a_threshold_for_every_form_and_checks_come_once_a_window_or_sl
     seen = half_an_hour(Cell(2.0, 0.05), runs=4)
     found = {form: level.shape[1] for form, level in fixed.levels(seen)}
     assert found.keys() == set(fixed.FORMS)
-    assert {(form.is_sliding, form.window, looks) for form, looks in found.items()} >= {
+    assert {(form.is_sliding, form.window, ticks) for form, ticks in found.items()} >= {
         (False, 60.0, 30),
         (True, 60.0, 180),
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foundry_rollouts.bench.arrays import Counts, Floats
-from foundry_rollouts.bench.recording import first_look, record
+from foundry_rollouts.bench.recording import first_tick, record
 from foundry_rollouts.bench.streams import EFFECTS, Cell, Streams, harmful, harmless, worse
 
 RUNS = 4000
@@ -94,9 +94,9 @@ def test_there_are_twelve_services_with_every_pattern_and_every_effect() -> None
     assert len(harmful()) == 12 * (len(EFFECTS) + 1)
 
 
-def test_a_recording_keeps_every_look_and_moves_its_windows() -> None:
+def test_a_recording_keeps_every_tick_and_moves_its_windows() -> None:
     seen = record(streams(Cell(2.0, 0.5, "dead")), lambda now: 10.0 if now < 30 else 50.0, 60.0, 10.0)
-    assert seen.looks == 6
+    assert seen.ticks == 6
     half_minute = seen.window(30.0)
     counts = seen.counts.canary_calls
     assert (half_minute.canary_calls[:, 4] == counts[:, 2:5].sum(axis=1)).all()
@@ -106,5 +106,5 @@ def test_a_recording_keeps_every_look_and_moves_its_windows() -> None:
     assert seen.harm_until(np.full(RUNS, 6)).tolist() == seen.harm[:, -1].tolist()
 
 
-def test_the_first_look_is_the_number_of_looks_where_there_is_none() -> None:
-    assert first_look(np.array([[False, True, True], [False, False, False]])).tolist() == [1, 3]
+def test_the_first_tick_is_the_number_of_ticks_where_there_is_none() -> None:
+    assert first_tick(np.array([[False, True, True], [False, False, False]])).tolist() == [1, 3]

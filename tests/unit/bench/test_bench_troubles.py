@@ -3,7 +3,7 @@
 import pytest
 
 from foundry_rollouts.bench.measures import depend, signals
-from foundry_rollouts.bench.report import Wish, chosen
+from foundry_rollouts.bench.report import Options, chosen
 from foundry_rollouts.core.model.policy import Margin
 
 
@@ -11,7 +11,7 @@ def test_failures_that_are_counted_over_and_over_break_the_promise(monkeypatch: 
     tenfold = "every failure counted 10 times"
     monkeypatch.setattr(depend, "TROUBLES", [each for each in depend.TROUBLES if each.name in {"none", tenfold}])
     monkeypatch.setattr(depend, "TOLERANCES", (Margin(1.0),))
-    back = {each.effect: each.rolled_back or 0.0 for each in depend.measure(Wish(runs=20)).results}
+    back = {each.effect: each.rolled_back or 0.0 for each in depend.measure(Options(runs=20)).results}
     assert back["none"] <= 0.05
     assert back[tenfold] >= 0.7
 
@@ -19,7 +19,7 @@ def test_failures_that_are_counted_over_and_over_break_the_promise(monkeypatch: 
 def test_a_slower_canary_is_seen_and_a_shared_slowness_is_not_held_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
     shared, slower = "both 3x as slow for 3 minutes", "median +50%"
     monkeypatch.setattr(signals, "CHANGES", [each for each in signals.CHANGES if each.name in {"none", shared, slower}])
-    results = chosen(signals.measure(Wish(runs=20)).results, rule="ours")
+    results = chosen(signals.measure(Options(runs=20)).results, rule="ours")
     back = {each.effect: each.rolled_back or 0.0 for each in results}
     assert back["none"] <= 0.05
     assert back[shared] <= 0.1

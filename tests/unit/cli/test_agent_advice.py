@@ -8,7 +8,7 @@ from foundry_rollouts.errors import CloudError, Refusal
 TABLE = [
     ("agents.list", None, "credential_unavailable", "", "az login"),
     ("agents.list", None, "connection", "", "project endpoint"),
-    ("agents.update", None, "timeout", "", "look before you run it again"),
+    ("agents.update", None, "timeout", "", "check before you run it again"),
     ("responses.create", 400, "bad_request", "Agent version is still being provisioned", "active"),
     ("versions.create", 400, "EnvVarReserved", "", "another name"),
     ("versions.create", 400, "UserError", "too many", "1000"),
@@ -26,16 +26,16 @@ TABLE = [
     ("logs.stream", 404, "not_found", "", "first call"),
     ("versions.get", 404, "not_found", "", "agent versions"),
     ("sessions.get", 404, "not_found", "", "agent sessions list"),
-    ("responses.create", 404, "not_found", "", "without --session"),
+    ("responses.create", 404, "not_found", "", "leave --session out"),
     ("invocations.get", 404, "not_found", "", "the call's id"),
     ("agents.get", 404, "not_found", "", "agent list"),
     ("code.download", 409, "AgentNotCodeBased", "", "no code to download"),
     ("versions.delete", 409, "conflict", "active sessions", "--force"),
     ("agents.delete", 409, "conflict", "active sessions", "--force"),
     ("sessions.create", 409, "conflict", "", "decide again"),
-    ("responses.create", 408, None, "", "waking"),
-    ("responses.create", 502, "ReadinessTimeout", "", "waking"),
-    ("responses.create", 504, "ProxyTimeout", "", "waking"),
+    ("responses.create", 408, None, "", "starting"),
+    ("responses.create", 502, "ReadinessTimeout", "", "starting"),
+    ("responses.create", 504, "ProxyTimeout", "", "starting"),
     ("responses.create", 424, "session_not_ready", "", "half a minute"),
     ("sessions.create", 429, "QuotaExceeded", "", "quota"),
     ("sessions.create", 429, "RegionalQuotaExceeded", "", "quota"),
@@ -45,7 +45,7 @@ TABLE = [
     ("invocations.create", 500, "server_error", "", "agent logs"),
     ("agents.list", 500, None, "", "ticket"),
     ("agents.list", 503, None, "", "ticket"),
-    ("responses.create", 200, "failed", "", "did not answer as it should"),
+    ("responses.create", 200, "failed", "", "unexpected answer"),
 ]
 
 
@@ -67,5 +67,5 @@ def test_the_line_names_operation_status_code_message_request_and_mend() -> None
     line = str(advised(CloudError("agents.get", Refusal(404, "not_found", "Agent 'x' not found", "req-1"))))
     assert line == (
         "agents.get: HTTP 404 not_found: Agent 'x' not found (request req-1): "
-        "mend the name, 'foundry-rollouts agent list' shows what there is"
+        "check the name, 'foundry-rollouts agent list' lists the agents"
     )

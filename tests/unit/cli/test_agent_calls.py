@@ -103,7 +103,7 @@ def test_patience_asks_again_while_a_sandbox_wakes(engineer: Engineer) -> None:
     assert "HTTP 502 SandboxIdle: waking" in done.errors[0]
     assert "; trying again in 1." in done.errors[0]
     engineer.control.post("/faults", json=fault).raise_for_status()
-    assert engineer.run("invoke", "a", "hello").err.endswith(": the sandbox was waking or slow: run it again\n")
+    assert engineer.run("invoke", "a", "hello").err.endswith(": the sandbox was starting or slow: run it again\n")
 
 
 def test_sessions_are_opened_shown_stopped_and_deleted(two_versions: Engineer) -> None:

@@ -15,7 +15,7 @@ def test_a_role_is_granted_by_name_or_id_once(engineer: Engineer) -> None:
     assert again.out == f"{DEVELOPER} is granted already to a ({principal}) at {SCOPE}\n"
     assert [each["role"] for each in engineer.told("identity", "a", "--scope", SCOPE)] == ["Azure AI Developer"]
     nothing = engineer.run("identity", "a", "--scope", "/subscriptions/other")
-    assert (nothing.code, nothing.err) == (0, "nothing is granted to a at /subscriptions/other\n")
+    assert (nothing.code, nothing.err) == (0, "no role is granted to a on /subscriptions/other\n")
 
 
 def test_wrong_roles_and_scopes_are_refused_before_anybody_is_asked(engineer: Engineer) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from ruamel.yaml import YAML
 
-from foundry_rollouts.cli.agent.routing import last_look, refuse_where_that_cannot_help
+from foundry_rollouts.cli.agent.routing import last_read, refuse_where_that_cannot_help
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import DriftError
 from foundry_rollouts.foundry.wire import agent_details
@@ -56,7 +56,7 @@ def test_an_error_names_code_message_request_and_what_to_do(engineer: Engineer) 
     done = engineer.run("show", "nobody")
     assert (done.code, done.out, len(done.errors)) == (1, "", 1)
     assert done.err.startswith("error: agents.get: HTTP 404 not_found: Agent 'nobody' not found (request ")
-    assert done.err.endswith("): mend the name, 'foundry-rollouts agent list' shows what there is\n")
+    assert done.err.endswith("): check the name, 'foundry-rollouts agent list' lists the agents\n")
 
 
 def test_a_split_is_set_and_read_back(engineer: Engineer) -> None:
@@ -78,7 +78,7 @@ def test_pin_names_the_version_that_latest_stands_for_and_latest_lets_go(enginee
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["1=90", "2=9"], "error: the weights add up to 99: they must make 100"),
+        (["1=90", "2=9"], "error: the weights add up to 99: they must add up to 100"),
         (["1=90", "1=10"], "error: version 1 is named twice: give each version one weight"),
         (["1:100"], "error: '1:100' is no weight: write VERSION=PERCENT, for example 7=90"),
         (["1=100", "--pin"], "error: one thing at a time: weights, --pin or --latest"),
@@ -102,10 +102,10 @@ def test_drafts_and_versions_that_are_not_active_take_no_traffic(engineer: Engin
 
 
 def test_routing_that_does_not_hold_is_told_as_it_was_last_seen() -> None:
-    async def look() -> Routing:
+    async def read() -> Routing:
         return Routing.of({"1": 100})
 
-    seen = asyncio.run(last_look(look, lambda routing: routing.weight("2") > 0, timedelta(seconds=0.05)))
+    seen = asyncio.run(last_read(read, lambda routing: routing.weight("2") > 0, timedelta(seconds=0.05)))
     assert seen == Routing.of({"1": 100})
 
 

@@ -102,7 +102,7 @@ def test_a_failed_version_is_exit_3_with_its_error_and_the_same_again_is_told_ap
     assert (done.code, done.out) == (3, "version 1 of shop: failed\n")
     assert done.errors[-1] == (
         "error: version 1 of shop is failed: CodeError: pip: No matching distribution found for nothing==1: "
-        "mend that and deploy again"
+        "fix that and deploy again"
     )
     again = engineer.run("deploy", folder)
     assert (again.code, again.out) == (3, "already deployed as version 1 of shop: failed\n")
@@ -112,7 +112,7 @@ def test_a_failed_version_is_exit_3_with_its_error_and_the_same_again_is_told_ap
 def test_no_room_in_the_region_is_no_fault_of_the_code(engineer: Engineer) -> None:
     engineer.next_version_fails("shop", "NoClustersAvailable")
     done = engineer.run("deploy", str(engineer.some_code()), "--wait")
-    assert (done.code, done.err.endswith(": there is no room in the region, try again later\n")) == (3, True)
+    assert (done.code, done.err.endswith(": the region has no capacity, try again later\n")) == (3, True)
 
 
 def test_a_wait_that_times_out_is_exit_4_and_says_where_to_look(engineer: Engineer) -> None:
@@ -123,7 +123,7 @@ def test_a_wait_that_times_out_is_exit_4_and_says_where_to_look(engineer: Engine
         engineer.control.put("/lifecycle", json={"kind": "immediate"}).raise_for_status()
     assert (done.code, done.out) == (4, "version 1 of a: creating\n")
     assert done.errors[-1] == (
-        "error: version 1 of a is not active after 200ms: it goes on, look with "
+        "error: version 1 of a is not active after 200ms: it continues, follow it with "
         "'foundry-rollouts agent show a --version 1'"
     )
 
@@ -146,10 +146,10 @@ def test_a_draft_that_silently_became_a_release_is_an_error_that_tells_whether_i
     loud = engineer.run("create", "a", "--image", "emulator://echo?latency_ms=1", "--draft")
     assert (loud.code, loud.out) == (1, "version 2 of a: active\n")
     assert "the cloud made a RELEASE, version 2 of a" in loud.err
-    assert "NEW SESSIONS MEET IT" in loud.err
+    assert "NEW SESSIONS USE IT" in loud.err
     engineer.well("route", "a", "1=100")
     quiet = engineer.run("create", "a", "--image", "emulator://echo?latency_ms=2", "--draft")
-    assert (quiet.code, "no session meets it yet" in quiet.err) == (1, True)
+    assert (quiet.code, "no session uses it yet" in quiet.err) == (1, True)
 
 
 def test_all_that_is_said_of_an_image_arrives(engineer: Engineer) -> None:
@@ -167,7 +167,7 @@ def test_the_endpoint_answers_what_a_later_version_speaks(engineer: Engineer) ->
     engineer.well("route", "a", "1=100")
     more = ("--protocol", "responses", "--protocol", "invocations")
     done = engineer.well("create", "a", "--image", "emulator://echo?latency_ms=1", *more)
-    assert "the endpoint of a answers invocations, too" in done.errors
+    assert "the endpoint of a also serves invocations" in done.errors
     seen = engineer.told("show", "a")
     assert (seen["protocols"], seen["weights"]) == (["responses", "invocations"], {"1": 100})
 
@@ -207,7 +207,7 @@ def test_an_agent_made_of_an_image_has_no_code(engineer: Engineer) -> None:
     engineer.an_image("a")
     done = engineer.run("download", "a")
     assert (done.code, "AgentNotCodeBased" in done.err) == (1, True)
-    assert done.err.endswith(": the agent is made of an image: there is no code to download\n")
+    assert done.err.endswith(": the agent runs an image: there is no code to download\n")
 
 
 def test_deleting_needs_a_yes_where_nobody_can_be_asked(engineer: Engineer) -> None:
@@ -246,7 +246,7 @@ def test_deleting_asks_on_a_terminal(engineer: Engineer, answer: bytes, code: in
         assert process.wait(60) == code
     said = os.read(ours, 10_000).decode()
     os.close(ours)
-    assert "delete agent a with all its versions: this cannot be undone. Go on? [y/N]:" in said
+    assert "delete agent a with all its versions: this cannot be undone. Continue? [y/N]:" in said
     assert [agent["name"] for agent in engineer.told("list")] == left
 
 

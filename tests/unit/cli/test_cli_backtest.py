@@ -80,7 +80,7 @@ def test_counts_that_cannot_be_read_are_told(counts: Path, inside: Inside) -> No
     binary = inside("policy", "backtest", "--policy", "p.yaml", "--counts", "c.csv")
     assert (absent.code, binary.code) == (2, 2)
     assert absent.errors == [
-        "error: absent.csv:1: cannot be read, No such file or directory: mend the path, or allow it"
+        "error: absent.csv:1: cannot be read, No such file or directory: fix the path or its permissions"
     ]
     assert binary.errors == ["error: c.csv:1: is not text in UTF-8: write it as CSV"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rollouts.cli.errors import told
+from foundry_rollouts.cli.errors import report
 from foundry_rollouts.errors import ConflictError, NotFoundError, PolicyError, StoreError, UsageError
 from unit.cli.command_line import Outcome, run
 from unit.cli.conftest import Inside
@@ -30,9 +30,9 @@ POLICY = 'name: a\nagents: ["*"]\nsteps: [{weight: 100}]\n'
          "error: invalid value for '--timeout': '5' is not a duration: write for example 30s, 10m or 1h30m; "
          "see foundry-rollouts rollout watch --help"),
         (["rollout", "show"], 2,
-         "error: name one rollout: give its id, or --agent NAME for the one in hand of an agent"),
+         "error: name one rollout: give its id, or --agent NAME for the current one of an agent"),
         (["rollout", "show", "r", "--agent", "a"], 2,
-         "error: name one rollout: give its id, or --agent NAME for the one in hand of an agent"),
+         "error: name one rollout: give its id, or --agent NAME for the current one of an agent"),
         (["rollout", "list", "--server", "nowhere"], 2,
          "error: --server 'nowhere' is not an address: write http://HOST:PORT"),
         (["rollout", "list", "--server", "http://127.0.0.1:9"], 1,
@@ -73,8 +73,8 @@ def test_serve_tells_every_problem_of_the_policies_and_starts_nothing(
     done = serve("--credential", "emulator")
     assert (done.code, done.out) == (2, "")
     assert done.errors == [
-        "policies/p.yaml:4:1: drift: this key is not known: did you mean on-drift?",
-        "error: the policies are not in order, 1 problem: mend what is listed above",
+        "policies/p.yaml:4:1: drift: unknown key: did you mean on-drift?",
+        "error: the policies are not in order, 1 problem: fix what is listed above",
     ]
     assert not (tmp_path / "foundry-rollouts.db").exists()
 
@@ -122,7 +122,7 @@ def test_verbose_adds_the_trace_wherever_it_stands(inside: Inside) -> None:
         (UsageError("a\nb"), 2, ["error: a", "error: b"]),
         (PolicyError(("p.yaml:1:1: x", "p.yaml:2:1: y")), 2,
          ["p.yaml:1:1: x", "p.yaml:2:1: y",
-          "error: the policies are not in order, 2 problems: mend what is listed above"]),
+          "error: the policies are not in order, 2 problems: fix what is listed above"]),
         (NotFoundError("no such rollout"), 1, ["error: no such rollout"]),
         (ConflictError("look again"), 1, ["error: look again"]),
         (StoreError("away"), 1, ["error: away"]),
@@ -135,5 +135,5 @@ def test_verbose_adds_the_trace_wherever_it_stands(inside: Inside) -> None:
 def test_each_kind_of_error_has_its_code(
     error: Exception, code: int, lines: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told(error, is_verbose=False) == code
+    assert report(error, is_verbose=False) == code
     assert capsys.readouterr().err.splitlines() == lines

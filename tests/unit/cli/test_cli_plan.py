@@ -130,7 +130,7 @@ def test_strict_lint_fails_on_warnings_only(folder: Path, inside: Inside) -> Non
     doubtful = inside("policy", "lint", "a.yaml", "--strict")
     fitting = inside("policy", "lint", "b.yaml", "--strict")
     assert (doubtful.code, doubtful.out) == (2, "")
-    assert doubtful.errors[-1].startswith("error: the policies are legal and doubtful, ")
+    assert doubtful.errors[-1].startswith("error: the policies are valid but risky, ")
     assert (fitting.code, fitting.out, fitting.err) == (0, "1 policy is in order\n", "")
 
 

@@ -27,7 +27,7 @@ def test_lint_reports_line_by_line_and_fails(tmp_path: Path, inside: Inside) -> 
     assert (done.code, done.out) == (2, "")
     assert done.errors == [
         "p.yaml:4:11: deadline: 'soon' is not a duration: write for example 30s, 10m or 1h30m",
-        "error: the policies are not in order, 1 problem: mend what is listed above",
+        "error: the policies are not in order, 1 problem: fix what is listed above",
     ]
 
 

@@ -143,7 +143,7 @@ async def test_a_rollout_that_nobody_knows_is_an_error(service: Service) -> None
     assert (done.code, len(done.errors)) == (1, 1)
     assert "r-9" in done.err
     other = await service.run("pause", "--agent", "other")
-    assert other.errors == ["error: agent other has no rollout: start one, or mend the name"]
+    assert other.errors == ["error: agent other has no rollout: start one, or check the name"]
 
 
 @pytest.mark.parametrize("verb", ["pause", "promote", "abort"])
@@ -153,7 +153,7 @@ async def test_a_verb_shows_what_it_saw_and_leaves_a_command_with_its_author(ser
     assert (done.code, done.err) == (0, "")
     assert done.lines == [
         "rollout r-1 of support-agent version 2 is progressing, generation 1: the first step has begun",
-        f"asked to {verb}, accepted and not done yet: it waits for the next look of the controller",
+        f"asked to {verb}, accepted and not done yet: it waits for the controller's next tick",
     ]
     (command,) = await service.store.commands("r-1")
     assert (command.verb, command.generation, command.author, command.reason) == (verb, 1, "kim", "incident 7")
@@ -219,7 +219,7 @@ async def test_a_wait_that_times_out_has_a_code_of_its_own_and_tells_where_it_wa
     assert done.code == 4
     assert done.errors == [
         "error: the wait for rollout r-1 timed out while it was progressing at step 1 of 3, waiting for more calls: "
-        "it goes on, look with 'foundry-rollouts rollout watch r-1'"
+        "it continues, follow it with 'foundry-rollouts rollout watch r-1'"
     ]
 
 
@@ -234,7 +234,7 @@ async def test_watching_goes_on_where_it_was_when_the_service_is_restarted(servi
     ended = replace(rollout, phase=Phase.PROMOTED, ended_at=NOON, because="proved")
     await stand(services.store, ended)  # type: ignore[arg-type]
     port = int(server.rpartition(":")[2])
-    again = replace(services, stop=asyncio.Event(), look_every=timedelta(milliseconds=10))
+    again = replace(services, stop=asyncio.Event(), check_every=timedelta(milliseconds=10))
     async with serving(again, port):
         done = await outcome_of(watching)
     assert "trying again for 5 minutes" in away

@@ -7,7 +7,7 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 from foundry_rollouts.cli.agent.tail import Lines
-from foundry_rollouts.cli.errors import told
+from foundry_rollouts.cli.errors import report
 from foundry_rollouts.cli.follow import line_of
 from foundry_rollouts.cli.live import view_of
 from foundry_rollouts.cli.output import Output, column, pass_on, say, show_item, show_items
@@ -75,7 +75,7 @@ def test_an_answer_goes_into_a_pipe_as_it_came(capsys: pytest.CaptureFixture[str
 def test_errors_repeat_no_secret_and_obey_nobody(
     error: Exception, is_verbose: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told(error, is_verbose=is_verbose)
+    report(error, is_verbose=is_verbose)
     shown = capsys.readouterr().err
     assert "hunter2secret" not in shown
     assert is_harmless(shown)

@@ -15,7 +15,7 @@ from small_world import TICK, SmallWorld
 HOUR = timedelta(hours=1)
 #: A clock that was set back is back where it was after so many sweeps of so many minutes, not of seconds.
 MINUTES = timedelta(minutes=5)
-NEGLECT = 3 * TICK
+STALL_TIMEOUT = 3 * TICK
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Watch:
 
     world: SmallWorld
     ticker: Ticker
-    hand: LeasePool
+    pool: LeasePool
     seconds: list[float] = field(default_factory=lambda: [0.0])
 
     async def passes(self, span: timedelta, stride: timedelta = TICK) -> Rollout:
@@ -32,12 +32,12 @@ class Watch:
         for _ in range(round(span / stride)):
             self.world.time += stride
             self.seconds[0] += stride.total_seconds()
-            await self.hand.renew(self.world.time)
-            leases = list(await self.hand.acquire_due(self.world.time, 10))
-            for agent in self.hand.stalled(NEGLECT):
-                leases += [lease for lease in [await self.hand.acquire(agent, self.world.time)] if lease]
+            await self.pool.renew(self.world.time)
+            leases = list(await self.pool.acquire_due(self.world.time, 10))
+            for agent in self.pool.stalled(STALL_TIMEOUT):
+                leases += [lease for lease in [await self.pool.acquire(agent, self.world.time)] if lease]
             for lease in leases:
-                await self.hand.release(lease, keep=await self.ticker.tick(lease))
+                await self.pool.release(lease, keep=await self.ticker.tick(lease))
         return await self.world.open_as("reader").rollout(self.world.id)
 
 
@@ -56,7 +56,7 @@ async def test_a_canary_that_fails_after_the_jump_is_taken_back_within_the_time_
     assert (await watch.passes(TICK)).step == 1
     watch.world.time += jump
     watch.world.source.bad_from = 1
-    rollout = await watch.passes(NEGLECT + 2 * TICK)
+    rollout = await watch.passes(STALL_TIMEOUT + 2 * TICK)
     assert rollout.phase is Phase.ROLLED_BACK
     assert watch.world.cloud.routing == Routing.of({"1": 100})
 
@@ -78,7 +78,7 @@ async def test_a_good_canary_takes_each_step_once_and_none_without_proof(watch: 
 
 async def test_a_clock_that_leaps_beyond_the_lease_sends_nothing_under_it(watch: Watch) -> None:
     await watch.passes(TICK)
-    (lease,) = watch.hand.valid(watch.world.time)
+    (lease,) = watch.pool.valid(watch.world.time)
     watch.world.source.bad_from = 1
     real = watch.ticker.world.cloud
 

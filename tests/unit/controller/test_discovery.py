@@ -29,9 +29,9 @@ class Town:
         _, ticker = self.world.ticker()
         policies = FakePolicies((self.policy,))
         world = replace(ticker.world, policies=policies)
-        hand = LeasePool(world.store, lambda: 0.0)
-        await Discovery(world, Metrics("test"), hand, self.world.now, self.new_id).discover()
-        await hand.release_all(self.world.time)
+        pool = LeasePool(world.store, lambda: 0.0)
+        await Discovery(world, Metrics("test"), pool, self.world.now, self.new_id).discover()
+        await pool.release_all(self.world.time)
 
     def new_id(self, _: datetime) -> str:
         self.made += 1

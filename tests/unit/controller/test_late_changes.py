@@ -138,11 +138,11 @@ async def discover(world: SmallWorld, on_drift: OnDrift = OnDrift.PAUSE) -> None
     store, ticker = world.ticker()
     policies = FakePolicies((a_quick_policy(on_drift=on_drift),))
     world.time += LEASE
-    hand = LeasePool(store)
+    pool = LeasePool(store)
     await Discovery(
-        replace(ticker.world, policies=policies), Metrics("test"), hand, world.now, lambda _: "newer"
+        replace(ticker.world, policies=policies), Metrics("test"), pool, world.now, lambda _: "newer"
     ).discover()
-    await hand.release_all(world.time)
+    await pool.release_all(world.time)
 
 
 async def rolled_back(world: SmallWorld) -> None:

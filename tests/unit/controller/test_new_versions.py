@@ -54,7 +54,7 @@ async def test_a_version_that_was_tried_stays_tried_when_a_newer_one_lay_between
     await town.discover()
     assert await town.rollouts() == [("3", Phase.ROLLED_BACK)]
     assert await town.told("agent.versions_found") == [
-        "versions 2 and 3 are new; version 2 is passed over, version 3 has had rollout asked-1, which is rolled_back"
+        "versions 2 and 3 are new; version 2 is skipped, version 3 has had rollout asked-1, which is rolled_back"
         " (policy support, new-versions: newest)"
     ]
     await town.discover("4")
@@ -120,7 +120,7 @@ async def test_of_several_new_versions_the_newest_is_tried_and_all_are_told(town
     await town.discover()
     assert await town.rollouts() == [("4", Phase.PENDING)]
     assert await town.told("agent.versions_found") == [
-        "versions 2, 3 and 4 are new; version 4 is tried, version 2 is passed over, version 3 is passed over"
+        "versions 2, 3 and 4 are new; version 4 is tried, version 2 is skipped, version 3 is skipped"
         " (policy support, new-versions: newest)"
     ]
 

@@ -171,7 +171,7 @@ async def test_what_is_asked_of_a_queued_rollout_is_obeyed_while_the_cloud_is_aw
     assert (await world.open_as("reader").rollout("3")).phase is Phase.ABORTED
 
 
-async def test_a_row_of_versions_that_give_way_is_dealt_with_in_one_tick(world: SmallWorld) -> None:
+async def test_a_row_of_versions_that_give_way_is_considered_in_one_tick(world: SmallWorld) -> None:
     world.policy = a_quick_policy(on_new_version=OnNewVersion.SUPERSEDE)
     await world.begin()
     for number in ("3", "4", "5"):

@@ -53,8 +53,8 @@ def a_replica(world: SmallWorld, store: Any) -> Scheduler:
     metrics = Metrics("test")
     ticker = Ticker(parts, metrics, clock.now, timedelta(seconds=30), OfflineGuard(parts, metrics, clock.now))
     discovery = Discovery(parts, metrics, LeasePool(store, clock.elapsed), clock.now, lambda _: "none")
-    rhythm = Intervals(sweep=LONG, discovery=LONG, renewal=LONG)
-    return Scheduler(ticker, discovery, JobHealth(), rhythm, clock.now)
+    intervals = Intervals(sweep=LONG, discovery=LONG, renewal=LONG)
+    return Scheduler(ticker, discovery, JobHealth(), intervals, clock.now)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -168,7 +168,7 @@ async def test_what_was_done_without_a_database_is_recorded_before_a_replica_goe
     await until(lambda: begun.cloud.routing.weight("2") == 10 and not scheduler._tasks)
     begun.source.bad_from = 1
     store.before = {"record": fail, "hand_over": fail}
-    (lease,) = scheduler._hand.valid(clock.now())
+    (lease,) = scheduler._pool.valid(clock.now())
     await scheduler._ticker.offline.check_offline(lease)
     assert scheduler._ticker.offline.unsaved
     await scheduler.stop()
@@ -202,7 +202,7 @@ async def test_without_a_database_agents_are_looked_at_together_and_so_many_at_o
     scheduler = a_replica(world, Watched(world.open_as("first"), {"claim_due": fail}))
     agents = {f"agent-{number}" for number in range(MAX_CONCURRENT + 8)}
     for agent in sorted(agents):
-        scheduler._hand._held[agent] = Lease(agent, "first", 1, clock.now() + LONG)
+        scheduler._pool._held[agent] = Lease(agent, "first", 1, clock.now() + LONG)
         rollout = a_rollout(id=agent, agent=agent, policy=world.policy, phase=Phase.PROGRESSING, step=1)
         scheduler._ticker.offline.remember(rollout, initial(rollout.policy, ()))
     with pytest.raises(StoreError):

@@ -135,9 +135,9 @@ async def test_a_few_stable_versions_are_asked_for_at_each_listing_and_all_in_th
     agents.append((AgentSeen("on-latest", Routing.of({"2": 100}), latest), AgentKnown("on-latest", stable="2")))
     _, ticker = world.ticker()
     cloud: Any = Counting()
-    presence, hand = Presence(), LeasePool(ticker.world.store, lambda: 0.0)
+    presence, pool = Presence(), LeasePool(ticker.world.store, lambda: 0.0)
     for number in range(3):
         now = world.time + number * TICK
-        await presence.check(replace(ticker.world, cloud=cloud), hand, agents, now)
+        await presence.check(replace(ticker.world, cloud=cloud), pool, agents, now)
         assert len(asked) == (number + 1) * AT_A_LISTING
     assert set(asked) == {seen.name for seen, _ in agents} - {"on-latest"}

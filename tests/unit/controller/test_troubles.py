@@ -70,15 +70,15 @@ class Town:
         _, ticker = self.world.ticker()
         store = self.store or self.world.open_as("here")
         world = replace(ticker.world, policies=self.policies, store=store)
-        hand = LeasePool(world.store, lambda: 0.0)
+        pool = LeasePool(world.store, lambda: 0.0)
         discovery = Discovery(
-            world, self.metrics, hand, self.world.now, lambda _: f"new-{next(NUMBERS)}", troubles=self.troubles
+            world, self.metrics, pool, self.world.now, lambda _: f"new-{next(NUMBERS)}", troubles=self.troubles
         )
         discovery.unreported.update(self.unreported)
         self.unreported = discovery.unreported
         self.world.time += timedelta(seconds=1)
         self.survey = await discovery.discover()
-        await hand.release_all(self.world.time)
+        await pool.release_all(self.world.time)
 
     async def known(self, name: str) -> AgentKnown:
         known = await self.world.open_as("reader").agent(name)
@@ -132,7 +132,7 @@ async def test_a_policy_that_crashes_for_one_agent_is_reported_and_the_others_go
     town.policies = Crashing((a_quick_policy(),))
     for _ in range(2):
         await town.discover()
-    said = "it cannot be dealt with: ValueError: a policy that crashes"
+    said = "it cannot be processed: ValueError: a policy that crashes"
     assert await town.told("support-a") == [("agent.unreadable", said)]
     assert town.world.cloud.routing == Routing.of({"1": 100})
 
@@ -144,7 +144,7 @@ async def test_an_agent_that_the_cloud_answers_with_garbage_is_reported_at_the_s
     assert (await town.told("support-a"), town.unreadable) == ([], 0)
     await town.discover()
     assert await town.told("support-a") == [
-        ("agent.unreadable", "it cannot be dealt with: agents.get: HTTP 500 server_error: garbage")
+        ("agent.unreadable", "it cannot be processed: agents.get: HTTP 500 server_error: garbage")
     ]
     assert town.world.cloud.routing == Routing.of({"1": 100})
 
@@ -227,7 +227,7 @@ async def test_an_item_without_a_name_is_reported_and_nobody_counts_as_deleted(t
 async def test_an_agent_whose_ticks_crash_is_reported_until_one_goes_well(town: Town) -> None:
     await town.troubles.failed(town.world.open_as("here"), "support-a", ValueError("a fault of ours"))
     await town.discover()
-    said = "its rollout cannot be dealt with: ValueError: a fault of ours"
+    said = "its rollout cannot be processed: ValueError: a fault of ours"
     assert ("agent.unreadable", said) in await town.told("support-a")
     town.troubles.well("support-a")
     await town.discover()

@@ -75,7 +75,7 @@ async def test_the_routing_is_restored_ever_more_rarely_and_that_is_told_once(sc
     assert await scene.seconds(60, Routing.of({"1": 40, "7": 60})) == 3
     (because,) = await scene.told("agent.pinned")
     assert because.endswith(
-        "restored. If it is changed again, two hands are on the wheel: stop the other one, or set on-drift: pause"
+        "restored. If it is changed again, two controllers set this routing: stop the other one, or set on-drift: pause"
     )
 
 

@@ -1,4 +1,4 @@
-"""The courier: who is told when, what is tried again and how long, and what is given up."""
+"""The dispatcher: who is told when, what is tried again and how long, and what is given up."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from builders import NOON, a_rollout, an_event
 from fakes import a_store
-from foundry_rollouts.notify.dispatcher import AT_ONCE, LONGEST_PAUSE, Courier, UndeliveredError
+from foundry_rollouts.notify.dispatcher import LONGEST_PAUSE, MAX_CONCURRENT, Dispatcher, UndeliveredError
 from foundry_rollouts.ports import Backlog, Record
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
@@ -23,17 +23,17 @@ DOWN = UndeliveredError("the receiver answers HTTP 500")
 
 @dataclass
 class Office:
-    """A courier with its outbox, its receiver, and a clock by hand."""
+    """A dispatcher with its outbox, its receiver, and a clock by hand."""
 
     store: SqlStore
     listener: Listener = field(default_factory=Listener)
     metrics: Metrics = field(default_factory=lambda: Metrics("test"))
     time: datetime = NOON
     luck: float = 1.0
-    courier: Courier = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
 
     def __post_init__(self) -> None:
-        self.courier = Courier(
+        self.dispatcher = Dispatcher(
             self.store, self.listener, self.metrics, lambda: self.time, timedelta(hours=24), lambda: self.luck
         )
 
@@ -51,7 +51,7 @@ class Office:
     async def after(self, **span: float) -> list[str]:
         """Let time pass, drain, and return what was told by then."""
         self.time += timedelta(**span)
-        await self.courier.drain()
+        await self.dispatcher.drain()
         return self.listener.told
 
     async def until_pending(self, count: int) -> None:
@@ -80,10 +80,10 @@ async def test_everything_is_told_in_the_order_in_which_it_happened(office: Offi
 
 
 async def test_a_few_are_on_their_way_at_once_and_no_more(office: Office) -> None:
-    for number in range(2 * AT_ONCE + 1):
+    for number in range(2 * MAX_CONCURRENT + 1):
         await office.happened(f"r{number}", 1)
-    assert len(await office.after()) == 2 * AT_ONCE + 1
-    assert office.listener.at_once == AT_ONCE
+    assert len(await office.after()) == 2 * MAX_CONCURRENT + 1
+    assert office.listener.at_once == MAX_CONCURRENT
 
 
 async def test_a_receiver_that_fails_is_tried_again_after_growing_pauses(office: Office) -> None:
@@ -131,11 +131,11 @@ async def test_a_message_that_is_never_confirmed_holds_up_its_own_rollout_only(o
 
 
 async def test_a_message_that_hangs_holds_up_neither_others_nor_what_happens_meanwhile(office: Office) -> None:
-    office.courier.check_every = timedelta(milliseconds=5)
+    office.dispatcher.check_every = timedelta(milliseconds=5)
     office.listener.hangs = {"a:1"}
     await office.happened("a", 1, 2)
     await office.happened("b", 1, 2)
-    draining = asyncio.create_task(office.courier.drain())
+    draining = asyncio.create_task(office.dispatcher.drain())
     await office.until_pending(2)
     await office.happened("c", 1)
     await office.until_pending(2)
@@ -191,7 +191,7 @@ async def test_the_backlog_and_its_age_are_shown(office: Office) -> None:
 
 async def test_without_a_receiver_what_an_earlier_one_was_to_be_told_is_retired_after_a_day(office: Office) -> None:
     await office.happened("a", 1, 2)
-    office.courier.receiver = None
+    office.dispatcher.receiver = None
     await office.after(hours=23.9)
     assert office.value("outbox_pending") == 2
     with capture_logs() as logs:

@@ -111,5 +111,5 @@ async def test_an_abort_of_what_has_ended_names_the_command_that_helps(
 async def test_an_abort_asked_twice_names_where_to_look(store: SqlStore) -> None:
     await ask(store)
     generation = (await store.rollout("r-1")).generation
-    with pytest.raises(ConflictError, match=r"kim asked to abort already .* 'foundry-rollouts rollout show r-1' tells"):
+    with pytest.raises(ConflictError, match=r"kim asked to abort already .* 'foundry-rollouts rollout show r-1' shows"):
         await command(store, Command("c-2", "r-1", Verb.ABORT, generation, NOON, "ann"))

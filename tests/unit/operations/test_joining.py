@@ -83,7 +83,7 @@ async def test_a_version_that_does_not_exist_is_refused_with_the_nearest(store: 
 async def test_a_version_that_cannot_be_checked_is_started_and_that_is_told(store: SqlStore) -> None:
     started = await start_or_join(store, POLICIES, WANTED, NOON, FakeCatalogue(is_away=True))
     assert started.answer == (
-        "alice asked for version 2; whether it exists is not checked, for the cloud does not answer"
+        "alice asked for version 2; its existence is not checked, because the cloud does not answer"
     )
 
 

@@ -154,7 +154,10 @@ PROMPTS_IN_PLACE = "sources:\n  probe:\n    prompts: |\n" + "      - {name: hour
 @pytest.mark.parametrize(
     ("sources", "line"),
     [
-        (PROMPTS_IN_PLACE, "stand where their path belongs: put them into a file of their own, and write its path"),
+        (
+            PROMPTS_IN_PLACE,
+            "are written where their path belongs: put them into a file of their own, and write its path",
+        ),
         ("sources: {probe: {prompts: " + "a" * 300 + "}}\n", "cannot be reached, File name too long"),
         ("sources: {probe: {prompts: /dev/zero}}\n", "there is no file /dev/zero"),
         ("sources: {probe: {prompts: .}}\n", "there is no file"),
@@ -193,7 +196,7 @@ def test_a_bundle_of_manifests_that_was_dropped_there_is_one_short_report(tmp_pa
     ("text", "how"),
     [
         (f"name: '{'x' * 100_000}'\nagents: [a]\nsteps: [{{weight: 100}}]\n", "with a letter or digit at both ends"),
-        (f"{'x' * 1000}: 1\n{'x' * 1000}: 2\n", "this key stands twice: keep one of them"),
+        (f"{'x' * 1000}: 1\n{'x' * 1000}: 2\n", "this key appears twice: keep one of them"),
         (f"- {'x' * 100_000}\n", "write name, agents and steps"),
     ],
 )

@@ -166,7 +166,7 @@ def test_credentials_do_not_go_in_the_clear(tmp_path: Path) -> None:
         (VALUES + "gates: [{value: {name: cost, at-most: 1.2}}]\n", "write for example 1.2x"),
         (
             VALUES + "gates: [{value: {name: cost, max: 1}}, {value: {name: cost, min: 0}}]\n",
-            "value cost stands here twice",
+            "value cost appears here twice",
         ),
         (
             SMALL + "sources: {application-insights: {workspace: mine}}\n",

@@ -1,4 +1,4 @@
-"""What operators are told about a wrong file: file, line, column, field, what, and how to mend it."""
+"""What operators are told about a wrong file: file, line, column, field, what, and how to fix it."""
 
 from pathlib import Path
 
@@ -19,18 +19,18 @@ STEPS = "steps: [{weight: 100}]\n"
         ("- a\n", "p.yaml:1:1: a list stands where a policy belongs: write name, agents and steps"),
         (HEAD, "p.yaml:1:1: steps is missing: add steps, for example steps: "
                "[{weight: 10}, {approval: {}}, {weight: 100}]"),
-        (HEAD + STEPS + "deadlin: 1h\n", "p.yaml:4:1: deadlin: this key is not known: did you mean deadline?"),
+        (HEAD + STEPS + "deadlin: 1h\n", "p.yaml:4:1: deadlin: unknown key: did you mean deadline?"),
         (HEAD + STEPS + "sources: {probe: {}, carrier-pigeon: {}}\n",
-         "p.yaml:4:22: sources.carrier-pigeon: this key is not known: "
-         "known here are application-insights, http, logs, outcomes, probe, prometheus"),
+         "p.yaml:4:22: sources.carrier-pigeon: unknown key: "
+         "the keys here are application-insights, http, logs, outcomes, probe, prometheus"),
         (HEAD + STEPS + "gates:\n  - money: {query: x}\n",
-         "p.yaml:5:5: gates[0].money: this key is not known: known here are error-rate, latency, log-errors, value"),
+         "p.yaml:5:5: gates[0].money: unknown key: the keys here are error-rate, latency, log-errors, value"),
         (HEAD + "steps: {auto: {blast-radius: 0}}\n",
          "p.yaml:3:30: steps.auto.blast-radius: 0 is out of range: write at least 1.0"),
         (HEAD + "steps: {auto: {max: 2m}}\n",
          "p.yaml:3:21: steps.auto.max: max is shorter than soak: give the weight of 50 time to bake"),
         (HEAD + "steps: {auto: {}, weight: 10}\n",
-         "p.yaml:3:19: steps.weight: this key is not known: known here are auto"),
+         "p.yaml:3:19: steps.weight: unknown key: the keys here are auto"),
         (HEAD + "steps:\n  - {weight: 10, approval: {}}\n  - {weight: 100}\n",
          "p.yaml:4:6: steps[0].weight: an approval is a step of its own: move this to another step"),
         (HEAD + 'steps: [{weight: "100"}]\n',
@@ -47,7 +47,7 @@ STEPS = "steps: [{weight: 100}]\n"
          "p.yaml:5:14: steps[1].weight: the last weight is 90, a rollout ends at 100: add {weight: 100}"),
         (HEAD + "steps: [{approval: {}}]\n",
          "p.yaml:3:8: steps: there is no weight among the steps: add {weight: 100}"),
-        (HEAD + "steps: []\n", "p.yaml:3:8: steps: nothing is listed: name at least one"),
+        (HEAD + "steps: []\n", "p.yaml:3:8: steps: the list is empty: name at least one"),
         (HEAD + "steps: [{weight: 100, min: 10m, max: 5m}]\n",
          "p.yaml:3:38: steps[0].max: max is shorter than min: give the step time to bake"),
         (HEAD + "steps: [{weight: 100, min: 60}]\n",
@@ -56,7 +56,7 @@ STEPS = "steps: [{weight: 100}]\n"
         (HEAD + STEPS + "deadline: 9000h\n",
          "p.yaml:4:11: deadline: '9000h' is longer than a year: write at most 8760h"),
         (HEAD + STEPS + "deadline:\n",
-         "p.yaml:4:1: deadline: no value stands here: write {} for the defaults, or leave the key out"),
+         "p.yaml:4:1: deadline: there is no value here: write {} for the defaults, or leave the key out"),
         (HEAD + STEPS + "judge: {missed-bad: 0.05}\n",
          "p.yaml:4:21: judge.missed-bad: 0.05 has no unit: write 0.05% or 5%, whichever is meant"),
         (HEAD + STEPS + "judge: {missed-bad: 50%}\n",
@@ -78,7 +78,7 @@ STEPS = "steps: [{weight: 100}]\n"
         (HEAD + STEPS + "gates: [{error-rate: {}, latency: {}}]\n",
          "p.yaml:4:9: gates[0]: a gate has one name: write each as an item, - error-rate: {}"),
         (HEAD + STEPS + "gates: [error-rate: {}, error-rate: {}]\n",
-         "p.yaml:4:25: gates[1].error-rate: error-rate stands here twice: put their sources into one"),
+         "p.yaml:4:25: gates[1].error-rate: error-rate appears here twice: put their sources into one"),
         (HEAD + STEPS + "on-drift: no\n",
          "p.yaml:4:11: on-drift: 'no' is not known here: write pause, restore or adopt"),
         (HEAD + STEPS + "errors: {ignore: [client-eror]}\n",
@@ -91,11 +91,11 @@ STEPS = "steps: [{weight: 100}]\n"
         ("name: a\nagents: ['a b']\n" + STEPS,
          "p.yaml:2:10: agents[0]: 'a b' cannot be a name here: "
          "use letters, digits, '-', '.', '_' and the wildcards * ? [ ]"),
-        ("name: a\nagents: [x, x]\n" + STEPS, "p.yaml:2:13: agents[1]: 'x' stands here twice: keep one of them"),
+        ("name: a\nagents: [x, x]\n" + STEPS, "p.yaml:2:13: agents[1]: 'x' appears here twice: keep one of them"),
         ("name: a\nagents: x\n" + STEPS, "p.yaml:2:9: agents: 'x' stands where a list belongs: write [a, b]"),
-        (HEAD + STEPS + "name: b\n", "p.yaml:4:1: name: this key stands twice: keep one of them"),
+        (HEAD + STEPS + "name: b\n", "p.yaml:4:1: name: this key appears twice: keep one of them"),
         (HEAD + "steps: [\n", "p.yaml:4:1: this is not YAML, expected the node content, but found '<stream end>': "
-                              "mend it there or just before"),
+                              "fix it there or just before"),
         ("a: \x07\n", "p.yaml:1:1: this cannot be read as YAML, unacceptable character #x0007: special characters "
                       'are not allowed in "<unicode string>", position 3: write it more simply'),
         (HEAD + STEPS + "sources: {probe: {prompts: ask.yaml}}\n",
@@ -130,7 +130,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         f"{tmp_path}/latin.yaml:1:1: byte 9 is not UTF-8: save the file as UTF-8 text",
     )
     assert read_file(tmp_path / "gone.yaml").problems == (
-        f"{tmp_path}/gone.yaml:1:1: there is no such file: write it, or mend the name",
+        f"{tmp_path}/gone.yaml:1:1: there is no such file: write it, or fix the name",
     )
     assert "cannot be read, Is a directory" in read_file(tmp_path).problems[0]
 
@@ -150,11 +150,11 @@ def test_a_file_of_more_than_a_megabyte_is_refused(tmp_path: Path) -> None:
     ("prompts", "line"),
     [
         ("", "ask.yaml:1:1: the file holds 0 lists of prompts: write one"),
-        ("[]\n", "ask.yaml:1:1: nothing is listed: name at least one"),
+        ("[]\n", "ask.yaml:1:1: the list is empty: name at least one"),
         ("name: a\n", "ask.yaml:1:1: a mapping stands where a list belongs: write [a, b]"),
         ("- input: hi\n", "ask.yaml:1:3: [0]: name is missing: add name"),
         ("- {name: a, input: x, expect: {max-second: 3}}\n",
-         "ask.yaml:1:32: [0].expect.max-second: this key is not known: did you mean max-seconds?"),
+         "ask.yaml:1:32: [0].expect.max-second: unknown key: did you mean max-seconds?"),
         ("- {name: a, input: x, expect: {max-seconds: soon}}\n",
          "ask.yaml:1:45: [0].expect.max-seconds: 'soon' stands where a number belongs: "
          "write for example 1.5, without quotes"),

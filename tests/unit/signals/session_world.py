@@ -124,10 +124,10 @@ async def seen_by(source: Source, rollout: Rollout, seconds: float = 3600) -> di
     return {measurement.source: measurement for measurement in await source.measure(rollout, window)}
 
 
-async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    """Look again and again until there is something to see."""
+async def until(read: Callable[[], Awaitable[bool]]) -> None:
+    """Read again and again until there is something to see."""
     async with asyncio.timeout(PATIENCE):
-        while not await look():  # noqa: ASYNC110 - nobody rings a bell here
+        while not await read():  # noqa: ASYNC110 - nobody rings a bell here
             await asyncio.sleep(0.002)
 
 

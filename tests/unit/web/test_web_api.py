@@ -364,7 +364,7 @@ async def test_an_abort_while_the_database_is_away_names_the_command_that_helps_
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["detail"].endswith(
-        "; it may not have been asked: ask again once the database answers. 'foundry-rollouts agent route AGENT"
+        "; the command may not be recorded: repeat it once the database answers. 'foundry-rollouts agent route AGENT"
         " STABLE=100' goes back without it, at once"
     )
     assert await web.store.commands("r-1") == []
@@ -408,6 +408,6 @@ async def test_an_abort_that_was_accepted_is_said_to_be_so_though_the_database_i
         )
     assert answer.status_code == 202
     assert answer.json()["answer"] == (
-        "asked to abort, accepted; what came of it cannot be said: database away; try again later"
+        "asked to abort, accepted; its result is unknown: database away; try again later"
     )
     assert [command.verb for command in await web.store.commands("r-1")] == [Verb.ABORT]

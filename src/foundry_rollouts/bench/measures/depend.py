@@ -13,16 +13,16 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Counts, Floats
 from foundry_rollouts.bench.bounds import upper_bound
 from foundry_rollouts.bench.processes import VectorProcesses
-from foundry_rollouts.bench.report import Report, Result, Table, Wish, percent
+from foundry_rollouts.bench.report import Options, Report, Result, Table, percent
 from foundry_rollouts.core.judging.capital import Hypotheses
 from foundry_rollouts.core.model.policy import Margin
 
 NAME = "depend"
-LOOK, LOOKS, WEIGHT, STABLE_RATE = 5.0, 360, 0.10, 0.01
+TICK, TICKS, WEIGHT, STABLE_RATE = 5.0, 360, 0.10, 0.01
 BAD = Margin(1.5, 0.005)
 TOLERANCES = (Margin(1.0), Margin(1.2), Margin(1.5, 0.002))
 
-Rates = Callable[[np.random.Generator, int], Floats]  #: The canary's rate of each run at each look.
+Rates = Callable[[np.random.Generator, int], Floats]  #: The canary's rate of each run at each tick.
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Trouble:
     name: str
     traffic: float
     times: int = 1
-    rates: Rates = lambda _dice, runs: np.full((runs, LOOKS), STABLE_RATE)
+    rates: Rates = lambda _dice, runs: np.full((runs, TICKS), STABLE_RATE)
 
 
 def instances(spread: float) -> Rates:
@@ -41,15 +41,15 @@ def instances(spread: float) -> Rates:
     def rates(dice: np.random.Generator, runs: int) -> Floats:
         shape = 1 / spread**2
         each = dice.gamma(shape, STABLE_RATE / shape, size=(runs, 2)).mean(axis=1)
-        return np.repeat(np.minimum(each, 1.0)[:, None], LOOKS, axis=1)
+        return np.repeat(np.minimum(each, 1.0)[:, None], TICKS, axis=1)
 
     return rates
 
 
 def cold(_dice: np.random.Generator, runs: int) -> Floats:
     """Return the rates of a canary that fails five times as often in its first minute."""
-    rates = np.full((runs, LOOKS), STABLE_RATE)
-    rates[:, : round(60 / LOOK)] *= 5
+    rates = np.full((runs, TICKS), STABLE_RATE)
+    rates[:, : round(60 / TICK)] *= 5
     return rates
 
 
@@ -61,21 +61,21 @@ TROUBLES = (
 )
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Watch equal versions under each trouble, with each tolerance."""
     results, rows = [], []
     for place, trouble in enumerate(TROUBLES):
-        seen = _counted(trouble, wish.dice(NAME, str(place)), wish.runs)
-        back = [_rolled_back(seen, tolerate, wish.runs) for tolerate in TOLERANCES]
+        seen = _counted(trouble, options.dice(NAME, str(place)), options.runs)
+        back = [_rolled_back(seen, tolerate, options.runs) for tolerate in TOLERANCES]
         results += [
             Result(
-                NAME, f"ours, {tolerate}", trouble.traffic, STABLE_RATE, trouble.name, "flat", "exact", wish.runs,
-                rolled_back=hits / wish.runs, rolled_back_at_most=upper_bound(hits, wish.runs),
+                NAME, f"ours, {tolerate}", trouble.traffic, STABLE_RATE, trouble.name, "flat", "exact", options.runs,
+                rolled_back=hits / options.runs, rolled_back_at_most=upper_bound(hits, options.runs),
             )
             for tolerate, hits in zip(TOLERANCES, back, strict=True)
         ]  # fmt: skip
-        rows.append((trouble.name, f"{trouble.traffic:g} a second", *(percent(hits / wish.runs) for hits in back)))
-        wish.progress(NAME, (place + 1) / len(TROUBLES))
+        rows.append((trouble.name, f"{trouble.traffic:g} a second", *(percent(hits / options.runs) for hits in back)))
+        options.progress(NAME, (place + 1) / len(TROUBLES))
     title = "Versions that are as good as each other are rolled back within half an hour, by what is tolerated"
     return Report(results, [Table(title, ("trouble", "traffic", *map(str, TOLERANCES)), rows)])
 
@@ -83,10 +83,10 @@ def measure(wish: Wish) -> Report:
 def _counted(trouble: Trouble, dice: np.random.Generator, runs: int) -> list[Counts]:
     rates = trouble.rates(dice, runs)
     seen = []
-    for look in range(LOOKS):
-        calls = dice.poisson(trouble.traffic * LOOK, size=runs)
+    for tick in range(TICKS):
+        calls = dice.poisson(trouble.traffic * TICK, size=runs)
         canary = dice.binomial(calls, WEIGHT)
-        failed = dice.binomial(canary, rates[:, look])
+        failed = dice.binomial(canary, rates[:, tick])
         stable_failed = dice.binomial(calls - canary, STABLE_RATE)
         again = trouble.times - 1
         counts = Counts(
@@ -103,6 +103,6 @@ def _rolled_back(seen: list[Counts], tolerate: Margin, runs: int) -> int:
     processes, everyone = VectorProcesses(runs, Hypotheses(tolerate, BAD), ladder=()), np.arange(runs)
     most = np.zeros(runs)
     for counts in seen:
-        processes.observe(everyone, counts, LOOK)
+        processes.observe(everyone, counts, TICK)
         most = np.maximum(most, processes.harm(everyone))
     return int((most >= -math.log(0.01)).sum())

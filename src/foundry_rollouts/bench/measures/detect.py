@@ -21,34 +21,34 @@ from foundry_rollouts.bench.measures.tuning import (
     tune,
     tuned_results,
 )
-from foundry_rollouts.bench.recording import Recording, first_look, record
-from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, geometric_mean, number, percent
+from foundry_rollouts.bench.recording import Recording, first_tick, record
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, chosen, geometric_mean, number, percent
 from foundry_rollouts.bench.rules import sequential
 from foundry_rollouts.bench.streams import EFFECTS, EQUAL, Cell, Streams, services, worse
 
 NAME = "detect"
-LOOK, SECONDS, WEIGHT = 10.0, 1800.0, 10.0
+TICK, SECONDS, WEIGHT = 10.0, 1800.0, 10.0
 OURS, OURS_ONE, ORACLE, MIXTURE = "ours, alpha 5%", "ours, alpha 1%", "oracle SPRT", "mSPRT, tuned to the effect"
 #: What others must cause at least, as a multiple of ours at an equal share of false rollbacks.
 WANTED = {FOR_ALL: 8.0, PER_SERVICE: 2.0, PER_SERVICE_OUTAGE: 3.5}
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Watch every service, twice: once to tune what can be tuned, once to try it."""
     results: list[Result] = []
     tuned: dict[Service, Tuned] = {}
     for place, service in enumerate(services()):
-        seen = _record(wish, service)
-        results += _watched(wish, service, seen)
+        seen = _record(options, service)
+        results += _watched(options, service, seen)
         tuned[service] = tune(seen[EQUAL, "flat"], seen[EQUAL, "outage"])
-        wish.progress("detect: tests and thresholds", (place + 1) / len(services()) / 2)
+        options.progress("detect: tests and thresholds", (place + 1) / len(services()) / 2)
     common = common_thresholds(tuned.values())
     for place, service in enumerate(services()):
-        seen = _record(wish, service)
+        seen = _record(options, service)
         try_out(tuned[service], {effect: seen[effect, "flat"] for effect in EFFECTS}, common)
-        wish.progress("detect: tests and thresholds", 0.5 + (place + 1) / len(services()) / 2)
+        options.progress("detect: tests and thresholds", 0.5 + (place + 1) / len(services()) / 2)
     cells = decidable(results)
-    results += tuned_results(NAME, wish.runs, tuned, cells)
+    results += tuned_results(NAME, options.runs, tuned, cells)
     return Report(results, [_table(results, cells)], _goals(results, cells))
 
 
@@ -58,16 +58,16 @@ def decidable(results: list[Result]) -> list[tuple[Service, str]]:
     return [((each.traffic or 0.0, each.stable_rate), each.effect) for each in seen]
 
 
-def _record(wish: Wish, service: Service) -> dict[tuple[str, str], Recording]:
+def _record(options: Options, service: Service) -> dict[tuple[str, str], Recording]:
     """Return the half hour of one service, by effect and pattern; the same for the same seed."""
     kinds = [(EQUAL, "flat"), (EQUAL, "outage"), *((effect, "flat") for effect in EFFECTS)]
     cells = [Cell(*service, effect=effect, pattern=pattern) for effect, pattern in kinds]
-    streams = Streams(cells, wish.runs, wish.dice(NAME, str(service)))
-    seen = record(streams, lambda _now: WEIGHT, SECONDS, LOOK)
+    streams = Streams(cells, options.runs, options.dice(NAME, str(service)))
+    seen = record(streams, lambda _now: WEIGHT, SECONDS, TICK)
     return {kind: seen[streams.of(place)] for place, kind in enumerate(kinds)}
 
 
-def _watched(wish: Wish, service: Service, seen: dict[tuple[str, str], Recording]) -> list[Result]:
+def _watched(options: Options, service: Service, seen: dict[tuple[str, str], Recording]) -> list[Result]:
     found = []
     for (effect, pattern), each in seen.items():
         evidence = sequential.ours(each)
@@ -79,18 +79,18 @@ def _watched(wish: Wish, service: Service, seen: dict[tuple[str, str], Recording
         else:
             tests[MIXTURE] = sequential.mixture(each, service[1]), 0.01
         cell = Cell(*service, effect=effect, pattern=pattern)
-        found += [_result(wish, rule, cell, each, log >= -math.log(alpha)) for rule, (log, alpha) in tests.items()]
+        found += [_result(options, rule, cell, each, log >= -math.log(alpha)) for rule, (log, alpha) in tests.items()]
     return found
 
 
-def _result(wish: Wish, rule: str, cell: Cell, seen: Recording, is_over: Bools) -> Result:
-    first = first_look(is_over)
-    back = first < seen.looks
+def _result(options: Options, rule: str, cell: Cell, seen: Recording, is_over: Bools) -> Result:
+    first = first_tick(is_over)
+    back = first < seen.ticks
     return Result(
-        NAME, rule, cell.traffic, cell.stable_rate, cell.effect, cell.pattern, cell.share, wish.runs,
+        NAME, rule, cell.traffic, cell.stable_rate, cell.effect, cell.pattern, cell.share, options.runs,
         rolled_back=float(back.mean()),
-        rolled_back_at_most=upper_bound(int(back.sum()), wish.runs),
-        seconds_to_rollback=float((first[back] + 1).mean() * LOOK) if back.any() else None,
+        rolled_back_at_most=upper_bound(int(back.sum()), options.runs),
+        seconds_to_rollback=float((first[back] + 1).mean() * TICK) if back.any() else None,
         harm=float(seen.harm_until(first).mean()),
     )  # fmt: skip
 

@@ -5,31 +5,31 @@ import math
 import numpy as np
 
 from foundry_rollouts.bench.arrays import Floats
-from foundry_rollouts.bench.recording import first_look, record
-from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, number, percent
+from foundry_rollouts.bench.recording import first_tick, record
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, chosen, number, percent
 from foundry_rollouts.bench.rules import sequential
 from foundry_rollouts.bench.streams import LATE, Cell, Streams, services
 
 NAME = "late"
-LOOK, WEIGHT = 5.0, 50.0
+TICK, WEIGHT = 5.0, 50.0
 QUIET_MINUTES = (0, 10, 30, 50)
 DELAYED = "5x"
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Watch canaries that break late: a five times worse one, and one that is 20 points worse from minute 10 on."""
     slow = [Cell(20.0, 0.01, DELAYED, breaks_at=60.0 * minutes) for minutes in QUIET_MINUTES]
     sudden = [Cell(*service, LATE, breaks_at=600.0) for service in services()]
-    results = _watched(wish, slow, 4200.0) + _watched(wish, sudden, 3600.0)
+    results = _watched(options, slow, 4200.0) + _watched(options, sudden, 3600.0)
     return Report(results, [_delays(results), _caught(results)], _goals(results))
 
 
-def _watched(wish: Wish, cells: list[Cell], seconds: float) -> list[Result]:
-    streams = Streams(cells, wish.runs, wish.dice(NAME, cells[0].effect))
-    seen = record(streams, lambda _now: WEIGHT, seconds, LOOK)
-    first = first_look(sequential.ours(seen) >= -math.log(0.01))
-    wish.progress(f"{NAME}, {cells[0].effect}", 1.0)
-    ended = np.where(first < seen.looks, (first + 1) * LOOK, np.inf)
+def _watched(options: Options, cells: list[Cell], seconds: float) -> list[Result]:
+    streams = Streams(cells, options.runs, options.dice(NAME, cells[0].effect))
+    seen = record(streams, lambda _now: WEIGHT, seconds, TICK)
+    first = first_tick(sequential.ours(seen) >= -math.log(0.01))
+    options.progress(f"{NAME}, {cells[0].effect}", 1.0)
+    ended = np.where(first < seen.ticks, (first + 1) * TICK, np.inf)
     return [_result(cell, ended[streams.of(place)]) for place, cell in enumerate(cells)]
 
 

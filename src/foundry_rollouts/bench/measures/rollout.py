@@ -4,10 +4,10 @@ from itertools import chain
 
 from foundry_rollouts.bench.report import (
     Goal,
+    Options,
     Report,
     Result,
     Table,
-    Wish,
     chosen,
     geometric_mean,
     number,
@@ -28,19 +28,21 @@ WANTED = {
 BUSY = 2.0  #: Calls a second from which rules are compared by their harm.
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Lead every rule through every cell."""
-    wanted = [rule for rule in rules(is_scalar=wish.is_scalar) if wish.wants(rule.name)]
-    results = list(chain.from_iterable(_led(rule, wish) for rule in wanted))
+    wanted = [rule for rule in rules(is_scalar=options.is_scalar) if options.wants(rule.name)]
+    results = list(chain.from_iterable(_led(rule, options) for rule in wanted))
     names = [rule.name for rule in wanted]
     return Report(results, [_harmless_table(results, names), _harmful_table(results, names)], goals(results))
 
 
-def _led(rule: Rule, wish: Wish) -> list[Result]:
-    harmless_ones = Streams(harmless(), wish.runs, wish.dice(NAME, "harmless", rule.name))
-    harmful_ones = Streams(harmful(), wish.runs, wish.dice(NAME, "harmful", rule.name))
-    kept = results_of(NAME, rule.name, harmless_ones, simulate(rule, harmless_ones, wish.progress))
-    return kept + results_of(NAME, rule.name, harmful_ones, simulate(rule, harmful_ones, wish.progress, until=3600.0))
+def _led(rule: Rule, options: Options) -> list[Result]:
+    harmless_ones = Streams(harmless(), options.runs, options.dice(NAME, "harmless", rule.name))
+    harmful_ones = Streams(harmful(), options.runs, options.dice(NAME, "harmful", rule.name))
+    kept = results_of(NAME, rule.name, harmless_ones, simulate(rule, harmless_ones, options.progress))
+    return kept + results_of(
+        NAME, rule.name, harmful_ones, simulate(rule, harmful_ones, options.progress, until=3600.0)
+    )
 
 
 def _harmless_table(results: list[Result], names: list[str]) -> Table:

@@ -8,40 +8,40 @@ import numpy as np
 from foundry_rollouts.bench.bounds import upper_bound
 from foundry_rollouts.bench.processes import VectorProcesses
 from foundry_rollouts.bench.recording import record
-from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, percent
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, chosen, percent
 from foundry_rollouts.bench.rules.sequential import TOLERATING_NOTHING
 from foundry_rollouts.bench.streams import BAD_LINE, STABLE_RATES, Cell, Streams
 
 NAME = "safe"
-LOOK, SECONDS, WEIGHT, MISSED_BAD = 5.0, 1800.0, 50.0, 0.05
+TICK, SECONDS, WEIGHT, MISSED_BAD = 5.0, 1800.0, 50.0, 0.05
 TRAFFIC, PATTERNS = (2.0, 20.0, 200.0), ("flat", "outage", "drift")
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Watch canaries that must not be called safe."""
     cells = [
         Cell(*service, effect=BAD_LINE, pattern=pattern, share="oscillating")
         for service, pattern in product(product(TRAFFIC, STABLE_RATES), PATTERNS)
     ]
-    streams = Streams(cells, wish.runs, wish.dice(NAME))
-    seen = record(streams, lambda _now: WEIGHT, SECONDS, LOOK)
+    streams = Streams(cells, options.runs, options.dice(NAME))
+    seen = record(streams, lambda _now: WEIGHT, SECONDS, TICK)
     processes, everyone = VectorProcesses(len(streams), TOLERATING_NOTHING, (), seen.known), np.arange(len(streams))
     is_called = np.zeros(len(streams), dtype=np.bool_)
-    for look in range(seen.looks):
-        processes.observe(everyone, seen.at_look(look), LOOK)
+    for tick in range(seen.ticks):
+        processes.observe(everyone, seen.at_tick(tick), TICK)
         is_called |= processes.safe(everyone) >= -math.log(MISSED_BAD)
-        wish.progress(NAME, (look + 1) / seen.looks)
+        options.progress(NAME, (tick + 1) / seen.ticks)
     called = [int(is_called[streams.of(place)].sum()) for place in range(len(cells))]
-    results = [_result(wish, cell, hits) for cell, hits in zip(cells, called, strict=True)]
+    results = [_result(options, cell, hits) for cell, hits in zip(cells, called, strict=True)]
     return Report(results, [_table(results)], _goals(results))
 
 
-def _result(wish: Wish, cell: Cell, hits: int) -> Result:
+def _result(options: Options, cell: Cell, hits: int) -> Result:
     return Result(
-        NAME, "ours", cell.traffic, cell.stable_rate, cell.effect, cell.pattern, cell.share, wish.runs,
+        NAME, "ours", cell.traffic, cell.stable_rate, cell.effect, cell.pattern, cell.share, options.runs,
         weight=int(WEIGHT),
-        called_safe=hits / wish.runs,
-        called_safe_at_most=upper_bound(hits, wish.runs),
+        called_safe=hits / options.runs,
+        called_safe_at_most=upper_bound(hits, options.runs),
     )  # fmt: skip
 
 

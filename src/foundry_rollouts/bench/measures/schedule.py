@@ -2,7 +2,7 @@
 
 from itertools import chain
 
-from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, number, results_of
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, chosen, number, results_of
 from foundry_rollouts.bench.rules.automatic import Automatic
 from foundry_rollouts.bench.rules.registry import FLAGGER_TEN, ours
 from foundry_rollouts.bench.simulate import Rule, simulate
@@ -16,18 +16,18 @@ MOST_MINUTES = {2.0: 11.0, 20.0: 4.0, 200.0: 1.5}
 MOST_FAILURES = 25.0
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Lead a healthy, a dead and a five times worse canary by fixed and by automatic weights."""
-    candidates: tuple[Rule, ...] = (*ours(is_scalar=wish.is_scalar), AUTO, FLAGGER_TEN)
-    wanted = [rule for rule in candidates if wish.wants(rule.name)]
-    results = list(chain.from_iterable(_led(rule, wish) for rule in wanted))
+    candidates: tuple[Rule, ...] = (*ours(is_scalar=options.is_scalar), AUTO, FLAGGER_TEN)
+    wanted = [rule for rule in candidates if options.wants(rule.name)]
+    results = list(chain.from_iterable(_led(rule, options) for rule in wanted))
     return Report(results, [_table(results, [rule.name for rule in wanted])], _goals(results))
 
 
-def _led(rule: Rule, wish: Wish) -> list[Result]:
+def _led(rule: Rule, options: Options) -> list[Result]:
     cells = [Cell(traffic, STABLE_RATE, effect) for traffic in TRAFFIC for effect in EFFECTS]
-    streams = Streams(cells, wish.runs, wish.dice(NAME, rule.name))
-    return results_of(NAME, rule.name, streams, simulate(rule, streams, wish.progress))
+    streams = Streams(cells, options.runs, options.dice(NAME, rule.name))
+    return results_of(NAME, rule.name, streams, simulate(rule, streams, options.progress))
 
 
 def _table(results: list[Result], names: list[str]) -> Table:

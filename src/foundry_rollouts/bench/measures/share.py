@@ -11,45 +11,45 @@ import numpy as np
 
 from foundry_rollouts.bench.arrays import Bools
 from foundry_rollouts.bench.bounds import upper_bound
-from foundry_rollouts.bench.recording import first_look, record
-from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, percent
+from foundry_rollouts.bench.recording import first_tick, record
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, chosen, percent
 from foundry_rollouts.bench.rules import sequential
 from foundry_rollouts.bench.streams import SHARES, Cell, Streams
 
 NAME = "share"
-LOOK, SECONDS, NEW_WEIGHT_AT, OUTAGE_AT = 5.0, 1800.0, 900.0, 1080.0
+TICK, SECONDS, NEW_WEIGHT_AT, OUTAGE_AT = 5.0, 1800.0, 900.0, 1080.0
 RULES = ("ours", "pooled z, p < 0.001", "pooled mSPRT")
 TRAFFIC, PATTERNS, STABLE_RATE = (20.0, 200.0), ("flat", "outage", "drift"), 0.01
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Watch harmless releases under every share and pattern."""
     cells = [
         Cell(traffic, STABLE_RATE, pattern=pattern, share=share, outage_at=OUTAGE_AT)
         for share, pattern, traffic in product(SHARES, PATTERNS, TRAFFIC)
     ]
-    streams = Streams(cells, wish.runs, wish.dice(NAME))
-    seen = record(streams, lambda now: 10.0 if now < NEW_WEIGHT_AT else 50.0, SECONDS, LOOK)
-    wish.progress(NAME, 0.3)
+    streams = Streams(cells, options.runs, options.dice(NAME))
+    seen = record(streams, lambda now: 10.0 if now < NEW_WEIGHT_AT else 50.0, SECONDS, TICK)
+    options.progress(NAME, 0.3)
     is_over = {
-        RULES[0]: sequential.ours(seen, new_weight_at=round(NEW_WEIGHT_AT / LOOK)) >= -math.log(0.01),
+        RULES[0]: sequential.ours(seen, new_weight_at=round(NEW_WEIGHT_AT / TICK)) >= -math.log(0.01),
         RULES[1]: sequential.pooled_z(seen) >= 3.0902,
         RULES[2]: sequential.mixture(seen, STABLE_RATE) >= -math.log(0.01),
     }
-    wish.progress(NAME, 1.0)
+    options.progress(NAME, 1.0)
     results = [
-        _result(wish, rule, cell, first_look(over[streams.of(place)]) < seen.looks)
+        _result(options, rule, cell, first_tick(over[streams.of(place)]) < seen.ticks)
         for rule, over in is_over.items()
         for place, cell in enumerate(cells)
     ]
     return Report(results, [_table(results)], _goals(results))
 
 
-def _result(wish: Wish, rule: str, cell: Cell, back: Bools) -> Result:
+def _result(options: Options, rule: str, cell: Cell, back: Bools) -> Result:
     return Result(
-        NAME, rule, cell.traffic, cell.stable_rate, cell.effect, cell.pattern, cell.share, wish.runs,
+        NAME, rule, cell.traffic, cell.stable_rate, cell.effect, cell.pattern, cell.share, options.runs,
         rolled_back=float(back.mean()),
-        rolled_back_at_most=upper_bound(int(np.count_nonzero(back)), wish.runs),
+        rolled_back_at_most=upper_bound(int(np.count_nonzero(back)), options.runs),
     )  # fmt: skip
 
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints
 from foundry_rollouts.bench.processes import VectorProcesses
-from foundry_rollouts.bench.recording import first_look
-from foundry_rollouts.bench.report import Report, Result, Table, Wish, number, percent
+from foundry_rollouts.bench.recording import first_tick
+from foundry_rollouts.bench.report import Options, Report, Result, Table, number, percent
 from foundry_rollouts.bench.rules.sequential import TOLERATING_NOTHING
 from foundry_rollouts.core.judging.constants import SLOW
 
 NAME = "signals"
-LOOK, LOOKS, TRAFFIC, WEIGHT = 5.0, 360, 20.0, 0.10
+TICK, TICKS, TRAFFIC, WEIGHT = 5.0, 360, 20.0, 0.10
 _SIGMA = 0.5
 _NORMAL = NormalDist()
 _MEDIAN = 0.2
@@ -44,53 +44,53 @@ CHANGES = (
 )
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Watch each change for half an hour."""
     results, rows = [], []
     for change in CHANGES:
-        ours, fixed = _first_looks(change, wish.dice(NAME, change.name), wish.runs)
-        mine = [_result(wish, rule, change, first) for rule, first in (("ours", ours), ("p99 < 700 ms", fixed))]
+        ours, fixed = _first_ticks(change, options.dice(NAME, change.name), options.runs)
+        mine = [_result(options, rule, change, first) for rule, first in (("ours", ours), ("p99 < 700 ms", fixed))]
         results += mine
         cells = [f"{percent(each.rolled_back)}, {number(each.seconds_to_rollback)} s" for each in mine]
         rows.append((change.name, *cells))
-        wish.progress(NAME, len(rows) / len(CHANGES))
+        options.progress(NAME, len(rows) / len(CHANGES))
     title = "A slower canary (20 calls a second, weight 10): rolled back within half an hour, and after how long"
     return Report(results, [Table(title, ("change", "ours", "p99 < 700 ms over a minute, five checks"), rows)])
 
 
-def _result(wish: Wish, rule: str, change: Change, first: Floats) -> Result:
+def _result(options: Options, rule: str, change: Change, first: Floats) -> Result:
     back = np.isfinite(first)
     return Result(
-        NAME, rule, TRAFFIC, 0.0, change.name, "flat", "exact", wish.runs,
+        NAME, rule, TRAFFIC, 0.0, change.name, "flat", "exact", options.runs,
         rolled_back=float(back.mean()),
         seconds_to_rollback=float(first[back].mean()) if back.any() else None,
     )  # fmt: skip
 
 
-def _first_looks(change: Change, dice: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
+def _first_ticks(change: Change, dice: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
     """Return after how many seconds each run goes back by either rule; infinite where it does not."""
     questions = [VectorProcesses(runs, TOLERATING_NOTHING, ladder=()) for _ in SLOW]
-    evidence, over = np.zeros((runs, LOOKS)), np.zeros((2, runs, LOOKS))
-    for look in range(LOOKS):
-        canary, stable = _counted(change, dice, runs, is_shared=120 <= look < 156)
+    evidence, over = np.zeros((runs, TICKS)), np.zeros((2, runs, TICKS))
+    for tick in range(TICKS):
+        canary, stable = _counted(change, dice, runs, is_shared=120 <= tick < 156)
         for place, question in enumerate(questions):
             counts = Counts(canary[0], canary[place + 1], stable[0], stable[place + 1])
-            question.observe(np.arange(runs), counts, LOOK)
-        evidence[:, look] = _mean([question.harm(np.arange(runs)) for question in questions])
-        over[:, :, look] = canary[0], canary[-1]
-    minutes = over.reshape(2, runs, LOOKS // 12, 12).sum(axis=3)
+            question.observe(np.arange(runs), counts, TICK)
+        evidence[:, tick] = _mean([question.harm(np.arange(runs)) for question in questions])
+        over[:, :, tick] = canary[0], canary[-1]
+    minutes = over.reshape(2, runs, TICKS // 12, 12).sum(axis=3)
     failed = ((minutes[1] > 0.01 * minutes[0]) | (minutes[0] == 0)).cumsum(axis=1)
     # The fixed rule goes back at the check after the last failed one.
     return (
-        _seconds(first_look(evidence >= -math.log(0.01)), LOOKS, LOOK),
-        _seconds(first_look(failed >= _CHECKS) + 1, LOOKS // 12, 12 * LOOK),
+        _seconds(first_tick(evidence >= -math.log(0.01)), TICKS, TICK),
+        _seconds(first_tick(failed >= _CHECKS) + 1, TICKS // 12, 12 * TICK),
     )
 
 
 def _counted(change: Change, dice: np.random.Generator, runs: int, *, is_shared: bool) -> tuple[list[Ints], list[Ints]]:
-    """Draw one look: calls on the canary, and how many were slower than each edge and than the limit; so on stable."""
+    """Draw one tick: calls on the canary, and how many were slower than each edge and than the limit; so on stable."""
     shared = change.shared if is_shared else 1.0
-    calls = dice.poisson(TRAFFIC * LOOK, size=runs)
+    calls = dice.poisson(TRAFFIC * TICK, size=runs)
     canary = dice.binomial(calls, WEIGHT)
     lines = [*(_NORMAL.inv_cdf(part) * _SIGMA for part in SLOW), _LIMIT]
     above = _above(dice, canary, [_slower(change, line, shared) for line in lines])
@@ -122,5 +122,5 @@ def _mean(logs: list[Floats]) -> Floats:
     return mean
 
 
-def _seconds(first: Ints, looks: int, look: float) -> Floats:
-    return np.where(first < looks, (first + 1) * look, np.inf)
+def _seconds(first: Ints, ticks: int, tick: float) -> Floats:
+    return np.where(first < ticks, (first + 1) * tick, np.inf)

@@ -1,7 +1,7 @@
 """Fixed thresholds, tuned as well as anybody could: on the very streams on which they are then measured.
 
 Four ways: anew for each effect, once for a service, once for a service that may also have a shared outage, and once for
-all services. Each with checks once a window, as tools do it, and with windows that slide with every look
+all services. Each with checks once a window, as tools do it, and with windows that slide with every tick
 (``rules/fixed.py``).
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from foundry_rollouts.bench.arrays import Floats
-from foundry_rollouts.bench.recording import Recording, first_look
+from foundry_rollouts.bench.recording import Recording, first_tick
 from foundry_rollouts.bench.report import Result, geometric_mean
 from foundry_rollouts.bench.rules.fixed import FORMS, Form, levels, threshold
 from foundry_rollouts.bench.streams import EFFECTS
@@ -57,8 +57,8 @@ def try_out(tuned: Tuned, seen: Mapping[str, Recording], common: Thresholds) -> 
 
 
 def _harm(seen: Recording, form: Form, level: Floats, line: float) -> float:
-    check = first_look(level > line)
-    every = form.looks(seen)
+    check = first_tick(level > line)
+    every = form.ticks(seen)
     return float(seen.harm_until((check + 1) * every - 1).mean())
 
 

@@ -1,6 +1,6 @@
 """The distance to Wald's bound: calls until harm is proved, over the calls that any test needs on average.
 
-Calls come one at a time where few are needed, else so many at a time that the bound takes a hundred looks, a second
+Calls come one at a time where few are needed, else so many at a time that the bound takes a hundred ticks, a second
 each.
 """
 
@@ -13,19 +13,19 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Counts, Floats
 from foundry_rollouts.bench.bounds import calls_bound
 from foundry_rollouts.bench.processes import VectorProcesses
-from foundry_rollouts.bench.report import Goal, Report, Result, Table, Wish, chosen, number
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, chosen, number
 from foundry_rollouts.bench.rules.sequential import TOLERATING_NOTHING
 from foundry_rollouts.bench.streams import EFFECTS, STABLE_RATES, known_failures, worse
 from foundry_rollouts.core.model.policy import Margin
 
 NAME = "wald"
 WEIGHTS, ALPHAS = (1, 10, 50), (1e-2, 1e-4, 1e-8)
-_LOOKS_OF_THE_BOUND, _AT_MOST_LOOKS = 100, 3000
+_TICKS_OF_THE_BOUND, _AT_MOST_TICKS = 100, 3000
 
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """One weight, one service, one effect; so many calls a look."""
+    """One weight, one service, one effect; so many calls a tick."""
 
     weight: int
     stable: float
@@ -40,30 +40,30 @@ class _Cell:
 
     @property
     def calls(self) -> int:
-        return max(1, int(self.bound(ALPHAS[0]) / _LOOKS_OF_THE_BOUND))
+        return max(1, int(self.bound(ALPHAS[0]) / _TICKS_OF_THE_BOUND))
 
 
-def measure(wish: Wish) -> Report:
+def measure(options: Options) -> Report:
     """Wait for the evidence in every cell."""
     cells = [_Cell(*each) for each in product(WEIGHTS, STABLE_RATES, EFFECTS)]
-    looks = _looks_needed(wish, cells)
+    ticks = _ticks_needed(options, cells)
     results = []
     for place, cell in enumerate(cells):
-        mine = looks[:, place * wish.runs : (place + 1) * wish.runs]
+        mine = ticks[:, place * options.runs : (place + 1) * options.runs]
         calls = (mine * cell.calls).mean(axis=1)
-        results += [_result(wish, cell, alpha, float(calls[row])) for row, alpha in enumerate(ALPHAS)]
+        results += [_result(options, cell, alpha, float(calls[row])) for row, alpha in enumerate(ALPHAS)]
     return Report(results, [_table(results)], _goals(results))
 
 
-def _looks_needed(wish: Wish, cells: list[_Cell]) -> Floats:
-    """Return how many looks each run takes, a row for each alpha."""
-    dice, runs = wish.dice(NAME), len(cells) * wish.runs
-    calls, weight = _each([c.calls for c in cells], wish), _each([c.weight / 100 for c in cells], wish)
-    canary, stable = _each([c.canary for c in cells], wish), _each([c.stable for c in cells], wish)
+def _ticks_needed(options: Options, cells: list[_Cell]) -> Floats:
+    """Return how many ticks each run takes, a row for each alpha."""
+    dice, runs = options.dice(NAME), len(cells) * options.runs
+    calls, weight = _each([c.calls for c in cells], options), _each([c.weight / 100 for c in cells], options)
+    canary, stable = _each([c.canary for c in cells], options), _each([c.stable for c in cells], options)
     processes = VectorProcesses(runs, TOLERATING_NOTHING, (), known_failures(dice.spawn(1)[0], stable))
-    looks = np.full((len(ALPHAS), runs), np.nan)
-    for look in range(1, _AT_MOST_LOOKS + 1):
-        at = np.flatnonzero(np.isnan(looks[-1]))
+    ticks = np.full((len(ALPHAS), runs), np.nan)
+    for tick in range(1, _AT_MOST_TICKS + 1):
+        at = np.flatnonzero(np.isnan(ticks[-1]))
         if not at.size:
             break
         on_canary = dice.binomial(calls[at].astype(np.int64), weight[at])
@@ -72,18 +72,18 @@ def _looks_needed(wish: Wish, cells: list[_Cell]) -> Floats:
         processes.observe(at, Counts(on_canary, failed, on_stable, stable_failed), 1.0)
         harm = processes.harm(at)
         for row, alpha in enumerate(ALPHAS):
-            is_first = (harm >= -math.log(alpha)) & np.isnan(looks[row, at])
-            looks[row, at[is_first]] = look
-        wish.progress(NAME, float((~np.isnan(looks[-1])).mean()))
-    return np.where(np.isnan(looks), _AT_MOST_LOOKS, looks)
+            is_first = (harm >= -math.log(alpha)) & np.isnan(ticks[row, at])
+            ticks[row, at[is_first]] = tick
+        options.progress(NAME, float((~np.isnan(ticks[-1])).mean()))
+    return np.where(np.isnan(ticks), _AT_MOST_TICKS, ticks)
 
 
-def _each(values: list[float] | list[int], wish: Wish) -> Floats:
-    return np.repeat(np.array(values, dtype=np.float64), wish.runs)
+def _each(values: list[float] | list[int], options: Options) -> Floats:
+    return np.repeat(np.array(values, dtype=np.float64), options.runs)
 
 
-def _result(wish: Wish, cell: _Cell, alpha: float, calls: float) -> Result:
-    empty = Result(NAME, f"ours, alpha {alpha:g}", None, cell.stable, cell.effect, "flat", "exact", wish.runs)
+def _result(options: Options, cell: _Cell, alpha: float, calls: float) -> Result:
+    empty = Result(NAME, f"ours, alpha {alpha:g}", None, cell.stable, cell.effect, "flat", "exact", options.runs)
     ratio = calls / cell.bound(alpha)
     return replace(empty, weight=cell.weight, ratio_to_bound=ratio)
 
@@ -106,9 +106,9 @@ def _ratios(results: list[Result], alpha: float, **wanted: object) -> Floats:
 
 def _goals(results: list[Result]) -> list[Goal]:
     usual, rare = _ratios(results, ALPHAS[0]), _ratios(results, ALPHAS[-1])
-    wishes = (
+    options = (
         ("calls over Wald's bound at 1%, median", float(np.median(usual)), 1.8),
         ("calls over Wald's bound at 1%, worst cell", float(usual.max()), 2.5),
         ("calls over Wald's bound at 1e-8, median", float(np.median(rare)), 1.3),
     )
-    return [Goal(goal, f"<= {most:g}", number(measured), measured <= most) for goal, measured, most in wishes]
+    return [Goal(goal, f"<= {most:g}", number(measured), measured <= most) for goal, measured, most in options]

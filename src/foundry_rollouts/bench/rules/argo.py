@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints
-from foundry_rollouts.bench.rules.looking_back import History
+from foundry_rollouts.bench.rules.counted import History
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
 
@@ -26,7 +26,7 @@ class Argo:
     interval: float
     min_success: float
     failure_limit: int = 3
-    look: float = 10.0
+    tick: float = 10.0
     patience: float = HOUR
 
     def pilot(self, streams: Streams) -> "ArgoPilot":
@@ -51,9 +51,9 @@ class ArgoPilot:
         self.ended = np.full(self.runs, RUNNING)
         self._failed, self._errors = np.zeros(self.runs, np.int64), np.zeros(self.runs, np.int64)
         self._due = np.full(self.runs, self.rule.interval)
-        self._history = History(self.runs, self.rule.look)
+        self._history = History(self.runs, self.rule.tick)
 
-    def look(self, at: Ints, now: float, counts: Counts) -> None:
+    def tick(self, at: Ints, now: float, counts: Counts) -> None:
         self._history.add(at, counts)
         self._measure(at[self._due[at] <= now], now)
         step = int(now // self.rule.pause)

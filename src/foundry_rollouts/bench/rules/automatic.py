@@ -30,7 +30,7 @@ class Automatic:
     blast_radius: float = 20.0
     soak: float = 60.0
     judge: Judging = STRICT
-    look: float = 5.0
+    tick: float = 5.0
     patience: float = HOUR
 
     def pilot(self, streams: Streams) -> "AutomaticPilot":
@@ -51,7 +51,7 @@ class AutomaticPilot:
     _began: Floats = field(init=False)
     _calls: Floats = field(init=False)  #: At this weight, on both versions.
     _canary_calls: Floats = field(init=False)  #: At this weight.
-    _busiest: Floats = field(init=False)  #: Calls in the busiest look, rather too many.
+    _busiest: Floats = field(init=False)  #: Calls in the busiest tick, rather too many.
 
     def __post_init__(self) -> None:
         bets = Hypotheses(self.rule.judge.tolerate, self.rule.judge.bad)
@@ -61,9 +61,9 @@ class AutomaticPilot:
         self._began, self._calls, self._canary_calls, self._busiest = np.zeros((4, self.runs))
         self.weight = np.full(self.runs, float(LEVELS[0]))
 
-    def look(self, at: Ints, now: float, counts: Counts) -> None:
+    def tick(self, at: Ints, now: float, counts: Counts) -> None:
         judge = self.rule.judge
-        self._evidence.observe(at, counts, self.rule.look)
+        self._evidence.observe(at, counts, self.rule.tick)
         self._calls[at] += counts.calls
         self._canary_calls[at] += counts.canary_calls
         tells = at[counts.calls >= TELLING_CALLS]
@@ -93,12 +93,12 @@ class AutomaticPilot:
         self._evidence.reweigh(moved)
 
     def _level(self, at: Ints, worse: Floats, now: float) -> Floats:
-        """Return the highest weight at which one look misses no more failures than the blast radius."""
+        """Return the highest weight at which one tick misses no more failures than the blast radius."""
         calls, seconds = self._calls[at], now - self._began[at]
-        mean = _at_most(calls) / np.maximum(seconds, self.rule.look) * self.rule.look
-        calls_a_look = np.maximum(mean, self._busiest[at])
+        mean = _at_most(calls) / np.maximum(seconds, self.rule.tick) * self.rule.tick
+        calls_a_tick = np.maximum(mean, self._busiest[at])
         is_unknown = np.isinf(worse)
-        most = 100 * self.rule.blast_radius / (calls_a_look * np.where(is_unknown, 1.0, worse))
+        most = 100 * self.rule.blast_radius / (calls_a_tick * np.where(is_unknown, 1.0, worse))
         most = np.minimum(most, np.where(is_unknown, FIRST_AT_MOST, SOAK))
         level = np.array(LEVELS, dtype=np.float64)[np.maximum(np.searchsorted(LEVELS, most, side="right") - 1, 0)]
         is_first = is_unknown & (self.weight[at] == LEVELS[0])

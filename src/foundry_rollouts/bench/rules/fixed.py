@@ -1,7 +1,7 @@
 """Fixed thresholds as people write them: an error rate over a window, some failed checks, a least number of calls.
 
 Tools check once a window and count the checks that failed, none of which is forgotten. Who writes alerting rules may
-look back over a window at every look, and asks for some failed checks in a row. The threshold of each form is
+read a window again at every tick, and ask for some failed checks in a row. The threshold of each form is
 set on the very streams of equal versions on which false rollbacks are counted, to exactly the share that is allowed:
 nobody could tune better.
 """
@@ -28,9 +28,9 @@ class Form:
     is_relative: bool
     checks: int
 
-    def looks(self, seen: Recording) -> int:
-        """Return how many looks lie between two checks."""
-        return 1 if self.is_sliding else round(self.window / seen.look)
+    def ticks(self, seen: Recording) -> int:
+        """Return how many ticks lie between two checks."""
+        return 1 if self.is_sliding else round(self.window / seen.tick)
 
 
 FORMS = tuple(Form(*each) for each in product((False, True), WINDOWS, LEAST_CALLS, (False, True), CHECKS))
@@ -39,7 +39,7 @@ FORMS = tuple(Form(*each) for each in product((False, True), WINDOWS, LEAST_CALL
 def levels(seen: Recording) -> Iterator[tuple[Form, Floats]]:
     """Yield for each form the threshold that a run would have had to exceed to be over, at each check."""
     for is_sliding, window in product((False, True), WINDOWS):
-        counts, every = seen.window(window), 1 if is_sliding else round(window / seen.look)
+        counts, every = seen.window(window), 1 if is_sliding else round(window / seen.tick)
         calls = counts.canary_calls[:, every - 1 :: every]
         rate = counts.canary_failures[:, every - 1 :: every] / np.maximum(calls, 1)
         stable_calls = np.maximum(counts.stable_calls[:, every - 1 :: every], 1)

@@ -2,7 +2,7 @@
 
 A window below the minimum, or without calls, is a failed check; failed checks are never forgotten. A passed check moves
 one step; at the greatest weight it copies the new version to the primary, which takes one interval more. The rollback
-comes at the interval after the last failed check. Stable is not looked at. (Its own documentation and scheduler.)
+comes at the interval after the last failed check. Stable is ignored. (Its own documentation and scheduler.)
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints
-from foundry_rollouts.bench.rules.looking_back import History
+from foundry_rollouts.bench.rules.counted import History
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
 
@@ -26,7 +26,7 @@ class Flagger:
     threshold: int
     max_weight: int = 50
     min_success: float = 0.99
-    look: float = 30.0
+    tick: float = 30.0
     patience: float = HOUR
 
     def pilot(self, streams: Streams) -> "FlaggerPilot":
@@ -49,9 +49,9 @@ class FlaggerPilot:
         self.weight = np.full(self.runs, float(self.rule.step_weight))
         self.ended = np.full(self.runs, RUNNING)
         self._failed, self._is_promoting = np.zeros(self.runs, np.int64), np.zeros(self.runs, np.int64)
-        self._history = History(self.runs, self.rule.look)
+        self._history = History(self.runs, self.rule.tick)
 
-    def look(self, at: Ints, now: float, counts: Counts) -> None:
+    def tick(self, at: Ints, now: float, counts: Counts) -> None:
         self._history.add(at, counts)
         if now % _INTERVAL:
             return

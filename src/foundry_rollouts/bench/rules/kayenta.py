@@ -29,7 +29,7 @@ class Kayenta:
     """An hour at one weight."""
 
     name: str
-    look: float = 30.0
+    tick: float = 30.0
     patience: float = HOUR + 60.0
 
     def pilot(self, streams: Streams) -> "KayentaPilot":
@@ -52,7 +52,7 @@ class KayentaPilot:
         self.weight, self.ended = np.full(self.runs, _WEIGHT), np.full(self.runs, RUNNING)
         self._minute = np.zeros((4, self.runs), dtype=np.int64)
 
-    def look(self, at: Ints, now: float, counts: Counts) -> None:
+    def tick(self, at: Ints, now: float, counts: Counts) -> None:
         baseline = self.dice.binomial(counts.stable_calls, _WEIGHT / (100 - _WEIGHT))
         failed = self.dice.hypergeometric(
             counts.stable_failures, counts.stable_calls - counts.stable_failures, baseline

@@ -38,7 +38,7 @@ class Ours:
     name: str
     steps: tuple[WeightStep, ...]
     judge: Judging = STRICT
-    look: float = 5.0
+    tick: float = 5.0
     patience: float = HOUR
     proofs: Proofs = vector_proofs
 
@@ -69,10 +69,10 @@ class OursPilot:
         self.weight = np.full(self.runs, float(self.rule.steps[0].weight))
         self.ended = np.full(self.runs, RUNNING)
 
-    def look(self, at: Ints, now: float, counts: Counts) -> None:
+    def tick(self, at: Ints, now: float, counts: Counts) -> None:
         judge = self.rule.judge
         self._seen[at[counts.canary_calls > 0]] = now
-        self._evidence.observe(at, counts, self.rule.look)
+        self._evidence.observe(at, counts, self.rule.tick)
         harm = self._evidence.harm(at)
         self.ended[at[harm >= -math.log(judge.false_rollback)]] = ROLLED_BACK
         may_move = (harm <= QUIET) & (now - self._seen[at] <= STALE_AFTER.total_seconds())

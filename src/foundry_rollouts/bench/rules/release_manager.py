@@ -1,4 +1,4 @@
-"""Cloud Run Release Manager: the canary's error rate over the last half hour, looked at every minute.
+"""Cloud Run Release Manager: the canary's error rate over the last half hour, checked every minute.
 
 An error rate above the maximum goes back at once, however few calls there were; fewer calls than the minimum hold; else
 the next step follows half an hour after the last. The window is not cut to the present step. (Its own README.)
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints
-from foundry_rollouts.bench.rules.looking_back import History
+from foundry_rollouts.bench.rules.counted import History
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import Streams
 
@@ -24,7 +24,7 @@ class ReleaseManager:
     weights: tuple[int, ...] = (5, 20, 50, 80)
     max_errors: float = 0.01
     min_calls: int = 100
-    look: float = 30.0
+    tick: float = 30.0
     patience: float = 3 * 3600.0
 
     def pilot(self, streams: Streams) -> "ReleaseManagerPilot":
@@ -47,9 +47,9 @@ class ReleaseManagerPilot:
         self.weight = np.full(self.runs, float(self.rule.weights[0]))
         self.ended = np.full(self.runs, RUNNING)
         self._step, self._began = np.zeros(self.runs, np.int64), np.zeros(self.runs)
-        self._history = History(self.runs, self.rule.look)
+        self._history = History(self.runs, self.rule.tick)
 
-    def look(self, at: Ints, now: float, counts: Counts) -> None:
+    def tick(self, at: Ints, now: float, counts: Counts) -> None:
         self._history.add(at, counts)
         if now % _MINUTE:
             return

@@ -1,6 +1,6 @@
 """Sequential tests that only watch: ours, an oracle that knows both rates, and the mixture test on pooled counts.
 
-Each returns, for every run and look, the natural logarithm of its evidence that the canary is worse.
+Each returns, for every run and tick, the natural logarithm of its evidence that the canary is worse.
 """
 
 import numpy as np
@@ -15,14 +15,14 @@ TOLERATING_NOTHING = Hypotheses(tolerate=Margin(1.0), bad=Margin(1.5, 0.005))
 
 
 def ours(seen: Recording, new_weight_at: int | None = None) -> Floats:
-    """Return the evidence of our judge, which is told when look ``new_weight_at`` begins another weight."""
+    """Return the evidence of our judge, which learns at which tick (``new_weight_at``) begins another weight."""
     runs = seen.harm.shape[0]
     processes, everyone = VectorProcesses(runs, TOLERATING_NOTHING, (), seen.known), np.arange(runs)
     evidence = np.empty(seen.harm.shape)
-    for number in range(seen.looks):
+    for number in range(seen.ticks):
         if number == new_weight_at:
             processes.reweigh(everyone)
-        processes.observe(everyone, seen.at_look(number), seen.look)
+        processes.observe(everyone, seen.at_tick(number), seen.tick)
         evidence[:, number] = processes.harm(everyone)
     return evidence
 

@@ -48,7 +48,7 @@ async def call(cloud: FoundryClient, question: Question, version: str | None, ma
 
 
 async def call_again(cloud: FoundryClient, long_call: LongCall, manner: Manner, *, ends: bool) -> int:
-    """Cancel a call that goes on, or wait for its end; show it and return the exit code."""
+    """Cancel a running call, or wait for its end; show it and return the exit code."""
     if ends:
         return _shown(await cloud.api.long_calls.cancel(long_call), good=("cancelled", "canceled", "completed"))
     pace = replace(PACE, limit=manner.timeout or PACE.limit)
@@ -137,8 +137,8 @@ def _refuse_failure(question: Question, invoked: Invoked) -> None:
         headers = {"x-agent-session-id": invoked.session or ""}
         raise CloudError(_operation(question), refusal_of(answer.status, headers, answer.text.encode()))
     if answer.code is not None:
-        told = refusal_of(answer.status, {}, answer.text.encode())
-        raise CloudError(_operation(question), told)
+        refusal = refusal_of(answer.status, {}, answer.text.encode())
+        raise CloudError(_operation(question), refusal)
 
 
 def _operation(question: Question) -> str:
@@ -155,8 +155,8 @@ def _tell(version: object, session: object, took: timedelta | None) -> None:
         f"session {session}" if session else "",
         f"{took.total_seconds():.2f} s" if took else "",
     ]
-    if told := ", ".join(word for word in words if word):
-        say(told, err=True)
+    if line := ", ".join(word for word in words if word):
+        say(line, err=True)
 
 
 def _part(body: dict[str, Any], name: str) -> dict[str, Any]:

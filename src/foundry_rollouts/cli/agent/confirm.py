@@ -12,6 +12,6 @@ def confirm(deed: str, *, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"{deed} cannot be undone, and nobody is here to be asked: add --yes")
-    if not typer.confirm(f"{deed}: this cannot be undone. Go on?", err=True):
+        raise UsageError(f"{deed} cannot be undone, and there is no terminal to confirm it on: add --yes")
+    if not typer.confirm(f"{deed}: this cannot be undone. Continue?", err=True):
         raise RolloutsError("nothing was deleted: it was not confirmed")

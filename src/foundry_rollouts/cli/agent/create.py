@@ -13,10 +13,10 @@ from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.options import TimeoutOption
 from foundry_rollouts.cli.output import Output, OutputOption
 
-creating = group("Make versions of images and drafts.")
+create_commands = group("Create versions from images; release drafts.")
 
 
-@creating.command(
+@create_commands.command(
     "create",
     cls=Command,
     epilog=examples(
@@ -43,12 +43,12 @@ async def create(
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> int:
-    """Make a version of a container image, and the agent too when it is new.
+    """Create a version from a container image, and the agent if it is new.
 
-    An unchanged definition makes no new version. Where drafts are not switched on the cloud makes a release of
-    --draft without a word; that is told as an error, exit code 1.
+    An unchanged definition creates no version. Where drafts are not enabled the cloud silently makes a release of
+    --draft; that is reported as an error, exit code 1.
 
-    The endpoint answers what --protocol names from then on. Unless it is pinned, a release serves all new sessions
+    The endpoint then serves what --protocol names. Unless it is pinned, a release serves all new sessions
     as soon as it is active.
     """
     from foundry_rollouts.foundry.definition import Definition
@@ -66,7 +66,7 @@ async def create(
             return await concluded(cloud, agent, created, ending, tell)
 
 
-@creating.command(
+@create_commands.command(
     "promote-draft",
     cls=Command,
     epilog=examples("foundry-rollouts agent promote-draft support-eu draft-1780000000000 --wait"),
@@ -81,7 +81,7 @@ async def promote_draft(
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> int:
-    """Make a release of a draft: the same definition and the same code as a numbered version.
+    """Release a draft: the same definition and the same code as a numbered version.
 
     Unless the endpoint is pinned, it serves all new sessions as soon as it is active.
     """

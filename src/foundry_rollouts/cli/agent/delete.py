@@ -10,10 +10,10 @@ from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UsageError
 
-removing = group("Delete agents and versions.")
+delete_commands = group("Delete agents and versions.")
 
 
-@removing.command(
+@delete_commands.command(
     "delete",
     cls=Command,
     epilog=examples(
@@ -25,8 +25,12 @@ removing = group("Delete agents and versions.")
 async def delete(
     agent: AgentArgument,
     version: Annotated[str | None, typer.Option(help="Delete this version or draft only.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="End live sessions; without it they are a refusal.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="End live sessions; without it, live sessions are an error.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask for confirmation; required without a terminal.")
+    ] = False,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
 ) -> None:

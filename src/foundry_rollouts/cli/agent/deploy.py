@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from foundry_rollouts.foundry.definition import Code
     from foundry_rollouts.foundry.packaging import Archive
 
-deploying = group("Deploy source code.")
+deploy_commands = group("Deploy source code.")
 
 
-@deploying.command(
+@deploy_commands.command(
     "deploy",
     cls=Command,
     epilog=examples(
@@ -36,16 +36,14 @@ deploying = group("Deploy source code.")
 @waits
 async def deploy(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder that holds main.py, or a finished zip.")],
-    agent: Annotated[str | None, typer.Option("--agent", help="The agent; else it is called as the folder is.")] = None,
-    bundled: Annotated[
-        bool, typer.Option("--bundled", help="The libraries are in packages/, nothing is built.")
-    ] = False,
+    agent: Annotated[str | None, typer.Option("--agent", help="The agent; else the folder's name.")] = None,
+    bundled: Annotated[bool, typer.Option("--bundled", help="Libraries are in packages/, nothing is built.")] = False,
     build: Annotated[
         bool, typer.Option("--build", help="With --bundled: put Linux wheels of requirements.txt there first.")
     ] = False,
     draft: Annotated[bool, typer.Option("--draft", help="Make a draft, which takes no traffic.")] = False,
     runtime: Annotated[str, typer.Option(help="python_3_13, python_3_14 or dotnet_10.")] = "python_3_13",
-    entry_point: Annotated[str, typer.Option(metavar="WORDS", help="How it is started.")] = "python main.py",
+    entry_point: Annotated[str, typer.Option(metavar="WORDS", help="The command that starts it.")] = "python main.py",
     cpu: options.CpuOption = "1",
     memory: options.MemoryOption = "2Gi",
     protocol: options.ProtocolOption = None,
@@ -59,13 +57,13 @@ async def deploy(
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> int:
-    """Make a version of source code, and the agent too when it is new.
+    """Create a version from source code, and the agent if it is new.
 
-    What .agentignore names stays behind; without one, the usual leavings and what .gitignore names. The same content
-    makes the same archive everywhere, so that deploying it again uploads nothing and makes no new version. A layout
-    that the cloud could not start is refused before anything is sent.
+    Files that .agentignore names are left out; without it, build leftovers and files that .gitignore names. The same
+    content gives the same archive everywhere, so deploying it again uploads nothing and creates no version. A layout
+    that the cloud could not start is rejected before anything is sent.
 
-    The endpoint answers what --protocol names from then on. Unless it is pinned, the new version serves all new
+    The endpoint then serves what --protocol names. Unless it is pinned, the new version serves all new
     sessions as soon as it is active.
     """
     from foundry_rollouts.foundry.dedupe import deployed_already

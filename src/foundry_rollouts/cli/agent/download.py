@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from foundry_rollouts.foundry.download import Downloaded
     from foundry_rollouts.foundry.packaging import Archive
 
-fetching = group("Fetch source code.")
+download_commands = group("Download source code.")
 
 
-@fetching.command(
+@download_commands.command(
     "download",
     cls=Command,
     epilog=examples(
@@ -40,15 +40,15 @@ async def download(
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare hash and version, and write nothing.")] = False,
     against: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Fail unless this folder or zip would make the same archive.")
+        Path | None, typer.Option(metavar="PATH", help="Fail unless this folder or zip gives the same archive.")
     ] = None,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
 ) -> None:
-    """Fetch the source code of a version.
+    """Download the source code of a version.
 
-    What comes is compared with the hash that the cloud sends along; --verify compares it with the hash in the
-    version's definition too, and reads every file in it.
+    The download is compared with the hash that the cloud sends; --verify also compares it with the hash in the
+    version's definition, and reads every file.
     """
     if verify and to:
         raise UsageError("--verify writes nothing: leave out --to, or --verify")
@@ -70,10 +70,10 @@ async def download(
 async def _refuse_other(cloud: "FoundryClient", agent: str, got: "Downloaded") -> None:
     """Raise unless the version says of itself that it is this code, and every file in it can be read."""
     details = await cloud.api.versions.one(agent, got.version)
-    told = str((details.definition.get("code_configuration") or {}).get("content_hash") or "").lower()
-    if told and told != got.archive.sha256:
+    recorded = str((details.definition.get("code_configuration") or {}).get("content_hash") or "").lower()
+    if recorded and recorded != got.archive.sha256:
         raise RolloutsError(
-            f"version {got.version} of {agent} says that its code has sha256 {told}, what came has "
+            f"version {got.version} of {agent} says that its code has sha256 {recorded}, the download has "
             f"{got.archive.sha256}: do not use it, ask who deployed it"
         )
     if name := await asyncio.to_thread(_damaged_file, got.archive):

@@ -10,17 +10,17 @@ from foundry_rollouts.cli.errors import TIMED_OUT
 from foundry_rollouts.cli.output import Output, OutputOption, column, say, show_item, show_items
 from foundry_rollouts.errors import RolloutsError
 
-granting = group("Identity and roles.")
+grant_commands = group("Identity and roles.")
 
 ArmOption = Annotated[
     str | None,
-    typer.Option("--arm-endpoint", metavar="URL", help="Azure Resource Manager, for other clouds than the public one."),
+    typer.Option("--arm-endpoint", metavar="URL", help="Azure Resource Manager, for clouds other than the public one."),
 ]
 _SCOPE = "/subscriptions/S/resourceGroups/G/providers/Microsoft.CognitiveServices/accounts/A/projects/P"
 _GRANTS = tuple(map(column, ("role", "scope", "id")))
 
 
-@granting.command(
+@grant_commands.command(
     "identity",
     cls=Command,
     epilog=examples(
@@ -31,23 +31,23 @@ _GRANTS = tuple(map(column, ("role", "scope", "id")))
 @waits
 async def identity(
     agent: AgentArgument,
-    scope: Annotated[str | None, typer.Option(metavar="ID", help="List what it may do at this resource.")] = None,
+    scope: Annotated[str | None, typer.Option(metavar="ID", help="List its roles on this resource.")] = None,
     arm_endpoint: ArmOption = None,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show the principal that an agent is towards Azure; with --scope, the roles granted to it there."""
+    """Show an agent's principal in Azure; with --scope, the roles granted to it there."""
     principal = await _principal(agent, project_endpoint, credential)
     if scope is None:
         show_item({"agent": agent, "principal": principal}, (column("agent"), column("principal")), output)
         return
     async with roles(project_endpoint, credential, arm_endpoint) as assignments:
         found = [_item(each) async for each in assignments.all(scope, principal)]
-    show_items(found, _GRANTS, output, f"nothing is granted to {agent} at {scope}")
+    show_items(found, _GRANTS, output, f"no role is granted to {agent} on {scope}")
 
 
-@granting.command(
+@grant_commands.command(
     "grant",
     cls=Command,
     epilog=examples(
@@ -65,9 +65,9 @@ async def grant(
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
 ) -> int:
-    """Grant a role at a resource to an agent's identity; granting it twice is granting it once.
+    """Grant an agent's identity a role on a resource; granting it twice is no error.
 
-    An identity that is new is waited for, some two minutes at most (exit code 4): Azure learns of it late.
+    A new identity is waited for, two minutes at most (exit code 4): it reaches Azure late.
     """
     from foundry_rollouts.foundry.identity import Grant
     from foundry_rollouts.foundry.polling import WaitTimeoutError

@@ -12,16 +12,16 @@ from foundry_rollouts.cli.options import parse_span
 from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UsageError
 
-invoking = group("Call agents.")
+invoke_commands = group("Call agents.")
 
 InputArgument = Annotated[
     str | None,
     typer.Argument(metavar="INPUT", help="What to ask: text, JSON with --invocations, - for standard input."),
 ]
-_LONG = "Of a call that was accepted: "
+_LONG = "For an accepted call: "
 
 
-@invoking.command(
+@invoke_commands.command(
     "invoke",
     cls=Command,
     epilog=examples(
@@ -36,30 +36,34 @@ async def invoke(
     agent: AgentArgument,
     content: InputArgument = None,
     version: Annotated[
-        str | None, typer.Option(help="Ask this version, in a session of its own that is deleted afterwards.")
+        str | None, typer.Option(help="Call this version, in a session of its own that is deleted afterwards.")
     ] = None,
-    session: Annotated[str | None, typer.Option(help="Ask in this session; with --version, made if need be.")] = None,
-    conversation: Annotated[str | None, typer.Option(help="Ask within this conversation of Responses.")] = None,
-    user: Annotated[str | None, typer.Option(help="Ask on behalf of this user; needs the right to.")] = None,
+    session: Annotated[
+        str | None, typer.Option(help="Call in this session; with --version, create it if needed.")
+    ] = None,
+    conversation: Annotated[str | None, typer.Option(help="Call within this Responses conversation.")] = None,
+    user: Annotated[str | None, typer.Option(help="Call on behalf of this user; requires permission.")] = None,
     invocations: Annotated[bool, typer.Option("--invocations", help="Send INPUT as JSON by Invocations.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Show the answer as it comes.")] = False,
     patient: Annotated[
-        bool, typer.Option("--patient", help="Ask again while a sandbox wakes; it may be asked twice.")
+        bool, typer.Option("--patient", help="Retry while a sandbox starts; the call may be made twice.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end of a call that goes on.")] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until a long call ends.")] = True,
     poll: Annotated[str | None, typer.Option(metavar="INVOCATION", help=f"{_LONG}wait for its end.")] = None,
     cancel: Annotated[str | None, typer.Option(metavar="INVOCATION", help=f"{_LONG}end it.")] = None,
     timeout: Annotated[
         timedelta | None,
-        typer.Option("--timeout", parser=parse_span, metavar="SPAN", help="Wait no longer; else 150s, 30m for a poll."),
+        typer.Option(
+            "--timeout", parser=parse_span, metavar="SPAN", help="The longest wait; else 150s, 30m for a poll."
+        ),
     ] = None,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
 ) -> int:
     """Call an agent, by Responses or by Invocations, whole or as a stream.
 
-    The answer goes to stdout; who gave it, in which session, to stderr. A call that the agent accepts and goes on
-    with is polled to its end. Without --session and --version the routing decides who answers.
+    The answer goes to stdout; its version and session go to stderr. A call that the agent accepts and continues is
+    polled to its end. Without --session and --version the routing chooses the version.
     """
     from foundry_rollouts.cli.agent.call import Manner, call, call_again
     from foundry_rollouts.foundry.invocations import AnswerTimeoutError, Question

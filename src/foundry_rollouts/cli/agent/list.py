@@ -8,10 +8,10 @@ from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, 
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.output import Item, Output, OutputOption, show_item, show_items
 
-looking = group("Look at agents.")
+list_commands = group("List and show agents.")
 
 
-@looking.command(
+@list_commands.command(
     "list",
     cls=Command,
     epilog=examples(
@@ -33,7 +33,7 @@ async def list_agents(
         show_items(found, AGENTS, output, "the project has no hosted agents")
 
 
-@looking.command(
+@list_commands.command(
     "show",
     cls=Command,
     epilog=examples(
@@ -45,13 +45,13 @@ async def list_agents(
 async def show(
     agent: AgentArgument,
     version: Annotated[
-        str | None, typer.Option(help="Show this version instead, with why it failed if it did.")
+        str | None, typer.Option(help="Show this version instead, with the reason if it failed.")
     ] = None,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show an agent as it stands, or one of its versions."""
+    """Show an agent, or one of its versions."""
     from foundry_rollouts.cli.agent.views import AGENT, VERSION, agent_item, version_item
 
     async with project(project_endpoint, credential) as cloud:
@@ -61,7 +61,7 @@ async def show(
             show_item(agent_item(await cloud.api.agents.one(agent)), AGENT, output)
 
 
-@looking.command(
+@list_commands.command(
     "versions",
     cls=Command,
     epilog=examples(
@@ -72,8 +72,8 @@ async def show(
 @waits
 async def versions(
     agent: AgentArgument,
-    drafts: Annotated[bool, typer.Option("--drafts", help="Drafts, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    drafts: Annotated[bool, typer.Option("--drafts", help="Include drafts.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most to list.")] = 50,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,

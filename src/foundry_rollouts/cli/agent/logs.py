@@ -10,7 +10,7 @@ from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, 
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.options import parse_span
 
-reading = group("Read logs.")
+logs_commands = group("Read logs.")
 
 
 class Form(StrEnum):
@@ -20,7 +20,7 @@ class Form(StrEnum):
     JSON = "json"
 
 
-@reading.command(
+@logs_commands.command(
     "logs",
     cls=Command,
     epilog=examples(
@@ -33,22 +33,22 @@ class Form(StrEnum):
 async def logs(
     agent: AgentArgument,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what comes, of new sessions too, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Follow new lines, of new sessions too, until Ctrl-C.")
     ] = False,
-    version: Annotated[str | None, typer.Option(help="Of sessions of this version only.")] = None,
-    session: Annotated[str | None, typer.Option(help="Of this session only.")] = None,
+    version: Annotated[str | None, typer.Option(help="Only sessions of this version.")] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
     since: Annotated[
-        timedelta | None, typer.Option("--since", parser=parse_span, metavar="SPAN", help="No older lines than this.")
+        timedelta | None, typer.Option("--since", parser=parse_span, metavar="SPAN", help="Only lines newer than this.")
     ] = None,
-    output: Annotated[Form, typer.Option("--output", "-o", help="Text, or a JSON object a line.")] = Form.TEXT,
+    output: Annotated[Form, typer.Option("--output", "-o", help="Text, or one JSON object per line.")] = Form.TEXT,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
 ) -> int:
     """Show what live sessions write to stdout and stderr.
 
     The cloud streams the logs of live sessions and keeps none of ended ones. Streams that it ends after some minutes
-    are opened again, no line is shown twice. What the platform says itself goes to stderr. At most 50 sessions are
-    read, the newest that live.
+    are reopened, and no line is shown twice. Messages of the platform go to stderr. At most 50 sessions are read, the
+    newest live ones.
     """
     from foundry_rollouts import clock
     from foundry_rollouts.cli.agent.tail import Lines, Wanted, follow_all, follow_one, read_all

@@ -22,27 +22,30 @@ ProtocolOption = Annotated[
     typer.Option(
         "--protocol",
         metavar="NAME[=VERSION]",
-        help=f"What it speaks, for example responses or invocations={PROTOCOL_VERSION}; may be repeated.  "
+        help=f"A protocol it serves, for example responses or invocations={PROTOCOL_VERSION}; repeatable.  "
         "[default: responses]",
     ),
 ]
 EnvOption = Annotated[
     list[str] | None,
-    typer.Option("--env", metavar="NAME=VALUE", help="A variable of its environment; may be repeated."),
+    typer.Option("--env", metavar="NAME=VALUE", help="An environment variable; repeatable."),
 ]
 IdleOption = Annotated[
     timedelta | None,
     typer.Option(
-        "--idle-timeout", parser=parse_span, metavar="SPAN", help="When a silent session's compute ends; else 15m."
+        "--idle-timeout",
+        parser=parse_span,
+        metavar="SPAN",
+        help="How long an idle session's compute is kept; else 15m.",
     ),
 ]
-DescriptionOption = Annotated[str | None, typer.Option("--description", help="What people should know of it.")]
+DescriptionOption = Annotated[str | None, typer.Option("--description", help="A description for people.")]
 MetadataOption = Annotated[
     list[str] | None,
-    typer.Option("--metadata", metavar="NAME=VALUE", help="A label, for example a commit; may be repeated."),
+    typer.Option("--metadata", metavar="NAME=VALUE", help="A label, for example a commit; repeatable."),
 ]
 WaitOption = Annotated[
-    bool, typer.Option("--wait", help="Wait until it is active; exit code 3 when it fails, 4 when time runs out.")
+    bool, typer.Option("--wait", help="Wait until it is active; exit code 3 if it fails, 4 on timeout.")
 ]
 
 

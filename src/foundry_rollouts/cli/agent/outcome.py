@@ -51,7 +51,7 @@ async def concluded(cloud: "FoundryClient", agent: str, created: "Created", endi
         except WaitTimeoutError:
             tell.end()
             _show(agent, created, seen, ending)
-            how = f"it goes on, look with 'foundry-rollouts agent show {agent} --version {seen.version}'"
+            how = f"it continues, follow it with 'foundry-rollouts agent show {agent} --version {seen.version}'"
             say(f"error: {what} is not active after {_text(ending.limit)}: {how}", err=True)
             return TIMED_OUT
     tell.end()
@@ -85,9 +85,9 @@ async def _opened(cloud: "FoundryClient", agent: str, protocols: Sequence[str], 
     try:
         await cloud.api.endpoint.answer(agent, missing)
     except CloudError as error:
-        tell(f"the endpoint does not answer {named}: {error}")
+        tell(f"the endpoint does not serve {named}: {error}")
     else:
-        tell(f"the endpoint of {agent} answers {named}, too")
+        tell(f"the endpoint of {agent} also serves {named}")
 
 
 def _show(agent: str, created: "Created", seen: "VersionSeen", ending: Ending) -> None:
@@ -103,13 +103,13 @@ def _show(agent: str, created: "Created", seen: "VersionSeen", ending: Ending) -
 
 async def _warn_of_release(cloud: "FoundryClient", agent: str, seen: "VersionSeen") -> None:
     routing = (await cloud.agent(agent)).routing
-    serves = "no session meets it yet" if routing.is_pinned else "NEW SESSIONS MEET IT as soon as it is active"
-    mend = f"remove it with 'foundry-rollouts agent delete {agent} --version {seen.version}'"
+    serves = "no session uses it yet" if routing.is_pinned else "NEW SESSIONS USE IT as soon as it is active"
+    remedy = f"remove it with 'foundry-rollouts agent delete {agent} --version {seen.version}'"
     if not routing.is_pinned:
-        mend = f"pin an earlier version with 'foundry-rollouts agent route {agent} VERSION=100', then {mend}"
+        remedy = f"pin an earlier version with 'foundry-rollouts agent route {agent} VERSION=100', then {remedy}"
     typer.echo(
-        f"error: a draft was asked for and the cloud made a RELEASE, version {seen.version} of {agent}, for drafts are "
-        f"not switched on here; {serves}: {mend}",
+        f"error: a draft was asked for and the cloud made a RELEASE, version {seen.version} of {agent}, because drafts "
+        f"are not enabled here; {serves}: {remedy}",
         err=True,
     )
 
@@ -120,17 +120,17 @@ def _code(agent: str, created: "Created", seen: "VersionSeen") -> int:
     if seen.status not in {VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED}:
         return 0
     why = f": {seen.error}" if seen.error else ""
-    say(f"error: version {seen.version} of {agent} is {seen.status}{why}: {_mend(created, seen)}", err=True)
+    say(f"error: version {seen.version} of {agent} is {seen.status}{why}: {_remedy(created, seen)}", err=True)
     return ENDED_BADLY
 
 
-def _mend(created: "Created", seen: "VersionSeen") -> str:
+def _remedy(created: "Created", seen: "VersionSeen") -> str:
     from foundry_rollouts.foundry.versions import lacks_capacity
 
     if lacks_capacity(seen):
-        return "there is no room in the region, try again later"
+        return "the region has no capacity, try again later"
     # The cloud compares with the latest version only, so the same again is the same failed version again.
-    return "mend that and deploy again" if created.is_new else "change something, or delete that version, to try again"
+    return "fix that and deploy again" if created.is_new else "change something, or delete that version, to try again"
 
 
 def _text(span: timedelta) -> str:

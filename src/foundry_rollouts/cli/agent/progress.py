@@ -15,7 +15,7 @@ Tell = Callable[[str], None]
 
 
 class Steps(Protocol):
-    """Where steps are told as they begin; after ``end`` the terminal is free for results."""
+    """Where steps are reported as they begin; after ``end`` the terminal is free for results."""
 
     def __call__(self, text: str) -> None: ...
 

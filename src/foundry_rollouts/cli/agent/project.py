@@ -26,7 +26,7 @@ EndpointOption = Annotated[
 ]
 CredentialOption = Annotated[
     Literal["default", "emulator"] | None,
-    typer.Option("--credential", help="How to prove who we are; else FOUNDRY_ROLLOUTS_CREDENTIAL."),
+    typer.Option("--credential", help="How to authenticate; else FOUNDRY_ROLLOUTS_CREDENTIAL."),
 ]
 
 _LOCAL_ARM = "/_arm"  #: Where the local Foundry has its role assignments.

@@ -38,7 +38,7 @@ async def route(
         list[str] | None,
         typer.Argument(metavar="VERSION=PERCENT", help="All weights, together 100; without any, show them."),
     ] = None,
-    pin: Annotated[bool, typer.Option("--pin", help="Name the version that @latest stands for now.")] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="Replace @latest by the version that it stands for now.")] = False,
     latest: Annotated[bool, typer.Option("--latest", help="Follow the latest version from now on.")] = False,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
@@ -46,9 +46,9 @@ async def route(
 ) -> None:
     """Show or set how new sessions are divided between versions.
 
-    Refused: weights that do not make 100, drafts, versions that are not active. The routing is read back.
+    Rejected: weights that do not add up to 100, drafts, inactive versions. The routing is read back.
 
-    Where a controller looks after the agent, this is drift: a rollout in progress sees it and does what the on-drift
+    Where a controller manages the agent, this is drift: a rollout in progress notices it and follows the on-drift
     of its policy says, and an unpinned endpoint is pinned again. Use "rollout" commands there.
     """
     from foundry_rollouts.cli.agent.views import ROUTING, routing_item
@@ -83,7 +83,7 @@ def parsed_weights(pairs: Sequence[str]) -> "Routing | None":
     if not pairs:
         return None
     if (total := sum(weights.values())) != 100:
-        raise UsageError(f"the weights add up to {total}: they must make 100")
+        raise UsageError(f"the weights add up to {total}: they must add up to 100")
     return Routing.of(weights)
 
 
@@ -124,8 +124,10 @@ async def _routed(cloud: "FoundryClient", agent: str, wanted: "Routing") -> "Rou
     await cloud.route(agent, wanted)
     seen = await _read_back(cloud, agent, lambda routing: routing.weights == wanted.weights)
     if seen.weights != wanted.weights:
-        told = str(seen)
-        raise DriftError(f"asked for {wanted}, the cloud still tells {told}: look who else changes it, then try again")
+        reported = str(seen)
+        raise DriftError(
+            f"asked for {wanted}, the cloud still reports {reported}: find out who else changes it, then try again"
+        )
     return seen
 
 
@@ -134,7 +136,7 @@ async def _routed(cloud: "FoundryClient", agent: str, wanted: "Routing") -> "Rou
 async def enable(
     agent: AgentArgument, project_endpoint: EndpointOption = None, credential: CredentialOption = None
 ) -> None:
-    """Let an agent answer again, and read back that it does."""
+    """Enable an agent, and read back that it is enabled."""
     async with project(project_endpoint, credential) as cloud:
         await cloud.enable(agent)
         refuse_where_that_cannot_help(agent, (await cloud.api.agents.one(agent)).disabled_by)
@@ -146,9 +148,9 @@ async def enable(
 async def disable(
     agent: AgentArgument, project_endpoint: EndpointOption = None, credential: CredentialOption = None
 ) -> None:
-    """Close an agent: no new sessions, no requests, open sessions drain. It is read back.
+    """Disable an agent: no new sessions, no requests, open sessions drain. It is read back.
 
-    Where a controller looks after the agent, a rollout in progress sees this as drift.
+    Where a controller manages the agent, a rollout in progress treats this as drift.
     """
     async with project(project_endpoint, credential) as cloud:
         await cloud.disable(agent)
@@ -165,33 +167,33 @@ def refuse_where_that_cannot_help(agent: str, disabled_by: str | None) -> None:
 def _tell_state(agent: str, seen: "Routing", *, is_open: bool) -> None:
     state = "enabled" if is_open else "disabled"
     if seen.is_open is not is_open:
-        raise DriftError(f"the cloud does not tell that {agent} is {state}: look again with 'agent show {agent}'")
+        raise DriftError(f"the cloud does not report {agent} as {state}: check it with 'agent show {agent}'")
     say(f"{agent} is {state}: {seen}")
 
 
 async def _read_back(cloud: "FoundryClient", agent: str, holds: Callable[["Routing"], bool]) -> "Routing":
-    async def look() -> "Routing":
+    async def read() -> "Routing":
         return (await cloud.agent(agent)).routing
 
-    return await last_look(look, holds, READ_BACK)
+    return await last_read(read, holds, READ_BACK)
 
 
-async def last_look(
-    look: Callable[[], Awaitable["Routing"]], holds: Callable[["Routing"], bool], limit: timedelta
+async def last_read(
+    read: Callable[[], Awaitable["Routing"]], holds: Callable[["Routing"], bool], limit: timedelta
 ) -> "Routing":
-    """Return the first look for which ``holds``, or the last one before ``limit``."""
+    """Return the first routing for which ``holds``, or the last one read before ``limit``."""
     from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError, look_until
 
     last: Routing | None = None
 
-    async def look_and_keep() -> "Routing":
+    async def read_and_keep() -> "Routing":
         nonlocal last
-        last = await look()
+        last = await read()
         return last
 
     pace = Pace(limit, first=timedelta(seconds=0.2), every=timedelta(seconds=1))
     try:
-        return await look_until(look_and_keep, holds, pace, "the routing")
+        return await look_until(read_and_keep, holds, pace, "the routing")
     except WaitTimeoutError:
         if last is None:
             raise

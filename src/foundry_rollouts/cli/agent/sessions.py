@@ -26,8 +26,8 @@ SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="The ses
 @waits
 async def list_sessions(
     agent: AgentArgument,
-    version: Annotated[str | None, typer.Option(help="Of this version only.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    version: Annotated[str | None, typer.Option(help="Only this version.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most to list.")] = 100,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
@@ -57,7 +57,7 @@ async def show(
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show a session: its version and whether it lives."""
+    """Show a session: its version and status."""
     from foundry_rollouts.cli.agent.views import SESSIONS, session_item
 
     async with project(project_endpoint, credential) as cloud:
@@ -75,15 +75,15 @@ async def show(
 @waits
 async def create(
     agent: AgentArgument,
-    version: Annotated[str | None, typer.Option(help="On this version, a draft too; else the routing draws.")] = None,
+    version: Annotated[str | None, typer.Option(help="The version, drafts included; else the routing decides.")] = None,
     session: Annotated[
-        str | None, typer.Option("--id", help="Its id, 8 to 128 letters, digits, - and _; else the cloud's choice.")
+        str | None, typer.Option("--id", help="Its id, 8 to 128 letters, digits, - and _; else the cloud chooses.")
     ] = None,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Open a session; one of that id that is there already will do."""
+    """Open a session, or use the existing one with that id."""
     from foundry_rollouts.cli.agent.views import SESSIONS, session_item
 
     async with project(project_endpoint, credential) as cloud:
@@ -98,7 +98,7 @@ async def stop(
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
 ) -> None:
-    """End the compute of a session and keep its files; the next call wakes it, on the version then routed."""
+    """Stop a session's compute and keep its files; the next call starts it again, on the version routed then."""
     async with project(project_endpoint, credential) as cloud:
         await cloud.api.sessions.stop(agent, session)
     say(f"session {session} is stopped")
@@ -116,11 +116,13 @@ async def stop(
 async def delete(
     agent: AgentArgument,
     session: SessionArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask for confirmation; required without a terminal.")
+    ] = False,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
 ) -> None:
-    """End a session and remove its files; one that is gone already is fine."""
+    """Delete a session and its files; it is no error if it is gone."""
     confirm(f"delete session {session} of {agent} with its files", yes=yes)
     async with project(project_endpoint, credential) as cloud:
         await cloud.api.sessions.delete(agent, session)

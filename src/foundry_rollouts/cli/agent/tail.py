@@ -19,10 +19,10 @@ from foundry_rollouts.ports import LogLine, SessionSeen
 from foundry_rollouts.untrusted import visible_json, visible_line
 
 MOST = 50  #: Sessions that are followed at a time.
-LOOKED_AT = 500  #: Sessions, the newest, among which those are looked for: an agent may have many that sleep.
-SILENCE = timedelta(seconds=2)  #: A log that says nothing for so long has told what it had.
+SEARCHED = 500  #: The newest sessions, among which live ones are searched: an agent may have many that sleep.
+SILENCE = timedelta(seconds=2)  #: A log that is silent for so long has sent what it had.
 LOOK_EVERY = timedelta(seconds=2)
-MOST_FAILURES = 8  #: Looks in a row that may fail.
+MOST_FAILURES = 8  #: Reads in a row that may fail.
 
 _FOR_GOOD = frozenset({400, 401, 403, 404})
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -51,8 +51,8 @@ class Lines:
             return
         at = line.at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if line.at else "-"
         if self.is_json:
-            told = {"at": at, "version": session.version, "session": session.id, "stream": line.stream}
-            typer.echo(visible_json(json.dumps(told | {"text": line.text}, ensure_ascii=False)))
+            shown = {"at": at, "version": session.version, "session": session.id, "stream": line.stream}
+            typer.echo(visible_json(json.dumps(shown | {"text": line.text}, ensure_ascii=False)))
             return
         whose = "" if self.is_one else f"{session.version}/{session.id[-8:]}  "
         say(f"{at}  {whose}{visible_line(line.text)}", err=line.stream == "status")
@@ -63,24 +63,24 @@ async def read_all(cloud: FoundryClient, wanted: Wanted, lines: Lines) -> int:
     chosen = await _chosen(cloud, wanted)
     if not chosen:
         say(f"{wanted.agent} has no such live session", err=True)
-    told = await asyncio.gather(*(_told(cloud, wanted, session) for session in chosen))
-    found = [(session, line) for session, some in zip(chosen, told, strict=True) for line in some]
+    found_lines = await asyncio.gather(*(_lines_of(cloud, wanted, session) for session in chosen))
+    found = [(session, line) for session, some in zip(chosen, found_lines, strict=True) for line in some]
     with _pipe_may_close():
         for session, line in sorted(found, key=lambda pair: pair[1].at or _BEGINNING):
             lines.show(session, line)
     return 0
 
 
-async def _told(cloud: FoundryClient, wanted: Wanted, session: SessionSeen) -> list[LogLine]:
+async def _lines_of(cloud: FoundryClient, wanted: Wanted, session: SessionSeen) -> list[LogLine]:
     """Return the lines of one log until it is silent. A sandbox that is not there has none, unless it was named."""
     found: list[LogLine] = []
     loop = asyncio.get_running_loop()
     try:
         async with (
             asyncio.timeout(SILENCE.total_seconds()) as limit,
-            aclosing(cloud.api.logs.lines(wanted.agent, session.version, session.id)) as told,
+            aclosing(cloud.api.logs.lines(wanted.agent, session.version, session.id)) as stream,
         ):
-            async for line in told:
+            async for line in stream:
                 found.append(line)
                 limit.reschedule(loop.time() + SILENCE.total_seconds())
     except TimeoutError:
@@ -95,8 +95,8 @@ async def follow_one(cloud: FoundryClient, wanted: Wanted, lines: Lines) -> int:
     """Show the lines of one session until it is gone."""
     with _pipe_may_close(), _ends_by_interrupt():
         for session in await _chosen(cloud, wanted):
-            async with aclosing(cloud.api.logs.follow(wanted.agent, session.version, session.id)) as told:
-                async for line in told:
+            async with aclosing(cloud.api.logs.follow(wanted.agent, session.version, session.id)) as stream:
+                async for line in stream:
                     lines.show(session, line)
             say(f"session {session.id} is gone", err=True)
     return 0
@@ -127,8 +127,8 @@ async def _follow_quietly(
 ) -> None:
     """Follow one session; what goes wrong with it ends none of the others, but a closed pipe ends all."""
     try:
-        async with aclosing(cloud.api.logs.follow(wanted.agent, session.version, session.id)) as told:
-            async for line in told:
+        async with aclosing(cloud.api.logs.follow(wanted.agent, session.version, session.id)) as stream:
+            async for line in stream:
                 lines.show(session, line)
     except CloudError as error:
         say(f"session {session.id}: {error}: {what_to_do(error)}", err=True)
@@ -146,7 +146,7 @@ async def _looked(cloud: FoundryClient, wanted: Wanted) -> list[SessionSeen]:
             if failures == MOST_FAILURES or error.refusal.status in _FOR_GOOD:
                 raise
             if failures == 1:
-                say(f"{error}; looking again", err=True)
+                say(f"{error}; trying again", err=True)
             await asyncio.sleep(LOOK_EVERY.total_seconds())
     return []
 
@@ -164,7 +164,7 @@ async def _chosen(cloud: FoundryClient, wanted: Wanted) -> list[SessionSeen]:
             looked_at += 1
             if session.status.is_live and wanted.version in {None, session.version}:
                 found.append(session)
-            if len(found) == MOST or looked_at == LOOKED_AT:
+            if len(found) == MOST or looked_at == SEARCHED:
                 break
     return found
 

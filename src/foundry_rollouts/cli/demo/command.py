@@ -18,7 +18,7 @@ async def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running and print the address.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End what an earlier --keep left running.")] = False,
 ) -> None:
-    """Show the main job: a healthy version is promoted 10, 50, 100, and a faulty one is rolled back.
+    """Run the demo: a healthy version is promoted 10, 50, 100, and a faulty one is rolled back.
 
     Needs no cloud account and no server: the local Foundry, the controller and some users are started here.
     """

@@ -1,4 +1,4 @@
-"""The story: one version that users have, a healthy one that is promoted, a faulty one that is taken back."""
+"""The story: one version that users have, a healthy one that is promoted, a faulty one that is rolled back."""
 
 import asyncio
 import json
@@ -48,12 +48,12 @@ STABLE = Chapter(
     {"greeting": "Hello!", "failure_rate": 0.0, "seconds": 0.01},
 )
 HEALTHY = Chapter(
-    "Version 2 is healthy: it has to earn 10%, then 50%, then everybody",
+    "Version 2 is healthy: it has to earn 10%, then 50%, then all traffic",
     {"greeting": "Good day!", "failure_rate": 0.0, "seconds": 0.01},
     ending="promoted",
 )
 FAULTY = Chapter(
-    "Version 3 fails four calls in ten: it has to be taken back",
+    "Version 3 fails four calls in ten: it must be rolled back",
     {"greeting": "Hi!", "failure_rate": 0.4, "seconds": 0.01},
     ending="rolled_back",
 )
@@ -88,13 +88,13 @@ class Story:
         self.head(chapter.title)
         version = await self.deploy(cloud, chapter)
         rollout = await self.until("a rollout of it", partial(self.rollout_of, version))
-        told: set[str] = set()
+        shown: set[str] = set()
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             rollout = dict(await self.ask(f"/api/v1/rollouts/{rollout['id']}"))
             for event in (await self.ask(f"/api/v1/rollouts/{rollout['id']}/events"))["items"]:
-                if event["id"] not in told:
-                    told.add(event["id"])
+                if event["id"] not in shown:
+                    shown.add(event["id"])
                     self.say(f"{event['kind']:<20} {shares(event)}{event['because']}")
             if rollout["ended_at"]:
                 return rollout
@@ -126,10 +126,10 @@ class Story:
         rollouts = (await self.ask(f"/api/v1/rollouts?agent={AGENT}"))["items"]
         return next((dict(rollout) for rollout in rollouts if rollout["canary"] == version), None)
 
-    async def until(self, what: str, look: Callable[[], Awaitable[dict[str, Any] | None]]) -> dict[str, Any]:
-        """Look again and again until there is something to see."""
+    async def until(self, what: str, read: Callable[[], Awaitable[dict[str, Any] | None]]) -> dict[str, Any]:
+        """Read again and again until there is something to see."""
         for _ in range(int(WAIT_SECONDS / 0.2)):
-            if seen := await look():
+            if seen := await read():
                 return seen
             await asyncio.sleep(0.2)
         raise RolloutsError(f"waited {WAIT_SECONDS:g} s for {what}, in vain; logs are in {self.stage.folder}")

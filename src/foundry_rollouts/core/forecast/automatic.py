@@ -11,13 +11,13 @@ from foundry_rollouts.core.judging.constants import LADDER, TELLING_CALLS
 from foundry_rollouts.core.judging.evidence import at_most
 from foundry_rollouts.core.model.policy import CLIMB, SOAK, Automatic, Gate, Policy
 
-LOOK = 10.0  #: Seconds from one look to the next, unless a failure is seen before.
+LOOK = 10.0  #: Seconds from one tick to the next, unless a failure is seen before.
 
 #: What each stratum of each gate has won against each margin, as natural logarithms.
 Won = dict[tuple[str, int, float], float]
 
 
-def climb(policy: Policy, automatic: Automatic, traffic: Traffic) -> Iterator[tuple[int, float]]:
+def weight_increases(policy: Policy, automatic: Automatic, traffic: Traffic) -> Iterator[tuple[int, float]]:
     """Yield each weight from the first to 50, with the seconds after which the evidence leads on.
 
     At 50 these are 0 where proof at a lower weight led there. Infinite where nothing leads on: then no more follow.
@@ -46,7 +46,7 @@ def climb(policy: Policy, automatic: Automatic, traffic: Traffic) -> Iterator[tu
 
 
 def _calls_a_look(policy: Policy, traffic: Traffic) -> float:
-    """Return how many calls of users one look of the slowest source is thought to see; 0 when none tells them."""
+    """Return how many user calls one tick of the slowest source should see; 0 when no source counts them."""
     lags = [
         policy.sources.lag(name).total_seconds()
         for name in policy.sources.names

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-from foundry_rollouts.core.forecast.automatic import climb
+from foundry_rollouts.core.forecast.automatic import weight_increases
 from foundry_rollouts.core.forecast.expectation import (
     Traffic,
     deciding,
@@ -47,7 +47,7 @@ class StepPlan:
     bakes: timedelta
     limit: timedelta | None  #: The policy's ``max``.
     proof: timedelta | None  #: Until it is proved; None: never.
-    lasts: timedelta | None  #: None: it does not go on by itself.
+    lasts: timedelta | None  #: None: it does not continue by itself.
     canary_calls: int  #: Of users, while it lasts, or else until its limit.
     stable_calls: int
     probe_pairs: int
@@ -76,7 +76,7 @@ class Plan:
 
 def plan(policy: Policy, traffic: Traffic) -> Plan:
     """Return what to expect of ``policy`` at that traffic."""
-    taken = dict(climb(policy, policy.automatic, traffic)) if policy.automatic else {}
+    taken = dict(weight_increases(policy, policy.automatic, traffic)) if policy.automatic else {}
     steps = tuple(
         _step(policy, number, step, traffic, taken.get(step.weight))
         for number, step in enumerate(policy.steps, start=1)
@@ -88,7 +88,7 @@ def plan(policy: Policy, traffic: Traffic) -> Plan:
 
 
 def regressions(traffic: Traffic) -> tuple[Regression, ...]:
-    """Return the regressions that a plan looks at: twice as many failures, some points more, a dead canary."""
+    """Return the regressions that a plan considers: twice as many failures, some points more, a dead canary."""
     stable = traffic.stable_rate
     points = [Regression(f"+{more} points", min(stable + more / 100, 1.0)) for more in (2, 10)]
     return (Regression("twice", min(2 * stable, 1.0)), *points, Regression("dead", 1.0))

@@ -40,7 +40,7 @@ def value_plans(policy: Policy) -> tuple[ValuePlan, ...]:
 def seconds_within(policy: Policy) -> float:
     """Return the seconds until every number that decides has lain within its bounds for long enough, at any step.
 
-    Beside stable there is nothing to say as long as stable has told no number: never, when the first step is all.
+    Beside stable there is nothing to say as long as stable has reported no number: never, when the first step is all.
     """
     first = next(weight for at in range(1, len(policy.steps) + 1) if (weight := policy.weight_at(at)))
     times = (

@@ -1,4 +1,4 @@
-"""What is legal in a policy and foolish all the same, told with the numbers of its plan."""
+"""What is valid in a policy but risky, with the numbers of its plan."""
 
 import math
 from collections.abc import Iterator
@@ -24,15 +24,15 @@ WITHOUT_PROOF = {
 
 @dataclass(frozen=True, slots=True)
 class PolicyWarning:
-    """What is foolish, and how to mend it; ``step`` counts from 1, None: the whole policy."""
+    """What is risky, and how to fix it; ``step`` counts from 1, None: the whole policy."""
 
     step: int | None
     sentence: str
 
 
-def doubts(plan: Plan) -> tuple[PolicyWarning, ...]:
+def warnings_of(plan: Plan) -> tuple[PolicyWarning, ...]:
     """Return what speaks against the policy at that traffic."""
-    of_steps = [doubt for step in plan.steps for doubt in _of_step(plan, step)]
+    of_steps = [warning for step in plan.steps for warning in _of_step(plan, step)]
     return (*_of_prompts(plan.policy), *_of_traffic(plan), *of_steps, *_of_deadline(plan))
 
 
@@ -59,7 +59,7 @@ def _of_traffic(plan: Plan) -> Iterator[PolicyWarning]:
         yield PolicyWarning(
             1,
             f"the logs follow {policy.sources.logs.sessions} sessions of each version, which are too few to know "
-            f"{plan.traffic.rps:g} rps by: a look may miss more than the blast radius; {how}",
+            f"{plan.traffic.rps:g} rps by: a tick may miss more than the blast radius; {how}",
         )
 
 
@@ -88,7 +88,7 @@ def _of_step(plan: Plan, step: StepPlan) -> Iterator[PolicyWarning]:
 
 
 def _instead(plan: Plan) -> str | None:
-    """Say how to mend a gate on a value that never decides; None when it is not to blame."""
+    """Say how to fix a gate on a value that never decides; None when it is not to blame."""
     if seconds_within(plan.policy) < math.inf:
         return None
     return "nobody knows stable's number at 100%, write min or max for the value, or begin at a lower weight"

@@ -3,7 +3,7 @@
 Every batch of counts is a small experiment of its own; its bets (``bets.py``) multiply the capital won so
 far. Counts are never pooled over time, weights or sources, so an outage that both versions share proves
 nothing. Capital that starts at 1 and plays fair bets reaches ``1/alpha`` with a chance of at most ``alpha``
-(Ville's inequality), however often one looks: that is the whole guarantee. Capital is kept as natural
+(Ville's inequality), however often one checks: that is the whole guarantee. Capital is kept as natural
 logarithms.
 """
 
@@ -207,12 +207,12 @@ def observed(process: EProcess, bets: Hypotheses, tally: Tally, seconds: float) 
 
 
 def _settle_batch(process: EProcess, bets: Hypotheses, batch: Tally) -> EProcess:
-    outlook = process.guess.rate, batch.canary_calls, batch.stable_calls
+    expected = process.guess.rate, batch.canary_calls, batch.stable_calls
     return replace(
         process,
-        harm=replace(process.harm, staked=_accrued(process.harm.staked, harm_bets(bets.tolerate, *outlook), batch)),
-        safe=_accrued(process.safe, safe_bets(bets.bad, *outlook), batch),
-        ladder=_accrued(process.ladder, ladder_bets(*outlook), batch),
+        harm=replace(process.harm, staked=_accrued(process.harm.staked, harm_bets(bets.tolerate, *expected), batch)),
+        safe=_accrued(process.safe, safe_bets(bets.bad, *expected), batch),
+        ladder=_accrued(process.ladder, ladder_bets(*expected), batch),
     )
 
 

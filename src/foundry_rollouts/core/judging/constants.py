@@ -56,7 +56,7 @@ MINUTE = 60.0
 
 # Gates
 
-#: What counts for how much when several gates look for harm; fixed before any rollout starts (3.6).
+#: The share of each gate when several judge harm; fixed before any rollout starts (3.6).
 PARTS = {GateKind.ERROR_RATE: 0.6, GateKind.LATENCY: 0.25, GateKind.LOG_ERRORS: 0.15}
 #: A critical gate has so many times its part: it decides sooner, the others later, and the promise stays (3.6).
 CRITICAL = 4.0

@@ -1,7 +1,7 @@
 """What all measurements so far amount to, kept apart by gate and stratum.
 
 Counts are never pooled over sources, time or weights: a shared outage in the middle of a step would make a
-harmless canary look bad, and the other way round. Each stratum of each gate has processes of its own.
+harmless canary seem bad, and the other way round. Each stratum of each gate has processes of its own.
 """
 
 import math

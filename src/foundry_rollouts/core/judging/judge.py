@@ -1,6 +1,6 @@
 """Turn measurements into a verdict with its sentence.
 
-Harm is looked for over all gates together, progress is asked of each gate by itself. The mathematics is in
+Harm is judged over all gates together, progress at each gate by itself. The mathematics is in
 ``capital.py``; here stands what it means for a rollout.
 """
 
@@ -35,8 +35,8 @@ def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measureme
     """Return the verdict on everything seen so far, ``measurements`` included."""
     policy = rollout.policy
     evidence = update(evidence, policy, measurements)
-    culprit = _culprit(rollout, evidence, [gate for gate in policy.gates if part_of(policy, gate)])
-    all_readings = tuple(_read(rollout, gate, evidence, culprit, now) for gate in policy.gates)
+    failing_gate = _failing_gate(rollout, evidence, [gate for gate in policy.gates if part_of(policy, gate)])
+    all_readings = tuple(_read(rollout, gate, evidence, failing_gate, now) for gate in policy.gates)
     readings = [reading for reading in all_readings if not reading.is_dry_run]
     worst = min(readings, key=lambda reading: ORDER.index(reading.verdict))
     unproved = [reading.because for reading in readings if reading.verdict is not Verdict.PASS]
@@ -66,7 +66,7 @@ def _weight(gate: Gate) -> float:
     return PARTS[gate.kind] * (CRITICAL if gate.is_critical else 1.0)
 
 
-def _culprit(rollout: Rollout, evidence: Evidence, gates: Sequence[Gate]) -> Gate | None:
+def _failing_gate(rollout: Rollout, evidence: Evidence, gates: Sequence[Gate]) -> Gate | None:
     """Return the one of ``gates`` that proves harm; None while nothing does.
 
     The evidence of all gates is averaged with fixed parts, so that several gates together still keep the promise
@@ -131,26 +131,26 @@ def stands_alone(rollout: Rollout, track: Track) -> bool:
     return rollout.weight == 100 and FEW * step.stable_calls <= step.canary_calls
 
 
-def _read(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | None, now: datetime) -> GateReading:
+def _read(rollout: Rollout, gate: Gate, evidence: Evidence, failing_gate: Gate | None, now: datetime) -> GateReading:
     if gate.bounds is None:
-        return _reading(rollout, gate, evidence, culprit, now)
+        return _reading(rollout, gate, evidence, failing_gate, now)
     values = [track for track in evidence.values if track.gate == gate.name]
     return value_reading(rollout.policy, gate, gate.bounds, values, now)
 
 
-def _reading(rollout: Rollout, gate: Gate, evidence: Evidence, culprit: Gate | None, now: datetime) -> GateReading:
+def _reading(rollout: Rollout, gate: Gate, evidence: Evidence, failing_gate: Gate | None, now: datetime) -> GateReading:
     policy, tracks = rollout.policy, evidence.of(gate)
     # A dry run is judged as if it stood alone.
-    accused = _culprit(rollout, evidence, (gate,)) if gate.is_dry_run else culprit
+    accused = _failing_gate(rollout, evidence, (gate,)) if gate.is_dry_run else failing_gate
     harm, safe = _harm(rollout, evidence, gate), _safe(rollout, tracks)
     step = _strongest(rollout, tracks).at_step
     verdict = Verdict.FAIL if gate is accused else _verdict(policy, tracks, harm, safe, now)
     missing = _missing(rollout, tracks) if verdict is Verdict.INSUFFICIENT else None
-    told = (*tracks, *evidence.client_errors(gate)) if verdict is Verdict.FAIL else tracks
+    shown = (*tracks, *evidence.client_errors(gate)) if verdict is Verdict.FAIL else tracks
     return GateReading(
         gate=gate.name,
         verdict=verdict,
-        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, rollout, gate, told, missing),
+        because=("dry run: " if gate.is_dry_run else "") + _because(verdict, rollout, gate, shown, missing),
         is_dry_run=gate.is_dry_run,
         canary_value=_rate(step.canary_failures, step.canary_calls),
         stable_value=_rate(step.stable_failures, step.stable_calls),
@@ -190,7 +190,7 @@ def _because(verdict: Verdict, rollout: Rollout, gate: Gate, tracks: Sequence[Tr
 
 
 def _missing(rollout: Rollout, tracks: Sequence[Track]) -> int | None:
-    """Return about how many more canary samples the strongest stratum needs; None when that cannot be told."""
+    """Return about how many more canary samples the strongest stratum needs; None when that is unknown."""
     track, judging = _strongest(rollout, tracks), rollout.policy.judge
     if gate_is_learning(track):
         return None

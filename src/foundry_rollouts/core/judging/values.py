@@ -56,14 +56,14 @@ def _watched(track: ValueTrack, bounds: Bounds, seen: Measurement) -> ValueTrack
     if (numbers := compared(bounds, seen, track.stable)) is None:
         return _unseen(track, bounds, seen)
     canary, stable = numbers
-    flaw = bounds.flaw(canary, stable)
+    violation = bounds.violation(canary, stable)
     return replace(
         track,
         canary=canary,
         stable=stable,
-        flaw=flaw,
-        inside=0 if flaw else track.inside + 1,
-        outside=track.outside + 1 if flaw else 0,
+        flaw=violation,
+        inside=0 if violation else track.inside + 1,
+        outside=track.outside + 1 if violation else 0,
         seen_at=seen.window.end,
         trouble=None,
     )
@@ -71,6 +71,6 @@ def _watched(track: ValueTrack, bounds: Bounds, seen: Measurement) -> ValueTrack
 
 def _unseen(track: ValueTrack, bounds: Bounds, seen: Measurement) -> ValueTrack:
     """Note why there is no number; one that cannot be read interrupts those in a row that lay within bounds."""
-    told = (dict(counts.unread).get(bounds.name) for counts in (seen.canary, seen.stable))
-    unread = next((because for because in told if because), None)
+    unread_here = (dict(counts.unread).get(bounds.name) for counts in (seen.canary, seen.stable))
+    unread = next((because for because in unread_here if because), None)
     return replace(track, trouble=unread or seen.trouble, inside=0 if unread else track.inside)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 DAY = timedelta(days=1)
-#: After the first report, what goes on is reported again so long after it began; then once a day.
+#: After the first report, what continues is reported again so long after it began; then once a day.
 REMINDERS = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4))
 
 
@@ -37,7 +37,7 @@ class Refused:
     at: datetime
     until: datetime
     times: int = 1
-    told: tuple[str, ...] = ()  #: The kinds of refusal that the history tells of.
+    told: tuple[str, ...] = ()  #: The kinds of refusal that the history reports.
 
     def sentence(self, now: datetime) -> str:
         """Say what the cloud said, how often, and when it is asked again."""

@@ -34,7 +34,7 @@ class Bounds:
     def is_relative(self) -> bool:
         return self.at_least is not None or self.at_most is not None
 
-    def flaw(self, canary: float, stable: float | None) -> str | None:
+    def violation(self, canary: float, stable: float | None) -> str | None:
         """Say how ``canary`` lies out of bounds; None when it does not."""
         if self.min is not None and canary < self.min:
             return f"{canary:g} is below {self.min:g}"

@@ -1,4 +1,4 @@
-"""What a person asks of a rollout; the next tick obeys."""
+"""What a person asks of a rollout; the next tick carries it out."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,20 +1,20 @@
-"""Two hands on the wheel: another controller sets the routing otherwise, each time that it was restored."""
+"""Two controllers on one routing: another one sets it otherwise each time that it was restored."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.model.backoff import Backoff, is_reminder_due, spelled
 
-#: Restoring goes on, ever more rarely, so that the two do not fight at every look.
+#: Restoring continues, ever more rarely, so that the two do not fight at every check.
 RESTORING = Backoff(timedelta(seconds=10), timedelta(minutes=5), obeys=timedelta(0))
 #: After so much quiet, the next drift is a new one.
 QUIET = timedelta(minutes=30)
-ADVICE = "two hands are on the wheel: stop the other one, or set on-drift: pause"
+ADVICE = "two controllers set this routing: stop the other one, or set on-drift: pause"
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """How often the routing was restored, since when, and when the history told of it last."""
+    """How often the routing was restored, since when, and when the history reported it last."""
 
     since: datetime
     at: datetime

@@ -44,7 +44,7 @@ class Marks:
         )
 
 
-NO_MARKS = Marks()  #: Nothing was told.
+NO_MARKS = Marks()  #: Nothing is known.
 
 
 def is_another(known: datetime | None, seen: datetime | None) -> bool:

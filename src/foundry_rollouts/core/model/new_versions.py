@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class NewVersions(StrEnum):
-    """Which of several versions that appear between two looks get a trial."""
+    """Which versions get a trial when several appear between two checks."""
 
     NEWEST = "newest"  #: The newest one; while its build fails, the next older one.
     EACH = "each"  #: One after the other, the oldest first.

@@ -29,7 +29,7 @@ class Trigger(StrEnum):
 
 
 class OnFailure(StrEnum):
-    """What harm leads to."""
+    """What happens on harm."""
 
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -55,7 +55,7 @@ class OnDrift(StrEnum):
 
 
 class OnAdoption(StrEnum):
-    """What weights between several versions lead to that are found at first sight."""
+    """What happens to weights between several versions when an agent is first seen."""
 
     KEEP = "keep"  #: They stay until a rollout begins.
     STABLE = "stable"  #: The heaviest version that is named gets everything.
@@ -76,7 +76,7 @@ class SessionsOnRollback(StrEnum):
 
 
 class GateKind(StrEnum):
-    """What a gate looks at."""
+    """What a gate measures."""
 
     ERROR_RATE = "error-rate"
     LATENCY = "latency"
@@ -84,7 +84,7 @@ class GateKind(StrEnum):
     VALUE = "value"
 
 
-#: Sources that can tell what a gate looks at; any source tells which calls failed.
+#: Sources that can report what a gate measures; any source reports which calls failed.
 CAPABLE_SOURCES = {
     GateKind(detail): {config.name for config in CONFIGS if detail in config.can_tell} for detail in Detail
 }
@@ -139,9 +139,9 @@ Step = WeightStep | ApprovalStep
 class Automatic:
     """Weights that rise as the evidence grows (``core/deciding/automatic.py``) instead of a list of steps."""
 
-    blast_radius: float = 20.0  #: Failures that one look may miss.
+    blast_radius: float = 20.0  #: Failures that one tick may miss.
     soak: timedelta = 5 * MINUTE  #: At least so long at 50, after which all traffic comes.
-    bake: timedelta = timedelta(0)  #: At least so long at 100.
+    bake: timedelta = timedelta(0)  #: The least time at 100.
     max: timedelta | None = None  #: The time by which each weight below 100 must be proved.
 
     def __post_init__(self) -> None:
@@ -159,7 +159,7 @@ class Automatic:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """How sure the judge must be, and of what."""
+    """The judge's confidence and limits."""
 
     false_rollback: float = 0.01  #: Of releases within tolerance, how many may ever be rolled back.
     missed_bad: float = 0.05  #: Of bad releases, how many may pass a step as proved.
@@ -219,7 +219,7 @@ class Policy:
     on_adoption: OnAdoption = OnAdoption.KEEP
     on_new_version: OnNewVersion = OnNewVersion.QUEUE
     sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
-    ready_within: timedelta | None = 3 * MINUTE  #: By when a sandbox of the canary is ready; None: nobody looks.
+    ready_within: timedelta | None = 3 * MINUTE  #: By when a sandbox of the canary is ready; None: no check.
     ignored_errors: tuple[ErrorKind, ...] = ()  #: Kinds of failures that are not judged.
     new_versions: NewVersions = NewVersions.NEWEST
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.

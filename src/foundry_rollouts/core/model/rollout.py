@@ -14,7 +14,7 @@ class Phase(StrEnum):
 
     PENDING = "pending"  #: Not begun: the version, the queue or a freeze is waited for.
     PROGRESSING = "progressing"  #: The canary takes traffic along the steps.
-    PAUSED = "paused"  #: Weights stay; harm still leads back.
+    PAUSED = "paused"  #: Weights stay; harm still rolls back.
     PROMOTED = "promoted"  #: The canary became the stable version.
     ROLLED_BACK = "rolled_back"  #: All new traffic goes to the stable version again.
     DISABLED = "disabled"  #: The endpoint is closed: no safe version was left, or the policy says so.
@@ -62,14 +62,14 @@ class Stops:
 
     count: int = 0  #: So many were stopped.
     tries: int = 0
-    next_at: datetime | None = None  #: When to look again; None: at once.
+    next_at: datetime | None = None  #: When to try again; None: at once.
     is_told: bool = False  #: The history says that they are not stopped yet.
     is_done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What the cloud does not show: a version by its number, or the agent; one look may be mistaken."""
+    """What the cloud does not show: a version by its number, or the agent; one read may be mistaken."""
 
     what: str
     since: datetime
@@ -77,7 +77,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class PriorCounts:
-    """What one source told of the stable version, at one gate, while that was on trial itself."""
+    """What one source counted on the stable version, at one gate, while that was on trial itself."""
 
     gate: str
     source: str
@@ -115,13 +115,13 @@ class Rollout:
     prior_counts: tuple[PriorCounts, ...] = ()  #: What is known of the stable version from before the trial.
     stops: Stops | None = None  #: None: no sessions are to be stopped.
     incarnation: int = 1  #: Of the agent, by our count; another one's rollouts tell nothing about this one.
-    canary_created_at: datetime | None = None  #: By the cloud; None: not told.
-    canary_content: str | None = None  #: The hash of its code, by the cloud; None: not told.
+    canary_created_at: datetime | None = None  #: By the cloud; None: unknown.
+    canary_content: str | None = None  #: The hash of its code, by the cloud; None: unknown.
     endings: tuple[Ending, ...] = ()  #: Versions that seem to be at their end, by first reads.
     event_count: int = 0  #: How many events the history holds; the next one's number is one more.
     refused: Refused | None = None  #: The change that the cloud refuses; None: it took the last one.
     contest: Contest | None = None  #: Another hand that changes the routing each time it was restored.
-    missing: tuple[Missing, ...] = ()  #: What the last look did not find.
+    missing: tuple[Missing, ...] = ()  #: What the last read did not find.
     is_stable_gone: bool = False  #: The stable version was deleted during the trial.
     harmed_at: int | None = None  #: The step at which harm was proved that the policy does not go back for.
 

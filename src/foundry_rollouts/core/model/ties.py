@@ -15,7 +15,7 @@ from foundry_rollouts.core.model.policy import Policy
 #: How many ties are reported, and how many names are tried for one: a third policy may govern some of them.
 MOST, NAMES = 20, 8
 #: How many pairs of globs are compared letter by letter.
-LOOKED_AT = 5000
+SEARCHED = 5000
 #: What names are made of where globs leave it open.
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-._"
 #: No name of an agent is longer.
@@ -42,7 +42,7 @@ class Tie:
 def ties(policies: Sequence[Policy]) -> tuple[Tie, ...]:
     """Return the ties between ``policies``, one for each two of them, ``MOST`` at most."""
     found: dict[tuple[str, str], Tie] = {}
-    for first, second in islice(_candidates(policies), LOOKED_AT):
+    for first, second in islice(_candidates(policies), SEARCHED):
         pair = (policies[first[0]].name, policies[second[0]].name)
         if pair in found:
             continue

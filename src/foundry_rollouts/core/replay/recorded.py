@@ -85,7 +85,7 @@ class BacktestResult:
 
 
 def replay(past: RecordedRollout, policy: Policy | None = None) -> Iterator[ReplayedTick]:
-    """Judge the past again, look by look, under ``policy`` or, without one, under the rollout's own."""
+    """Judge the past again, tick by tick, under ``policy`` or, without one, under the rollout's own."""
     rollout = _at_its_start(past.rollout, policy or past.rollout.policy)
     evidence, weight, moves = initial(rollout.policy, rollout.prior_counts), 0, list(past.moves)
     for now, measurements in _ticks(past.measurements):
@@ -107,17 +107,17 @@ def backtest(past: RecordedRollout, policy: Policy) -> BacktestResult:
     seen: list[Measurement] = []
     last: ReplayedTick | None = None
     proof: ReplayedTick | None = None
-    for look in replay(past, policy):
-        if last and look.weight != last.weight:
+    for tick in replay(past, policy):
+        if last and tick.weight != last.weight:
             if proof is None:
                 return _hindsight(BacktestOutcome.WAITING, last, seen)
             proof = None
-        seen += look.measurements
-        if ending := ENDINGS.get(look.decision.move):
-            return _hindsight(ending, look, seen)
-        if look.decision.move is Move.ADVANCE:
-            proof = proof or look
-        last = look
+        seen += tick.measurements
+        if ending := ENDINGS.get(tick.decision.move):
+            return _hindsight(ending, tick, seen)
+        if tick.decision.move is Move.ADVANCE:
+            proof = proof or tick
+        last = tick
     if last is None:
         return BacktestResult(BacktestOutcome.UNKNOWN, None, 0, 0, 0, "nothing was measured")
     return _hindsight(BacktestOutcome.ADVANCED if proof else BacktestOutcome.WAITING, proof or last, seen)
@@ -151,7 +151,7 @@ def canary_tally(measurements: Sequence[Measurement]) -> Tally:
 def _ticks(measurements: Sequence[Measurement]) -> Iterator[tuple[datetime, tuple[Measurement, ...]]]:
     """Yield what each tick measured, with its instant, from measurements in the order in which they were recorded.
 
-    Windows of live sources end when the tick looks, and come first; windows of sources that lag end earlier.
+    Windows of live sources end at the tick, and come first; windows of sources that lag end earlier.
     """
     tick: list[Measurement] = []
     for measurement in measurements:
@@ -188,7 +188,7 @@ def _moved(rollout: Rollout, move: WeightChange, weight: int, *, is_own: bool) -
     return rollout if move.weight == weight else standing_at(rollout, move.weight, move.at)
 
 
-def _hindsight(would: BacktestOutcome, look: ReplayedTick, seen: Sequence[Measurement]) -> BacktestResult:
+def _hindsight(would: BacktestOutcome, tick: ReplayedTick, seen: Sequence[Measurement]) -> BacktestResult:
     tally = canary_tally(seen)
-    because = look.decision.because
-    return BacktestResult(would, look.now, look.weight, tally.canary_calls, tally.canary_failures, because)
+    because = tick.decision.because
+    return BacktestResult(would, tick.now, tick.weight, tally.canary_calls, tally.canary_failures, because)

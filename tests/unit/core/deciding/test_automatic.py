@@ -9,7 +9,7 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.deciding.automatic import WeightIncrease, is_quiet, level, next_weight, step_proof
-from foundry_rollouts.core.forecast.automatic import climb
+from foundry_rollouts.core.forecast.automatic import weight_increases
 from foundry_rollouts.core.forecast.expectation import Traffic, ladder_gains, proof_seconds
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.capital import Tally, takes
@@ -176,7 +176,7 @@ def test_evidence_of_harm_ends_the_quiet() -> None:
 
 def planned(rps: float, **but: Any) -> list[tuple[int, float]]:
     policy: Policy = a_climbing(**but).policy
-    return [(weight, round(seconds, 1)) for weight, seconds in climb(policy, SETTINGS, Traffic(rps, 0.01))]
+    return [(weight, round(seconds, 1)) for weight, seconds in weight_increases(policy, SETTINGS, Traffic(rps, 0.01))]
 
 
 def test_harm_is_no_quiet_on_whichever_gate_and_of_whatever_kind() -> None:

@@ -14,7 +14,7 @@ from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import plan
-from foundry_rollouts.core.forecast.warnings import doubts
+from foundry_rollouts.core.forecast.warnings import warnings_of
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.judging.constants import LADDER
@@ -355,7 +355,7 @@ def test_a_policy_that_cannot_know_the_traffic_is_told() -> None:
     logs = automatic(sources=Sources(), gates=(Gate(GateKind.ERROR_RATE, ("probe", "logs")),))
 
     def told(policy: Policy, rps: float) -> list[str]:
-        return [doubt.sentence for doubt in doubts(plan(policy, Traffic(rps, 0.001))) if doubt.step == 1]
+        return [warning.sentence for warning in warnings_of(plan(policy, Traffic(rps, 0.001))) if warning.step == 1]
 
     (unseen,) = told(probe, 2)
     assert unseen == (
@@ -364,7 +364,7 @@ def test_a_policy_that_cannot_know_the_traffic_is_told() -> None:
     )
     (busy,) = told(logs, 10.1)
     assert busy == (
-        "the logs follow 50 sessions of each version, which are too few to know 10.1 rps by: a look may miss more than "
+        "the logs follow 50 sessions of each version, which are too few to know 10.1 rps by: a tick may miss more than "
         "the blast radius; ask a source that counts all calls, as outcomes or prometheus"
     )
     assert (told(logs, 10), told(automatic(), 200), told(replace(probe, automatic=None), 2)) == ([], [], [])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import Plan, StepPlan, plan
-from foundry_rollouts.core.forecast.warnings import doubts, span_words
+from foundry_rollouts.core.forecast.warnings import span_words, warnings_of
 from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.model.policy import (
     ApprovalStep,
@@ -193,7 +193,7 @@ def test_there_is_a_plan_for_every_policy_and_traffic(
     policy = a_policy(steps=steps, gates=gates, on_no_evidence=on_no_evidence)
     found = plan(policy, Traffic(rps, stable_rate))
     assert [step.weight for step in found.steps] == [weight, 100]
-    assert all(doubt.sentence for doubt in doubts(found))
+    assert all(warning.sentence for warning in warnings_of(found))
 
 
 def test_a_dry_run_neither_proves_nor_finds_out() -> None:
@@ -228,7 +228,7 @@ def test_the_whole_is_the_sum_of_its_steps_without_approvals() -> None:
 
 def told(policy: Policy, rps: float = 2) -> list[tuple[int | None, str]]:
     found: Plan = plan(policy, Traffic(rps, 0.01))
-    return [(doubt.step, doubt.sentence) for doubt in doubts(found)]
+    return [(warning.step, warning.sentence) for warning in warnings_of(found)]
 
 
 def test_a_policy_that_fits_its_traffic_raises_no_doubt() -> None:

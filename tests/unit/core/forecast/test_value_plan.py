@@ -10,7 +10,7 @@ from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import plan
 from foundry_rollouts.core.forecast.values import seconds_within
-from foundry_rollouts.core.forecast.warnings import doubts
+from foundry_rollouts.core.forecast.warnings import warnings_of
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.model.sources import HttpConfig, ProbeConfig, PrometheusConfig, Sources
@@ -29,7 +29,7 @@ def a_valued(*steps: WeightStep, **bounds: Any) -> Policy:
 
 
 def told(policy: Policy) -> list[tuple[int | None, str]]:
-    return [(doubt.step, doubt.sentence) for doubt in doubts(plan(policy, TRAFFIC))]
+    return [(warning.step, warning.sentence) for warning in warnings_of(plan(policy, TRAFFIC))]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is foolish begins just beyond what still fits."""
+"""What is risky begins just beyond what still fits."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +9,7 @@ import pytest
 from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import Plan, plan
-from foundry_rollouts.core.forecast.warnings import PolicyWarning, doubts, span_words
+from foundry_rollouts.core.forecast.warnings import PolicyWarning, span_words, warnings_of
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.sources import Expectation, OutcomesConfig, ProbeConfig, Prompt, Sources
 
@@ -30,11 +30,11 @@ def planned(proof: Any = MINUTE, limit: Any = None, lasts: Any = MINUTE, sees: A
 
 
 def test_what_just_fits_raises_no_doubt() -> None:
-    assert doubts(planned(proof=10 * MINUTE, limit=10 * MINUTE)) == ()
-    assert doubts(planned(sees=MINUTE, lasts=MINUTE)) == ()
-    assert doubts(planned(sees=MINUTE, limit=MINUTE, lasts=None)) == ()
-    assert doubts(planned(lasts=6 * HOUR)) == ()
-    assert doubts(planned(lasts=None)) == ()
+    assert warnings_of(planned(proof=10 * MINUTE, limit=10 * MINUTE)) == ()
+    assert warnings_of(planned(sees=MINUTE, lasts=MINUTE)) == ()
+    assert warnings_of(planned(sees=MINUTE, limit=MINUTE, lasts=None)) == ()
+    assert warnings_of(planned(lasts=6 * HOUR)) == ()
+    assert warnings_of(planned(lasts=None)) == ()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_just_fits_raises_no_doubt() -> None:
 )
 def test_a_step_whose_time_is_too_short_is_told_with_what_comes_of_it(on_no_evidence: OnNoEvidence, then: str) -> None:
     short = planned(proof=11 * MINUTE, limit=10 * MINUTE, on_no_evidence=on_no_evidence)
-    assert doubts(short) == (PolicyWarning(1, BEGIN + then + END),)
+    assert warnings_of(short) == (PolicyWarning(1, BEGIN + then + END),)
 
 
 def test_a_step_that_is_over_too_soon_to_see_a_regression_is_told() -> None:
@@ -56,12 +56,12 @@ def test_a_step_that_is_over_too_soon_to_see_a_regression_is_told() -> None:
         "this policy cannot see a 2 pp regression within its 1m step of 50% at 2 rps ({}): "
         "give it more time, or ask more of the probe"
     )
-    assert doubts(planned(sees=61 * SECOND)) == (PolicyWarning(1, blind.format("that takes about 1m1s")),)
-    assert doubts(planned(sees=None)) == (PolicyWarning(1, blind.format("nothing shows it there")),)
+    assert warnings_of(planned(sees=61 * SECOND)) == (PolicyWarning(1, blind.format("that takes about 1m1s")),)
+    assert warnings_of(planned(sees=None)) == (PolicyWarning(1, blind.format("nothing shows it there")),)
 
 
 def test_a_step_that_nothing_proves_is_told() -> None:
-    assert doubts(planned(proof=None, lasts=None)) == (
+    assert warnings_of(planned(proof=None, lasts=None)) == (
         PolicyWarning(1, "nothing ever proves the step of 50% at 2 rps: add the probe to the sources of each gate"),
     )
 
@@ -69,13 +69,13 @@ def test_a_step_that_nothing_proves_is_told() -> None:
 def test_an_automatic_step_is_told_of_only_where_nothing_leads_on() -> None:
     sources, gates = Sources(probe=None, outcomes=OutcomesConfig()), (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
     climbing = {"steps": Automatic(20).steps, "automatic": Automatic(20), "sources": sources, "gates": gates}
-    assert doubts(planned(proof=None, sees=None, **climbing)) == ()
-    stuck = doubts(planned(proof=None, lasts=None, **climbing))
-    assert [doubt.sentence.partition(":")[0] for doubt in stuck] == ["nothing ever proves the step of 1% at 2 rps"]
+    assert warnings_of(planned(proof=None, sees=None, **climbing)) == ()
+    stuck = warnings_of(planned(proof=None, lasts=None, **climbing))
+    assert [warning.sentence.partition(":")[0] for warning in stuck] == ["nothing ever proves the step of 1% at 2 rps"]
 
 
 def test_a_deadline_is_told_when_it_comes_before_the_end_and_not_when_with_it() -> None:
-    late = doubts(planned(lasts=6 * HOUR + MINUTE))
+    late = warnings_of(planned(lasts=6 * HOUR + MINUTE))
     assert late == (
         PolicyWarning(
             None, "promotion takes about 6h1m at 2 rps, the deadline is 6h and then it pauses: give it more time"
@@ -84,7 +84,7 @@ def test_a_deadline_is_told_when_it_comes_before_the_end_and_not_when_with_it() 
     found = planned()
     for bakes, many in ((6 * HOUR - SECOND, 0), (6 * HOUR, 1)):
         baking = replace(found, steps=(replace(found.steps[0], bakes=bakes),))
-        assert len(doubts(baking)) == many
+        assert len(warnings_of(baking)) == many
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,9 @@ def test_a_prompt_whose_schema_lies_elsewhere_is_told_for_it_is_never_fetched() 
         for name, schema in (("here", {"$ref": "#/$defs/a", "$defs": {"a": {}}}), ("elsewhere", {"$ref": "http://a/b"}))
     )
     policy = a_policy(sources=Sources(probe=ProbeConfig(prompts)))
-    told = [doubt.sentence for doubt in doubts(replace(planned(), policy=policy)) if "prompt" in doubt.sentence]
+    told = [
+        warning.sentence for warning in warnings_of(replace(planned(), policy=policy)) if "prompt" in warning.sentence
+    ]
     assert told == [
         "the schema of prompt elsewhere refers to another document, and none is ever fetched, so that the probe proves"
         " nothing: copy that part into the schema"

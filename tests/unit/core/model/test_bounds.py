@@ -17,8 +17,8 @@ from foundry_rollouts.core.model.bounds import Bounds
     ],
 )
 def test_a_number_on_its_bound_lies_within_it(bounds: dict[str, Any], on_it: float, beyond: float) -> None:
-    assert Bounds("cost", **bounds).flaw(on_it, stable=4.0) is None
-    assert Bounds("cost", **bounds).flaw(beyond, stable=4.0) is not None
+    assert Bounds("cost", **bounds).violation(on_it, stable=4.0) is None
+    assert Bounds("cost", **bounds).violation(beyond, stable=4.0) is not None
 
 
 @pytest.mark.parametrize("bounds", [{"min": 3, "max": 3}, {"at_least": 2, "at_most": 2}, {"max": 0, "windows": 1}])
@@ -36,9 +36,9 @@ def test_a_multiple_of_stables_number_is_relative(bounds: dict[str, Any], is_rel
 
 def test_without_stables_number_only_the_absolute_bounds_are_held() -> None:
     bounds = Bounds("cost", max=9, at_most=2)
-    assert bounds.flaw(8, stable=None) is None
-    assert bounds.flaw(8, stable=3) == "8 is above 2x stable's 3"
-    assert bounds.flaw(10, stable=None) == "10 is above 9"
+    assert bounds.violation(8, stable=None) is None
+    assert bounds.violation(8, stable=3) == "8 is above 2x stable's 3"
+    assert bounds.violation(10, stable=None) == "10 is above 9"
 
 
 def test_three_windows_decide_unless_the_policy_says_otherwise() -> None:

@@ -1,4 +1,4 @@
-"""What was counted so far, kept so that any window can be looked back upon."""
+"""What was counted so far, kept so that any window can be read again."""
 
 from dataclasses import dataclass, field
 
@@ -9,10 +9,10 @@ from foundry_rollouts.bench.arrays import Counts, Ints
 
 @dataclass(slots=True)
 class History:
-    """The counts of all runs, a row for each look."""
+    """The counts of all runs, a row for each tick."""
 
     runs: int
-    look: float
+    tick: float
     _rows: list[Counts] = field(default_factory=list)
     _total: Counts = field(init=False)
 
@@ -21,7 +21,7 @@ class History:
         self._rows.append(self._total)
 
     def add(self, at: Ints, counts: Counts) -> None:
-        """Keep what the runs ``at`` counted in one more look."""
+        """Keep what the runs ``at`` counted in one more tick."""
         sums = np.stack(_columns(self._total))
         sums[:, at] += np.stack(_columns(counts))
         self._total = _sums(sums)
@@ -29,7 +29,7 @@ class History:
 
     def last(self, at: Ints, seconds: float) -> Counts:
         """Return what the runs ``at`` counted in the last ``seconds``, as far as there were any."""
-        first = max(0, len(self._rows) - 1 - round(seconds / self.look))
+        first = max(0, len(self._rows) - 1 - round(seconds / self.tick))
         pairs = zip(_columns(self._total), _columns(self._rows[first]), strict=True)
         return Counts(*(total[at] - before[at] for total, before in pairs))
 
