@@ -45,7 +45,7 @@ async def said(
     finally:
         await check.close()
     assert [session.id async for session in cloud.sessions("support-agent")] == []
-    return f"{type(move).__name__}: {move.because}" if move else "begins"
+    return f"{move.move}: {move.because}" if move else "begins"
 
 
 def waited_for(cloud: FoundryClient) -> Callable[[Readiness], Awaitable[bool]]:
@@ -69,10 +69,10 @@ async def test_a_canary_that_is_ready_begins_at_once_and_leaves_no_session(cloud
 
 async def test_a_canary_that_is_not_ready_yet_is_waited_for(cloud: FoundryClient) -> None:
     waits = await said(cloud, "emulator://echo?ready_after=600", 59, waited_for(cloud))
-    assert waits == "Hold: waiting for a sandbox of version 2 to be ready"
+    assert waits == "hold: waiting for a sandbox of version 2 to be ready"
 
 
 @pytest.mark.parametrize("image", ["emulator://echo?ready_after=600", "emulator://echo?crash=true"])
 async def test_a_canary_that_is_never_ready_is_no_good(cloud: FoundryClient, image: str) -> None:
-    verdict = "Fail: no sandbox of version 2 was ready within 1m, stable's are ready in 1 s"
+    verdict = "fail: no sandbox of version 2 was ready within 1m, stable's are ready in 1 s"
     assert (await said(cloud, image, 60, waited_for(cloud))).startswith(verdict)
