@@ -3,13 +3,14 @@
 import asyncio
 import os
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from foundry_rollouts.policies.aside import MOST_SECONDS, read_aside
 from foundry_rollouts.policies.contents import is_as_seen, seen
 from foundry_rollouts.policies.folder import PolicyFolder
-from foundry_rollouts.policies.load import read_file
+from foundry_rollouts.policies.load import FileRead, read_file
 from patience import PATIENCE
 from unit.policies.policy_files import PROMPTS, SMALL
 
@@ -24,7 +25,20 @@ async def test_another_process_reads_the_same_as_this_one(tmp_path: Path) -> Non
     for path, text in zip(paths, texts.values(), strict=True):
         path.write_text(text)
     paths.append(tmp_path / "missing.yaml")
-    assert await read_aside(paths) == {path: read_file(path) for path in paths}
+    aside, here = await read_aside(paths), {path: read_file(path) for path in paths}
+    assert unmarked(aside) == unmarked(here)
+    assert [each.prompts for each in aside.values()] == [each.prompts for each in here.values()]
+
+
+def unmarked(read: dict[Path, FileRead]) -> dict[Path, tuple[FileRead, list[str]]]:
+    """Return what was read, and what the files held, without their marks: those tell how long a file has rested."""
+    return {
+        path: (
+            replace(each, seen=None, named=()),
+            [seen.digest for seen in (each.seen, *(before for _, before in each.named)) if seen],
+        )
+        for path, each in read.items()
+    }
 
 
 async def test_a_file_that_takes_too_long_is_a_problem_of_its_own_and_is_not_read_twice(tmp_path: Path) -> None:
