@@ -53,7 +53,7 @@ class FakeWake:
 
     rings: int = 0
 
-    def ring(self) -> None:
+    def wake_sweep(self) -> None:
         self.rings += 1
 
 

@@ -21,7 +21,7 @@ from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import (
     AgentKnown,
     AgentSeen,
-    Looks,
+    ReadinessChecks,
     SessionSeen,
     SessionStatus,
     Store,
@@ -243,7 +243,7 @@ class SmallWorld:
     replicas: int = 0
     source: SmallSource = field(init=False)
     waits_for_stops: bool = False  #: The end of the canary's sessions belongs to the story.
-    ready: Looks | None = None  #: Who looks whether sandboxes become ready.
+    ready: ReadinessChecks | None = None  #: Checks whether sandboxes become ready.
 
     def __post_init__(self) -> None:
         self.cloud.name = f"support-{self.id}"

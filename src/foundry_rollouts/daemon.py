@@ -65,7 +65,7 @@ async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event)
     server = EmbeddedServer(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=sockets))
-        ears = group.create_task(listen(parts.database_url, parts.scheduler.ring))
+        ears = group.create_task(listen(parts.database_url, parts.scheduler.wake_sweep))
         _show_policies(parts)
         group.create_task(parts.policies.watch(stop, on_reload=lambda: _take_policies(parts)))
         host, port = sockets[0].getsockname()[:2]

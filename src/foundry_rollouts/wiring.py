@@ -96,7 +96,7 @@ class Wakeups:
     def sweep(self) -> None:
         """Something became due before its time."""
         if self.scheduler is not None:
-            self.scheduler.ring()
+            self.scheduler.wake_sweep()
 
     def outbox(self) -> None:
         """A message was left to be sent."""

@@ -38,10 +38,10 @@ async def said(
     check = ReadyCheck(cloud, clock.now)
     try:
         async with asyncio.timeout(PATIENCE):
-            while (seen := await check.look(rollout)) is None or not await is_seen(seen):  # noqa: ASYNC110 - no bell
+            while (seen := await check.check(rollout)) is None or not await is_seen(seen):  # noqa: ASYNC110 - no bell
                 await asyncio.sleep(0.02)
         clock.on(seconds)
-        move = before_users(rollout, await check.look(rollout), clock.now())
+        move = before_users(rollout, await check.check(rollout), clock.now())
     finally:
         await check.close()
     assert [session.id async for session in cloud.sessions("support-agent")] == []

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 SOURCE_PATIENCE = timedelta(seconds=10)
 #: How long after it was sent a change without an answer may pull a rollout back to an earlier weight and be known.
 LATE_CHANGES = timedelta(minutes=10)
-#: How many rollouts of an agent are looked through for a change that is still on its way.
+#: How many rollouts of an agent are searched for a change that is still on its way.
 RECENT = 5
 
 
@@ -111,7 +111,7 @@ def _unread(rollout: Rollout, seen: Situation, error: CloudError) -> tuple[Rollo
     ending = rollout.with_ending(rollout.canary, "missing", seen.now)
     is_over = ending.is_at_its_end(ending.canary, seen.now)
     failure = f"version {rollout.canary} does not exist: {error}" if is_over else None
-    waits_for = f"a second look: version {rollout.canary} is not there ({error})"
+    waits_for = f"a second read: version {rollout.canary} is not there ({error})"
     return _with_losses(ending, replace(seen, failure=failure, waits_for=waits_for))
 
 
@@ -149,7 +149,7 @@ def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen) 
     if agent.unreadable is not None:
         return f"{LEGIBLE}: {_cannot_be_read(agent)}"
     if version.status.is_end:
-        return f"a second look: version {version.version} reads {version.status}, and one read ends nothing"
+        return f"a second read: version {version.version} reads {version.status}, and one read ends nothing"
     if version.status is not VersionStatus.ACTIVE:
         return f"version {rollout.canary} to become active (it is {version.status})"
     if not agent.routing.is_open:

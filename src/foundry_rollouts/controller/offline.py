@@ -1,7 +1,7 @@
 """Going back is never blocked, not by a database that is away either.
 
 What the last tick wrote down is remembered here too. While the lease is valid nobody else acts on the agent, so a
-canary that fails is taken back first and recorded when the database is there again.
+canary that fails is rolled back first and recorded when the database is there again.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The rollouts that wait behind the one in hand: they are told so, and obey; nothing of the cloud is read or moved."""
+"""The rollouts that wait behind the current one: they say so and take commands; the cloud is not read or changed."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -41,7 +41,7 @@ async def note_retreat(world: World, lease: Lease, intent: Intent, error: Refusa
     if planned is not None:
         rollout = noted(await world.store.rollout(planned.id), refused, now, planned.because)
     event = event_of_refusal(lease.agent, rollout, intent.refused, refused, now)
-    # Its next look is the intent's: the rollout itself is not due before.
+    # Its next try is the intent's: the rollout itself is not due before.
     await world.store.record(
         lease, record_of_rollout(rollout, event, due_at=refused.until) if rollout else record_of_agent(event)
     )

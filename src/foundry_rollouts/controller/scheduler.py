@@ -104,7 +104,7 @@ class Scheduler:
             )
         self._jobs.start()
 
-    def ring(self) -> None:
+    def wake_sweep(self) -> None:
         """Make the sweep run now: something became due before its time."""
         self._run_now("_sweep")
 
@@ -255,7 +255,7 @@ class Scheduler:
         self._job_health.trouble, self._job_health.discovered_at = None, self._now()
         self._metrics.ungoverned(self._job_health.survey.ungoverned)
         self._job_health.is_tried.set()
-        self.ring()
+        self.wake_sweep()
 
     async def _outbox(self) -> None:
         """Notify the receiver; nothing else waits for it."""

@@ -52,7 +52,7 @@ class Ticker:
     offline: OfflineGuard
 
     async def tick(self, lease: Lease) -> bool:
-        """Settle what is open, then move the agent's rollout in hand by one decision, and tend those that wait.
+        """Settle what is open, then move the agent's current rollout by one decision, and tend those that wait.
 
         Returns whether the agent has rollouts left. Raises CloudError, DriftError, StoreError or LeaseLostError,
         and BrokenLawError for a step that no rollout may take; the next tick begins where this one ended.
@@ -79,7 +79,7 @@ class Ticker:
     async def _settle(self, lease: Lease, intent: Intent) -> tuple[Lease, bool]:
         """Settle what is open; return the lease as it was prolonged, and whether the cloud takes no way back yet."""
         recovered = Recovered(lease)
-        with suppress(UnreadableError):  # What is open stays so, and the rollout in hand says why.
+        with suppress(UnreadableError):  # What is open stays so, and the current rollout says why.
             recovered = await recover(self.world, lease, intent, self.now)
         if recovered.is_refused:
             self.metrics.change_refused(lease.agent, "back" if recovered.is_waiting else "forward")
@@ -91,7 +91,7 @@ class Ticker:
         return recovered.lease, recovered.is_waiting
 
     async def _move_on(self, lease: Lease, standing: Standing) -> bool:
-        """Move the rollout in hand, the next one where it ended before its start; return whether any is left."""
+        """Move the current rollout, or the next one where it ended before its start; return whether any is left."""
         queue = standing.queue
         for number in range(IN_A_ROW):
             standing = await self.world.store.standing(lease.agent) if number else standing
@@ -106,7 +106,7 @@ class Ticker:
         return queue.waiting > 0
 
     async def _serve(self, lease: Lease, rollout: Rollout, standing: Standing) -> bool:
-        """Move the rollout in hand, and tend those that wait behind it; return whether the one in hand has ended."""
+        """Move the current rollout, and tend those that wait behind it; return whether the current one has ended."""
         now = self.now()
         try:
             has_ended = await self._move(lease, rollout, standing)
@@ -223,7 +223,7 @@ class Ticker:
         is_kept = seen.routing is None or seen.waits_for or seen.failure or rollout.phase is Phase.PAUSED
         if self.world.ready is None or (is_kept and not rollout.step):
             return None
-        return await self.world.ready.look(rollout)
+        return await self.world.ready.check(rollout)
 
     async def _judged(
         self, rollout: Rollout, standing: Standing, now: datetime, readiness: Readiness | None

@@ -1,4 +1,4 @@
-"""Agents: list, look at one, delete."""
+"""Agents: list, show one, delete."""
 
 from collections.abc import AsyncGenerator
 

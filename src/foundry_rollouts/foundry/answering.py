@@ -1,7 +1,7 @@
 """The answer to one call, read to its end: a body as it came, or what a stream of events came to.
 
 A stream of the Responses protocol ends with its final response, and that response is what was answered; what broke off
-on the way, and what failed in the midst of HTTP 200, is told as it is and never taken for an answer.
+on the way, and what failed in the midst of HTTP 200, is reported as it is and never taken for an answer.
 """
 
 import json
@@ -116,7 +116,7 @@ def _failed(event: ServerEvent) -> Answer:
 
 
 def _made_of(text: str) -> dict[str, Any]:
-    """Return the response that a stream told in pieces and ended without naming it again."""
+    """Return the response that a stream sent in pieces and ended without naming it again."""
     content = [{"type": "output_text", "text": text}]
     return {"object": "response", "status": "completed", "output": [{"type": "message", "content": content}]}
 

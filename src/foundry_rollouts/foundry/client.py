@@ -30,7 +30,7 @@ from foundry_rollouts.ports import AgentSeen, Answer, LogLine, SessionSeen, Vers
 if TYPE_CHECKING:
     from foundry_rollouts import ports
 
-MOST_VERSIONS = 100  #: How many versions of an agent are listed when the nearest to one is looked for.
+MOST_VERSIONS = 100  #: How many versions of an agent are listed when the nearest to one is searched.
 
 
 @dataclass(frozen=True, slots=True)

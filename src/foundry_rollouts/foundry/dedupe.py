@@ -9,7 +9,7 @@ from foundry_rollouts.foundry.wire import VersionDetails
 async def deployed_already(
     versions: Versions, agent: str, archive: Archive, definition: Definition, labels: Labels
 ) -> Created | None:
-    """Return the latest version when it is made of the same; None when that cannot be told for sure.
+    """Return the latest version when it is made of the same; None when that is not certain.
 
     The cloud compares by itself, too: whoever uploads in doubt gets no second version. Raises CloudError.
     """

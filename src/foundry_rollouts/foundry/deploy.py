@@ -51,7 +51,7 @@ class Deploy:
         return Created(made, is_new=before is None or made.version != before.version)
 
     async def draft(self, agent: str, archive: Archive, wish: dict[str, Any]) -> Created:
-        """Upload as a draft; look at ``is_silent_release``, the cloud may have made a release."""
+        """Upload as a draft; check ``is_silent_release``, the cloud may have made a release."""
         call = _upload("versions.create_draft", path_of("agents", agent, "versions"), archive, wish | {"draft": True})
         reply = await self._transport.request(replace(_once(call), shape=shapes.version(agent)))
         return Created(version_details(reply.json).seen, is_new=True, wished_draft=True)

@@ -47,8 +47,8 @@ class Downloads:
         served = reply.headers.get("x-ms-agent-version", "")
         if version is not None and served != version:
             raise DamagedDownloadError(f"asked for version {version} of {agent}, got {served or 'an unknown one'}")
-        told = reply.headers.get("x-ms-code-zip-sha256", "").lower()
-        if told != hashlib.sha256(reply.content).hexdigest():
+        announced = reply.headers.get("x-ms-code-zip-sha256", "").lower()
+        if announced != hashlib.sha256(reply.content).hexdigest():
             raise DamagedDownloadError(f"the code of {agent} does not have the hash that the cloud tells: try again")
         return Downloaded(served, Archive.of(reply.content))
 

@@ -1,6 +1,6 @@
 """Requests to the cloud, by operation: the only module that imports the HTTP library.
 
-Nothing is logged here: no token, no body, no address. What went well or not is told to ``on_request``.
+Nothing is logged here: no token, no body, no address. What went well or not is passed to ``on_request``.
 """
 
 import asyncio
@@ -219,7 +219,7 @@ class Transport:
 
 
 def _spans(call: Call, silence: timedelta | None) -> httpx.Timeout:
-    # A connection that does not come about is told before the whole call is out of time: it is another fault.
+    # A connection that is not made is reported before the whole call is out of time: it is another fault.
     connect = min(CONNECT, call.limit / 2)
     return httpx.Timeout(silence.total_seconds() if silence else None, connect=connect.total_seconds())
 
@@ -266,7 +266,7 @@ def _refuse_errors(call: Call, reply: Reply) -> None:
 
 
 def _no_answer(operation: str, error: Exception) -> CloudError:
-    # The library's own texts may hold addresses, so only the kind of failure is told.
+    # The library's own texts may hold addresses, so only the kind of failure is reported.
     match error:
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.ProxyError():
             refusal = Refusal(None, CONNECTION, f"no connection ({type(error).__name__})")

@@ -13,7 +13,7 @@ from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.auth import ARM, TokenSource
 from foundry_rollouts.foundry.calls import Call, json_body
 from foundry_rollouts.foundry.http import OnRequest, Transport, TransportOptions, Wire
-from foundry_rollouts.foundry.polling import Pace, look_until
+from foundry_rollouts.foundry.polling import Pace, read_until
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import DEFAULT, RetryBudget
 
@@ -114,7 +114,7 @@ class RoleAssignments:
             raise CloudError(call.operation, refusal)
 
         what = f"the identity {grant.principal} is not known to ARM"
-        return bool(await look_until(grant_once, lambda is_news: is_news is not None, self._replication, what))
+        return bool(await read_until(grant_once, lambda is_news: is_news is not None, self._replication, what))
 
     async def all(self, scope: str, principal: str) -> AsyncGenerator[Granted, None]:
         """Yield what is granted to ``principal`` at ``scope``."""

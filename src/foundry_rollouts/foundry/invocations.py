@@ -96,8 +96,8 @@ class Invocations:
         call = _call(question, Repeat.NEVER, limit, _ANY_STATUS, stream=stream)
         try:
             async with self._transport.stream(call) as answer, asyncio.timeout((limit - answer.lasts).total_seconds()):
-                told = await read_to_end(answer, is_response=question.is_text)
-                return replace(told, latency=answer.lasts)
+                ended = await read_to_end(answer, is_response=question.is_text)
+                return replace(ended, latency=answer.lasts)
         except TimeoutError as error:
             late = Refusal(None, TIMEOUT, "the answer did not come to its end within the time limit")
             raise AnswerTimeoutError(call.operation, late) from error

@@ -1,4 +1,4 @@
-"""Does an archive hold what the cloud will start? Each problem comes with its mend, before anything is uploaded.
+"""Does an archive hold what the cloud will start? Each problem comes with its remedy, before anything is uploaded.
 
 The cloud itself tells most of these only minutes later, as a failed version or as sessions that never open.
 """
@@ -18,13 +18,13 @@ _FOREIGN = (".pyd", ".dll", ".exe", ".dylib", "-darwin.so")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and one line that mends it."""
+    """What is wrong, and one line on how to fix it."""
 
     what: str
-    mend: str
+    remedy: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.mend}"
+        return f"{self.what}: {self.remedy}"
 
 
 def refuse_bad_layout(archive: Archive, code: Code) -> None:
@@ -77,7 +77,7 @@ def _missing_start(names: Collection[str], entry_point: tuple[str, ...]) -> str 
 def _has_module(names: Collection[str], module: str) -> bool:
     path = module.replace(".", "/")
     places = (f"{path}.py", f"{path}/__main__.py")
-    # A module of a library comes with the requirements; only what is ours can be looked for.
+    # A module of a library comes with the requirements; only what is ours can be searched.
     is_ours = any(name.startswith((f"{path.partition('/')[0]}/", f"{path.partition('/')[0]}.py")) for name in names)
     bundled = tuple(PACKAGES + place for place in places)
     return not is_ours or any(place in names for place in (*places, *bundled))

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from foundry_rollouts.foundry.calls import Call, Reply, path_of
 from foundry_rollouts.foundry.http import Transport
-from foundry_rollouts.foundry.polling import Pace, look_until
+from foundry_rollouts.foundry.polling import Pace, read_until
 from foundry_rollouts.foundry.retry import retry_after
 
 PACE = Pace(timedelta(minutes=30), first=timedelta(seconds=1), every=timedelta(seconds=5), missing=30)
@@ -57,10 +57,10 @@ class LongCalls:
         return _progress(await self._transport.request(Call("invocations.cancel", "POST", path, params=call.params)))
 
     async def wait(self, call: LongCall, pace: Pace = PACE) -> Progress:
-        """Return once the call is over, looking as often as the cloud asks. Raises WaitTimeoutError."""
+        """Return once the call is over, reading it as often as the cloud asks. Raises WaitTimeoutError."""
         what = f"invocation {call.invocation} of {call.agent}"
         paced = replace(pace, pause_after=lambda seen: getattr(seen, "retry_after", None))
-        return await look_until(lambda: self.progress(call), lambda seen: seen.is_over, paced, what)
+        return await read_until(lambda: self.progress(call), lambda seen: seen.is_over, paced, what)
 
 
 def _progress(reply: Reply) -> Progress:

@@ -58,7 +58,7 @@ def pack(folder: Path, extra: Mapping[str, Path] | None = None) -> Archive:
     for name, tree in (extra or {}).items():
         files |= {f"{name}/{path.relative_to(tree).as_posix()}": path for path in _walk(tree, None)}
     if not files:
-        raise UsageError(f"{folder} holds nothing to deploy: put main.py there, or look at {IGNORE_FILE}")
+        raise UsageError(f"{folder} holds nothing to deploy: put main.py there, or check {IGNORE_FILE}")
     return zipped({name: path.read_bytes() for name, path in files.items()})
 
 

@@ -1,4 +1,4 @@
-"""Waiting for the cloud: look, pause, look again, up to a limit."""
+"""Waiting for the cloud: read, pause, read again, up to a limit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,18 +19,18 @@ class WaitTimeoutError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often to look, and for how long: once after ``first``, then every ``every``."""
+    """How often to read, and for how long: once after ``first``, then every ``every``."""
 
     limit: timedelta
     first: timedelta = timedelta(seconds=5)
     every: timedelta = timedelta(seconds=10)
     missing: int = 3  #: How many 404 in a row are taken for "not there yet".
-    pause_after: Callable[[Any], timedelta | None] | None = None  #: The pause that a look itself asks for.
-    longest: timedelta = timedelta(seconds=30)  #: No look asks for more.
+    pause_after: Callable[[Any], timedelta | None] | None = None  #: The pause that an answer itself asks for.
+    longest: timedelta = timedelta(seconds=30)  #: No answer asks for more.
 
 
-async def look_until(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bool], pace: Pace, what: str) -> T:
-    """Return the first look that ``is_done``. Looks that fail for a passing reason are taken again.
+async def read_until(read: Callable[[], Awaitable[T]], is_done: Callable[[T], bool], pace: Pace, what: str) -> T:
+    """Return the first answer that ``is_done``. Reads that fail for a passing reason are repeated.
 
     Raises WaitTimeoutError after ``pace.limit``, CloudError when the cloud refuses for good.
     """
@@ -41,7 +41,7 @@ async def look_until(look: Callable[[], Awaitable[T]], is_done: Callable[[T], bo
         async with asyncio.timeout(pace.limit.total_seconds()):
             while True:
                 try:
-                    seen = await look()
+                    seen = await read()
                     if is_done(seen):
                         return seen
                     misses = 0

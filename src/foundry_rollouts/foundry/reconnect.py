@@ -39,16 +39,16 @@ async def follow(open_log: OpenLog, manners: Reconnecting | None = None) -> Asyn
     memory = LogMemory()
     failures, quiet, has_begun = 0, 0, False
     while True:
-        told, said = 0, False
+        sent, said = 0, False
         try:
             async with aclosing(memory.reading(open_log())) as lines:
                 async for line, is_new in lines:
-                    told += 1
+                    sent += 1
                     has_begun, failures = True, 0
                     said = said or line.stream != "status"
                     if is_new:
                         yield line
-            if not told:
+            if not sent:
                 return
             quiet = 0 if said else quiet + 1  # a session that sleeps tells its state, and ends the stream
         except CloudError as error:

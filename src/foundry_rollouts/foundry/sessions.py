@@ -9,7 +9,7 @@ from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, Reply, json_body, path_of
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.paging import items
-from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError, look_until
+from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError, read_until
 from foundry_rollouts.foundry.refusals import refusal_of
 from foundry_rollouts.foundry.retry import Repeat
 from foundry_rollouts.foundry.wire import session_request, session_seen
@@ -74,7 +74,7 @@ class Sessions:
             return not seen.status.is_starting
 
         try:
-            seen = await look_until(lambda: self.one(agent, session), is_settled, self._waking, session)
+            seen = await read_until(lambda: self.one(agent, session), is_settled, self._waking, session)
         except WaitTimeoutError:
             raise refused from None
         if seen.status.is_over:

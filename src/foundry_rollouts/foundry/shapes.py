@@ -60,7 +60,7 @@ def strict_json(content: bytes | str) -> Any:
 
 
 def agent(name: str, *, is_routed: bool) -> Shape:
-    """Return the shape of one agent; with ``is_routed`` its endpoint has to be told, too."""
+    """Return the shape of one agent; with ``is_routed`` it must have its endpoint, too."""
 
     def fault(value: Object) -> str | None:
         if (wrong := _wrong(schemas.Agent, "agent", value)) or (wrong := _other("agent", name, agent_name(value))):
@@ -206,9 +206,9 @@ def _other(what: str, wanted: str, found: str) -> str | None:
 def _wrong(model: type[BaseModel], kind: str, value: Object, what: str = "") -> str | None:
     """Return what is wrong with ``value`` as an object of that kind; any kind where it names none."""
     what = what or kind.rpartition(".")[2] or model.__name__.lower()
-    told = value.get("object")
-    if kind and told is not None and told != kind:
-        return f"an object {told!r} that is no {what}"
+    kind_sent = value.get("object")
+    if kind and kind_sent is not None and kind_sent != kind:
+        return f"an object {kind_sent!r} that is no {what}"
     try:
         model.model_validate(value)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Versions: list, look at one, create from an image, wait, delete."""
+"""Versions: list, show one, create from an image, wait, delete."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from foundry_rollouts.foundry.calls import Call, json_body, path_of
 from foundry_rollouts.foundry.definition import Definition, Labels, definition_json
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.paging import items
-from foundry_rollouts.foundry.polling import Pace, look_until
+from foundry_rollouts.foundry.polling import Pace, read_until
 from foundry_rollouts.foundry.retry import Repeat
 from foundry_rollouts.foundry.wire import VersionDetails, version_details
 from foundry_rollouts.ports import VersionSeen, VersionStatus
@@ -96,7 +96,7 @@ class Versions:
     async def create_draft(self, agent: str, definition: Definition, labels: Labels | None = None) -> Created:
         """Create a draft: a version outside the numbering that takes no traffic.
 
-        Where drafts are not offered the cloud makes a release without a word: look at ``is_silent_release``.
+        Where drafts are not offered the cloud silently makes a release: check ``is_silent_release``.
         """
         wish = {"definition": definition_json(definition), **(labels or Labels()).json(), "draft": True}
         return Created(await self._made(agent, wish, Repeat.ONCE), is_new=True, wished_draft=True)
@@ -131,14 +131,14 @@ class Versions:
 
         ``on_status`` hears of each change of status. Raises WaitTimeoutError after ``pace.limit``.
         """
-        told: VersionStatus | None = None
+        reported: VersionStatus | None = None
         before: VersionStatus | None = None
 
-        async def look() -> VersionSeen:
-            nonlocal told
+        async def read() -> VersionSeen:
+            nonlocal reported
             seen = (await self.one(agent, version)).seen
-            if on_status is not None and seen.status is not told:
-                told = seen.status
+            if on_status is not None and seen.status is not reported:
+                reported = seen.status
                 on_status(seen)
             return seen
 
@@ -147,4 +147,4 @@ class Versions:
             is_said_twice, before = seen.status is before, seen.status
             return seen.status is VersionStatus.ACTIVE or (seen.status.is_end and is_said_twice)
 
-        return await look_until(look, is_over, pace or Pace(IMAGE_LIMIT), f"version {version} of {agent}")
+        return await read_until(read, is_over, pace or Pace(IMAGE_LIMIT), f"version {version} of {agent}")

@@ -29,7 +29,7 @@ from foundry_rollouts.ports.records import (
     Standing,
 )
 from foundry_rollouts.ports.store import Leases, Readings, Reported, Store, Ticks, Upkeep, Wakes
-from foundry_rollouts.ports.world import Condition, Health, Looks, Policies, Source, Wake, World
+from foundry_rollouts.ports.world import Condition, Health, Policies, ReadinessChecks, Source, Wake, World
 
 __all__ = [
     "AgentKnown",
@@ -45,13 +45,13 @@ __all__ = [
     "Leases",
     "LogLine",
     "LogMemory",
-    "Looks",
     "Message",
     "Notifier",
     "Outbox",
     "Outcome",
     "Policies",
     "Queue",
+    "ReadinessChecks",
     "Readings",
     "Record",
     "Reported",

@@ -72,7 +72,7 @@ class Ticks(Protocol):
         """Return the rollouts of ``agent`` that have not ended, oldest first."""
 
     async def queue(self, agent: str) -> Queue:
-        """Return the rollout in hand of ``agent`` and what matters of those behind it, however many they are."""
+        """Return the current rollout of ``agent`` and what matters of those behind it, however many they are."""
 
     async def rest(self, lease: Lease, in_hand: str, now: datetime, until: datetime) -> None:
         """Let the agent's rollouts that are due and not in hand rest ``until`` then."""
@@ -105,7 +105,7 @@ class Agents(Protocol):
     """What is known of agents."""
 
     async def in_hand(self) -> Mapping[str, Queue]:
-        """Return the rollout in hand of every agent that has one, and how many wait behind it."""
+        """Return the current rollout of every agent that has one, and how many wait behind it."""
 
     async def agent(self, name: str) -> AgentKnown | None: ...
 

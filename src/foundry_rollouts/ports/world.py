@@ -30,10 +30,10 @@ class Source(Protocol):
         """Stop watching everything."""
 
 
-class Looks(Protocol):
-    """Looks whether sandboxes of a rollout's versions become ready."""
+class ReadinessChecks(Protocol):
+    """Checks whether sandboxes of a rollout's versions become ready."""
 
-    async def look(self, rollout: Rollout) -> Readiness | None:
+    async def check(self, rollout: Rollout) -> Readiness | None:
         """Return how they fare; the first call begins to check. None where the policy wants no check."""
 
     async def release(self, rollout: str) -> None:
@@ -74,7 +74,7 @@ class Health(Protocol):
 class Wake(Protocol):
     """Rings when a rollout became due before its time."""
 
-    def ring(self) -> None: ...
+    def wake_sweep(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +87,5 @@ class World:
     policies: Policies
     sources: Sequence[Source] = field(default=())
     notifier: Notifier | None = None  #: None: what is recorded waits.
-    ready: Looks | None = None  #: None: nobody checks whether sandboxes become ready.
+    ready: ReadinessChecks | None = None  #: None: nobody checks whether sandboxes become ready.
     confirm_within: timedelta = timedelta(seconds=20)  #: The endpoint may serve the old routing for some seconds.

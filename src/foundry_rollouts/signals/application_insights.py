@@ -64,7 +64,7 @@ class InsightsCounter:
     async def count(self, config: InsightsConfig, asked: CountQuery) -> ReportedCounts:
         """Return calls and failures. Raises TroubleError."""
         async with self._budget.at(config.workspace).turn(self._limit, asked.agent):
-            return _told(await apart(lambda: self._query(config.workspace, asked)))
+            return _counts_of(await apart(lambda: self._query(config.workspace, asked)))
 
     async def aclose(self) -> None:
         if self._client is not None:
@@ -110,7 +110,7 @@ def query_of(asked: CountQuery) -> str:
     return query.replace("{since}", since).replace("{until}", until)
 
 
-def _told(result: Any) -> ReportedCounts:
+def _counts_of(result: Any) -> ReportedCounts:
     if getattr(result, "partial_error", None) is not None:
         raise NotWholeError("answers in part only")
     tables = getattr(result, "tables", None) or ()
@@ -137,11 +137,11 @@ async def apart(work: Callable[[], T]) -> T:
 
     def run() -> None:
         try:
-            told: tuple[T | None, BaseException | None] = work(), None
+            result: tuple[T | None, BaseException | None] = work(), None
         except BaseException as error:  # noqa: BLE001 - who waits is to see it
-            told = None, error
+            result = None, error
         with suppress(RuntimeError):  # The loop may be gone.
-            loop.call_soon_threadsafe(settle, *told)
+            loop.call_soon_threadsafe(settle, *result)
 
     threading.Thread(target=run, name="application-insights", daemon=True).start()
     return await done

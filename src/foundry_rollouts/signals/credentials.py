@@ -40,7 +40,7 @@ class Login:
     trust: ssl.SSLContext | None  #: None: the certificates of this machine.
 
     def without_secrets(self, text: str) -> str:
-        """Return ``text`` as people may read it: a server may repeat what it was told."""
+        """Return ``text`` as people may read it: a server may repeat what it was sent."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
@@ -76,7 +76,7 @@ class Credentials:
         return self._login(name, section)
 
     def _sections(self) -> Mapping[str, Any]:
-        assert self.file is not None  # noqa: S101 - who asks has looked
+        assert self.file is not None  # noqa: S101 - who asks has checked
         try:
             return tomllib.loads(self.file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -115,7 +115,7 @@ class Credentials:
             raise SourceError(f"credentials {name}: {Path(file).name} holds no certificates") from error
 
     def _beside(self, path: str) -> Path:
-        assert self.file is not None  # noqa: S101 - who asks has looked
+        assert self.file is not None  # noqa: S101 - who asks has checked
         return self.file.parent / path
 
 

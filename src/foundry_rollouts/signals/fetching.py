@@ -95,8 +95,8 @@ async def _answer(
 
 def _age(answer: httpx.Response) -> timedelta:
     """Return how long a cache says that it kept the answer."""
-    told = answer.headers.get("Age", "").strip()
-    return timedelta(seconds=min(int(told), OLDEST)) if told.isdecimal() else timedelta(0)
+    age = answer.headers.get("Age", "").strip()
+    return timedelta(seconds=min(int(age), OLDEST)) if age.isdecimal() else timedelta(0)
 
 
 def _read(status: int, body: bytes, login: Login) -> Any:

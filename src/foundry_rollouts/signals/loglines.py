@@ -31,7 +31,7 @@ from foundry_rollouts.signals.logforms import (
     form_of_library,
 )
 
-REMEMBERED = 200  #: Requests and faults that may be told once more.
+REMEMBERED = 200  #: Requests and faults that may be logged once more.
 
 
 @dataclass(slots=True)
@@ -77,12 +77,12 @@ class CallReader:
             return True
         if call.request:
             self.known.append(call.request)
-        told, self.last = self.last, call if call.form < Form.HOSTED else None
+        before, self.last = self.last, call if call.form < Form.HOSTED else None
         if not call.is_quiet:
             self.form = max(self.form, call.form) if call.form > Form.ACCESS else self.form
             self.shapes[call.path] = call.form, call.shape
-        is_told = told is not None and told.form < call.form
-        return is_told and told is not None and (told.path, told.status) == (call.path, call.status)
+        is_logged = before is not None and before.form < call.form
+        return is_logged and before is not None and (before.path, before.status) == (call.path, call.status)
 
     def _sample(self, call: CallLine) -> Sample | None:
         """Return what came of the call; None when that says nothing of the version."""
@@ -129,7 +129,7 @@ class CallReader:
             self.is_in_crash = False
 
     def _crashed(self) -> None:
-        """Note what a server caught; the hosting library has told of that call before."""
+        """Note what a server caught; the hosting library has logged that call before."""
         if self.form is Form.UNKNOWN and not self.is_in_crash:
             self.crashes += 1
             self.has_error = True

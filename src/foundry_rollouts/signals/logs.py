@@ -1,7 +1,7 @@
 """What the logs of live sessions say: status codes of access lines, error levels, tracebacks.
 
 Only sessions that began after the rollout did count, on both versions, so that the two are alike. The cloud keeps no
-log of a session that has ended: the calls of one that comes and goes between two looks pass unseen, on both versions
+log of a session that has ended: the calls of one that comes and goes between two reads pass unseen, on both versions
 alike. That it failed can be seen later, and counts.
 """
 
@@ -84,17 +84,17 @@ class Watch:
     tallies: SampleBuffer
     since: datetime  #: Lines before this were counted by an earlier process, or are not ours to count.
     followed: dict[str, Followed] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)  #: Sessions of the last whole look whose failure is counted.
+    failed: set[str] = field(default_factory=set)  #: Sessions of the last whole read whose failure is counted.
     looked_at: datetime | None = None
-    skips: int = 0  #: So many looks at new sessions only come before the next one at all of them.
-    looks: CircuitBreaker = field(default_factory=cloud_breaker)
+    skips: int = 0  #: So many reads of new sessions only come before the next one of all of them.
+    reads: CircuitBreaker = field(default_factory=cloud_breaker)
     streams: CircuitBreaker = field(default_factory=cloud_breaker)
     task: asyncio.Task[None] | None = None
 
     def trouble(self, now: datetime) -> str | None:
         """Return why sessions cannot be listed, or else why a stream cannot be read."""
-        if self.looks.failures:
-            return self.looks.because
+        if self.reads.failures:
+            return self.reads.because
         return next((each.trouble for each in self.followed.values() if each.is_troubled(now)), None)
 
     @property
@@ -130,7 +130,7 @@ class LogSource:
             return ()
         if rollout.id not in self._watches:
             watch = Watch(rollout, plan.sessions, SampleBuffer(("logs", "logs/probe")), since=window.start)
-            watch.task = asyncio.create_task(self._look(watch), name=f"logs {rollout.agent}")
+            watch.task = asyncio.create_task(self._read_sessions(watch), name=f"logs {rollout.agent}")
             self._watches[rollout.id] = watch
         watch = self._watches[rollout.id]
         watch.tallies.trouble = watch.trouble(self._now())
@@ -147,25 +147,25 @@ class LogSource:
     async def close(self) -> None:
         await asyncio.gather(*(self.release(rollout) for rollout in list(self._watches)))
 
-    async def _look(self, watch: Watch) -> None:
+    async def _read_sessions(self, watch: Watch) -> None:
         """Look for new sessions again and again."""
         while True:
-            if watch.looks.rejection(self._now()) is None:
-                await self._look_and_tell(watch)
+            if watch.reads.rejection(self._now()) is None:
+                await self._read_and_report(watch)
             await asyncio.sleep(self._timings.list_every.total_seconds())
 
-    async def _look_and_tell(self, watch: Watch) -> None:
+    async def _read_and_report(self, watch: Watch) -> None:
         try:
-            await self._look_once(watch)
-            watch.looks.answered()
+            await self._read_once(watch)
+            watch.reads.answered()
         except (CloudError, SourceError) as error:
-            watch.looks.failed(str(error), self._now())
+            watch.reads.failed(str(error), self._now())
         except Exception as error:
             # What the cloud sends may surprise us; a source that fell silent for good would be worse.
             log.exception("source.crashed", source=self.name, agent=watch.rollout.agent)
-            watch.looks.failed(f"the sessions cannot be read: {type(error).__name__}", self._now())
+            watch.reads.failed(f"the sessions cannot be read: {type(error).__name__}", self._now())
 
-    async def _look_once(self, watch: Watch) -> None:
+    async def _read_once(self, watch: Watch) -> None:
         begin = (watch.rollout.started_at or watch.since) - SKEW
         since = max(begin, watch.looked_at - 2 * SKEW) if watch.looked_at and watch.skips else begin
         watch.looked_at = self._now()
@@ -177,7 +177,7 @@ class LogSource:
                 is_ours = session.version in {watch.rollout.stable, watch.rollout.canary}
                 if is_ours and not session.id.startswith(LOOK):
                     seen[session.id] = session
-        # An older session is taken to be as it was, until the next look at all of them.
+        # An older session is taken to be as it was, until the next read of all of them.
         older = [each.session for each in watch.followed.values() if each.session.created_at < since]
         for session in (*seen.values(), *older):
             if session.status.is_live:
@@ -213,7 +213,7 @@ class LogSource:
         followed.stream = asyncio.create_task(self._follow(watch, followed), name=name)
 
     async def _follow(self, watch: Watch, followed: Followed) -> None:
-        """Read one session's stream until it ends; the next look opens it again if the session lives on."""
+        """Read one session's stream until it ends; the next read opens it again if the session lives on."""
         session = followed.session
         try:
             await self._budget.take()

@@ -2,7 +2,7 @@
 
 A window begins where the last one ended, never before the present step, and ends before now by the source's delay, so
 that what it counts no longer changes. A server that is silent, slow, away or tells what cannot be costs no tick any
-time: it is asked in the background, and its trouble is told. Each rollout asks, rests and tells for itself.
+time: it is asked in the background, and its trouble is reported. Each rollout asks, rests and reports for itself.
 """
 
 import asyncio
@@ -174,10 +174,10 @@ class PollingSource(Generic[C]):
         return Found(troubled, pull.fractions, is_unusable)
 
     def _counted(
-        self, numbers: Measurement, rollout: Rollout, told: Sequence[ReportedCounts], left: Mapping[str, Fraction]
+        self, numbers: Measurement, rollout: Rollout, reported: Sequence[ReportedCounts], left: Mapping[str, Fraction]
     ) -> Found:
         """Return the counts beside the further numbers. Raises TroubleError for what can be none, on either version."""
-        amounts = [each.counted(numbers.window) for each in told]
+        amounts = [each.counted(numbers.window) for each in reported]
         counts, fractions = [], {}
         for version, (calls, failures) in zip((rollout.stable or "", rollout.canary), amounts, strict=True):
             whole, failed, fractions[version] = left.get(version, Fraction()).taken(calls, failures)
@@ -189,21 +189,21 @@ class PollingSource(Generic[C]):
     async def _both(
         self, config: C, rollout: Rollout, span: Window, breaker: CircuitBreaker
     ) -> tuple[ReportedCounts, ReportedCounts]:
-        """Return what is told of stable and canary, or of neither. Raises TroubleError."""
+        """Return what is reported of stable and canary, or of neither. Raises TroubleError."""
         if rests := breaker.rejection(self.now()):
             raise SourceError(rests)
         asked = [CountQuery(rollout.agent, version, span) for version in (rollout.stable or "", rollout.canary)]
         found = await asyncio.gather(*(self.counter.count(config, each) for each in asked), return_exceptions=True)
-        told = [each for each in found if isinstance(each, ReportedCounts)]
-        if len(told) == len(asked):
-            return told[0], told[1]
+        reported = [each for each in found if isinstance(each, ReportedCounts)]
+        if len(reported) == len(asked):
+            return reported[0], reported[1]
         # What keeps the server from answering says more than what is wrong with an answer.
         faults = [each for each in found if isinstance(each, BaseException)]
         fault = min(faults, key=lambda each: isinstance(each, NotWholeError))
         raise fault if isinstance(fault, SourceError) else self._unforeseen(rollout, fault)
 
     def _unforeseen(self, rollout: Rollout, fault: BaseException) -> SourceError:
-        # A stranger's answer may surprise us; a source that fell silent for good would be worse.
+        # A foreign server's answer may surprise us; a source that fell silent for good would be worse.
         log.error("source.crashed", source=self.name, agent=rollout.agent, exc_info=fault)
         return SourceError(f"the answer cannot be read ({type(fault).__name__})")
 

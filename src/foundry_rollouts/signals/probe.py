@@ -53,7 +53,7 @@ DEFAULT_TIMINGS = ProbeTimings()
 
 
 def may_stream(prompt: Prompt) -> bool:
-    """Whether a prompt may be answered bit by bit: no words can be looked for in what Invocations stream."""
+    """Whether a prompt may be answered bit by bit: no words can be searched in what Invocations stream."""
     expect = prompt.expect
     return isinstance(prompt.input, str) or (expect.contains is None and expect.regex is None and expect.schema is None)
 

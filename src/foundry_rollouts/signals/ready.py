@@ -70,7 +70,7 @@ class ProbeTarget:
 
 @dataclass(slots=True)
 class Watch:
-    """One rollout whose sandboxes are looked at."""
+    """One rollout whose sandboxes are checked."""
 
     rollout: Rollout
     nonce: str
@@ -99,8 +99,8 @@ class ReadyCheck:
         self._timings = timings
         self._watches: dict[str, Watch] = {}
 
-    async def look(self, rollout: Rollout) -> Readiness | None:
-        """Return how sandboxes fare; the first call begins to look. None where the policy wants no look."""
+    async def check(self, rollout: Rollout) -> Readiness | None:
+        """Return how sandboxes fare; the first call begins to check. None where the policy wants no check."""
         within = rollout.policy.ready_within
         if within is None:
             return None
@@ -117,7 +117,7 @@ class ReadyCheck:
         return _seen(watch)
 
     async def release(self, rollout: str) -> None:
-        """Stop looking, and give back what is open."""
+        """Stop checking, and release what is open."""
         if watch := self._watches.pop(rollout, None):
             for task in watch.tasks:
                 task.cancel()
@@ -201,7 +201,7 @@ def _prompt_of(rollout: Rollout) -> Prompt:
 
 
 def _seen(watch: Watch) -> Readiness:
-    # Where both are told the same "not found", it is the sessions that are not there.
+    # Where both get the same "not found", it is the sessions that are not there.
     is_without = all(arm.status in {404, *BARRED} for arm in watch.arms)
     canary, *stable = (_sandboxes(arm, is_without=is_without) for arm in watch.arms)
     return Readiness(canary, stable[0] if stable else None)

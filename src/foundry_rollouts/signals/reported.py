@@ -1,4 +1,4 @@
-"""Numbers as strangers tell them: what cannot be a count is refused with a word about what it looks like.
+"""Numbers as foreign servers report them: what cannot be a count is refused with a word about what it seems to be.
 
 Counts and further numbers are judged apart: one that cannot be used takes nothing away from the others.
 """
@@ -57,7 +57,7 @@ class Fraction:
 
 @dataclass(frozen=True, slots=True)
 class ReportedCounts:
-    """What a server told of one version and window; ``is_estimate`` when its counts need not be whole.
+    """What a server reported of one version and window; ``is_estimate`` when its counts need not be whole.
 
     A number that could not be had is the error that says why.
     """
@@ -69,7 +69,7 @@ class ReportedCounts:
     remedy: str = ""  #: What to do about failures that are not found.
 
     def beside(self, other: "ReportedCounts") -> "ReportedCounts":
-        """Return what is told of stable, beside what is told of the canary.
+        """Return what is reported of stable, beside what is reported of the canary.
 
         A query that finds failures of the canary is written right: where it finds none of stable, there are none.
         """

@@ -1,4 +1,4 @@
-"""How a source says that a rollout should be looked at now: it saw a failure that may decide."""
+"""How a source says that a rollout should be checked now: it saw a failure that may decide."""
 
 import asyncio
 from collections.abc import Callable
@@ -30,11 +30,11 @@ class Waker(Protocol):
 
 @dataclass(slots=True)
 class WakeCoalescer:
-    """Makes rollouts due and rings for them; many calls at once are one."""
+    """Makes rollouts due and wakes the sweep; many calls at once are one."""
 
     sleepers: Waker
     now: Callable[[], datetime]
-    wake: Callable[[], None] = lambda: None  #: Set when there is somebody to ring at.
+    wake: Callable[[], None] = lambda: None  #: Set when there is somebody to wake.
     rest: timedelta = REST
     _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)

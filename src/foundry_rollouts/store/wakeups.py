@@ -25,8 +25,8 @@ async def notify(connection: AsyncConnection) -> None:
         await connection.execute(text(f"NOTIFY {CHANNEL}"))
 
 
-async def listen(url: str, ring: Callable[[], None]) -> None:
-    """Call ``ring`` whenever another replica made something due, until cancelled; returns at once on SQLite.
+async def listen(url: str, wake: Callable[[], None]) -> None:
+    """Call ``wake`` whenever another replica made something due, until cancelled; returns at once on SQLite.
 
     It calls once for each connection, too, as soon as that listens: what came before was for nobody.
     """
@@ -46,9 +46,9 @@ async def listen(url: str, ring: Callable[[], None]) -> None:
                 if is_lost:
                     log.info("wakeups.found")
                 is_lost = False
-                ring()
+                wake()
                 async for _ in connection.notifies():
-                    ring()
+                    wake()
         if not is_lost:
             log.warning("wakeups.lost", because="the connection ended; the sweep checks every second meanwhile")
         is_lost = True

@@ -103,7 +103,7 @@ async def start_rollout(
     except ConflictError:
         request.state.about = await trial_of(ours.store, asked.agent, asked.version)
         raise
-    ours.wake.ring()
+    ours.wake.wake_sweep()
     rollout = started.rollout
     response.headers["Location"] = f"/api/v1/rollouts/{rollout.id}"
     if started.joined:
@@ -155,7 +155,7 @@ async def retry_rollout(rollout_id: str, wanted: CommandRequest, ours: Ours, key
         idempotency_key=key,
     )
     rollout = await retry(ours.store, asked, now)
-    ours.wake.ring()
+    ours.wake.wake_sweep()
     return rollout_view(rollout, now)
 
 
@@ -180,7 +180,7 @@ def _obey(verb: Verb) -> Obey:
             rollout = await command(ours.store, asked)
         except UnavailableError as error:
             raise UnavailableError(f"{error}{without_us(verb)}") from error
-        ours.wake.ring()
+        ours.wake.wake_sweep()
         return await _result(ours, asked, rollout, _patience(prefer))
 
     return obey

@@ -11,7 +11,7 @@ from small_world import TICK, SmallWorld
 
 
 @dataclass
-class Looks:
+class ReadinessChecks:
     """Sandboxes of stable are ready; those of the canary are as the test says."""
 
     world: SmallWorld
@@ -19,7 +19,7 @@ class Looks:
     asked: int = 0
     released: list[str] = field(default_factory=list)
 
-    async def look(self, rollout: Rollout) -> Readiness:
+    async def check(self, rollout: Rollout) -> Readiness:
         self.asked += 1
         now = self.world.time
         well = Sandboxes(now, timedelta(seconds=3), now)
@@ -30,7 +30,7 @@ class Looks:
 
 
 async def test_a_canary_that_is_never_ready_fails_before_a_user_was_sent(world: SmallWorld) -> None:
-    world.ready = looks = Looks(world, cold_since=world.time)
+    world.ready = looks = ReadinessChecks(world, cold_since=world.time)
     await world.begin()
     waits = await world.run(1)
     assert (waits.phase, waits.waiting_for) == (Phase.PENDING, "a sandbox of version 2 to be ready")
@@ -43,7 +43,7 @@ async def test_a_canary_that_is_never_ready_fails_before_a_user_was_sent(world: 
 
 
 async def test_a_canary_that_loses_its_sandboxes_is_rolled_back_at_any_step(world: SmallWorld) -> None:
-    world.ready = looks = Looks(world)
+    world.ready = looks = ReadinessChecks(world)
     world.source.calls = 0
     await world.begin()
     assert (await world.run(2)).phase is Phase.PROGRESSING
@@ -54,7 +54,7 @@ async def test_a_canary_that_loses_its_sandboxes_is_rolled_back_at_any_step(worl
 
 
 async def test_nobody_looks_while_something_else_is_waited_for(world: SmallWorld) -> None:
-    world.ready = looks = Looks(world)
+    world.ready = looks = ReadinessChecks(world)
     world.cloud.status = VersionStatus.CREATING
     await world.begin()
     await world.run(2)

@@ -27,7 +27,7 @@ async def test_a_pending_rollout_whose_stable_version_is_deleted_waits_and_says_
     await world.run(1)
     world.cloud.deleted = "1"
     rollout = await world.run(1)
-    assert rollout.because == "the cloud shows version 1 no more; looked at once more before it is believed"
+    assert rollout.because == "the cloud shows version 1 no more; read once more before it is believed"
     world.cloud.active = {"1", "2"}
     rollout = await world.run(5)
     assert (rollout.phase, rollout.waiting_for) == (Phase.PENDING, "a stable version")
@@ -95,7 +95,7 @@ async def test_a_canary_that_is_made_again_in_its_trial_ends_it_and_nothing_meas
     rollout = await world.run(1)
     assert (rollout.phase, rollout.weight) == (Phase.PROGRESSING, weight)
     assert rollout.because == (
-        "the cloud shows the canary as it was at its start no more; looked at once more before it is believed"
+        "the cloud shows the canary as it was at its start no more; read once more before it is believed"
     )
     after = await world.open_as("reader").evidence(world.id)
     assert [track.at_step.canary_calls for track in after.tracks] == [

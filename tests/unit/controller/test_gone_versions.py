@@ -56,7 +56,7 @@ async def test_a_canary_is_never_promoted_by_comparison_with_a_stable_version_th
     trial.cloud.deleted, trial.source.canary_failures = "1", 21
     sent = len(trial.cloud.sent)
     rollout = await trial.run(1)
-    assert rollout.because == "the cloud shows version 1 no more; looked at once more before it is believed"
+    assert rollout.because == "the cloud shows version 1 no more; read once more before it is believed"
     rollout = await trial.run(30)
     assert rollout.phase is Phase.PAUSED
     assert rollout.because == (

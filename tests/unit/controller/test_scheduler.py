@@ -95,7 +95,7 @@ async def test_a_tick_that_hangs_is_cut_off_and_its_agent_is_free_at_once(begun:
     scheduler = a_replica(begun, begun.open_as("first"))
     scheduler.start()
     await until(lambda: begun.cloud.routing.weight("2") == 10 and not scheduler._tasks)
-    scheduler.ring()
+    scheduler.wake_sweep()
     await asyncio.wait_for(hangs.wait(), PATIENCE)
     began = asyncio.get_running_loop().time()
     await scheduler.stop()
@@ -146,7 +146,7 @@ async def test_what_rings_while_a_sweep_is_under_way_is_swept_again(begun: Small
     async def ring() -> None:
         if not rung:
             rung.append(1)
-            scheduler.ring()
+            scheduler.wake_sweep()
 
     store.before["counts"] = ring  # the last thing a sweep does, long after it looked for what is due
     scheduler.start()

@@ -76,7 +76,7 @@ async def test_a_deleted_agent_ends_its_rollout(world: SmallWorld) -> None:
     await world.run(1)
     world.cloud.trouble = CloudError("agents.get", Refusal(404, "not_found", "no such agent"))
     rollout = await world.run(1)
-    assert (rollout.phase, rollout.waiting_for) == (Phase.PROGRESSING, "a second look")
+    assert (rollout.phase, rollout.waiting_for) == (Phase.PROGRESSING, "a second read")
     rollout = await world.run(1)
     assert (rollout.phase, rollout.because) == (Phase.SUPERSEDED, "the agent was deleted")
 

@@ -352,7 +352,7 @@ async def test_a_status_that_flickers_ends_nothing_and_two_reads_outlive_a_resta
     world.cloud.status, world.cloud.active = status, {"1"}
     rollout = await ticked(world)
     assert rollout.phase is Phase.PENDING
-    assert rollout.waiting_for == f"a second look: version 2 reads {status}, and one read ends nothing"
+    assert rollout.waiting_for == f"a second read: version 2 reads {status}, and one read ends nothing"
     world.cloud.status = VersionStatus.CREATING
     assert (await ticked(world)).endings == ()
     world.cloud.status = status

@@ -1,4 +1,4 @@
-"""Archives that the cloud could not start are told before they are sent, each with its mend."""
+"""Archives that the cloud could not start are reported before they are sent, each with its remedy."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_what_the_cloud_can_start_has_no_problem(names: list[str], code: Code) -
 
 
 @pytest.mark.parametrize(
-    ("names", "code", "what", "mend"),
+    ("names", "code", "what", "remedy"),
     [
         (["agent/main.py", "agent/requirements.txt"], REMOTE, "inside agent/", "deploy the folder agent"),
         (["requirements.txt"], REMOTE, "main.py is not there", "entry point"),
@@ -50,10 +50,10 @@ def test_what_the_cloud_can_start_has_no_problem(names: list[str], code: Code) -
         (["Other.dll"], of("dotnet", "Name.dll", runtime="dotnet_10", bundled=True), "Name.dll is not", "linux-x64"),
     ],
 )
-def test_each_problem_comes_with_its_mend(names: list[str], code: Code, what: str, mend: str) -> None:
+def test_each_problem_comes_with_its_mend(names: list[str], code: Code, what: str, remedy: str) -> None:
     (found,) = problems(names, code)
     assert what in found.what
-    assert mend in found.mend
+    assert remedy in found.remedy
     assert "\n" not in str(found)
 
 

@@ -32,7 +32,7 @@ class Looking:
         self.rollout = a_rollout(policy=a_policy(ready_within=timedelta(milliseconds=50)))
 
     async def seen(self, **but: Any) -> Readiness:
-        found = await self.check.look(replace(self.rollout, **but))
+        found = await self.check.check(replace(self.rollout, **but))
         assert found is not None
         return found
 
@@ -179,7 +179,7 @@ async def test_the_first_prompt_of_the_policy_is_asked_and_nothing_where_nobody_
     await looking.seen(policy=policy)
     assert looking.cloud.asked[0][1] == {"n": 1}
     off: Rollout = replace(looking.rollout, policy=a_policy(ready_within=None))
-    assert await looking.check.look(off) is None
+    assert await looking.check.check(off) is None
 
 
 async def test_what_nobody_asks_about_any_more_is_looked_at_no_more(looking: Looking) -> None:

@@ -23,14 +23,14 @@ class Bed:
             raise StoreError("the database is away")
         self.told.append(f"wake {rollout}")
 
-    def ring(self) -> None:
+    def wake_sweep(self) -> None:
         self.told.append("ring")
 
 
 async def test_a_rollout_is_due_before_the_bell_rings() -> None:
     bed = Bed()
     bed.gate.set()
-    alarm = WakeCoalescer(bed, lambda: NOON, bed.ring)
+    alarm = WakeCoalescer(bed, lambda: NOON, bed.wake_sweep)
     alarm("r-1")
     await alarm.close()
     assert bed.told == ["wake r-1", "ring"]
@@ -38,7 +38,7 @@ async def test_a_rollout_is_due_before_the_bell_rings() -> None:
 
 async def test_a_hundred_failures_at_once_are_two_calls_for_the_last_of_them_may_be_news() -> None:
     bed = Bed()
-    alarm = WakeCoalescer(bed, lambda: NOON, bed.ring)
+    alarm = WakeCoalescer(bed, lambda: NOON, bed.wake_sweep)
     alarm("r-1")
     await asyncio.sleep(0)
     for _ in range(100):
@@ -51,7 +51,7 @@ async def test_a_hundred_failures_at_once_are_two_calls_for_the_last_of_them_may
 async def test_rollouts_do_not_wait_for_each_other() -> None:
     bed = Bed()
     bed.gate.set()
-    alarm = WakeCoalescer(bed, lambda: NOON, bed.ring)
+    alarm = WakeCoalescer(bed, lambda: NOON, bed.wake_sweep)
     alarm("r-1")
     alarm("r-2")
     await alarm.close()
@@ -61,7 +61,7 @@ async def test_rollouts_do_not_wait_for_each_other() -> None:
 async def test_a_database_that_is_away_is_no_end_of_the_alarm() -> None:
     bed = Bed(is_away=True)
     bed.gate.set()
-    alarm = WakeCoalescer(bed, lambda: NOON, bed.ring)
+    alarm = WakeCoalescer(bed, lambda: NOON, bed.wake_sweep)
     alarm("r-1")
     await alarm.close()
     bed.is_away = False
@@ -78,7 +78,7 @@ def test_without_anybody_to_ring_at_nothing_happens() -> None:
 async def test_under_a_storm_a_rollout_is_woken_now_and_then() -> None:
     bed = Bed()
     bed.gate.set()
-    alarm = WakeCoalescer(bed, lambda: NOON, bed.ring, rest=timedelta(milliseconds=50))
+    alarm = WakeCoalescer(bed, lambda: NOON, bed.wake_sweep, rest=timedelta(milliseconds=50))
     loop = asyncio.get_running_loop()
     begun = loop.time()
     for _ in range(100):

@@ -182,7 +182,7 @@ async def last_read(
     read: Callable[[], Awaitable["Routing"]], holds: Callable[["Routing"], bool], limit: timedelta
 ) -> "Routing":
     """Return the first routing for which ``holds``, or the last one read before ``limit``."""
-    from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError, look_until
+    from foundry_rollouts.foundry.polling import Pace, WaitTimeoutError, read_until
 
     last: Routing | None = None
 
@@ -193,7 +193,7 @@ async def last_read(
 
     pace = Pace(limit, first=timedelta(seconds=0.2), every=timedelta(seconds=1))
     try:
-        return await look_until(read_and_keep, holds, pace, "the routing")
+        return await read_until(read_and_keep, holds, pace, "the routing")
     except WaitTimeoutError:
         if last is None:
             raise

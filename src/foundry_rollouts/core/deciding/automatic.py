@@ -1,7 +1,7 @@
-"""Weights that rise as the evidence grows: never so high that one look could miss more failures than the blast radius.
+"""Weights that rise as the evidence grows: never so high that one tick could miss more failures than the blast radius.
 
-Between two looks at most ``calls a second x look x weight x worse`` failures slip through, where ``worse`` is how much
-worse than stable the canary may still be: all of its calls may fail before anything is proved. The weight is the
+Between two ticks at most ``calls a second x interval x weight x worse`` failures slip through, where ``worse`` is how
+much worse than stable the canary may still be: all of its calls may fail before anything is proved. The weight is the
 highest at which that stays within the blast radius. Proof at any weight leads to 50, where the canary soaks.
 
 The first weight needs no calls of the canary, for it allows for a dead one; it needs calls of users, to know how many
@@ -32,10 +32,10 @@ class WeightIncrease:
     because: str
 
 
-def next_weight(rollout: Rollout, analysis: Analysis, look: timedelta) -> WeightIncrease | None:
+def next_weight(rollout: Rollout, analysis: Analysis, interval: timedelta) -> WeightIncrease | None:
     """Return the higher step that the evidence allows now; None when there is none, or the steps are a list.
 
-    ``look`` is the time until the next look, at most.
+    ``interval`` is the time until the next tick, at most.
     """
     automatic = rollout.policy.automatic
     if automatic is None or rollout.weight >= SOAK or not is_quiet(analysis):
@@ -44,7 +44,7 @@ def next_weight(rollout: Rollout, analysis: Analysis, look: timedelta) -> Weight
         return WeightIncrease(_step_of(SOAK), analysis.because)
     worse = _at_most_worse(analysis)
     may_be_unseen = rollout.step == 1 and worse is None
-    traffic = _traffic(rollout.policy, analysis.evidence, look)
+    traffic = _traffic(rollout.policy, analysis.evidence, interval)
     if traffic is None or not _is_watched(rollout.policy, analysis, may_be_unseen=may_be_unseen):
         return None
     weight = level(automatic.blast_radius, traffic, worse)
@@ -52,7 +52,7 @@ def next_weight(rollout: Rollout, analysis: Analysis, look: timedelta) -> Weight
         return None
     known = "nothing proved yet" if worse is None else f"less than {100 * worse:g} points worse is proved"
     missed = math.ceil(traffic * (worse or 1.0) * weight / 100)
-    return WeightIncrease(_step_of(weight), f"{known}: at {weight}% one look misses at most about {missed} failures")
+    return WeightIncrease(_step_of(weight), f"{known}: at {weight}% one tick misses at most about {missed} failures")
 
 
 def step_proof(rollout: Rollout, analysis: Analysis) -> str | None:
@@ -94,7 +94,7 @@ def _has_soaked(policy: Policy, evidence: Evidence) -> bool:
 
 
 def level(blast_radius: float, calls_a_look: float, worse: float | None) -> int:
-    """Return the highest weight at which one look misses no more failures than the blast radius."""
+    """Return the highest weight at which one tick misses no more failures than the blast radius."""
     most = 100 * blast_radius / (calls_a_look * (worse or 1.0))
     highest = FIRST_AT_MOST if worse is None else SOAK
     return max((weight for weight in (*CLIMB, SOAK) if weight <= min(most, highest)), default=CLIMB[0])
@@ -116,22 +116,22 @@ def _at_most_worse(analysis: Analysis) -> float | None:
     return max(known) if known and len(known) == len(bounds) else None
 
 
-def _traffic(policy: Policy, evidence: Evidence, look: timedelta) -> float | None:
-    """Return how many calls of users there are in one look, rather too many; None while no source tells.
+def _traffic(policy: Policy, evidence: Evidence, interval: timedelta) -> float | None:
+    """Return how many calls of users there are in one tick, rather too many; None while no source counts them.
 
-    A look lasts until its counts arrive. Several sources see the same users: the one that sees most speaks for all.
+    A tick lasts until its counts arrive. Several sources see the same users: the one that sees most speaks for all.
     """
     counted = [
         (track, track.at_step.canary_calls + track.at_step.stable_calls, policy.sources.lag(track.stratum))
         for track in evidence.tracks
         if track.stratum.rpartition("/")[2] != "probe" and track.trouble is None
     ]
-    looks = [
-        max(at_most(calls) / track.watched, track.busiest) * (look + lag).total_seconds()
+    in_a_tick = [
+        max(at_most(calls) / track.watched, track.busiest) * (interval + lag).total_seconds()
         for track, calls, lag in counted
         if calls >= TELLING_CALLS and track.watched > 0
     ]
-    return max(looks, default=None)
+    return max(in_a_tick, default=None)
 
 
 def _step_of(weight: int) -> int:

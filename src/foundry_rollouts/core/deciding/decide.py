@@ -42,17 +42,17 @@ class Situation:
     is_gone: bool = False  #: The cloud shows the agent no more.
     is_canary_gone: bool = False  #: The canary was deleted during its trial.
     is_canary_made_again: bool = False  #: It was deleted during its trial, and another one has its number now.
-    doubt: str | None = None  #: What the cloud shows no more, at one look only.
+    doubt: str | None = None  #: What the cloud no longer shows, by one read only.
     newer: str | None = None  #: The version that is to take this one's place.
     cloud_error: str | None = None  #: Why the cloud cannot be read.
     drift: str | None = None  #: How the routing differs from the plan.
     late_change: str | None = None  #: Which change of ours made it differ, arriving late; None: it was another hand.
     is_closed: bool = False  #: Somebody disabled the endpoint.
-    readiness: Readiness | None = None  #: How sandboxes fare; None: nobody looked.
+    readiness: Readiness | None = None  #: How sandboxes fare; None: not checked.
     routing: Routing | None = None  #: As the endpoint serves it; None: the cloud could not be read.
     settings: str | None = None  #: What the endpoint has beside its weights, to be kept.
     unreadable: str | None = None  #: Why the rules of the endpoint cannot be read: nothing may be changed.
-    tick_interval: timedelta = timedelta(seconds=10)  #: The time until the next look, at most.
+    tick_interval: timedelta = timedelta(seconds=10)  #: The time until the next tick, at most.
 
     @property
     def command(self) -> Command | None:
@@ -91,7 +91,7 @@ def go_on(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
     """Choose what comes next where neither harm nor a person decides."""
     is_paused = rollout.phase is Phase.PAUSED
     if seen.doubt:
-        return Decision(Move.HOLD, rollout.because if is_paused else seen.doubt, "a second look")
+        return Decision(Move.HOLD, rollout.because if is_paused else seen.doubt, "a second read")
     if seen.newer:
         return supersede(seen.newer)
     if is_paused:
@@ -169,7 +169,7 @@ def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision:
         case OnDrift.RESTORE:
             contest = still(rollout.contest, seen.now)
             if contest and seen.now < contest.until:
-                return Decision(Move.HOLD, f"{drift}. {contest.sentence(seen.now)}", "the other hand to let go")
+                return Decision(Move.HOLD, f"{drift}. {contest.sentence(seen.now)}", "the other controller to stop")
             return Decision(Move.RESTORE, because_restored(drift, contest, seen.now), is_contested=True)
         case OnDrift.ADOPT:
             return Decision(Move.SUPERSEDE, drift)

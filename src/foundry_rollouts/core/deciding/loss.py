@@ -7,7 +7,7 @@ from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Counts, Measurement
 from foundry_rollouts.core.model.rollout import Missing, Phase, Rollout
 
-#: Two equal looks, so far apart, before it is believed that something was deleted.
+#: Two equal reads, so far apart, before it is believed that something was deleted.
 SURE_AFTER = timedelta(seconds=5)
 AGENT = "the agent"
 #: Missing, while a version of that number is there: it was deleted and made again.
@@ -23,11 +23,11 @@ class Loss:
     stable: bool = False
     canary: bool = False
     original: bool = False  #: The canary was deleted and made again under its number.
-    doubt: str | None = None  #: What is waited for a second look at.
+    doubt: str | None = None  #: What waits for a second read.
 
 
 def missed(rollout: Rollout, absent: tuple[str, ...], now: datetime) -> tuple[Missing, ...]:
-    """Return what is ``absent`` now, each since the first of the looks in a row that did not find it."""
+    """Return what is ``absent`` now, each since the first of the reads in a row that did not find it."""
     since = {each.what: each.since for each in rollout.missing}
     return tuple(Missing(what, since.get(what, now)) for what in absent)
 
@@ -48,7 +48,7 @@ def loss_of(rollout: Rollout, now: datetime) -> Loss:
         stable=rollout.stable in gone,
         canary=rollout.canary in gone,
         original=ORIGINAL in gone,
-        doubt=f"the cloud shows {named} no more; looked at once more before it is believed" if doubtful else None,
+        doubt=f"the cloud shows {named} no more; read once more before it is believed" if doubtful else None,
     )
 
 
@@ -89,7 +89,7 @@ def wait_for_stable(rollout: Rollout, doubt: str | None) -> Decision | None:
     if rollout.is_revert:
         return None
     if doubt:
-        return Decision(Move.HOLD, doubt, "a second look")
+        return Decision(Move.HOLD, doubt, "a second read")
     if not rollout.is_stable_gone:
         return None
     return Decision(

@@ -1,4 +1,4 @@
-"""Which of an agent's unfinished rollouts is in hand, and what becomes of those behind it.
+"""Which of an agent's unfinished rollouts is the current one, and what becomes of those behind it.
 
 At most one rollout of an agent has left ``pending``. All others are queued: nothing of the cloud is read for them and
 nothing is moved.
@@ -18,7 +18,7 @@ HOLDING = frozenset({Phase.ROLLED_BACK, Phase.DISABLED, Phase.ABORTED})
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """The place of an unfinished rollout in its queue; the lowest is in hand.
+    """The place of an unfinished rollout in its queue; the lowest is the current one.
 
     A return to the version that was stable just before goes first, for it is asked for in trouble; what waits for a
     person since an abort lets others pass.

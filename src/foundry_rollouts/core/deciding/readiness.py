@@ -42,7 +42,7 @@ def before_users(rollout: Rollout, seen: Readiness | None, now: datetime) -> Dec
     wish, is_over = f"a sandbox of version {rollout.canary} to be ready", now - canary.since >= within
     because = f"waiting for {wish}"
     if canary.is_barred:
-        # Who may not look cannot wait for what is to be seen: the steps and their evidence are left.
+        # Who may not check cannot wait for the result: the steps and their evidence are left.
         return (
             None
             if is_over
@@ -59,10 +59,10 @@ def before_users(rollout: Rollout, seen: Readiness | None, now: datetime) -> Dec
 
 
 def unseen(seen: Readiness | None) -> str:
-    """Return what the start of a rollout has to add when nobody could look at its sandboxes."""
+    """Return what the start of a rollout has to add when its sandboxes could not be checked."""
     if seen is None or seen.canary.ready_in is not None:
         return ""
-    return f" (its sandboxes were not looked at: sessions cannot be opened, {seen.canary.trouble})"
+    return f" (its sandboxes were not checked: sessions cannot be opened, {seen.canary.trouble})"
 
 
 def with_sandboxes(analysis: Analysis, rollout: Rollout, seen: Readiness | None, now: datetime) -> Analysis:

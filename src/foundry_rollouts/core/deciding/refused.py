@@ -28,7 +28,7 @@ def step_refused(stands: Rollout, then: Rollout, error: Refusal, now: datetime) 
 
 
 def is_silent(error: Refusal) -> bool:
-    """Whether no answer came, so that it may have been done: a look tells, before it is called refused."""
+    """Whether no answer came, so that it may have been done: a read shows that, before it is called refused."""
     return isinstance(error, ChangeError) and error.refusal.status is None
 
 
@@ -51,7 +51,7 @@ def noted(rollout: Rollout, refused: Refused, now: datetime, harm: str | None = 
 def event_of_refusal(
     agent: str, rollout: Rollout | None, before: Refused | None, refused: Refused, now: datetime
 ) -> Event | None:
-    """Return the event of a refusal, once for each kind; None where that was told.
+    """Return the event of a refusal, once for each kind; None where that was reported.
 
     Its number is none of the rollout's own: the end that an open intent will write has one already.
     """

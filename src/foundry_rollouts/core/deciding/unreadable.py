@@ -8,7 +8,7 @@ from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 
 LEGIBLE = "a routing that can be read"
-LEGIBLE_TO_GO_BACK = f"{LEGIBLE}, so that the canary can be taken back"
+LEGIBLE_TO_GO_BACK = f"{LEGIBLE}, so that the canary can be rolled back"
 
 
 def leave_alone(rollout: Rollout, analysis: Analysis | None, why: str) -> Decision:

@@ -10,7 +10,7 @@ from foundry_rollouts.addresses import host_of, is_loopback
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a good answer to a prompt looks like; None is not looked at."""
+    """What a good answer to a prompt looks like; None is not checked."""
 
     status: int = 200
     contains: str | None = None

@@ -72,10 +72,10 @@ def test_rather_too_many_calls_are_expected_than_too_few() -> None:
 def test_the_sentence_counts_the_failures_that_a_look_can_miss() -> None:
     known = next_weight(a_climbing(), analysed(users(400), worse=0.32), LOOK)
     assert known == WeightIncrease(
-        4, "less than 32 points worse is proved: at 10% one look misses at most about 15 failures"
+        4, "less than 32 points worse is proved: at 10% one tick misses at most about 15 failures"
     )
     unknown = next_weight(a_climbing(), analysed(users(100)), LOOK)
-    assert unknown == WeightIncrease(4, "nothing proved yet: at 10% one look misses at most about 13 failures")
+    assert unknown == WeightIncrease(4, "nothing proved yet: at 10% one tick misses at most about 13 failures")
     proved = next_weight(a_climbing(), analysed(users(400), verdict=Verdict.PASS), LOOK)
     assert proved == WeightIncrease(6, "it is so")
 
@@ -95,17 +95,17 @@ def found(*tracks: Any, look: timedelta = LOOK) -> str:
 @pytest.mark.parametrize(
     ("tracks", "told"),
     [
-        ((users(8),), "at 20% one look misses at most about 4 failures"),
+        ((users(8),), "at 20% one tick misses at most about 4 failures"),
         ((users(7),), "nothing"),
         ((users(80, 0.0),), "nothing"),
-        ((users(8, 1.0),), "at 10% one look misses at most about 17 failures"),
-        ((users(400, 40.0),), "at 10% one look misses at most about 12 failures"),
-        ((users(80), users(100, stratum="logs")), "at 10% one look misses at most about 13 failures"),
-        ((users(100), users(80, stratum="logs")), "at 10% one look misses at most about 13 failures"),
+        ((users(8, 1.0),), "at 10% one tick misses at most about 17 failures"),
+        ((users(400, 40.0),), "at 10% one tick misses at most about 12 failures"),
+        ((users(80), users(100, stratum="logs")), "at 10% one tick misses at most about 13 failures"),
+        ((users(100), users(80, stratum="logs")), "at 10% one tick misses at most about 13 failures"),
         ((users(100, stratum="probe"),), "nothing"),
         ((users(100, stratum="logs/probe"),), "nothing"),
         ((users(100, trouble="HTTP 503"),), "nothing"),
-        ((users(20, stratum="prometheus"),), "at 10% one look misses at most about 18 failures"),
+        ((users(20, stratum="prometheus"),), "at 10% one tick misses at most about 18 failures"),
     ],
 )
 def test_the_traffic_of_users_is_what_one_look_sees_of_it(tracks: Any, told: str) -> None:
@@ -113,7 +113,7 @@ def test_the_traffic_of_users_is_what_one_look_sees_of_it(tracks: Any, told: str
 
 
 def test_a_longer_look_sees_more() -> None:
-    assert found(users(50), look=2 * LOOK) == "at 10% one look misses at most about 14 failures"
+    assert found(users(50), look=2 * LOOK) == "at 10% one tick misses at most about 14 failures"
 
 
 @pytest.mark.parametrize(

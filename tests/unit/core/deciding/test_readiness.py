@@ -74,7 +74,7 @@ def test_who_may_not_open_sessions_waits_his_time_and_begins_and_says_that_nobod
     assert held == Decision(Move.HOLD, f"waiting for {WISH}, and sessions cannot be opened: HTTP 403", WISH)
     begun = decided(180, BARRED, BARRED)
     assert begun.move is Move.START
-    assert begun.because.endswith(" (its sandboxes were not looked at: sessions cannot be opened, HTTP 403)")
+    assert begun.because.endswith(" (its sandboxes were not checked: sessions cannot be opened, HTTP 403)")
 
 
 def test_nobody_looks_where_the_policy_does_not_want_it() -> None:

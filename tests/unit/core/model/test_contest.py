@@ -27,7 +27,7 @@ def test_a_drift_that_comes_back_is_restored_ever_more_rarely_and_says_whose_han
         else:
             assert decision.move is Move.HOLD
             assert "two hands are on the wheel" in rollout.because
-            assert rollout.waiting_for == "the other hand to let go"
+            assert rollout.waiting_for == "the other controller to stop"
     assert restores == [0, 10, 30, 70, 150, 310]
     assert told == 1
 
