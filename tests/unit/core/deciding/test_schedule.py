@@ -99,7 +99,7 @@ def test_a_dead_canary_costs_no_more_than_the_blast_radius_before_it_goes_back()
 def test_each_rise_says_what_is_known_and_what_one_look_can_miss() -> None:
     rises = [decision.because for _, decision in driven(automatic(), 200, looks=200) if decision.move is Move.ADVANCE]
     assert rises[0] == "less than 16 points worse is proved: at 5% one tick misses at most about 17 failures"
-    assert all("one look misses at most about" in because for because in rises[:-2])
+    assert all("one tick misses at most about" in because for because in rises[:-2])
 
 
 def test_the_first_weight_needs_calls_of_users_and_none_of_the_canary() -> None:
