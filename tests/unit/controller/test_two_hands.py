@@ -86,7 +86,7 @@ async def test_reminders_come_after_a_quarter_of_an_hour_and_an_hour(scene: Scen
         await scene.seconds(1, Routing.of({"1": 40, "7": 60}))
     told = await scene.told("agent.pinned")
     assert len(told) == 3
-    assert "two hands are on the wheel" in told[1].lower()
+    assert "two controllers set this routing" in told[1].lower()
 
 
 async def test_nothing_untested_meets_everybody_while_two_hands_are_on_the_wheel(scene: Scene) -> None:

@@ -97,7 +97,7 @@ class PolledConfig(SourceConfig):
     """A server that is asked for the counts of a window."""
 
     every: timedelta = timedelta(seconds=30)  #: Windows are at least so long.
-    delay: timedelta  #: How late a count may still change: windows end so long before now.
+    delay: timedelta  #: How long a count may still change: windows end so long before now.
 
     @property
     def lag(self) -> timedelta:

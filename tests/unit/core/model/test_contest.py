@@ -26,7 +26,7 @@ def test_a_drift_that_comes_back_is_restored_ever_more_rarely_and_says_whose_han
             told += rollout.contest.told_at == now
         else:
             assert decision.move is Move.HOLD
-            assert "two hands are on the wheel" in rollout.because
+            assert "two controllers set this routing" in rollout.because
             assert rollout.waiting_for == "the other controller to stop"
     assert restores == [0, 10, 30, 70, 150, 310]
     assert told == 1
@@ -55,10 +55,10 @@ def test_a_contest_is_told_again_by_the_reminders_and_begins_anew_after_quiet() 
 def test_the_sentence_counts() -> None:
     contest = restored(None, NOON)
     assert because_restored("moved", None, NOON) == (
-        "moved: restored. If it is changed again, two hands are on the wheel: stop the other one, or set on-drift:"
-        " pause"
+        "moved: restored. If it is changed again, two controllers set this routing: stop the other one, "
+        "or set on-drift: pause"
     )
     assert because_restored("moved", replace(contest, times=3), NOON + MINUTE) == (
-        "moved: restored, after 3 times since 12:00:00. Two hands are on the wheel: stop the other one, or set"
+        "moved: restored, after 3 times since 12:00:00. Two controllers set this routing: stop the other one, or set"
         " on-drift: pause"
     )
