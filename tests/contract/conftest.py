@@ -74,7 +74,15 @@ async def open_store(database_url: str) -> AsyncIterator[OpenStore]:
     opened: list[SqlStore] = []
 
     def open_as(replica: str) -> SqlStore:
-        opened.append(SqlStore(database_url, replica=replica, lease=timedelta(seconds=30), on_message=nobody))
+        opened.append(
+            SqlStore(
+                database_url,
+                replica=replica,
+                lease=timedelta(seconds=30),
+                on_message=nobody,
+                limit=timedelta(minutes=2),
+            )
+        )
         return opened[-1]
 
     yield open_as

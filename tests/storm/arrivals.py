@@ -62,7 +62,7 @@ class Arrivals(RuleBasedStateMachine):
         self.is_begun = False
 
         def open_as(replica: str) -> SqlStore:
-            self.opened.append(SqlStore(url, replica=replica, lease=LEASE))
+            self.opened.append(SqlStore(url, replica=replica, lease=LEASE, limit=timedelta(minutes=2)))
             return self.opened[-1]
 
         self.open_as = cache(open_as)

@@ -81,7 +81,7 @@ class Storm(RuleBasedStateMachine):
         ] = []  #: What a replica did against the laws; raised in it, it would be caught as a crash.
 
     def _open(self, url: str, replica: str) -> SqlStore:
-        self.opened.append(SqlStore(url, replica=replica, lease=LEASE))
+        self.opened.append(SqlStore(url, replica=replica, lease=LEASE, limit=timedelta(minutes=2)))
         return self.opened[-1]
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:

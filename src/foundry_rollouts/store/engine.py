@@ -38,10 +38,11 @@ _POSTGRESQL_TIMEOUTS = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
 class Database:
     """One database, opened by ``sqlite:///path`` or ``postgresql://...``; connects when first used.
 
-    Raises UsageError for an address that it does not understand.
+    A transaction of a server may take ``limit``. Raises UsageError for an address that it does not understand.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limit: timedelta = TRANSACTION_LIMIT) -> None:
+        self._limit = limit
         address = _with_driver(url)
         self.name = address.set(drivername=address.get_backend_name()).render_as_string(hide_password=True)
         self._writers = _open_engine(address)
@@ -50,21 +51,25 @@ class Database:
         self._turn = asyncio.Lock() if address.get_backend_name() == "sqlite" else None
 
     @asynccontextmanager
-    async def reading(self, limit: timedelta = TRANSACTION_LIMIT) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that only reads; on SQLite it waits for no writer. ``limit`` is that of ``writing``."""
+    async def reading(self, limit: timedelta | None = None) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that only reads; on SQLite it waits for no writer. ``limit`` as in ``writing``."""
+        within = limit or self._limit
         with _translated(self.name):
-            async with self._readers.connect() as connection, _watched(connection, limit), connection.begin():
+            async with self._readers.connect() as connection, _watched(connection, within), connection.begin():
                 yield connection
 
     @asynccontextmanager
-    async def writing(self, limit: timedelta | None = TRANSACTION_LIMIT) -> AsyncIterator[AsyncConnection]:
+    async def writing(
+        self, limit: timedelta | None = None, *, is_unlimited: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that is committed at the end, or leaves no trace when anything is raised.
 
-        It fails with StoreError when a server does not bring it to its end within ``limit``; None: it may take longer.
+        It fails with StoreError when a server does not bring it to its end within ``limit``; None: the database's own.
         """
+        within = None if is_unlimited else limit or self._limit
         turn: AbstractAsyncContextManager[Any] = self._turn or nullcontext()
         with _translated(self.name):
-            async with turn, self._writers.connect() as connection, _watched(connection, limit), connection.begin():
+            async with turn, self._writers.connect() as connection, _watched(connection, within), connection.begin():
                 yield connection
 
     async def close(self) -> None:

@@ -145,7 +145,7 @@ def _after(revision: str | None) -> tuple[Script, ...] | None:
 
 async def _step(database: Database) -> str:
     """Run the next migration, if there is one, and return the revision that the database is at then."""
-    async with database.writing(limit=None) as connection:
+    async with database.writing(is_unlimited=True) as connection:
         if connection.dialect.name == "postgresql":
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
         revision = await connection.run_sync(_revision)

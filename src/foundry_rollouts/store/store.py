@@ -34,7 +34,7 @@ from foundry_rollouts.store import (
     wakeups,
 )
 from foundry_rollouts.store import leases as leasing
-from foundry_rollouts.store.engine import COMPARISON_LIMIT, Database
+from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
 from foundry_rollouts.store.messages import Messages
 
 #: How long one try to hand leases over may take: a replica that stops has no time for a connection that fell silent.
@@ -49,9 +49,15 @@ class SqlStore(Messages):
     """
 
     def __init__(
-        self, url: str, *, replica: str, lease: timedelta, on_message: Callable[[], None] | None = None
+        self,
+        url: str,
+        *,
+        replica: str,
+        lease: timedelta,
+        on_message: Callable[[], None] | None = None,
+        limit: timedelta = TRANSACTION_LIMIT,
     ) -> None:
-        self._database = Database(url)
+        self._database = Database(url, limit)
         self._holder = leasing.Holder(replica, lease)
         self._on_message = on_message
         self._newer: str | None = None  # A newer schema that was found to carry us.
