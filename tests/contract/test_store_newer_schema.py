@@ -77,7 +77,7 @@ async def test_a_newer_schema_that_lacks_what_it_needs_makes_it_unready_and_is_n
     await store.check()
     await upgrade_to(database_url, "9002", taken)
     with pytest.raises(
-        SchemaError, match=f"^the database is at schema 9002, newer than the .* go on with it, since {told}$"
+        SchemaError, match=f"^the database is at schema 9002, newer than the .* cannot use it, because {told}$"
     ):
         await store.check()
     readiness = Readiness(store, FakePolicies(()), JobHealth(), timedelta(seconds=30))
@@ -89,7 +89,7 @@ async def test_a_column_that_rows_of_ours_would_have_to_fill_is_one_it_cannot_go
     store: SqlStore, database_url: str
 ) -> None:
     await upgrade_to(database_url, "9001", "ALTER TABLE agents ADD COLUMN mood TEXT NOT NULL")
-    with pytest.raises(SchemaError, match=r"since column agents\.mood is not ours and wants a value$"):
+    with pytest.raises(SchemaError, match=r"because column agents\.mood is not ours and wants a value$"):
         await store.check()
 
 
