@@ -15,7 +15,7 @@ from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.settings import Settings
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.store import schema
-from foundry_rollouts.store.single_replica import alone_on
+from foundry_rollouts.store.single_replica import single_replica_of
 from foundry_rollouts.store.wakeups import listen
 from foundry_rollouts.telemetry import configure_logging
 from foundry_rollouts.web.app import create_app
@@ -43,7 +43,7 @@ async def serve(settings: Settings) -> None:
     stamina.instrumentation.set_on_retry_hooks([])
     policies = PolicyFolder(settings.policies)
     Credentials(settings.source_credentials).check()
-    with listening(settings.host, settings.port) as sockets, alone_on(settings.database_url):
+    with listening(settings.host, settings.port) as sockets, single_replica_of(settings.database_url):
         if settings.database_url.startswith("sqlite:"):
             await _until_usable(settings.database_url)
         stop = asyncio.Event()

@@ -9,7 +9,7 @@ import pytest
 from builders import NOON, a_rollout, an_event
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.errors import StoreError
-from foundry_rollouts.store.single_replica import alone_on
+from foundry_rollouts.store.single_replica import single_replica_of
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.wakeups import listen
 from patience import PATIENCE
@@ -45,17 +45,17 @@ async def test_an_embedded_database_has_nobody_to_listen_to(database_url: str) -
 
 def test_an_embedded_database_carries_one_replica_and_says_so(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/history.db"
-    with alone_on(url) as is_alone:
+    with single_replica_of(url) as is_alone:
         assert is_alone
-        with pytest.raises(StoreError, match="SQLite supports one, use PostgreSQL for more"), alone_on(url):
+        with pytest.raises(StoreError, match="SQLite supports one, use PostgreSQL for more"), single_replica_of(url):
             pass
-    with alone_on(url):
+    with single_replica_of(url):
         pass
 
 
 def test_a_server_carries_many(tmp_path: Path) -> None:
     url = "postgresql://localhost/history"
-    with alone_on(url) as one, alone_on(url) as other:
+    with single_replica_of(url) as one, single_replica_of(url) as other:
         assert not one
         assert not other
 

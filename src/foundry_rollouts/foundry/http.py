@@ -95,17 +95,17 @@ class TransportOptions:
 class Transport:
     """Sends calls to one endpoint. Every failure is a CloudError that names the operation."""
 
-    def __init__(self, endpoint: str, tokens: TokenSource, manners: TransportOptions) -> None:
+    def __init__(self, endpoint: str, tokens: TokenSource, options: TransportOptions) -> None:
         refuse_unsafe(endpoint, tokens)
         # The HTTP library logs whole addresses, signatures in the query included.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._base = endpoint.rstrip("/")
-        self._manners = manners
-        self._precedence = PriorityQueue(manners.priorities)
-        self._auth = _Bearer(tokens, manners.audience)
+        self._options = options
+        self._priorities = PriorityQueue(options.priorities)
+        self._auth = _Bearer(tokens, options.audience)
         # One for both pools: reading the certificates of the machine takes its time.
-        trust = httpx.create_ssl_context() if manners.wire is None else True
+        trust = httpx.create_ssl_context() if options.wire is None else True
         # A proxy of the environment cannot reach this machine's own loopback.
         is_remote = not is_loopback(host_of(endpoint))
         self._requests, self._streams = (
@@ -113,7 +113,7 @@ class Transport:
                 auth=self._auth,
                 verify=trust,
                 trust_env=is_remote,
-                transport=manners.wire,
+                transport=options.wire,
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
                 headers={"User-Agent": "foundry-rollouts", "Accept-Encoding": "gzip, deflate"},
             )
@@ -128,7 +128,7 @@ class Transport:
         """Send ``call``, again as its ``repeat`` allows, and return the whole answer. Raises CloudError."""
         urgency, is_certain = present_priority(), True
         if urgency is Priority.INTERACTIVE:
-            call = replace(call, limit=min(call.limit, self._manners.priorities.brief_limit))
+            call = replace(call, limit=min(call.limit, self._options.priorities.brief_limit))
 
         async def attempt() -> Reply:
             nonlocal is_certain
@@ -140,8 +140,8 @@ class Transport:
                 place.refused(error)
                 raise
 
-        with self._precedence.of(urgency) as place:
-            patience = budget_of(urgency, budget or self._manners.retries, self._manners.priorities)
+        with self._priorities.of(urgency) as place:
+            patience = budget_of(urgency, budget or self._options.retries, self._options.priorities)
             reply = await retrying(attempt, call.repeat, patience)
         return replace(reply, is_certain=is_certain)
 
@@ -150,10 +150,10 @@ class Transport:
         """Open an answer that comes bit by bit; tries again only until it begins. Raises CloudError."""
 
         async def attempt() -> tuple[httpx.Response, float]:
-            await self._precedence.give_way()
+            await self._priorities.yield_to_urgent()
             return await self._open(call)
 
-        response, begun = await retrying(attempt, call.repeat, self._manners.retries)
+        response, begun = await retrying(attempt, call.repeat, self._options.retries)
         try:
             yield OpenStream(call.operation, response, begun)
         finally:
@@ -207,15 +207,15 @@ class Transport:
         return client.build_request(
             call.method,
             f"{self._base}/{call.path}",
-            params={"api-version": self._manners.api_version, **call.params},
+            params={"api-version": self._options.api_version, **call.params},
             headers=headers,
             timeout=_spans(call, silence),
             **content,
         )
 
     def _tell(self, operation: str, status: int | None, begun: float) -> None:
-        if self._manners.on_request is not None:
-            self._manners.on_request(operation, status, _monotonic() - begun)
+        if self._options.on_request is not None:
+            self._options.on_request(operation, status, _monotonic() - begun)
 
 
 def _spans(call: Call, silence: timedelta | None) -> httpx.Timeout:

@@ -142,8 +142,8 @@ def role_assignments(
     wire: Wire | None = None,
 ) -> RoleAssignments:
     """Return the role assignments behind ``endpoint``; whoever asks for them closes them."""
-    manners = TransportOptions(on_request, retries, _API_VERSION, ARM, wire)
-    return RoleAssignments(Transport(endpoint, credential, manners))
+    options = TransportOptions(on_request, retries, _API_VERSION, ARM, wire)
+    return RoleAssignments(Transport(endpoint, credential, options))
 
 
 def _granted(item: dict[str, Any]) -> Granted:

@@ -24,10 +24,10 @@ class Logs:
         self._transport = transport
 
     async def follow(
-        self, agent: str, version: str, session: str, manners: Reconnecting | None = None
+        self, agent: str, version: str, session: str, timings: Reconnecting | None = None
     ) -> AsyncGenerator[LogLine, None]:
         """Yield lines for as long as the session lives, over as many streams as it takes, none twice."""
-        async with aclosing(follow(lambda: self.lines(agent, version, session), manners)) as lines:
+        async with aclosing(follow(lambda: self.lines(agent, version, session), timings)) as lines:
             async for line in lines:
                 yield line
 

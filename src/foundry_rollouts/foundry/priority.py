@@ -51,7 +51,7 @@ class PriorityQueue:
         self._is_free = asyncio.Event()
         self._is_free.set()
 
-    async def give_way(self) -> None:
+    async def yield_to_urgent(self) -> None:
         """Wait while an urgent call is throttled, a few seconds at most."""
         if not self._is_free.is_set():
             with suppress(TimeoutError):
@@ -65,9 +65,9 @@ class PriorityQueue:
             yield place
         finally:
             if place.is_pressing:
-                self.press(-1)
+                self.throttle_others(-1)
 
-    def press(self, by: int) -> None:
+    def throttle_others(self, by: int) -> None:
         self._pressed += by
         if self._pressed:
             self._is_free.clear()
@@ -86,10 +86,10 @@ class Ticket:
     async def turn(self) -> None:
         """Wait for its turn; an urgent call has it at once."""
         if not self._is_first:
-            await self._precedence.give_way()
+            await self._precedence.yield_to_urgent()
 
     def refused(self, error: CloudError) -> None:
         """Take note of a refusal: where an urgent call is throttled, the others wait from here on."""
         if self._is_first and error.refusal.status == 429 and not self.is_pressing:
             self.is_pressing = True
-            self._precedence.press(1)
+            self._precedence.throttle_others(1)

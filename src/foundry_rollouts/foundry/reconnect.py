@@ -29,13 +29,13 @@ class Reconnecting:
     failures: int = 8  #: In a row, before the last of them is raised.
 
 
-async def follow(open_log: OpenLog, manners: Reconnecting | None = None) -> AsyncGenerator[LogLine, None]:
+async def follow(open_log: OpenLog, timings: Reconnecting | None = None) -> AsyncGenerator[LogLine, None]:
     """Yield the lines of a log until the session is gone: its stream ends at once without a line, or is not found.
 
     Raises CloudError when it is refused, or fails too often in a row; a log that is missing from the start is
     waited for in the same way.
     """
-    manners = manners or Reconnecting()
+    timings = timings or Reconnecting()
     memory = LogMemory()
     failures, quiet, has_begun = 0, 0, False
     while True:
@@ -55,6 +55,6 @@ async def follow(open_log: OpenLog, manners: Reconnecting | None = None) -> Asyn
             if error.is_missing and has_begun:
                 return
             failures += 1
-            if failures > manners.failures or (error.refusal.status not in _PASSING and not error.is_missing):
+            if failures > timings.failures or (error.refusal.status not in _PASSING and not error.is_missing):
                 raise
-        await asyncio.sleep(manners.pauses.pause(failures + quiet + 1).total_seconds())
+        await asyncio.sleep(timings.pauses.pause(failures + quiet + 1).total_seconds())

@@ -60,13 +60,13 @@ async def start(
     agent = await _agent(store, wanted.agent)
     policy = _policy(policies, wanted)
     _refuse_version(agent, wanted.version)
-    is_return = await _is_return(store, agent, wanted.version)
-    back = f", which was stable before version {agent.stable}" if is_return else ""
+    is_revert = await _is_revert(store, agent, wanted.version)
+    back = f", which was stable before version {agent.stable}" if is_revert else ""
     because = f"{wanted.author} asked for version {wanted.version}{back}"
     because += f": {wanted.reason}" if wanted.reason else ""
     if not await is_checked(catalogue, wanted.agent, wanted.version):
         because += f"; {UNCHECKED}"
-    rollout = replace(_rollout(wanted, agent, policy, because, now), is_revert=is_return)
+    rollout = replace(_rollout(wanted, agent, policy, because, now), is_revert=is_revert)
     return await store.create(rollout, of_creation(rollout), wanted.idempotency_key)
 
 
@@ -88,8 +88,8 @@ async def retry(store: Store, wanted: Retry, now: datetime) -> Rollout:
     reason = f": {wanted.reason}" if wanted.reason else ""
     asked = Start(wanted.id, ended.agent, ended.canary, wanted.author)
     because = f"{wanted.author} asked to try version {ended.canary} again after rollout {ended.id}{reason}"
-    is_return = ended.is_revert and await _is_return(store, agent, ended.canary)
-    rollout = replace(_rollout(asked, agent, ended.policy, because, now), is_revert=is_return)
+    is_revert = ended.is_revert and await _is_revert(store, agent, ended.canary)
+    rollout = replace(_rollout(asked, agent, ended.policy, because, now), is_revert=is_revert)
     return await store.create(rollout, of_creation(rollout), wanted.idempotency_key)
 
 
@@ -107,7 +107,7 @@ async def _stable_before(store: Store, agent: AgentKnown) -> str | None:
     return promoted[0].stable if promoted and promoted[0].canary == agent.stable else None
 
 
-async def _is_return(store: Store, agent: AgentKnown, version: str) -> bool:
+async def _is_revert(store: Store, agent: AgentKnown, version: str) -> bool:
     if version != await _stable_before(store, agent):
         return False
     for trial in await store.rollouts(RolloutFilter(agent=agent.name, canary=version, limit=LAST)):

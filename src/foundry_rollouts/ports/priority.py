@@ -12,7 +12,7 @@ from enum import StrEnum
 class Priority(StrEnum):
     """What a call may be made to wait for."""
 
-    USUAL = "usual"  #: Whatever is good manners.
+    USUAL = "usual"  #: The usual pace.
     INTERACTIVE = "interactive"  #: A decision waits for it: rather no answer than a late one.
     ROLLBACK = "rollback"  #: It takes a canary back: it waits for nobody, and others give way.
 

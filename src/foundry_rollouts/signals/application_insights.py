@@ -62,7 +62,7 @@ class InsightsCounter:
         self._client: LogsQuery | None = None
 
     async def count(self, config: InsightsConfig, asked: CountQuery) -> ReportedCounts:
-        """Return calls and failures. Raises TroubleError."""
+        """Return calls and failures. Raises SourceError."""
         async with self._budget.at(config.workspace).turn(self._limit, asked.agent):
             return _counts_of(await apart(lambda: self._query(config.workspace, asked)))
 

@@ -61,7 +61,7 @@ class Credentials:
             raise UsageError(str(error)) from None
 
     async def login(self, name: str, url: str) -> Login:
-        """Return how to log in at ``url`` by the section ``name``. Raises TroubleError, in words without a secret."""
+        """Return how to log in at ``url`` by the section ``name``. Raises SourceError, in words without a secret."""
         return await asyncio.to_thread(self._login_at, name, url)
 
     def _login_at(self, name: str, url: str) -> Login:
@@ -120,7 +120,7 @@ class Credentials:
 
 
 def _check(name: str, section: Any) -> None:
-    """Refuse a section whose keys make no sense together. Raises TroubleError."""
+    """Refuse a section whose keys make no sense together. Raises SourceError."""
     if not isinstance(section, dict) or not all(isinstance(text, str) and text for text in section.values()):
         raise SourceError(f"credentials {name} cannot be used: write [{name}], and below it keys with texts")
     if unknown := sorted(section.keys() - set(KEYS)):

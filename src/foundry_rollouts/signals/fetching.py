@@ -47,7 +47,7 @@ class Fetcher:
     async def json(self, url: str, params: Mapping[str, str], credentials: str | None = None, who: str = "") -> Fetched:
         """Return the JSON at ``url``; an error of HTTP whose body is JSON is raised with its ``error`` text.
 
-        ``credentials`` names how to log in, ``who`` whose turn it is. Raises TroubleError, in words that hold neither
+        ``credentials`` names how to log in, ``who`` whose turn it is. Raises SourceError, in words that hold neither
         the query nor a secret, NotWholeError for an answer that says of itself that a part is missing.
         """
         login = await self.credentials.login(credentials, url) if credentials else NOBODY

@@ -18,7 +18,7 @@ class HttpCounter:
         self._fetcher = fetcher
 
     async def count(self, config: HttpConfig, asked: CountQuery) -> ReportedCounts:
-        """Return what the pointers point at, each with its own error. Raises TroubleError."""
+        """Return what the pointers point at, each with its own error. Raises SourceError."""
         answer = await self._fetcher.json(url_of(config.url, asked), {}, config.credentials, asked.agent)
         if self._fetcher.budget.now() - answer.age < asked.window.end:
             raise NotWholeError(f"comes out of a cache, {answer.age.total_seconds():g} s old: the window ended later")
@@ -46,7 +46,7 @@ def url_of(template: str, asked: CountQuery) -> str:
 
 
 def found_at(pointer: str, document: Any) -> Any:
-    """Return what the JSON pointer (RFC 6901) ``pointer`` points at. Raises TroubleError when nothing is there."""
+    """Return what the JSON pointer (RFC 6901) ``pointer`` points at. Raises SourceError when nothing is there."""
     node = document
     for raw in pointer.split("/")[1:]:
         part = raw.replace("~1", "/").replace("~0", "~")

@@ -85,7 +85,7 @@ class RateLimiter:
 
     @asynccontextmanager
     async def turn(self, limit: timedelta, who: str = "") -> AsyncIterator[None]:
-        """Wait for a request and give it so long. Raises TroubleError when it takes longer."""
+        """Wait for a request and give it so long. Raises SourceError when it takes longer."""
         await self.take(who)
         try:
             async with asyncio.timeout(limit.total_seconds()):

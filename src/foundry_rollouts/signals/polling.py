@@ -76,7 +76,7 @@ class PollState:
     valued_until: datetime  #: The end of the last window whose further numbers were handed out.
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     fractions: Mapping[str, Fraction] = field(default_factory=dict)
-    rests_until: datetime | None = None
+    open_until: datetime | None = None
     task: asyncio.Task[Found] | None = None
     handed: tuple[datetime, Measurement] | None = None  #: At the end of which tick's window.
 
@@ -85,7 +85,7 @@ class PollState:
         return self.handed[1] if self.handed and window.start < self.handed[0] else None
 
     def rests(self, now: datetime) -> bool:
-        return self.rests_until is not None and now < self.rests_until
+        return self.open_until is not None and now < self.open_until
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ class PollingSource(Generic[C]):
 
     def _handed(self, pull: PollState, found: Found, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
         """Hand out what a finished task found, unless it is of an earlier step."""
-        pull.task, pull.rests_until = None, None
+        pull.task, pull.open_until = None, None
         measured = found.measurement
         if measured.trouble is None:
             pull.counted_until = measured.window.end
@@ -141,7 +141,7 @@ class PollingSource(Generic[C]):
             pull.fractions = found.fractions
         elif found.is_unusable:
             config, again = rollout.policy.sources.of(self.counter.config), self.timings.retry_after
-            pull.rests_until = window.end + (min(config.every, again) if config else again)
+            pull.open_until = window.end + (min(config.every, again) if config else again)
         if measured.canary.values or measured.stable.values:
             pull.valued_until = measured.window.end
         pull.handed = window.end, measured
@@ -176,7 +176,7 @@ class PollingSource(Generic[C]):
     def _counted(
         self, numbers: Measurement, rollout: Rollout, reported: Sequence[ReportedCounts], left: Mapping[str, Fraction]
     ) -> Found:
-        """Return the counts beside the further numbers. Raises TroubleError for what can be none, on either version."""
+        """Return the counts beside the further numbers. Raises SourceError for what can be none, on either version."""
         amounts = [each.counted(numbers.window) for each in reported]
         counts, fractions = [], {}
         for version, (calls, failures) in zip((rollout.stable or "", rollout.canary), amounts, strict=True):
@@ -189,7 +189,7 @@ class PollingSource(Generic[C]):
     async def _both(
         self, config: C, rollout: Rollout, span: Window, breaker: CircuitBreaker
     ) -> tuple[ReportedCounts, ReportedCounts]:
-        """Return what is reported of stable and canary, or of neither. Raises TroubleError."""
+        """Return what is reported of stable and canary, or of neither. Raises SourceError."""
         if rests := breaker.rejection(self.now()):
             raise SourceError(rests)
         asked = [CountQuery(rollout.agent, version, span) for version in (rollout.stable or "", rollout.canary)]

@@ -24,7 +24,7 @@ class PrometheusCounter:
     async def count(self, config: PrometheusConfig, asked: CountQuery) -> ReportedCounts:
         """Return calls, failures and further numbers; each that cannot be had is the error that says why.
 
-        Raises TroubleError when neither calls nor failures can be had.
+        Raises SourceError when neither calls nor failures can be had.
         """
         queries = (("calls", config.calls), ("failures", config.failures), *config.values)
         found = await asyncio.gather(*(self._number(config, word, query, asked) for word, query in queries))

@@ -77,7 +77,7 @@ class ReportedCounts:
         return replace(self, failures=0) if is_zero else self
 
     def counted(self, window: Window) -> tuple[float, float]:
-        """Return calls and failures. Raises TroubleError for what can be none."""
+        """Return calls and failures. Raises SourceError for what can be none."""
         for number in (self.calls, self.failures):
             if isinstance(number, SourceError):
                 raise number
@@ -123,7 +123,7 @@ class ReportedCounts:
 
 
 def as_number(word: str, value: object) -> float:
-    """Return ``value`` as a finite number. Raises TroubleError."""
+    """Return ``value`` as a finite number. Raises SourceError."""
     if isinstance(value, SourceError):
         raise value
     if isinstance(value, bool) or not isinstance(value, int | float):

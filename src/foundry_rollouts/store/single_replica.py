@@ -11,7 +11,7 @@ from foundry_rollouts.errors import StoreError
 
 
 @contextmanager
-def alone_on(url: str) -> Iterator[bool]:
+def single_replica_of(url: str) -> Iterator[bool]:
     """Hold the database at ``url`` for this process alone where it is SQLite; yield whether it is.
 
     Raises StoreError when another replica has it.

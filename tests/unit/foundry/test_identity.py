@@ -31,8 +31,8 @@ class Tokens:
 
 def assignments(*steps: httpx.Response, pace: Pace = BRISK) -> tuple[RoleAssignments, Script, Tokens]:
     script, tokens = Script(steps), Tokens()
-    manners = TransportOptions(None, AT_ONCE, "2022-04-01", ARM, httpx.MockTransport(script))
-    return RoleAssignments(Transport("https://management.azure.com", tokens, manners), pace), script, tokens
+    options = TransportOptions(None, AT_ONCE, "2022-04-01", ARM, httpx.MockTransport(script))
+    return RoleAssignments(Transport("https://management.azure.com", tokens, options), pace), script, tokens
 
 
 async def test_a_grant_goes_to_arm_with_its_own_audience_and_a_name_that_stays() -> None:

@@ -126,23 +126,25 @@ async def test_others_give_way_only_while_an_urgent_call_is_throttled() -> None:
     throttled = CloudError("agents.route", (await anything_refused(429)).refusal)
     others = PriorityQueue(PriorityTimings(yield_limit=timedelta(hours=1)))
     with others.of(Priority.ROLLBACK) as first:
-        await asyncio.wait_for(others.give_way(), PATIENCE)
+        await asyncio.wait_for(others.yield_to_urgent(), PATIENCE)
         first.refused(CloudError("agents.route", (await anything_refused(503)).refusal))
-        await asyncio.wait_for(others.give_way(), PATIENCE)
+        await asyncio.wait_for(others.yield_to_urgent(), PATIENCE)
         first.refused(throttled)
         first.refused(throttled)
-        waiting = asyncio.create_task(others.give_way())
+        waiting = asyncio.create_task(others.yield_to_urgent())
         await asyncio.sleep(0)
         assert not waiting.done()
         await asyncio.wait_for(first.turn(), PATIENCE)
     await asyncio.wait_for(waiting, PATIENCE)
     with others.of(Priority.USUAL) as usual:
         usual.refused(throttled)
-        await asyncio.wait_for(others.give_way(), PATIENCE)
+        await asyncio.wait_for(others.yield_to_urgent(), PATIENCE)
     impatient = PriorityQueue(PriorityTimings(yield_limit=timedelta(milliseconds=10)))
     with impatient.of(Priority.ROLLBACK) as stuck:
         stuck.refused(throttled)
-        await asyncio.wait_for(impatient.give_way(), PATIENCE)  # an urgent call that is stuck stops nobody for good
+        await asyncio.wait_for(
+            impatient.yield_to_urgent(), PATIENCE
+        )  # an urgent call that is stuck stops nobody for good
 
 
 async def anything_refused(status: int) -> CloudError:
