@@ -1,5 +1,8 @@
 """See whether what a trial compares is still there; a version that was deleted is no baseline."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from foundry_rollouts.core.deciding.loss import ORIGINAL
 from foundry_rollouts.core.model.incarnation import is_another
 from foundry_rollouts.core.model.rollout import Rollout
@@ -9,22 +12,33 @@ from foundry_rollouts.ports import VersionSeen, VersionStatus, World
 GONE = {VersionStatus.DELETED, VersionStatus.DELETING}
 
 
-async def absent(world: World, rollout: Rollout) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What the cloud shows of the versions that a trial compares."""
+
+    missing: tuple[str, ...]
+    stable: VersionSeen | None  #: None: it is gone, or there is none.
+
+
+async def compared(world: World, rollout: Rollout) -> Compared:
     """Return what the trial compares and the cloud does not show; raises CloudError when it cannot be asked.
 
-    Before the first weight that is the stable version only: the canary's own read says what becomes of it then.
+    A stable version that was deleted and made again under its number is another one, and is missing like one that was
+    deleted. Before the first weight only the stable version is asked for: the canary's own read says the rest.
     """
     missing: list[str] = []
-    if rollout.stable is not None and await is_gone(world, rollout.agent, rollout.stable):
+    stable = await present(world, rollout.agent, rollout.stable) if rollout.stable is not None else None
+    before = (rollout.stable_created_at, rollout.stable_content)
+    if rollout.stable is not None and (stable is None or (rollout.step and _is_made_again(before, stable))):
         missing.append(rollout.stable)
     if not rollout.step:
-        return tuple(missing)
+        return Compared(tuple(missing), stable)
     canary = await present(world, rollout.agent, rollout.canary)
     if canary is None:
         missing.append(rollout.canary)
-    elif _is_made_again(rollout, canary):
+    elif _is_made_again((rollout.canary_created_at, rollout.canary_content), canary):
         missing.append(ORIGINAL)
-    return tuple(missing)
+    return Compared(tuple(missing), stable)
 
 
 async def is_gone(world: World, agent: str, version: str) -> bool:
@@ -43,9 +57,9 @@ async def present(world: World, agent: str, version: str) -> VersionSeen | None:
     return None if seen.status in GONE else seen
 
 
-def _is_made_again(rollout: Rollout, canary: VersionSeen) -> bool:
-    """Whether the version of the canary's number is another one than at the start of the trial."""
-    if is_another(rollout.canary_created_at, canary.created_at):
+def _is_made_again(before: tuple[datetime | None, str | None], seen: VersionSeen) -> bool:
+    """Whether the version of that number is another one than at the start of the trial, by its time or its code."""
+    created_at, content = before
+    if is_another(created_at, seen.created_at):
         return True
-    before, now = rollout.canary_content, canary.content
-    return before is not None and now is not None and before.lower() != now.lower()
+    return content is not None and seen.content is not None and content.lower() != seen.content.lower()

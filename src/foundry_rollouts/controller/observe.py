@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.existence import absent
+from foundry_rollouts.controller.existence import compared
 from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.new_versions import earlier_trial
 from foundry_rollouts.core.deciding.decide import Situation
@@ -55,14 +55,14 @@ async def observe(
             return _with_losses(recorded, replace(seen, unreadable=_cannot_be_read(agent)))
         version = await world.cloud.version(recorded.agent, recorded.canary) if not recorded.step else None
         newer = await _newer(world, recorded, standing.queue.newest)
-        missing = await absent(world, recorded)
+        there = await compared(world, recorded)
     except UsageError as error:
         # A version that nobody can ask the cloud for: an earlier release took any text for one.
         failure = f"version {recorded.canary} does not exist: {error}"
         return _with_losses(recorded, replace(seen, failure=failure))
     except CloudError as error:
         return _unread(recorded, seen, error)
-    noticed = losing(_with_version(recorded, version, now), missing, now)
+    noticed = losing(_with_versions(recorded, version, there.stable, now), there.missing, now)
     routing = agent.routing if agent.unreadable is None else None
     seen = replace(
         seen,
@@ -79,12 +79,18 @@ async def observe(
     return _with_losses(noticed, seen)
 
 
-def _with_version(rollout: Rollout, version: VersionSeen | None, now: datetime) -> Rollout:
-    """Return the rollout with what was read of its version: until the start, its trial is of the one that is there."""
+def _with_versions(rollout: Rollout, version: VersionSeen | None, stable: VersionSeen | None, now: datetime) -> Rollout:
+    """Return the rollout with what was read of its versions: until the start, its trial is of those that are there."""
     if version is None:
         return rollout
     read = rollout.with_ending(version.version, version.status if version.status.is_end else None, now)
-    return replace(read, canary_created_at=version.created_at, canary_content=version.content)
+    return replace(
+        read,
+        canary_created_at=version.created_at,
+        canary_content=version.content,
+        stable_created_at=stable.created_at if stable else None,
+        stable_content=stable.content if stable else None,
+    )
 
 
 def _with_losses(rollout: Rollout, seen: Situation) -> tuple[Rollout, Situation]:

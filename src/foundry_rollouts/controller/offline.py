@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from foundry_rollouts.controller.apply import confirm, send, within_lease
-from foundry_rollouts.controller.existence import absent
+from foundry_rollouts.controller.existence import compared
 from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.observe import measure
 from foundry_rollouts.controller.record import record_of
@@ -117,7 +117,7 @@ class OfflineGuard:
     async def _with_losses(self, rollout: Rollout, now: datetime) -> Rollout:
         """Return the rollout with what the cloud does not show; as it was where the cloud cannot be asked."""
         try:
-            return losing(rollout, await absent(self.world, rollout), now)
+            return losing(rollout, (await compared(self.world, rollout)).missing, now)
         except CloudError as error:
             log.warning("offline.cloud_error", agent=rollout.agent, because=str(error))
             return rollout

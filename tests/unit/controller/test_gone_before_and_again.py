@@ -128,3 +128,40 @@ async def test_a_time_that_one_answer_leaves_out_makes_no_other_canary(world: Sm
     await world.run(1)
     world.cloud.created, world.cloud.contents = {}, {}
     assert (await world.run(20)).phase is Phase.PROMOTED
+
+
+def stable_by_its_time(cloud: SmallCloud, which: int) -> None:
+    cloud.created = {"1": NOON + timedelta(hours=which), "2": NOON}
+
+
+def stable_by_its_code(cloud: SmallCloud, which: int) -> None:
+    cloud.contents = {"1": f"hash-{which}"}
+
+
+@pytest.mark.parametrize("told", [stable_by_its_time, stable_by_its_code])
+@pytest.mark.parametrize("weight", [10, 50, 100])
+async def test_a_stable_version_that_is_made_again_is_no_baseline_and_nowhere_to_go_back_to(
+    world: SmallWorld, told: Callable[[SmallCloud, int], None], weight: int
+) -> None:
+    world.cloud.marks = Marks(guid="g-1")
+    told(world.cloud, 0)
+    await world.begin()
+    for _ in range(12):
+        if world.cloud.routing.weight("2") == weight:
+            break
+        await world.run(1)
+    routing = world.cloud.routing
+    told(world.cloud, 1)
+    rollout = await world.run(3)
+    assert (rollout.phase, rollout.refuge, world.cloud.routing) == (Phase.PAUSED, None, routing)
+    assert rollout.because.startswith("stable version 1 was deleted during the trial")
+
+
+async def test_a_stable_version_that_is_made_again_before_the_start_is_the_baseline_as_it_is(world: SmallWorld) -> None:
+    world.cloud.marks, world.cloud.status, world.cloud.active = Marks(guid="g-1"), VersionStatus.CREATING, {"1"}
+    stable_by_its_code(world.cloud, 0)
+    await world.begin()
+    await world.run(1)
+    stable_by_its_code(world.cloud, 1)
+    world.cloud.status = VersionStatus.ACTIVE
+    assert (await world.run(20)).phase is Phase.PROMOTED

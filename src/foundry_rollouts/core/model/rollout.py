@@ -117,6 +117,8 @@ class Rollout:
     incarnation: int = 1  #: Of the agent, by our count; another one's rollouts tell nothing about this one.
     canary_created_at: datetime | None = None  #: By the cloud; None: unknown.
     canary_content: str | None = None  #: The hash of its code, by the cloud; None: unknown.
+    stable_created_at: datetime | None = None  #: By the cloud, when the trial began; None: unknown.
+    stable_content: str | None = None  #: The hash of its code, by the cloud, when the trial began; None: unknown.
     endings: tuple[Ending, ...] = ()  #: Versions that seem to be at their end, by first reads.
     event_count: int = 0  #: How many events the history holds; the next one's number is one more.
     refused: Refused | None = None  #: The change that the cloud refuses; None: it took the last one.
