@@ -1,6 +1,5 @@
 """Every metric under its own name, and no series that no longer holds."""
 
-import shutil
 import subprocess
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +13,7 @@ from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.telemetry import Delivery, Metrics
+from tools.system_packages import found
 
 PROMISED = {
     "rollouts": {"phase"},
@@ -98,7 +98,7 @@ def test_no_session_request_or_rollout_id_is_a_label() -> None:
 
 
 def test_promtool_finds_nothing_to_say() -> None:
-    promtool = shutil.which("promtool")
+    promtool = found("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed here; it is part of Prometheus")
     text, _ = used().render()
