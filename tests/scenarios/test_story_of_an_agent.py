@@ -110,7 +110,7 @@ async def test_logs_are_followed_while_an_answer_streams(town: Town) -> None:
     await deployed(town, "echo")
     await agent(town, "sessions", "create", "echo", "--id", "story-of-a-stream")
     tail = await begin(town, "logs", "echo", "--follow")
-    question = " ".join(["word"] * 60)
+    question = " ".join(["word"] * 200)
     call = await begin(town, "invoke", "echo", question, "--stream", "--session", "story-of-a-stream")
 
     await line_with("piece 1", tail)
