@@ -46,20 +46,24 @@ def a_postgresql_server(run: str) -> Iterator[str]:
     # closes that folder to all others; the server would lose sight of its files and die.
     folder = Path(tempfile.gettempdir()) / f"foundry-rollouts-{run[:12]}"
     server = get_server(folder, cleanup_mode="delete", start=False)
-    _start(server)
+    _start(server, folder)
     try:
-        _hurry(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()
 
 
-def _start(server: "PostgresServer") -> None:
-    """Start ``server``; on a busy machine that may take longer than the wheel waits for it."""
+def _start(server: "PostgresServer", folder: Path) -> None:
+    """Start ``server``; on a busy machine that may take longer than the wheel waits for it.
+
+    Another process of this test run, the last one so far, may just have removed the folder.
+    """
     for last in (False, False, False, True):
+        folder.mkdir(exist_ok=True)
         try:
             server.start()
-        except (subprocess.SubprocessError, AssertionError):
+            _hurry(server.get_uri())
+        except (subprocess.SubprocessError, AssertionError, OSError, psycopg.OperationalError):
             if last:
                 raise
         else:
