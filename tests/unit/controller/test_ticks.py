@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from foundry_rollouts.controller.existence import Compared
 from foundry_rollouts.core.model.command import Verb
 from foundry_rollouts.core.model.policy import Automatic, SessionsOnRollback
 from foundry_rollouts.core.model.rollout import Phase
@@ -93,14 +94,14 @@ async def test_an_agent_that_is_missing_at_one_look_only_goes_on(world: SmallWor
 async def test_harm_with_a_deleted_stable_version_closes_the_endpoint(
     world: SmallWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nothing(*_: Any) -> tuple[str, ...]:
-        return ()
+    async def nothing(*_: Any) -> Compared:
+        return Compared((), None)
 
     await world.begin()
     await world.run(1)
     world.source.bad_from = 1
-    # It is deleted between the look and the way back.
-    monkeypatch.setattr("foundry_rollouts.controller.observe.absent", nothing)
+    # It is deleted between the check and the way back.
+    monkeypatch.setattr("foundry_rollouts.controller.observe.compared", nothing)
     world.cloud.deleted = "1"
     for _ in range(10):
         if (await kinds(world))[-1] == "held":
