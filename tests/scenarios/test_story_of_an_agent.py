@@ -39,7 +39,13 @@ async def begin(town: Town, *words: str) -> Process:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
+        preexec_fn=interruptible,
     )
+
+
+def interruptible() -> None:
+    """Hear SIGINT, also where whoever runs the tests in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def agent(town: Town, *words: str) -> Said:
