@@ -14,3 +14,12 @@ async def ask(world: SmallWorld, verb: Verb) -> None:
 async def kinds(world: SmallWorld) -> list[str]:
     """Return the kinds of the events so far."""
     return [kind.removeprefix("rollout.") for kind, *_ in await world.history()]
+
+
+async def reach(world: SmallWorld, weight: int) -> None:
+    """Tick until the canary has ``weight``."""
+    for _ in range(12):
+        if world.cloud.routing.weight("2") == weight:
+            return
+        await world.run(1)
+    raise AssertionError(f"the canary never had {weight}%: {world.cloud.routing}")

@@ -12,7 +12,7 @@ from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import Record, VersionStatus
 from small_world import SmallCloud, SmallWorld
-from unit.controller.asking import kinds
+from unit.controller.asking import kinds, reach
 
 STABLE = Routing.of({"1": 100})
 WAITS = (
@@ -86,10 +86,7 @@ async def test_a_canary_that_is_made_again_in_its_trial_ends_it_and_nothing_meas
     world.cloud.marks = Marks(guid="g-1")
     told(world.cloud, 0)
     await world.begin()
-    for _ in range(12):
-        if world.cloud.routing.weight("2") == weight:
-            break
-        await world.run(1)
+    await reach(world, weight)
     before = await world.open_as("reader").evidence(world.id)
     told(world.cloud, 1)
     rollout = await world.run(1)
@@ -146,10 +143,7 @@ async def test_a_stable_version_that_is_made_again_is_no_baseline_and_nowhere_to
     world.cloud.marks = Marks(guid="g-1")
     told(world.cloud, 0)
     await world.begin()
-    for _ in range(12):
-        if world.cloud.routing.weight("2") == weight:
-            break
-        await world.run(1)
+    await reach(world, weight)
     routing = world.cloud.routing
     told(world.cloud, 1)
     rollout = await world.run(3)

@@ -38,19 +38,11 @@ async def trial(world: SmallWorld) -> SmallWorld:
     return world
 
 
-async def at(world: SmallWorld, weight: int) -> SmallWorld:
-    for _ in range(12):
-        if world.cloud.routing.weight("2") == weight:
-            return world
-        await world.run(1)
-    raise AssertionError(f"the canary never had {weight}")
-
-
 @pytest.mark.parametrize("weight", [10, 50, 100])
 async def test_a_canary_is_never_promoted_by_comparison_with_a_stable_version_that_is_gone(
     trial: SmallWorld, weight: int
 ) -> None:
-    await at(trial, weight)
+    await reach(trial, weight)
     assert isinstance(trial.source, HonestSource)
     # Before, most of its calls failed and it was promoted all the same: stable's 404s looked even worse.
     trial.cloud.deleted, trial.source.canary_failures = "1", 21
@@ -113,7 +105,7 @@ async def test_one_look_that_does_not_find_the_stable_version_ends_nothing(trial
 
 @pytest.mark.parametrize("weight", [10, 100])
 async def test_a_canary_that_is_deleted_ends_its_trial_and_all_go_to_stable(trial: SmallWorld, weight: int) -> None:
-    await at(trial, weight)
+    await reach(trial, weight)
     trial.cloud.deleted = "2"
     rollout = await trial.run(3)
     assert (rollout.phase, trial.cloud.routing) == (Phase.FAILED, STABLE)
