@@ -10,7 +10,7 @@ from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from small_world import SmallSource, SmallWorld
-from unit.controller.asking import ask, kinds
+from unit.controller.asking import ask, kinds, reach
 
 STABLE = Routing.of({"1": 100})
 
