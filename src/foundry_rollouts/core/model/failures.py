@@ -15,6 +15,7 @@ class ErrorKind(StrEnum):
     """A kind of failure that is judged beside the errors, and that a policy may leave out."""
 
     CLIENT_ERROR = "client-error"  #: Refused with 4xx as the caller's mistake.
+    RATE_LIMITED = "rate-limited"  #: The agent's own model refused it for its rate or its quota.
 
 
 def cause_of(status: int) -> str | None:

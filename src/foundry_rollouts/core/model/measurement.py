@@ -33,7 +33,8 @@ class Window:
 class Counts:
     """What one version did: samples, how many failed and why, how many wrote an error line, how slow they were.
 
-    A call that was refused as its caller's mistake is no failure: it is counted in ``client_errors``.
+    A call that was refused as its caller's mistake is no failure: it is counted in ``client_errors``. One that failed
+    because the agent's model refused it for its rate or its quota is a failure, and counted in ``rate_limited`` too.
     """
 
     calls: int = 0
@@ -42,6 +43,8 @@ class Counts:
     causes: Tallied = ()
     latencies: Histogram = ()
     client_errors: int = 0
+    rate_limited: int = 0  #: Of the failures.
+    new_sessions: int = 0  #: Sessions of users that began; a call without a session is one of its own.
     values: tuple[tuple[str, float], ...] = ()  #: Numbers that are no counts, by name; they do not add up.
     unread: tuple[tuple[str, str], ...] = ()  #: Those that cannot be read, by name, and why.
 
@@ -53,6 +56,8 @@ class Counts:
             _merged(self.causes, other.causes),
             _merged(self.latencies, other.latencies),
             self.client_errors + other.client_errors,
+            self.rate_limited + other.rate_limited,
+            self.new_sessions + other.new_sessions,
             other.values or self.values,
             other.unread or self.unread,
         )

@@ -68,6 +68,14 @@ class OnNewVersion(StrEnum):
     SUPERSEDE = "supersede"  #: Once it is active it takes the trial's place, from the stable version on.
 
 
+class OnSplit(StrEnum):
+    """What happens when new sessions do not follow the weights."""
+
+    HOLD = "hold"  #: The weight stays until they do.
+    PAUSE = "pause"
+    NOTE = "note"  #: The history says so, and nothing else changes.
+
+
 class SessionsOnRollback(StrEnum):
     """What happens to live sessions of a canary that is rolled back."""
 
@@ -220,7 +228,10 @@ class Policy:
     on_new_version: OnNewVersion = OnNewVersion.QUEUE
     sessions_on_rollback: SessionsOnRollback = SessionsOnRollback.KEEP
     ready_within: timedelta | None = 3 * MINUTE  #: By when a sandbox of the canary is ready; None: no check.
+    on_split: OnSplit = OnSplit.HOLD
     ignored_errors: tuple[ErrorKind, ...] = ()  #: Kinds of failures that are not judged.
+    call_limit: timedelta | None = None  #: The longest call; None: a minute, but no longer than a step's own ``min``.
+    warm_up: timedelta = timedelta(0)  #: So long after each raise the canary may fail more, as its sandboxes are new.
     new_versions: NewVersions = NewVersions.NEWEST
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 

@@ -126,6 +126,9 @@ class Rollout:
     missing: tuple[Missing, ...] = ()  #: What the last read did not find.
     is_stable_gone: bool = False  #: The stable version was deleted during the trial.
     harmed_at: int | None = None  #: The step at which harm was proved that the policy does not go back for.
+    step_backs: int = 0  #: How often it went from all traffic back to a weight that compares.
+    trouble_since: datetime | None = None  #: Both versions fail more than before, since then: the clocks stand.
+    trouble_time: timedelta = timedelta(0)  #: How long the clocks stood so far, since the deadline last began anew.
 
     @property
     def weight(self) -> int:

@@ -97,6 +97,7 @@ class PolledConfig(SourceConfig):
     """A server that is asked for the counts of a window."""
 
     every: timedelta = timedelta(seconds=30)  #: Windows are at least so long.
+    cluster: float | None = None  #: Calls that fail together, at most; None: learnt from stable.
     delay: timedelta  #: How long a count may still change: windows end so long before now.
 
     @property
@@ -198,6 +199,11 @@ class Sources:
         """Return the further numbers that the source ``name`` tells."""
         config = self.config(name)
         return config.further_values if config else {}
+
+    def cluster_of(self, stratum: str) -> float | None:
+        """Return how many calls of ``stratum`` fail together at most; 1 where it counts sessions, None where learnt."""
+        config = self.config(stratum.partition("/")[0])
+        return config.cluster if isinstance(config, PolledConfig) else 1.0
 
     def lag(self, stratum: str) -> timedelta:
         """Return how old the newest count of ``stratum`` may be when all is well."""
