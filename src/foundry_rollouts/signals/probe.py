@@ -174,7 +174,17 @@ class ProbeSource:
         return f"the probe cannot ask: {type(fault).__name__}"
 
     async def _call(self, watch: Watch, arm: ProbeTarget, prompt: Prompt, *, stream: bool) -> Sample | None:
-        """Return the sample of one call; None while the version warms up. Raises CloudError for our own faults."""
+        """Return the sample of one call; None while the version warms up. Raises CloudError for our own faults.
+
+        A sandbox that failed once may be broken for good: its failures would all tell of that one, so that the next
+        call is made in another.
+        """
+        sample = await self._asked(watch, arm, prompt, stream=stream)
+        if sample is None or sample.cause:
+            arm.session = None
+        return sample
+
+    async def _asked(self, watch: Watch, arm: ProbeTarget, prompt: Prompt, *, stream: bool) -> Sample | None:
         timeout = prompt.expect.max_time or self._timings.call_limit
         try:
             session = await self._session(watch, arm)
@@ -191,7 +201,6 @@ class ProbeSource:
         if answer.status in OUR_OWN_STATUSES:
             raise CloudError("probe", Refusal(answer.status, answer.code, "the probe's own call was refused"))
         if answer.status in COLD or answer.code in NO_SANDBOX:
-            arm.session = None
             return self._failed(arm, answer.status, answer.code)
         arm.cold_since = None
         try:
@@ -211,7 +220,7 @@ class ProbeSource:
 
     async def _session(self, watch: Watch, arm: ProbeTarget) -> str:
         """Return the arm's session; a new one after a failure, or when the old one was asked often enough."""
-        if arm.session is not None and arm.calls >= CALLS_PER_SESSION:
+        if arm.session is None or arm.calls >= CALLS_PER_SESSION:
             await self._leave(watch, arm)
         if arm.session is None:
             arm.opened, arm.calls = arm.opened + 1, 0

@@ -290,6 +290,28 @@ async def test_a_failed_sandbox_is_left_for_another(probing: Probing) -> None:
     assert len(sessions) >= 2
 
 
+async def test_of_a_sandbox_that_fails_every_call_one_call_counts(probing: Probing) -> None:
+    broken = "-2-1"  # The first sandbox of the canary.
+
+    async def ask(agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:
+        probing.cloud.asked.append((session, question))
+        return BROKEN if session.endswith(broken) else WELL
+
+    probing.cloud.ask = ask  # type: ignore[method-assign]
+    stable, canary = await until_calls(probing.source, a_probed(), "probe", CALLS_PER_SESSION)
+    assert (stable.failures, canary.failures) == (0, 1)
+    assert [session for session, _ in probing.cloud.asked if session.endswith(broken)] == probing.cloud.deleted[:1]
+
+
+async def test_a_canary_that_fails_every_call_leaves_no_sessions_open(probing: Probing) -> None:
+    prompt = Prompt("wrong", "?", Expectation(contains="never said"))
+    _, canary = await until_calls(probing.source, a_probed(prompts=(prompt,)), "probe", 8)
+    assert canary.failures == canary.calls
+    sessions = [session for session, _ in probing.cloud.asked]
+    assert len(set(sessions)) == len(sessions)
+    assert len(set(sessions) - set(probing.cloud.deleted)) <= 4  # one under way and one to be given back, of each
+
+
 async def test_sessions_of_an_earlier_process_are_given_back_first_and_those_of_users_stay(probing: Probing) -> None:
     ours, users = f"{PREFIX}r-1-old-2-1", "conversation-4711"
     probing.cloud.live = [a_session(ours, "2"), a_session(users, "2"), a_session(f"{PREFIX}r-2-x-2-1", "2")]
