@@ -14,7 +14,7 @@ from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.loss import AGENT, losing, loss_of
 from foundry_rollouts.core.deciding.unreadable import LEGIBLE
 from foundry_rollouts.core.model.measurement import Measurement, Window
-from foundry_rollouts.core.model.policy import OnNewVersion
+from foundry_rollouts.core.model.new_versions import OnNewVersion
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing, arrived_late, drift_of, is_way_back, routing_of
 from foundry_rollouts.errors import CloudError, UsageError

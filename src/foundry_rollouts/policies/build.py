@@ -5,9 +5,11 @@ The core refuses nonsense too; here each refusal knows the line it stands on.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 from foundry_rollouts.core.model.policy import (
     CAPABLE_SOURCES,
+    MINUTE,
     ApprovalStep,
     Automatic,
     Gate,
@@ -20,25 +22,31 @@ from foundry_rollouts.core.model.policy import (
 from foundry_rollouts.core.model.sources import SOURCES, Prompt, Sources, is_in_the_clear
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.policies.documents import Location, Problem
+from foundry_rollouts.policies.gate_entries import GateEntry
 from foundry_rollouts.policies.schema import (
     AutoEntry,
-    GateEntry,
     JudgeEntry,
     PolicyEntry,
     StepEntry,
     WeightEntry,
 )
 from foundry_rollouts.policies.source_entries import SourcesEntry
+from foundry_rollouts.policies.units import span_text
 
 #: Who is asked when a gate does not say; error-rate asks everyone.
 _NATURAL_SOURCE = {GateKind.LATENCY: "probe", GateKind.LOG_ERRORS: "logs"}
+#: How long a call may take where the policy does not say, and so the least time of a step.
+CALL_LIMIT = MINUTE
+#: By when a weight below 100 is to be proved where automatic steps do not say.
+AUTO_MAX = 10 * MINUTE
 
 
 def problems_of(entry: PolicyEntry) -> list[Problem]:
     """Return what makes no sense in ``entry``, in the order of the file format."""
     return [
         *_agents(entry),
-        *(_steps(entry.steps) if isinstance(entry.steps, list) else _auto(entry.steps.auto)),
+        *(_steps(entry.steps, entry.call_limit) if isinstance(entry.steps, list) else _auto(entry.steps.auto)),
+        *_times(entry),
         *_judge(entry.judge),
         *_sources(entry.sources),
         *_in_the_clear(entry.sources),
@@ -50,7 +58,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
     """Return the core's policy; ``prompts`` is None when the policy names no file. Raises UsageError."""
     judge = entry.judge
     automatic = None if isinstance(entry.steps, list) else _automatic(entry.steps.auto)
-    steps = tuple(_step(step) for step in entry.steps) if isinstance(entry.steps, list) else ()
+    steps = tuple(_step(step, entry.call_limit) for step in entry.steps) if isinstance(entry.steps, list) else ()
     return Policy(
         name=entry.name,
         agents=tuple(entry.agents),
@@ -68,7 +76,10 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         new_versions=entry.new_versions,
         sessions_on_rollback=entry.sessions_on_rollback,
         ready_within=entry.ready_within,
+        on_split=entry.on_split,
         ignored_errors=tuple(dict.fromkeys(entry.errors.ignore)),
+        call_limit=_call_limit(entry),
+        warm_up=entry.warm_up,
         automatic=automatic,
     )
 
@@ -82,7 +93,7 @@ def _agents(entry: PolicyEntry) -> Iterator[Problem]:
             yield Problem(("agents", place), f"'{glob}' appears here twice: keep one of them")
 
 
-def _steps(steps: list[StepEntry]) -> Iterator[Problem]:
+def _steps(steps: list[StepEntry], call_limit: timedelta | None) -> Iterator[Problem]:
     reached = last = 0
     rises = True
     for place, step in enumerate(steps):
@@ -92,8 +103,9 @@ def _steps(steps: list[StepEntry]) -> Iterator[Problem]:
             rises = False
             sentence = f"{step.weight} does not rise above the step before ({reached}): write more than {reached}"
             yield Problem(("steps", place, "weight"), sentence if reached < 100 else _AFTER_THE_LAST)
-        if step.max is not None and step.max < step.min:
-            yield Problem(("steps", place, "max"), "max is shorter than min: give the step time to bake")
+        if step.max is not None and step.max < _least(step, call_limit):
+            least = "call-limit" if step.min is None else "min"
+            yield Problem(("steps", place, "max"), f"max is shorter than {least}: give the step time to bake")
         reached, last = max(reached, step.weight), place
     if not reached:
         yield Problem(("steps",), "there is no weight among the steps: add {weight: 100}")
@@ -110,6 +122,13 @@ _AFTER_THE_LAST = "the step before reached 100 already: leave this one out"
 def _auto(auto: AutoEntry) -> Iterator[Problem]:
     if auto.max is not None and auto.max < auto.soak:
         yield Problem(("steps", "auto", "max"), "max is shorter than soak: give the weight of 50 time to bake")
+
+
+def _times(entry: PolicyEntry) -> Iterator[Problem]:
+    for key, span in (("call-limit", entry.call_limit), ("warm-up", entry.warm_up)):
+        if span is not None and span >= entry.deadline:
+            deadline = span_text(entry.deadline)
+            yield Problem((key,), f"{span_text(span)} is no shorter than the deadline of {deadline}: write less")
 
 
 def _judge(judge: JudgeEntry) -> Iterator[Problem]:
@@ -186,12 +205,29 @@ def _gate_sources(
 # in the core's words
 
 
-def _step(entry: StepEntry) -> Step:
-    return WeightStep(entry.weight, entry.min, entry.max) if isinstance(entry, WeightEntry) else ApprovalStep()
+def _step(entry: StepEntry, call_limit: timedelta | None) -> Step:
+    if not isinstance(entry, WeightEntry):
+        return ApprovalStep()
+    return WeightStep(entry.weight, _least(entry, call_limit), entry.max)
+
+
+def _least(entry: WeightEntry, call_limit: timedelta | None) -> timedelta:
+    """Return the least time of a step; one that leaves it out lasts as long as a call may."""
+    if entry.min is not None:
+        return entry.min
+    return call_limit or min(CALL_LIMIT, entry.max or CALL_LIMIT)
 
 
 def _automatic(entry: AutoEntry) -> Automatic:
-    return Automatic(entry.blast_radius, entry.soak, entry.bake, entry.max)
+    return Automatic(entry.blast_radius, entry.soak, entry.bake, entry.max or max(AUTO_MAX, entry.soak))
+
+
+def _call_limit(entry: PolicyEntry) -> timedelta | None:
+    """Return how long a call may take; automatic steps, which have no ``min`` of their own, always say it."""
+    if entry.call_limit or isinstance(entry.steps, list):
+        return entry.call_limit
+    least = min(CALL_LIMIT, entry.steps.auto.soak)
+    return least if timedelta(0) < least < entry.deadline else None
 
 
 def _as_sources(entry: SourcesEntry | None, prompts: tuple[Prompt, ...] | None) -> Sources:

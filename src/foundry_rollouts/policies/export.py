@@ -57,6 +57,8 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "trigger": policy.trigger.value,
         "steps": _auto(policy.automatic) if policy.automatic else [_step(step) for step in policy.steps],
         "deadline": span_text(policy.deadline),
+        **({"call-limit": span_text(policy.call_limit)} if policy.call_limit else {}),
+        "warm-up": span_text(policy.warm_up),
         "judge": {
             "false-rollback": _percent(judge.false_rollback),
             "missed-bad": _percent(judge.missed_bad),
@@ -68,6 +70,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "errors": {"ignore": [kind.value for kind in policy.ignored_errors]},
         "on-failure": policy.on_failure.value,
         "on-no-evidence": policy.on_no_evidence.value,
+        "on-split": policy.on_split.value,
         "on-drift": policy.on_drift.value,
         "on-adoption": policy.on_adoption.value,
         "on-new-version": policy.on_new_version.value,

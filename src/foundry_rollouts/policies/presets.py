@@ -13,7 +13,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             {"weight": 100, "min": "1h"},
         ],
         "deadline": "24h",
-        "judge": {"false-rollback": "1%", "missed-bad": "1%", "tolerate": "1.2x", "bad": "1.5x + 1pp"},
+        "warm-up": "60s",
+        "judge": {"false-rollback": "1%", "missed-bad": "1%", "tolerate": "1.2x", "bad": "1.5x + 0.5pp"},
         "gates": [{"error-rate": {"max": "10%"}}, {"latency": {}}, {"log-errors": {}}],
         "on-no-evidence": "pause",
     },
@@ -24,6 +25,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             {"weight": 100, "min": "30m"},
         ],
         "deadline": "6h",
+        "warm-up": "60s",
+        "sources": {"probe": {"every": "5s"}, "logs": {}},
         "judge": {"false-rollback": "1%", "missed-bad": "5%", "tolerate": "1.2x", "bad": "2x + 2pp"},
         "gates": [{"error-rate": {"max": "20%"}}, {"log-errors": {}}],
         "on-no-evidence": "hold",
@@ -35,6 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             {"weight": 100, "min": "5m"},
         ],
         "deadline": "1h",
+        "warm-up": "30s",
         "judge": {"false-rollback": "2%", "missed-bad": "5%", "tolerate": "1.5x", "bad": "3x + 5pp"},
         "gates": [{"error-rate": {"max": "30%"}}],
         "on-no-evidence": "advance-if-not-gross",
@@ -50,7 +54,19 @@ def expanded(content: Any) -> Any:
         return content
     preset = dict(PRESETS[content["preset"]])
     preset["gates"] = [gate for gate in preset["gates"] if _can_see(gate, content.get("sources"))]
+    if "sources" in preset and "sources" in content:
+        preset["sources"] = _with_keys_of(content["sources"], preset["sources"])
+        return preset | content | {"sources": preset["sources"]}
     return preset | content
+
+
+def _with_keys_of(sources: Any, preset: dict[str, dict[str, Any]]) -> Any:
+    """Return the sources that a file names, each with the keys of the preset's that it does not have itself."""
+    if not isinstance(sources, dict):
+        return sources
+    return {
+        name: preset.get(name, {}) | source if isinstance(source, dict) else source for name, source in sources.items()
+    }
 
 
 def _can_see(gate: dict[str, Any], sources: Any) -> bool:

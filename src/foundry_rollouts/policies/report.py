@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from foundry_rollouts.core.model.failures import ErrorKind, kind_of
 from foundry_rollouts.policies.documents import Document, Location, Problem, shown
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -98,11 +99,14 @@ def _bound(value: Any, kind: str, context: dict[str, Any]) -> str | None:
     if kind not in limits:
         return None
     bound = next(context[name] for name in ("gt", "ge", "le") if name in context)
-    return f"{value} is out of range: write {limits[kind]} {bound}"
+    return f"{value} is out of range: write {limits[kind]} {int(bound) if bound == int(bound) else bound}"
 
 
 def _unknown_choice(value: Any, expected: str) -> str:
     known = [word.strip("' ") for word in expected.replace(" or ", ", ").split(", ")]
+    kind = ErrorKind.RATE_LIMITED if str(value) == "429" else kind_of(f"HTTP {value}")
+    if kind in known:
+        return f"{shown(value)} is not known here: write {kind}, the kind of such failures"
     close = get_close_matches(str(value), known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"write {_either(known)}"
     return f"{shown(value)} is not known here: {hint}"

@@ -19,22 +19,22 @@ from pydantic import (
     model_validator,
 )
 
-from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.failures import ErrorKind
-from foundry_rollouts.core.model.new_versions import NewVersions
+from foundry_rollouts.core.model.new_versions import NewVersions, OnNewVersion
 from foundry_rollouts.core.model.policy import (
     Margin,
     OnAdoption,
     OnDrift,
     OnFailure,
-    OnNewVersion,
     OnNoEvidence,
+    OnSplit,
     SessionsOnRollback,
     Trigger,
 )
+from foundry_rollouts.policies.gate_entries import GateEntry
 from foundry_rollouts.policies.presets import PresetName, expanded
-from foundry_rollouts.policies.source_entries import STRICT, SourceName, SourcesEntry, ValueName
-from foundry_rollouts.policies.units import Duration, DurationOrOff, MarginText, Percent, PositiveDuration, Times
+from foundry_rollouts.policies.source_entries import STRICT, SourcesEntry
+from foundry_rollouts.policies.units import Duration, DurationOrOff, MarginText, Percent, PositiveDuration
 
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+$"
@@ -49,11 +49,7 @@ class WeightEntry(BaseModel):
     model_config = STRICT
 
     weight: StrictInt = Field(ge=1, le=100, description="Percent of new sessions that go to the canary.")
-    min: Duration = Field(
-        default=timedelta(0),
-        description="The least time the step lasts.",
-        json_schema_extra={"default": "0s"},
-    )
+    min: Duration | None = Field(default=None, description="The least time the step lasts. Default: call-limit.")
     max: PositiveDuration | None = Field(
         default=None, description="Without proof by then, on-no-evidence decides. Default: no limit."
     )
@@ -101,7 +97,8 @@ class AutoEntry(BaseModel):
     )
     max: PositiveDuration | None = Field(
         default=None,
-        description="Without proof by then at a weight below 100, on-no-evidence decides. Default: no limit.",
+        description="Without proof by then, a weight below 50 goes on unless the canary may be 16 points worse; "
+        "at 50, on-no-evidence decides. Default: 10m, or soak where that is longer.",
     )
 
 
@@ -140,17 +137,10 @@ class JudgeEntry(BaseModel):
         json_schema_extra={"default": "1.2x"},
     )
     bad: MarginText = Field(
-        default=Margin(1.5, 0.005),
+        default=Margin(2.0, 0.02),
         description="Advancing means: proved better than this.",
-        json_schema_extra={"default": "1.5x + 0.5pp"},
+        json_schema_extra={"default": "2x + 2pp"},
     )
-
-
-Asked = Annotated[
-    Annotated[list[SourceName], Field(min_length=1), Tag("<list>")]
-    | Annotated[dict[SourceName, Annotated[float, Field(gt=0, le=1000)]], Field(min_length=1), Tag("<weights>")],
-    Discriminator(lambda asked: "<weights>" if isinstance(asked, dict) else "<list>"),
-]
 
 
 class ErrorsEntry(BaseModel):
@@ -161,62 +151,10 @@ class ErrorsEntry(BaseModel):
     ignore: list[ErrorKind] = Field(
         default_factory=list,
         description="Kinds of failures that are not judged. client-error: calls refused with 4xx as the caller's "
-        "mistake, which count beside the errors when this is left out (401, 403 and 429 never count).",
-        examples=[["client-error"]],
+        "mistake, which count beside the errors when this is left out (401, 403 and 429 never count). rate-limited: "
+        "calls that failed because the agent's own model refused it for its rate or quota.",
+        examples=[["client-error"], ["rate-limited"]],
     )
-
-
-class GateBody(BaseModel):
-    """What a gate asks."""
-
-    model_config = STRICT
-
-    sources: Asked | None = Field(
-        default=None,
-        description="Who is asked; with numbers, as {logs: 3, probe: 1}, what each of them counts. "
-        "Left out: every source in use (latency: probe; log-errors: logs).",
-        examples=[["logs", "probe"], {"logs": 3, "probe": 1}],
-    )
-    max: Percent | None = Field(default=None, description="An absolute ceiling: a canary above it gets no tolerance.")
-    on_failure: OnFailure | None = Field(default=None, description="Default: the policy's.")
-    critical: bool = Field(
-        default=False, description="Four times its share of the evidence of harm: it decides sooner."
-    )
-    dry_run: bool = Field(default=False, description="Judged and shown, but it decides nothing.")
-
-
-class ValueBody(BaseModel):
-    """A number that must lie within bounds, so many windows in a row."""
-
-    model_config = STRICT
-
-    name: ValueName = Field(description="Under values of the source.", examples=["queue-depth"])
-    sources: list[SourceName] | None = Field(
-        default=None, min_length=1, description="The sources it uses. Default: every source that provides the value."
-    )
-    min: float | None = None
-    max: float | None = None
-    at_least: Times | None = Field(default=None, description="The least multiple of stable's number.")
-    at_most: Times | None = Field(default=None, description="The largest multiple of stable's number.")
-    windows: StrictInt = Field(default=3, ge=1, le=100, description="The number of windows in a row that decide.")
-    on_failure: OnFailure | None = Field(default=None, description="Default: the policy's.")
-    dry_run: bool = Field(default=False, description="Judged and shown, but it decides nothing.")
-
-    @property
-    def bounds(self) -> Bounds:
-        """Where the number must lie. Raises UsageError for bounds that make no sense."""
-        return Bounds(self.name, self.min, self.max, self.at_least, self.at_most, self.windows)
-
-
-class GateEntry(BaseModel):
-    """One thing that must not get worse."""
-
-    model_config = ConfigDict(**STRICT, json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    error_rate: GateBody | None = Field(default=None, description="Calls that failed.")
-    latency: GateBody | None = Field(default=None, description="Calls that were slow.")
-    log_errors: GateBody | None = Field(default=None, description="Calls that wrote an error to the log.")
-    value: ValueBody | None = Field(default=None, description="Any number; several gates may be values.")
 
 
 def _steps_or_preset(schema: dict[str, Any]) -> None:
@@ -251,6 +189,17 @@ class PolicyEntry(BaseModel):
         description="For the whole rollout.",
         json_schema_extra={"default": "6h"},
     )
+    call_limit: PositiveDuration | None = Field(
+        default=None,
+        description="The longest that a call takes: failures show that late, so no step rises sooner, and calls prove "
+        "nothing before. Default: 60s, or a step's own min where that is shorter.",
+        examples=["60s"],
+    )
+    warm_up: Duration = Field(
+        default=timedelta(0),
+        description="So long after each raise the canary may fail up to 25 points more: its sandboxes are new.",
+        json_schema_extra={"default": "0s"},
+    )
     judge: JudgeEntry = Field(default_factory=JudgeEntry, description="The judge's confidence and limits.")
     sources: SourcesEntry | None = Field(
         default=None,
@@ -264,6 +213,9 @@ class PolicyEntry(BaseModel):
     on_no_evidence: OnNoEvidence = Field(
         default=OnNoEvidence.HOLD,
         description="What happens when a step is not proved by its max. Never a blind advance.",
+    )
+    on_split: OnSplit = Field(
+        default=OnSplit.HOLD, description="What happens when new sessions do not follow the weights."
     )
     on_drift: OnDrift = Field(
         default=OnDrift.PAUSE, description="What happens when the routing was changed from outside."
@@ -284,7 +236,6 @@ class PolicyEntry(BaseModel):
         default=SessionsOnRollback.KEEP,
         description="What happens to live sessions of a canary that is rolled back.",
     )
-
     ready_within: DurationOrOff = Field(
         default=timedelta(minutes=3),
         description="A sandbox of the canary is opened and asked before users meet it, and at every step. None ready "

@@ -100,6 +100,18 @@ def _delay(default: str, span: timedelta) -> Any:
     return Field(default=span, description=what, json_schema_extra={"default": default})
 
 
+Cluster = Annotated[float, Field(strict=True, ge=1, le=1000)]
+
+
+def _cluster() -> Any:
+    return Field(
+        default=None,
+        description="How many calls fail together at most, as the calls of one session do. "
+        "Default: learnt from how much stable's failures vary.",
+        examples=[2],
+    )
+
+
 def _plain(entry: BaseModel) -> dict[str, Any]:
     said = entry.model_dump()
     return said | {"values": tuple(said["values"].items())}
@@ -161,6 +173,7 @@ class PrometheusEntry(SourceEntry):
     failures: Query = Field(description="Counts the calls that failed.")
     every: PositiveDuration = _every("30s", timedelta(seconds=30))
     delay: PositiveDuration = _delay("15s", timedelta(seconds=15))
+    cluster: Cluster | None = _cluster()
     values: dict[ValueName, Query] = Field(
         default_factory=dict, description="Further numbers for value gates: queries."
     )
@@ -181,6 +194,7 @@ class HttpEntry(SourceEntry):
     failures: Pointer = Field(description="A JSON pointer to the number of failed calls.", examples=["/failed"])
     every: PositiveDuration = _every("30s", timedelta(seconds=30))
     delay: PositiveDuration = _delay("5s", timedelta(seconds=5))
+    cluster: Cluster | None = _cluster()
     values: dict[ValueName, Pointer] = Field(
         default_factory=dict, description="Further numbers for value gates: JSON pointers."
     )
@@ -196,6 +210,7 @@ class InsightsEntry(SourceEntry):
     workspace: Guid = Field(description="The workspace's id, a GUID.")
     every: PositiveDuration = _every("1m", timedelta(minutes=1))
     delay: PositiveDuration = _delay("3m", timedelta(minutes=3))
+    cluster: Cluster | None = _cluster()
 
     def as_config(self) -> InsightsConfig:
         return InsightsConfig(**self.model_dump())

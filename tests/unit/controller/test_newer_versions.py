@@ -7,7 +7,7 @@ import pytest
 
 from builders import a_rollout, an_event
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.core.model.policy import OnNewVersion
+from foundry_rollouts.core.model.new_versions import OnNewVersion
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import VersionStatus

@@ -29,7 +29,10 @@ gates:
   - error-rate: {sources: [logs, probe], max: 20%}
   - latency: {on-failure: pause}
   - log-errors: {}
-errors: {ignore: [client-error]}
+errors: {ignore: [client-error, rate-limited]}
+call-limit: 2m
+warm-up: 30s
+on-split: note
 on-failure: disable
 on-no-evidence: advance-if-not-gross
 on-drift: restore

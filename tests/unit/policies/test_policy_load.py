@@ -19,6 +19,7 @@ from foundry_rollouts.core.model.policy import (
     OnDrift,
     OnFailure,
     OnNoEvidence,
+    OnSplit,
     Policy,
     SessionsOnRollback,
     Trigger,
@@ -67,7 +68,10 @@ def test_every_key_of_a_file_reaches_the_policy(whole: Path) -> None:
             on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS,
             on_drift=OnDrift.RESTORE,
             sessions_on_rollback=SessionsOnRollback.STOP,
-            ignored_errors=(ErrorKind.CLIENT_ERROR,),
+            ignored_errors=(ErrorKind.CLIENT_ERROR, ErrorKind.RATE_LIMITED),
+            on_split=OnSplit.NOTE,
+            call_limit=2 * MINUTE,
+            warm_up=MINUTE / 2,
         ),
     )
 
@@ -75,7 +79,7 @@ def test_every_key_of_a_file_reaches_the_policy(whole: Path) -> None:
 def test_a_file_with_the_required_keys_alone_gets_the_defaults_of_the_core(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(SMALL)
     assert policies_in(tmp_path / "p.yaml") == (
-        Policy("small", ("*",), (WeightStep(100),), gates=(Gate(GateKind.ERROR_RATE, ("probe", "logs")),)),
+        Policy("small", ("*",), (WeightStep(100, MINUTE),), gates=(Gate(GateKind.ERROR_RATE, ("probe", "logs")),)),
     )
 
 
@@ -179,8 +183,8 @@ def test_a_policy_is_written_out_with_every_default_as_a_file_would_say_it(tmp_p
     (tmp_path / "p.yaml").write_text(SMALL)
     (policy,) = policies_in(tmp_path)
     written = as_written(policy)
-    assert written["steps"] == [{"weight": 100, "min": "0s"}]
-    assert written["judge"] == {"false-rollback": "1%", "missed-bad": "5%", "tolerate": "1.2x", "bad": "1.5x + 0.5pp"}
+    assert written["steps"] == [{"weight": 100, "min": "1m"}]
+    assert written["judge"] == {"false-rollback": "1%", "missed-bad": "5%", "tolerate": "1.2x", "bad": "2x + 2pp"}
     assert written["gates"] == [{"error-rate": {"sources": ["probe", "logs"]}}]
     del written["sources"]["probe"]["prompts"]  # names of prompts, where a file has a path
     (tmp_path / "p.yaml").write_text(json.dumps(written))
@@ -193,3 +197,45 @@ def test_automatic_steps_are_read_and_written_out(tmp_path: Path) -> None:
     assert policy.automatic == Automatic(20, 10 * MINUTE, timedelta(0), 60 * MINUTE)
     assert policy.steps == policy.automatic.steps
     assert as_written(policy)["steps"] == {"auto": {"blast-radius": 20, "soak": "10m", "bake": "0s", "max": "1h"}}
+
+
+@pytest.mark.parametrize(
+    ("written", "limit", "call_limit"),
+    [
+        ("steps: {auto: {}}", 10 * MINUTE, MINUTE),
+        ("steps: {auto: {soak: 20m}}", 20 * MINUTE, MINUTE),
+        ("steps: {auto: {soak: 1s}}", 10 * MINUTE, MINUTE / 60),
+        ("steps: {auto: {soak: 0s}}", 10 * MINUTE, None),
+        ("steps: {auto: {max: 5m}}\ncall-limit: 3m", 5 * MINUTE, 3 * MINUTE),
+        ("steps: {auto: {}}\ndeadline: 30s", 10 * MINUTE, None),
+    ],
+)
+def test_automatic_steps_have_a_limit_and_last_as_long_as_a_call_may(
+    tmp_path: Path, written: str, limit: timedelta, call_limit: timedelta | None
+) -> None:
+    (tmp_path / "p.yaml").write_text(f"name: a\nagents: [a]\n{written}\n")
+    (policy,) = policies_in(tmp_path / "p.yaml")
+    assert policy.automatic is not None
+    assert (policy.automatic.max, policy.call_limit) == (limit, call_limit)
+
+
+@pytest.mark.parametrize(
+    ("written", "least"),
+    [
+        ("steps: [{weight: 100}]", MINUTE),
+        ("steps: [{weight: 100, max: 30s}]", MINUTE / 2),
+        ("steps: [{weight: 100, min: 1s}]", MINUTE / 60),
+        ("steps: [{weight: 100, min: 0s}]", timedelta(0)),
+        ("steps: [{weight: 100}]\ncall-limit: 3m", 3 * MINUTE),
+        ("steps: [{weight: 100, min: 1s}]\ncall-limit: 3m", MINUTE / 60),
+    ],
+)
+def test_a_step_without_min_lasts_as_long_as_a_call_may(tmp_path: Path, written: str, least: timedelta) -> None:
+    (tmp_path / "p.yaml").write_text(f"name: a\nagents: [a]\n{written}\n")
+    (policy,) = policies_in(tmp_path / "p.yaml")
+    assert [step.min for step in policy.steps if isinstance(step, WeightStep)] == [least]
+    assert policy.call_limit == (3 * MINUTE if "call-limit" in written else None)
+    if policy.call_limit:
+        assert as_written(policy)["call-limit"] == "3m"
+    else:
+        assert "call-limit" not in as_written(policy)

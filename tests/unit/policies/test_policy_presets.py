@@ -1,5 +1,6 @@
 """Policies by one word, sources that are asked over the network, and what a gate may say of itself."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.policies.presets import PRESETS
 from unit.policies.policy_files import problems_of
 
+MINUTE = timedelta(minutes=1)
 HEAD = "name: a\nagents: [a]\n"
 SMALL = HEAD + "steps: [{weight: 100}]\n"
 QUERY = 'sum(increase(c{agent="{agent}",v="{version}"}[{window}]))'
@@ -41,9 +43,47 @@ def test_presets_differ_in_how_much_they_ask_for(tmp_path: Path) -> None:
 
 def test_what_a_file_says_itself_outweighs_its_preset(tmp_path: Path) -> None:
     policy = read(tmp_path, f"{HEAD}preset: fast\nsteps: [{{weight: 100}}]\njudge: {{bad: 4x}}\n")
-    assert policy.steps == (WeightStep(100),)
+    assert policy.steps == (WeightStep(100, MINUTE),)
     assert policy.judge.bad == Margin(4)
     assert policy.deadline == read(tmp_path, f"{HEAD}preset: fast\n").deadline
+
+
+@pytest.mark.parametrize(
+    ("sources", "names", "every"),
+    [
+        ("", ("probe", "logs"), 5),
+        ("sources: {probe: {pairs: 2}}\n", ("probe",), 5),
+        ("sources: {probe: {every: 9s}, outcomes: {}}\n", ("probe", "outcomes"), 9),
+        ("sources: {outcomes: {}}\n", ("outcomes",), None),
+    ],
+)
+def test_a_file_names_its_sources_and_a_preset_only_fills_in_their_keys(
+    tmp_path: Path, sources: str, names: tuple[str, ...], every: float | None
+) -> None:
+    policy = read(tmp_path, f"{HEAD}preset: standard\n{sources}")
+    assert policy.sources.names == names
+    assert (policy.sources.probe.every.total_seconds() if policy.sources.probe else None) == every
+    if "pairs" in sources:
+        assert policy.sources.probe is not None
+        assert policy.sources.probe.pairs == 2
+    if sources:
+        (problem,) = problems_of(tmp_path, f"{HEAD}preset: standard\nsources: [probe]\n")
+        assert "sources: a list stands where a mapping belongs" in problem
+
+
+def test_presets_let_new_sandboxes_warm_up(tmp_path: Path) -> None:
+    policies = [read(tmp_path, f"{HEAD}preset: {preset}\n") for preset in ("cautious", "standard", "fast")]
+    assert [policy.warm_up for policy in policies] == [MINUTE, MINUTE, MINUTE / 2]
+    assert [str(policy.judge.bad) for policy in policies] == ["1.5x + 0.5pp", "2x + 2pp", "3x + 5pp"]
+    assert read(tmp_path, SMALL).warm_up == timedelta(0)
+
+
+def test_counts_of_others_may_say_how_many_calls_fail_together(tmp_path: Path) -> None:
+    counted = VALUES.replace("calls:", "cluster: 2.5, calls:") + "gates: [{error-rate: {}}]\n"
+    policy = read(tmp_path, counted)
+    assert policy.sources.cluster_of("http") == 2.5
+    assert as_written(policy)["sources"]["http"]["cluster"] == 2.5
+    assert read(tmp_path, counted.replace("cluster: 2.5, ", "")).sources.cluster_of("http") is None
 
 
 def test_gates_of_a_preset_that_could_see_nothing_are_left_out(tmp_path: Path) -> None:

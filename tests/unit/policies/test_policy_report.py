@@ -9,6 +9,7 @@ from unit.policies.policy_files import SMALL, problems_of
 
 HEAD = "name: a\nagents: [a]\n"
 STEPS = "steps: [{weight: 100}]\n"
+COUNTED = "sources: {http: {url: 'http://h/{version}', calls: /c, failures: /f, cluster: %s}}\n"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ STEPS = "steps: [{weight: 100}]\n"
         (HEAD + STEPS + "gates:\n  - money: {query: x}\n",
          "p.yaml:5:5: gates[0].money: unknown key: the keys here are error-rate, latency, log-errors, value"),
         (HEAD + "steps: {auto: {blast-radius: 0}}\n",
-         "p.yaml:3:30: steps.auto.blast-radius: 0 is out of range: write at least 1.0"),
+         "p.yaml:3:30: steps.auto.blast-radius: 0 is out of range: write at least 1"),
         (HEAD + "steps: {auto: {max: 2m}}\n",
          "p.yaml:3:21: steps.auto.max: max is shorter than soak: give the weight of 50 time to bake"),
         (HEAD + "steps: {auto: {}, weight: 10}\n",
@@ -67,7 +68,7 @@ STEPS = "steps: [{weight: 100}]\n"
          "p.yaml:4:14: judge.bad: bad (1.1x) lies below tolerate (1.2x): "
          "write a bad that is at least as wide in both numbers"),
         (HEAD + STEPS + "judge: {tolerate: 9x}\n",
-         "p.yaml:4:19: judge.tolerate: bad (1.5x + 0.5pp) lies below tolerate (9x): "
+         "p.yaml:4:19: judge.tolerate: bad (2x + 2pp) lies below tolerate (9x): "
          "write a bad that is at least as wide in both numbers"),
         (HEAD + STEPS + "sources: {}\n",
          "p.yaml:4:10: sources: no source is named, nothing could be seen: name at least one, as probe: {}"),
@@ -83,6 +84,41 @@ STEPS = "steps: [{weight: 100}]\n"
          "p.yaml:4:11: on-drift: 'no' is not known here: write pause, restore or adopt"),
         (HEAD + STEPS + "errors: {ignore: [client-eror]}\n",
          "p.yaml:4:19: errors.ignore[0]: 'client-eror' is not known here: did you mean client-error?"),
+        (HEAD + STEPS + "errors: {ignore: [429]}\n",
+         "p.yaml:4:19: errors.ignore[0]: 429 is not known here: write rate-limited, the kind of such failures"),
+        (HEAD + STEPS + "errors: {ignore: [404]}\n",
+         "p.yaml:4:19: errors.ignore[0]: 404 is not known here: write client-error, the kind of such failures"),
+        (HEAD + STEPS + "errors: {ignore: [500]}\n",
+         "p.yaml:4:19: errors.ignore[0]: 500 is not known here: write client-error or rate-limited"),
+        (HEAD + "steps: [{weight: 100, max: 30s}]\ncall-limit: 31s\n",
+         "p.yaml:3:28: steps[0].max: max is shorter than call-limit: give the step time to bake"),
+        (HEAD + STEPS + "call-limit: -1s\n",
+         "p.yaml:4:13: call-limit: '-1s' is not a duration: write for example 30s, 10m or 1h30m"),
+        (HEAD + STEPS + "call-limit: 0s\n",
+         "p.yaml:4:13: call-limit: '0s' is no time at all: write for example 10s"),
+        (HEAD + STEPS + "call-limit: 90\n",
+         "p.yaml:4:13: call-limit: 90 is not a duration: write for example 30s, 10m or 1h30m"),
+        (HEAD + STEPS + "call-limit: 2m\ndeadline: 2m\n",
+         "p.yaml:4:13: call-limit: 2m is no shorter than the deadline of 2m: write less"),
+        (HEAD + STEPS + "warm-up: 6h\n",
+         "p.yaml:4:10: warm-up: 6h is no shorter than the deadline of 6h: write less"),
+        (HEAD + STEPS + "warm-up: -1s\n",
+         "p.yaml:4:10: warm-up: '-1s' is not a duration: write for example 30s, 10m or 1h30m"),
+        (HEAD + STEPS + "warm-up: off\n",
+         "p.yaml:4:10: warm-up: 'off' is not a duration: write for example 30s, 10m or 1h30m"),
+        (HEAD + STEPS + "on-split: rollback\n",
+         "p.yaml:4:11: on-split: 'rollback' is not known here: write hold, pause or note"),
+        (HEAD + STEPS + "sources: {probe: {cluster: 2}}\n",
+         "p.yaml:4:19: sources.probe.cluster: unknown key: the keys here are every, pairs, prompts"),
+        (HEAD + STEPS + COUNTED % "0.5",
+         "p.yaml:4:79: sources.http.cluster: 0.5 is out of range: write at least 1"),
+        (HEAD + STEPS + COUNTED % "-2",
+         "p.yaml:4:79: sources.http.cluster: -2 is out of range: write at least 1"),
+        (HEAD + STEPS + COUNTED % "1001",
+         "p.yaml:4:79: sources.http.cluster: 1001 is out of range: write at most 1000"),
+        (HEAD + STEPS + COUNTED % "many",
+         "p.yaml:4:79: sources.http.cluster: 'many' stands where a number belongs: write for example 1.5, "
+         "without quotes"),
         (HEAD + STEPS + "on-failure: rollbck\n",
          "p.yaml:4:13: on-failure: 'rollbck' is not known here: did you mean rollback?"),
         ("name: a b\nagents: [a]\n" + STEPS,

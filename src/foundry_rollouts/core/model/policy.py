@@ -12,7 +12,7 @@ from itertools import pairwise
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.globs import exactness_for
-from foundry_rollouts.core.model.new_versions import NewVersions
+from foundry_rollouts.core.model.new_versions import NewVersions, OnNewVersion
 from foundry_rollouts.core.model.sources import CONFIGS, Detail, Sources
 from foundry_rollouts.errors import UsageError
 
@@ -59,13 +59,6 @@ class OnAdoption(StrEnum):
 
     KEEP = "keep"  #: They stay until a rollout begins.
     STABLE = "stable"  #: The heaviest version that is named gets everything.
-
-
-class OnNewVersion(StrEnum):
-    """What a version that appears while another is on trial leads to."""
-
-    QUEUE = "queue"  #: It waits until the trial has ended.
-    SUPERSEDE = "supersede"  #: Once it is active it takes the trial's place, from the stable version on.
 
 
 class OnSplit(StrEnum):
@@ -172,7 +165,7 @@ class Judging:
     false_rollback: float = 0.01  #: Of releases within tolerance, how many may ever be rolled back.
     missed_bad: float = 0.05  #: Of bad releases, how many may pass a step as proved.
     tolerate: Margin = Margin(1.2)
-    bad: Margin = Margin(1.5, 0.005)
+    bad: Margin = Margin(2.0, 0.02)
 
     def __post_init__(self) -> None:
         if not (0 < self.false_rollback < 0.5 and 0 < self.missed_bad < 0.5):
@@ -244,6 +237,10 @@ class Policy:
             raise UsageError("agents is empty: name at least one agent, for example 'support-*'")
         if self.deadline <= timedelta(0):
             raise UsageError("deadline must be longer than nothing")
+        if self.call_limit is not None and not timedelta(0) < self.call_limit < self.deadline:
+            raise UsageError("call-limit lies between nothing and the deadline")
+        if not timedelta(0) <= self.warm_up < self.deadline:
+            raise UsageError("warm-up is shorter than the deadline, and 0s where versions need none")
 
     def weight_at(self, step: int) -> int:
         """Return the canary's weight at step number ``step``; 0 before the first."""

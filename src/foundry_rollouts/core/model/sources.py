@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
 from foundry_rollouts.addresses import host_of, is_loopback
+from foundry_rollouts.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,10 @@ class PolledConfig(SourceConfig):
     every: timedelta = timedelta(seconds=30)  #: Windows are at least so long.
     cluster: float | None = None  #: Calls that fail together, at most; None: learnt from stable.
     delay: timedelta  #: How long a count may still change: windows end so long before now.
+
+    def __post_init__(self) -> None:
+        if self.cluster is not None and not 1 <= self.cluster <= 1000:
+            raise UsageError(f"{self.name}: a cluster of {self.cluster:g} calls: write at least 1, at most 1000")
 
     @property
     def lag(self) -> timedelta:

@@ -16,7 +16,7 @@ from foundry_rollouts.core.judging.capital import Tally, takes
 from foundry_rollouts.core.judging.constants import EVEN, LADDER
 from foundry_rollouts.core.judging.evidence import Evidence, at_most, strata
 from foundry_rollouts.core.model.bounds import Bounds
-from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Policy, WeightStep
+from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.sources import OutcomesConfig, PrometheusConfig, Sources
 from unit.core.judging.made_evidence import a_track
@@ -28,7 +28,8 @@ SETTINGS = Automatic(20)
 
 def a_climbing(step: int = 1, **but: Any) -> Rollout:
     gates = (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
-    plain = {"steps": SETTINGS.steps, "automatic": SETTINGS, "sources": USERS, "gates": gates}
+    narrow = Judging(bad=Margin(1.5, 0.005))
+    plain = {"steps": SETTINGS.steps, "automatic": SETTINGS, "sources": USERS, "gates": gates, "judge": narrow}
     return a_rollout(phase=Phase.PROGRESSING, step=step, started_at=NOON, policy=a_policy(**(plain | but)))
 
 

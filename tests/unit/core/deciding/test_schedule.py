@@ -34,9 +34,10 @@ GATES = (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
 
 
 def automatic(blast_radius: float = 20, soak: int = 60, **but: Any) -> Policy:
-    """Return a policy with automatic steps that sees the calls of users and nothing else."""
+    """Return a policy with automatic steps and narrow limits that sees the calls of users and nothing else."""
     settings = Automatic(blast_radius, soak=timedelta(seconds=soak))
-    return a_policy(**({"steps": settings.steps, "automatic": settings, "sources": USERS, "gates": GATES} | but))
+    plain = {"steps": settings.steps, "automatic": settings, "judge": Judging(bad=Margin(1.5, 0.005))}
+    return a_policy(**(plain | {"sources": USERS, "gates": GATES} | but))
 
 
 def on_trial(policy: Policy) -> Rollout:

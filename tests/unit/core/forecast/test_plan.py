@@ -31,12 +31,14 @@ from foundry_rollouts.core.replay.counts import Interval, replayed
 USERS = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
 HOUR = timedelta(hours=1)
 ALL = (WeightStep(100),)
+#: The limits for which the formulas' numbers are published.
+NARROW = Judging(bad=Margin(1.5, 0.005))
 
 
 def users_only(*steps: Any, **but: Any) -> Policy:
-    """Return a policy that sees the calls of users and nothing else."""
-    gates = (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
-    return a_policy(**({"steps": (*steps, WeightStep(100)), "sources": USERS, "gates": gates} | but))
+    """Return a policy with narrow limits that sees the calls of users and nothing else."""
+    plain = {"sources": USERS, "gates": (Gate(GateKind.ERROR_RATE, ("outcomes",)),), "judge": NARROW}
+    return a_policy(**({"steps": (*steps, WeightStep(100))} | plain | but))
 
 
 def first(policy: Policy, rps: float = 2, stable_rate: float = 0.01) -> StepPlan:
@@ -233,7 +235,8 @@ def told(policy: Policy, rps: float = 2) -> list[tuple[int | None, str]]:
 
 def test_a_policy_that_fits_its_traffic_raises_no_doubt() -> None:
     probe = replace(Sources(), probe=ProbeConfig(every=timedelta(seconds=1), pairs=10))
-    assert told(a_policy(sources=probe, steps=(WeightStep(50), WeightStep(100))), rps=200) == []
+    steps = (WeightStep(50, min=timedelta(minutes=5)), WeightStep(100, min=timedelta(minutes=30)))
+    assert told(a_policy(sources=probe, steps=steps), rps=200) == []
 
 
 def test_a_step_that_cannot_see_a_regression_is_told() -> None:
@@ -265,7 +268,7 @@ def test_a_deadline_that_comes_too_soon_is_told() -> None:
     assert told(replace(slow, deadline=2 * HOUR)) == [
         (None, "the steps bake for 2h, the deadline is 2h: no rollout can end well, give it more time")
     ]
-    quick = a_policy(steps=(WeightStep(100),), deadline=HOUR)
+    quick = a_policy(steps=(WeightStep(100),), deadline=HOUR, judge=NARROW)
     assert told(quick)[-1] == (
         None,
         "promotion takes about 6h5m at 2 rps, the deadline is 1h and then it pauses: give it more time",

@@ -29,10 +29,13 @@ ERRORS = Gate(GateKind.ERROR_RATE, ("outcomes",))
 LINES = Gate(GateKind.LOG_ERRORS, ("outcomes",))
 USERS = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
 TRAFFIC = Traffic(20, 0.01)
+#: The limits for which the formulas' numbers are published.
+NARROW = Judging(bad=Margin(1.5, 0.005))
 
 
 def users_only(*steps: Any, **but: Any) -> Policy:
-    return a_policy(**({"steps": (*steps, WeightStep(100)), "sources": USERS, "gates": (ERRORS,)} | but))
+    plain = {"sources": USERS, "gates": (ERRORS,), "judge": NARROW}
+    return a_policy(**({"steps": (*steps, WeightStep(100))} | plain | but))
 
 
 def first(policy: Policy, traffic: Traffic = TRAFFIC) -> StepPlan:
@@ -138,7 +141,7 @@ def test_the_whole_is_the_sum_of_its_steps_and_never_where_one_never_ends() -> N
 
 def test_automatic_steps_are_those_that_the_evidence_takes_each_left_when_it_leads_on() -> None:
     settings = Automatic(20, soak=3 * MINUTE, bake=7 * MINUTE)
-    policy = a_policy(steps=settings.steps, automatic=settings, sources=USERS, gates=(ERRORS,))
+    policy = a_policy(steps=settings.steps, automatic=settings, sources=USERS, gates=(ERRORS,), judge=NARROW)
     found = plan(policy, Traffic(200, 0.01))
     assert [step.weight for step in found.steps] == [1, 2, 10, 20, 50, 100]
     assert [step.number for step in found.steps] == [1, 2, 4, 5, 6, 7]

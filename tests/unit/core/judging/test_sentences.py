@@ -36,7 +36,7 @@ def test_the_whole_trial_tells_of_harm_and_the_step_of_proof() -> None:
     assert because_harm(ERRORS, JUDGING, track).startswith("canary 14 of 1 200 failed against 3 of 10 800 on stable")
     assert because_proved(ERRORS, JUDGING, track) == (
         "canary 1 of 8 failed against 2 of 9 on stable at this step, seen by probe: "
-        "better than 1.5x + 0.5pp stable, evidence 100 : 1"
+        "better than 2x + 2pp stable, evidence 100 : 1"
     )
 
 
@@ -77,7 +77,7 @@ def test_without_evidence_about_the_ceiling_it_is_not_blamed() -> None:
 
 def test_what_is_missing_is_told_in_calls_where_that_is_known() -> None:
     begin = "canary 14 of 1 200 failed against 3 of 10 800 on stable so far: needs"
-    end = "more canary calls to be proved better than 1.5x + 0.5pp stable"
+    end = "more canary calls to be proved better than 2x + 2pp stable"
     assert because_unproved(ERRORS, JUDGING, a_track(), 1500) == f"{begin} about 1 500 {end}"
     assert because_unproved(ERRORS, JUDGING, a_track(), None) == f"{begin} {end}"
 
@@ -86,7 +86,7 @@ def test_a_canary_alone_is_told_beside_what_stable_did_before() -> None:
     known = a_track(proving(known=0.01, past=2))
     assert because_proved(ERRORS, JUDGING, known, is_alone=True) == (
         "canary 14 of 1 200 failed (stable failed about 1% before) at this step, seen by probe: "
-        "better than 1.5x + 0.5pp stable, evidence 100 : 1"
+        "better than 2x + 2pp stable, evidence 100 : 1"
     )
     unknown = because_unproved(ERRORS, JUDGING, a_track(), None, is_alone=True)
     assert unknown.startswith("canary 14 of 1 200 failed (too little was seen of stable) so far: ")

@@ -8,6 +8,7 @@ import pytest
 
 from builders import a_policy
 from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.new_versions import OnNewVersion
 from foundry_rollouts.core.model.policy import (
     ApprovalStep,
     Automatic,
@@ -17,7 +18,6 @@ from foundry_rollouts.core.model.policy import (
     Margin,
     OnDrift,
     OnFailure,
-    OnNewVersion,
     OnNoEvidence,
     Policy,
     SessionsOnRollback,
@@ -90,7 +90,7 @@ def test_what_is_bad_may_begin_where_tolerance_ends_and_not_before() -> None:
 
 def test_what_a_policy_leaves_open_is_as_documented() -> None:
     policy = Policy("name", ("agent",), (WeightStep(100),), gates=(ERRORS,))
-    assert policy.judge == Judging(0.01, 0.05, Margin(1.2, 0), Margin(1.5, 0.005))
+    assert policy.judge == Judging(0.01, 0.05, Margin(1.2, 0), Margin(2, 0.02))
     assert policy.deadline == timedelta(hours=6)
     assert policy.sources == Sources()
     answers = (policy.trigger, policy.on_failure, policy.on_no_evidence, policy.on_drift, policy.on_new_version)

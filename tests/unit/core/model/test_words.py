@@ -9,11 +9,11 @@ from builders import NOON
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
+from foundry_rollouts.core.model.new_versions import OnNewVersion
 from foundry_rollouts.core.model.policy import (
     GateKind,
     OnDrift,
     OnFailure,
-    OnNewVersion,
     OnNoEvidence,
     SessionsOnRollback,
     Trigger,
