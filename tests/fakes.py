@@ -15,6 +15,7 @@ from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.ports import AgentKnown, Condition, Record
 from foundry_rollouts.store.schema import upgrade
 from foundry_rollouts.store.store import SqlStore
+from in_the_loop import without_threads
 
 
 @dataclass
@@ -74,6 +75,7 @@ async def a_store(folder: Path) -> AsyncIterator[SqlStore]:
         _BLANK.append(database.read_bytes())
     database.write_bytes(_BLANK[0])
     store = SqlStore(f"sqlite:///{database}", replica="here", lease=timedelta(seconds=30), on_message=nobody)
+    without_threads(store)
     try:
         routing = Routing.of({"1": 100})
         seen = AgentKnown("support-agent", latest="2", latest_status="active", routing=routing, policy="support")

@@ -10,6 +10,7 @@ from databases import a_sqlite_database, a_sqlite_template
 from fakes import nobody
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.store import SqlStore
+from in_the_loop import without_threads
 from small_world import LEASE, SmallWorld
 
 
@@ -22,6 +23,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def world(tmp_path: Path, template: Path) -> AsyncIterator[SmallWorld]:
     url = a_sqlite_database(tmp_path, template)
     database = Database(url)
+    without_threads(database)
 
     @cache
     def open_as(replica: str) -> SqlStore:
