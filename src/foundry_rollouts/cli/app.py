@@ -1,6 +1,7 @@
 """The command line, put together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated
 
@@ -62,7 +63,13 @@ def main(args: Sequence[str]) -> int:
     is_verbose = "--verbose" in args
     asked = [arg for arg in args if arg != "--verbose"] or ["--help"]
     try:
-        code = app(asked, prog_name=NAME, standalone_mode=False)
+        code = _command()(asked, prog_name=NAME, standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is, it becomes one line and a code
         return report(error, is_verbose=is_verbose)
     return code if isinstance(code, int) else 0
+
+
+@cache
+def _command() -> Callable[..., object]:
+    """Return the commands of ``app``, put together once however often a process runs them."""
+    return typer.main.get_command(app)
