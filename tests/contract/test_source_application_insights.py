@@ -94,7 +94,7 @@ async def test_the_official_client_counts_both_versions(workspace: Workspace) ->
     assert (seen.canary.calls, seen.canary.failures) == (10, 4)
     path, body = workspace.asked[0]
     assert path.endswith(f"/workspaces/{WORKSPACE}/query")
-    assert body["timespan"] == "2026-03-02T12:00:00.000Z/2026-03-02T12:01:00.000Z"
+    assert body["timespan"] == "2026-03-02T11:59:50.000Z/2026-03-02T12:01:10.000Z"
     assert 'let agent = "support-agent";' in body["query"]
 
 
@@ -156,3 +156,17 @@ async def test_without_the_extra_it_says_what_to_install() -> None:
 def test_names_cannot_leave_their_strings() -> None:
     query = query_of(CountQuery('a"; drop', "2\\", Window(NOON, NOON + LATE)))
     assert 'let agent = "a\\"; drop"; let asked = "2\\\\";' in query
+
+
+def test_a_call_belongs_to_the_window_in_which_its_earliest_span_began() -> None:
+    query = query_of(CountQuery("support-agent", "2", Window(NOON, NOON + timedelta(minutes=1))))
+    read, counted = (
+        f"{name} >= datetime({since}) and {name} < datetime({until})"
+        for name, since, until in (
+            ("TimeGenerated", "2026-03-02T11:59:50+00:00", "2026-03-02T12:01:10+00:00"),
+            ("began", "2026-03-02T12:00:00+00:00", "2026-03-02T12:01:00+00:00"),
+        )
+    )
+    began = query.index("began = min(TimeGenerated)")
+    assert query.index(read) < began < query.index(counted)
+    assert "{" not in query

@@ -1,7 +1,7 @@
 """Outcomes from the caller's request through the database into counts, on SQLite and on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,13 +69,19 @@ class Callers:
         assert answer.status_code == status, answer.text
         return answer.json()
 
-    async def counted(self, *, is_recorded: bool = True) -> Measurement:
-        """Return what the source counts up to now, as a tick would."""
+    async def measured(self, *, is_recorded: bool = True) -> tuple[Measurement, ...]:
+        """Return what the source counts up to now, as a tick would: the present window first."""
         self.time += timedelta(seconds=1)
-        (measurement,) = await self.source.measure(self.rollout, Window(self.measured_until, self.time))
+        measured = await self.source.measure(self.rollout, Window(self.measured_until, self.time))
         if is_recorded:
             self.measured_until = self.time
-        return measurement
+        return measured
+
+    async def counted(self, *, is_recorded: bool = True) -> Measurement:
+        """Return what the source counts up to now, in whichever windows it began."""
+        present, *late = await self.measured(is_recorded=is_recorded)
+        stable = sum((each.stable for each in late), present.stable)
+        return replace(present, stable=stable, canary=sum((each.canary for each in late), present.canary))
 
 
 @pytest.fixture
@@ -171,7 +177,68 @@ async def test_sessions_that_are_older_than_the_rollout_are_left_out(callers: Ca
     before = (NOON - timedelta(hours=1)).isoformat()
     await callers.report(outcome("a", session="old", at=before), outcome("b", session="new"))
     await callers.report(outcome("c", session="old", ok=False), outcome("d", session="new"))
-    assert (await callers.counted()).canary == Counts(calls=2)
+    assert (await callers.counted()).canary == Counts(calls=1)
+
+
+async def test_calls_of_one_session_are_one_unit_which_fails_once(callers: Callers) -> None:
+    calls = [outcome(f"a-{number}", session="s", ok=number != 3) for number in range(5)]
+    await callers.report(*calls, *(outcome(f"b-{number}", ok=False) for number in range(2)))
+    seen = (await callers.counted()).canary
+    assert (seen.calls, seen.failures) == (3, 3)
+    await callers.report(outcome("c", session="s", ok=False), outcome("d", session="t", ok=False))
+    seen = (await callers.counted()).canary
+    assert (seen.calls, seen.failures) == (1, 1)
+
+
+async def test_a_call_that_is_reported_late_counts_in_the_window_in_which_it_began(callers: Callers) -> None:
+    callers.time = STEP + timedelta(seconds=9)
+    await callers.measured()
+    await callers.measured()
+    now = callers.time.isoformat()
+    await callers.report(outcome("hung", ok=False), outcome("quick", at=now))
+    present, late = await callers.measured()
+    assert (present.window.start, present.canary) == (STEP + timedelta(seconds=11), Counts(calls=1, new_sessions=1))
+    assert (late.source, late.window) == ("outcomes", Window(STEP, STEP + timedelta(seconds=10)))
+    assert (late.canary.calls, late.canary.failures) == (1, 1)
+
+
+async def test_after_a_restart_what_began_earlier_at_the_step_is_one_window(callers: Callers) -> None:
+    await callers.measured()
+    callers.source = OutcomeSource(callers.store)
+    await callers.report(outcome("hung", ok=False))
+    present, late = await callers.measured()
+    assert (late.window, late.canary.failures) == (Window(STEP, present.window.start), 1)
+
+
+async def test_new_sessions_are_told_by_the_version_that_answered_each_once(callers: Callers) -> None:
+    old = (STEP - timedelta(seconds=1)).isoformat()
+    await callers.report(outcome("before", session="older", at=old))
+    await callers.measured()
+    now = callers.time.isoformat()
+    await callers.report(
+        outcome("a", session="one", at=now),
+        outcome("b", session="one", at=now),
+        outcome("c", "1", session="two", at=now),
+        outcome("d", at=now),
+        outcome("e", "1", session="older", at=now),
+    )
+    seen = await callers.counted(is_recorded=False)
+    assert (seen.stable.new_sessions, seen.canary.new_sessions) == (1, 2)
+    seen = await callers.counted()
+    assert (seen.stable.new_sessions, seen.canary.new_sessions) == (1, 2)
+    await callers.report(outcome("f", session="one", at=callers.time.isoformat()))
+    assert (await callers.counted()).canary.new_sessions == 0
+
+
+async def test_after_a_restart_a_session_that_was_seen_before_is_no_new_one(callers: Callers) -> None:
+    await callers.measured()
+    await callers.report(outcome("a", session="one", at=callers.time.isoformat()))
+    assert (await callers.counted()).canary.new_sessions == 1
+    callers.source = OutcomeSource(callers.store)
+    await callers.measured()
+    now = callers.time.isoformat()
+    await callers.report(outcome("b", session="one", at=now), outcome("c", session="three", at=now))
+    assert (await callers.counted()).canary.new_sessions == 1
 
 
 async def test_a_tick_that_was_never_recorded_loses_nothing(callers: Callers) -> None:
@@ -369,6 +436,9 @@ async def test_outcomes_are_kept_for_a_day(callers: Callers) -> None:
 async def test_a_database_that_is_away_is_our_trouble(callers: Callers) -> None:
     class Away:
         async def outcomes(self, which: Reports) -> list[Outcome]:
+            raise StoreError("the database is away")
+
+        async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> list[str]:
             raise StoreError("the database is away")
 
     callers.source = OutcomeSource(Away())

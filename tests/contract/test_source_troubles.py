@@ -8,9 +8,9 @@ reports that lie are refused at the door (``test_source_outcomes.py``).
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -279,6 +279,9 @@ class Reported:
     async def outcomes(self, which: Reports) -> list[Outcome]:
         if self._is_away:
             raise StoreError("the database is away")
+        return []
+
+    async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> list[str]:
         return []
 
 

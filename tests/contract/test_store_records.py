@@ -93,6 +93,15 @@ async def test_a_record_written_twice_counts_once(store: SqlStore) -> None:
     assert len(await store.measurements("r-1")) == 2
 
 
+async def test_late_counts_of_one_window_are_kept_as_often_as_they_come(store: SqlStore) -> None:
+    lease, rollout = await begun(store)
+    ticks = [(a_measurement(0),), (a_measurement(1), a_measurement(0)), (a_measurement(2), a_measurement(0))]
+    for measured in ticks:
+        await store.record(lease, Record(rollout=rollout, measurements=measured))
+        await store.record(lease, Record(rollout=rollout, measurements=measured))
+    assert await store.measurements("r-1") == [each for measured in ticks for each in measured]
+
+
 async def test_what_a_record_leaves_out_stays(store: SqlStore) -> None:
     lease, rollout = await begun(store)
     evidence = initial(rollout.policy)

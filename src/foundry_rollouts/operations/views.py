@@ -133,14 +133,16 @@ class PolicyView:
 
 @dataclass(frozen=True, slots=True)
 class CountsView:
-    """What one version did in one window; latencies in seconds, None when none was measured.
+    """What one version did in one window; latencies in seconds, None: none was measured.
 
-    ``values`` are further numbers of the source, by name, for gates on a value.
+    ``rate_limited`` are failures because the agent's model refused it; ``values`` are for gates on a value, by name.
     """
 
     calls: int
     failures: int
     client_errors: int
+    rate_limited: int
+    new_sessions: int
     log_errors: int
     causes: Mapping[str, int]
     median_seconds: float | None
@@ -288,6 +290,8 @@ def _counts_view(counts: Counts) -> CountsView:
         calls=counts.calls,
         failures=counts.failures,
         client_errors=counts.client_errors,
+        rate_limited=counts.rate_limited,
+        new_sessions=counts.new_sessions,
         log_errors=counts.log_errors,
         causes=dict(counts.causes),
         median_seconds=None if median is None else round(seconds_of(median), 3),

@@ -2,6 +2,9 @@
 
 Needs the extra ``azure-monitor`` and a credential that may read the Log Analytics workspace. What fails before the
 container (424, 429, 403) is not in the telemetry.
+
+``TimeGenerated`` of a request and of a span is when it started, and a call belongs to the window in which it began:
+that of its earliest span. One that is not over by the source's delay is not in the telemetry yet, and never counts.
 """
 
 import asyncio
@@ -22,13 +25,16 @@ T = TypeVar("T")
 #: A workspace that takes longer is silent.
 LIMIT = timedelta(seconds=20)
 
+#: The spans of one call start within so much of each other.
+REACH = timedelta(seconds=10)
+
 #: One row: calls and failures of one version. A call with several spans is one operation.
 KQL = """
 let agent = {agent}; let asked = {version};
 union isfuzzy=true
   (AppRequests),
   (AppDependencies | where tostring(Properties["gen_ai.operation.name"]) == "invoke_agent")
-| where TimeGenerated >= datetime({since}) and TimeGenerated < datetime({until})
+| where TimeGenerated >= datetime({from}) and TimeGenerated < datetime({to})
 | extend id = tostring(Properties["gen_ai.agent.id"])
 | extend name = coalesce(tostring(Properties["gen_ai.agent.name"]),
     tostring(Properties["azure.ai.agentserver.agent_name"]),
@@ -37,7 +43,8 @@ union isfuzzy=true
     iff(id contains ":", tostring(split(id, ":")[1]), ""))
 | where (name == agent or AppRoleName == agent) and version == asked
 | extend failed = Success == false or isnotempty(tostring(Properties["error.type"]))
-| summarize failed = max(toint(failed)) by OperationId
+| summarize began = min(TimeGenerated), failed = max(toint(failed)) by OperationId
+| where began >= datetime({since}) and began < datetime({until})
 | summarize calls = count(), failures = sum(failed)
 """
 
@@ -74,7 +81,7 @@ class InsightsCounter:
         from azure.core.exceptions import AzureError, HttpResponseError
 
         client = self._connected()
-        span = (asked.window.start, asked.window.end)
+        span = (asked.window.start - REACH, asked.window.end + REACH)
         limit = self._limit.total_seconds()
         try:
             return client.query_workspace(
@@ -106,8 +113,10 @@ def connect() -> LogsQuery:
 def query_of(asked: CountQuery) -> str:
     """Return the query; names stand in it as strings that cannot be left."""
     query = KQL.replace("{agent}", json.dumps(asked.agent)).replace("{version}", json.dumps(asked.version))
-    since, until = asked.window.start.isoformat(), asked.window.end.isoformat()
-    return query.replace("{since}", since).replace("{until}", until)
+    since, until = asked.window.start, asked.window.end
+    for name, at in (("from", since - REACH), ("to", until + REACH), ("since", since), ("until", until)):
+        query = query.replace(f"{{{name}}}", at.isoformat())
+    return query
 
 
 def _counts_of(result: Any) -> ReportedCounts:

@@ -3,10 +3,14 @@
 Only sessions that began after the rollout did count, on both versions, so that the two are alike. The cloud keeps no
 log of a session that has ended: the calls of one that comes and goes between two reads pass unseen, on both versions
 alike. That it failed can be seen later, and counts.
+
+A call belongs to the window in which it began: that of its line, less the time that the line says it took. Calls of
+one session are one unit in a window; after a restart no session of the step has failed yet. The listing also says
+which version each new session met.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,13 +25,16 @@ from foundry_rollouts.signals.limits import CircuitBreaker, RateLimiter, cloud_b
 from foundry_rollouts.signals.loglines import CallReader
 from foundry_rollouts.signals.probe import LOOK, PREFIX
 from foundry_rollouts.signals.reported import SourceError
-from foundry_rollouts.signals.samples import SampleBuffer, Seen
+from foundry_rollouts.signals.samples import Begun, SampleBuffer
+from foundry_rollouts.signals.units import Seen
 from foundry_rollouts.signals.wakeups import Wake, no_wake
 
 log = structlog.get_logger()
 
 #: Clocks of the cloud and ours may differ by so much.
 SKEW = timedelta(seconds=2)
+#: A session that is listed for the first time began so long ago at most; older ones were listed before.
+NEW = timedelta(minutes=2)
 #: A stream that was refused before and is open for so long is read again.
 SETTLED = timedelta(seconds=5)
 
@@ -56,6 +63,7 @@ class Followed:
     stream: asyncio.Task[None] | None = None
     trouble: str | None = None  #: Of our own, at the last try.
     opened_at: datetime | None = None
+    heard_at: datetime | None = None  #: When the last line was written.
 
     def is_troubled(self, now: datetime) -> bool:
         """Whether the stream cannot be read; one that was opened again and lasts is merely silent."""
@@ -85,6 +93,8 @@ class Watch:
     since: datetime  #: Lines before this were counted by an earlier process, or are not ours to count.
     followed: dict[str, Followed] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)  #: Sessions of the last whole read whose failure is counted.
+    lived: set[str] = field(default_factory=set)  #: Sessions of the last whole read that may have had a sandbox.
+    begun: dict[str, datetime] = field(default_factory=dict)  #: Sessions that were counted as new ones lately.
     looked_at: datetime | None = None
     skips: int = 0  #: So many reads of new sessions only come before the next one of all of them.
     reads: CircuitBreaker = field(default_factory=cloud_breaker)
@@ -129,7 +139,7 @@ class LogSource:
         if plan is None or rollout.stable is None:
             return ()
         if rollout.id not in self._watches:
-            watch = Watch(rollout, plan.sessions, SampleBuffer(("logs", "logs/probe")), since=window.start)
+            watch = Watch(rollout, plan.sessions, SampleBuffer.of("logs", "logs/probe"), since=window.start)
             watch.task = asyncio.create_task(self._read_sessions(watch), name=f"logs {rollout.agent}")
             self._watches[rollout.id] = watch
         watch = self._watches[rollout.id]
@@ -177,13 +187,27 @@ class LogSource:
                 is_ours = session.version in {watch.rollout.stable, watch.rollout.canary}
                 if is_ours and not session.id.startswith(LOOK):
                     seen[session.id] = session
+        self._note_new(watch, seen.values())
         # An older session is taken to be as it was, until the next read of all of them.
         older = [each.session for each in watch.followed.values() if each.session.created_at < since]
         for session in (*seen.values(), *older):
             if session.status.is_live:
                 self._follow_if_wanted(watch, session)
         self._let_go(watch, seen, keep={session.id for session in older})
+        live = {each.id for each in seen.values() if not (each.status.is_over or each.status.is_starting)}
+        watch.lived = watch.lived | live if watch.skips else live
         watch.skips = watch.skips - 1 if watch.skips else len(seen) // self._timings.page
+
+    def _note_new(self, watch: Watch, seen: Iterable[SessionSeen]) -> None:
+        """Note the users' sessions that are listed for the first time, each on the version that the cloud tells."""
+        now = self._now()
+        horizon = now - NEW
+        watch.begun = {id_: at for id_, at in watch.begun.items() if at >= horizon}
+        for session in seen:
+            if session.created_at < horizon or session.id in watch.begun or session.id.startswith(PREFIX):
+                continue
+            watch.begun[session.id] = session.created_at
+            watch.tallies.begun(Begun(now, self.name, session.version, session.created_at))
 
     def _let_go(self, watch: Watch, seen: Mapping[str, SessionSeen], keep: set[str]) -> None:
         """Forget sessions that live no more; a call that one of them died on counts, and so does a failed session."""
@@ -192,14 +216,17 @@ class LogSource:
             del watch.followed[gone.session.id]
             for sample in gone.reader.end():
                 watch.failed.add(gone.session.id)
-                self._count(watch, gone, sample)
+                self._count(watch, gone, sample, gone.heard_at)
         failed = {
             session.id for session in seen.values() if session.status is SessionStatus.FAILED
         } - watch.followed.keys()
         for session in failed - watch.failed:
             # Those from before were seen by an earlier process; the cloud tells whole seconds.
-            if seen[session].created_at > watch.since - timedelta(seconds=1):
-                self._count(watch, Followed(seen[session], watch.since), Sample(cause="session failed"))
+            created_at = seen[session].created_at + timedelta(seconds=1)
+            if created_at > watch.since:
+                # One that lived failed a call of late, any other its first one.
+                began_at = None if session in watch.lived else created_at
+                self._count(watch, Followed(seen[session], watch.since), Sample(cause="session failed"), began_at)
         watch.failed = failed if not watch.skips else watch.failed | failed
 
     def _follow_if_wanted(self, watch: Watch, session: SessionSeen) -> None:
@@ -208,6 +235,7 @@ class LogSource:
         if (followed and followed.is_open) or streams >= watch.limit or watch.streams.rejection(self._now()):
             return
         followed = followed or Followed(session, since=watch.since - SKEW)
+        followed.session = session  # One that slept may wake on another version.
         watch.followed[session.id] = followed
         name = f"log of {followed.session.id}"
         followed.stream = asyncio.create_task(self._follow(watch, followed), name=name)
@@ -236,10 +264,14 @@ class LogSource:
         await asyncio.sleep(self._timings.reopen_after.total_seconds())
 
     def _read(self, watch: Watch, followed: Followed, line: LogLine) -> None:
+        followed.heard_at = min(line.at or self._now(), self._now())
         for sample in followed.reader.read(line):
-            self._count(watch, followed, sample)
+            self._count(watch, followed, sample, followed.heard_at - (sample.latency or timedelta(0)))
 
-    def _count(self, watch: Watch, followed: Followed, sample: Sample) -> None:
-        watch.tallies.add(Seen(self._now(), followed.stratum, followed.session.version, sample))
-        if (sample.cause or sample.has_log_error) and followed.session.version == watch.rollout.canary:
+    def _count(self, watch: Watch, followed: Followed, sample: Sample, began_at: datetime | None) -> None:
+        """Count a call that began then; None: it began just now, as far as is known."""
+        now, session = self._now(), followed.session
+        began_at = min(began_at or now, now)  # The cloud's clock may run ahead.
+        watch.tallies.add(Seen(now, followed.stratum, session.version, sample, began_at, session.id))
+        if (sample.cause or sample.has_log_error) and session.version == watch.rollout.canary:
             self._wake(watch.rollout.id)

@@ -1,6 +1,8 @@
 """What callers report of their calls (``POST /api/v1/outcomes``), as the memory keeps it.
 
-A call belongs to the step in which it began. Sessions that are older than the rollout are left out, on both versions.
+A call belongs to the window in which it began, whenever it is reported; what began before the present step is left
+out, and so are sessions that are older than the rollout, on both versions. Calls of one session are one unit in a
+window. After a restart no session of the step has failed yet.
 """
 
 from collections.abc import Sequence
@@ -8,11 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window
+from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Outcome, Reports
 from foundry_rollouts.ports.outcomes import is_warming
+from foundry_rollouts.signals.samples import Begun, StepCounter
+from foundry_rollouts.signals.units import Seen, StepMemory
 
 #: A report may be written down so long after it was received.
 LATE = timedelta(seconds=15)
@@ -23,12 +27,20 @@ class ReportsKept(Protocol):
 
     async def outcomes(self, which: Reports) -> Sequence[Outcome]: ...
 
+    async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> Sequence[str]: ...
+
 
 @dataclass(slots=True)
 class Read:
     """What was read of one rollout: each outcome with the end of the window that counted it."""
 
     counted: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    counter: StepCounter = field(default_factory=lambda: StepCounter(("outcomes",)))
+    sessions: StepMemory[str, bool] = field(default_factory=StepMemory)  #: Those that were counted as new ones.
+
+    def begin(self, rollout: Rollout, window: Window) -> None:
+        is_new_step, is_recorded = self.counter.begin(rollout, window)
+        self.sessions.begin(is_new_step=is_new_step, is_recorded=is_recorded)
 
     def is_counted(self, outcome: Outcome, window: Window) -> bool:
         """Whether an earlier window counted ``outcome``; one whose tick was never recorded does not count."""
@@ -57,20 +69,32 @@ class OutcomeSource:
             return ()
         is_first = rollout.id not in self._read
         read = self._read.setdefault(rollout.id, Read())
+        read.begin(rollout, window)
         # An earlier process of ours may have counted what came before the window; this one knows what it counted.
         begin = window.start if is_first else window.start - LATE
         which = Reports(rollout.agent, begin, window.end, rollout.started_at)
         try:
             received = await self._kept.outcomes(which)
+            new = [outcome for outcome in received if not read.is_counted(outcome, window)]
+            begun = await self._begun(rollout, read, new)
         except StoreError as error:
             return (Measurement(self.name, window, trouble=str(error)),)
-        new = [outcome for outcome in received if not read.is_counted(outcome, window)]
         read.note(new, window)
-        counts = {version: Counts() for version in (rollout.stable, rollout.canary)}
-        for outcome in new:
-            if outcome.version in counts and _belongs(outcome, rollout):
-                counts[outcome.version] += _sample(outcome).as_counts()
-        return (Measurement(self.name, window, stable=counts[rollout.stable], canary=counts[rollout.canary]),)
+        seen = [_seen(each) for each in new if not is_warming(each.cause, each.at, rollout.started_at)]
+        return read.counter.measured(rollout, window, seen, begun)
+
+    async def _begun(self, rollout: Rollout, read: Read, new: Sequence[Outcome]) -> list[Begun]:
+        """Return the sessions that began at this step, by their first calls; a call without one is one of its own."""
+        since = read.counter.windows.routed_since
+        first = {outcome.session: outcome for outcome in sorted(new, key=_began_at, reverse=True) if outcome.session}
+        wanted = sorted(session for session in first if session not in read.sessions)
+        old = set(await self._kept.old_sessions(rollout.agent, wanted, since) if wanted and since else ())
+        begun = [each for each in new if each.session is None]
+        for session in wanted:
+            read.sessions.note(session, value=True)
+            if session not in old:
+                begun.append(first[session])
+        return [Begun(each.received_at, self.name, each.version, each.at) for each in begun]
 
     async def release(self, rollout: str) -> None:
         """Forget what was read."""
@@ -80,12 +104,11 @@ class OutcomeSource:
         self._read.clear()
 
 
-def _belongs(outcome: Outcome, rollout: Rollout) -> bool:
-    """Whether a call began in the present step, and did not fail because its version was warming up."""
-    if rollout.step_started_at is None or rollout.started_at is None or outcome.at < rollout.step_started_at:
-        return False
-    return not is_warming(outcome.cause, outcome.at, rollout.started_at)
+def _began_at(outcome: Outcome) -> datetime:
+    return outcome.at
 
 
-def _sample(outcome: Outcome) -> Sample:
-    return Sample(cause=outcome.cause, latency=outcome.latency, has_log_error=outcome.has_log_error)
+def _seen(outcome: Outcome) -> Seen:
+    sample = Sample(cause=outcome.cause, latency=outcome.latency, has_log_error=outcome.has_log_error)
+    began_at = min(outcome.at, outcome.received_at)  # A caller's clock may run ahead.
+    return Seen(outcome.received_at, "outcomes", outcome.version, sample, began_at, outcome.session)

@@ -23,7 +23,8 @@ from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
 from foundry_rollouts.signals.expectations import flaw
 from foundry_rollouts.signals.limits import CircuitBreaker, RateLimiter, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.reported import SourceError
-from foundry_rollouts.signals.samples import SampleBuffer, Seen
+from foundry_rollouts.signals.samples import SampleBuffer
+from foundry_rollouts.signals.units import Seen
 from foundry_rollouts.signals.wakeups import Wake, no_wake
 
 log = structlog.get_logger()
@@ -111,7 +112,7 @@ class ProbeSource:
         if rollout.id not in self._watches:
             arms = (ProbeTarget(rollout.stable), ProbeTarget(rollout.canary))
             nonce = f"{int(self._now().timestamp() * 1000):x}"
-            watch = Watch(rollout, plan, SampleBuffer(("probe",)), arms, nonce)
+            watch = Watch(rollout, plan, SampleBuffer.of("probe"), arms, nonce)
             watch.task = asyncio.create_task(self._probe(watch), name=f"probe {rollout.agent}")
             self._watches[rollout.id] = watch
         return self._watches[rollout.id].tallies.collect(rollout, window)
@@ -146,10 +147,11 @@ class ProbeSource:
                     await self._sessions.delete_session(agent, session.id)
 
     async def _pair(self, watch: Watch, prompt: Prompt, *, stream: bool) -> None:
-        """Count one call on each version, both in the same form, or neither."""
+        """Count one call on each version, both in the same form, or neither; they began when the pair did."""
         if rests := watch.breaker.rejection(self._now()):
             watch.tallies.trouble = rests
             return
+        began_at = self._now()
         # Both calls are waited for, so that the next pair never meets a call of this one.
         calls = (self._call(watch, arm, prompt, stream=stream) for arm in watch.arms)
         said = await asyncio.gather(*calls, return_exceptions=True)
@@ -162,7 +164,7 @@ class ProbeSource:
         if len(samples) == len(watch.arms):
             watch.tallies.trouble = None
             for arm, sample in zip(watch.arms, samples, strict=True):
-                watch.tallies.add(Seen(self._now(), "probe", arm.version, sample))
+                watch.tallies.add(Seen(self._now(), "probe", arm.version, sample, began_at))
             if samples[-1].cause:  # The canary's.
                 self._wake(watch.rollout.id)
 

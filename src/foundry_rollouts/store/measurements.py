@@ -16,13 +16,18 @@ from foundry_rollouts.store.tables import evidence, measurements, rollouts
 
 
 async def save_measurements(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
-    """Add measurements; one of the same source and window is not counted twice."""
+    """Add measurements; one of the same source and window is not counted twice.
+
+    Behind that of the present window stand those of calls that began earlier: each in the row of a span from then to
+    the present window's end, since several ticks may tell of one window. The document has the window itself.
+    """
+    present = {each.source: each.window for each in reversed(measured)}
     rows = [
         {
             "rollout": rollout,
             "source": measurement.source,
             "starts_at": measurement.window.start,
-            "ends_at": measurement.window.end,
+            "ends_at": max(measurement.window.end, present[measurement.source].end),
             "document": MEASUREMENT.write(measurement),
         }
         for measurement in measured

@@ -11,6 +11,7 @@ from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import outcomes
 
 KEPT = timedelta(days=1)
+PER_QUERY = 1000  #: Sessions that are asked for in one query.
 
 
 async def add(connection: AsyncConnection, reported: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -48,8 +49,12 @@ async def old_sessions(
     connection: AsyncConnection, agent: str, sessions: Sequence[str], since: datetime
 ) -> Sequence[str]:
     """Return those of ``sessions`` in which a call began before ``since``."""
-    is_old = and_(outcomes.c.agent == agent, outcomes.c.session.in_(sessions), outcomes.c.at < since)
-    return [str(session) for session in await connection.scalars(select(outcomes.c.session).where(is_old).distinct())]
+    found: list[str] = []
+    for at in range(0, len(sessions), PER_QUERY):
+        wanted = outcomes.c.session.in_(sessions[at : at + PER_QUERY])
+        is_old = and_(outcomes.c.agent == agent, wanted, outcomes.c.at < since)
+        found += map(str, await connection.scalars(select(outcomes.c.session).where(is_old).distinct()))
+    return found
 
 
 def _firsts(reported: Sequence[Outcome]) -> Sequence[Outcome]:

@@ -28,6 +28,7 @@ from unit.signals.session_world import (
 
 GOOD = 'INFO: 127.0.0.1:1 - "POST /responses HTTP/1.1" 200'
 BAD = 'INFO: 127.0.0.1:1 - "POST /responses HTTP/1.1" 500'
+HOUR = timedelta(hours=1)
 QUICKLY = LogTimings(list_every=timedelta(milliseconds=2), reopen_after=timedelta(milliseconds=2))
 
 
@@ -52,6 +53,21 @@ class Following:
     def says(self, session: str, version: str, *lines: LogLine, created_at: datetime = NOON) -> None:
         self.cloud.live.append(a_session(session, version, created_at=created_at))
         self.cloud.lines[session] = list(lines)
+
+    def calls(self) -> dict[str, tuple[int, int]]:
+        """Return calls and failures that were read so far, by version, each call apiece."""
+        watch = self.source._watches["r-1"]
+        seen = [(each.version, each.sample.cause is not None) for each in watch.tallies._seen]
+        return {of: (len([1 for each, _ in seen if each == of]), seen.count((of, True))) for of, _ in seen}
+
+    async def has_read(self, canary: int) -> None:
+        """Wait for so many calls of the canary."""
+
+        async def enough() -> bool:
+            await seen_by(self.source, a_watched())
+            return self.calls().get("2", (0, 0))[0] >= canary
+
+        await until(enough)
 
     async def looked(self, times: int = 2) -> None:
         looks = self.cloud.listings + times
@@ -79,8 +95,10 @@ async def counted(following: Following, rollout: Rollout | None = None) -> dict[
 
 
 async def test_calls_of_both_versions_are_counted_and_a_failure_wakes_the_rollout(following: Following) -> None:
-    following.says("one", "1", line(GOOD), line(GOOD))
-    following.says("two", "2", line(GOOD), line("ERROR agent: no"), line(BAD))
+    following.says("one", "1", line(GOOD))
+    following.says("one-more", "1", line(GOOD))
+    following.says("two", "2", line(GOOD))
+    following.says("two-more", "2", line("ERROR agent: no"), line(BAD))
     await until_calls(following.source, a_watched(), "logs", 2)
     await following.looked()
     assert await counted(following) == {"logs": (2, 0, 2, 1), "logs/probe": (0, 0, 0, 0)}
@@ -120,19 +138,19 @@ async def test_a_stream_that_is_opened_again_repeats_lines_which_count_once(foll
         return following.cloud.streams.count("two") >= 4
 
     await until(often)
-    assert (await counted(following))["logs"] == (0, 0, 2, 1)
+    assert following.calls() == {"2": (2, 1)}
     following.cloud.lines["two"].append(line(GOOD, 2))
-    await until_calls(following.source, a_watched(), "logs", 3)
+    await following.has_read(3)
 
 
 async def test_lines_of_one_instant_on_both_sides_of_a_broken_stream_count_once_each(following: Following) -> None:
     following.says("two", "2", line(BAD, 1), line(GOOD, 2))
     following.cloud.breaks["two"] = refused(500)
-    await until_calls(following.source, a_watched(), "logs", 2)
+    await following.has_read(2)
     following.cloud.lines["two"] += [line(BAD, 2), line(BAD, 2), line(GOOD, 2)]
-    await until_calls(following.source, a_watched(), "logs", 5)
+    await following.has_read(5)
     await following.looked(4)
-    assert (await counted(following))["logs"] == (0, 0, 5, 3)
+    assert following.calls() == {"2": (5, 3)}
 
 
 async def test_a_late_line_of_the_other_stream_counts(following: Following) -> None:
@@ -140,8 +158,8 @@ async def test_a_late_line_of_the_other_stream_counts(following: Following) -> N
     following.cloud.breaks["two"] = refused(500)
     await until_calls(following.source, a_watched(), "logs", 1)
     following.cloud.lines["two"].append(line(BAD, 1, stream="stdout"))
-    await until_calls(following.source, a_watched(), "logs", 2)
-    assert (await counted(following))["logs"] == (0, 0, 2, 1)
+    await following.has_read(2)
+    assert following.calls() == {"2": (2, 1)}
 
 
 async def test_a_line_from_the_future_does_not_make_us_deaf(following: Following) -> None:
@@ -150,7 +168,7 @@ async def test_a_line_from_the_future_does_not_make_us_deaf(following: Following
     await until_calls(following.source, a_watched(), "logs", 1)
     following.clock.on(60)
     following.cloud.lines["two"] = [line(GOOD, 30)]
-    await until_calls(following.source, a_watched(), "logs", 2)
+    await following.has_read(2)
 
 
 async def test_a_call_that_a_stream_cut_in_two_keeps_its_error(following: Following) -> None:
@@ -369,3 +387,67 @@ async def test_a_failure_of_stable_wakes_nobody(following: Following) -> None:
     await following.looked()
     assert (await counted(following))["logs"] == (1, 1, 1, 0)
     assert following.woken == []
+
+
+HOSTED = "2026-03-02 12:00:25 INFO azure.ai.agentserver: Inbound POST /responses completed with status {} in {}ms"
+
+
+async def test_a_call_counts_in_the_window_in_which_it_began_by_its_line_and_the_time_that_this_tells(
+    following: Following,
+) -> None:
+    rollout = a_watched()
+    for start in (0, 10):
+        following.clock.time = NOON + timedelta(seconds=start + 10)
+        await following.source.measure(rollout, Window(NOON + timedelta(seconds=start), following.clock.time))
+    following.clock.on(5)
+    following.says("hung", "2", line(HOSTED.format(500, 20_000), 25))
+    following.says("quick", "2", line(HOSTED.format(200, 3_000), 25))
+    following.says("before", "2", line(HOSTED.format(500, 26_000), 25))
+    following.says("ahead", "2", line(GOOD, 500))
+    window = Window(NOON + timedelta(seconds=20), NOON + timedelta(seconds=30))
+
+    async def all_read() -> bool:
+        await following.source.measure(rollout, window)
+        return following.calls().get("2") == (4, 2)
+
+    await until(all_read)
+    present, _, late = await following.source.measure(rollout, window)
+    assert (present.canary.calls, present.canary.failures) == (2, 0)
+    assert (late.window, late.canary.failures) == (Window(NOON, NOON + timedelta(seconds=10)), 1)
+
+
+async def test_a_session_that_fails_again_and_again_is_one_failure(following: Following) -> None:
+    following.says("two", "2", *(line(BAD, second / 10) for second in range(1, 8)))
+    following.says("other", "2", line(GOOD))
+    await following.has_read(8)
+    assert (await counted(following))["logs"] == (0, 0, 2, 1)
+
+
+async def test_new_sessions_are_listed_by_their_version_also_those_that_are_not_followed(following: Following) -> None:
+    rollout, begun = a_watched(logs=LogsConfig(sessions=1)), NOON + timedelta(seconds=30)
+    following.clock.time = begun
+    following.says("before", "2", created_at=NOON + timedelta(seconds=1))
+    await following.source.measure(rollout, Window(NOON, NOON + timedelta(seconds=10)))
+    await following.looked()
+    for number in range(3):
+        following.says(f"one-{number}", "1", created_at=begun)
+    following.says("two", "2", created_at=begun)
+    following.says("probe-r-1-x-2-1", "2", created_at=begun)
+    following.says("foreign", "7", created_at=begun)
+    await following.looked(4)
+    (users, probes) = await following.source.measure(rollout, Window(NOON + timedelta(seconds=10), NOON + HOUR))
+    assert (users.stable.new_sessions, users.canary.new_sessions) == (3, 1)
+    assert (probes.stable.new_sessions, probes.canary.new_sessions) == (0, 0)
+
+
+async def test_a_session_that_wakes_on_another_version_counts_for_that(following: Following) -> None:
+    following.says("two", "2", line(GOOD, 1))
+    following.cloud.breaks["two"] = refused(404)
+    await following.has_read(1)
+    following.cloud.live = [a_session("two", "1")]
+    following.cloud.lines["two"].append(line(BAD, 2))
+
+    async def read() -> bool:
+        return following.calls() == {"2": (1, 0), "1": (1, 1)}
+
+    await until(read)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from builders import NOON
+from foundry_rollouts.core.model.measurement import Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import Expectation, Prompt
 from foundry_rollouts.ports import Answer, SessionSeen
@@ -288,6 +289,30 @@ async def test_a_failed_sandbox_is_left_for_another(probing: Probing) -> None:
     assert canary.failures == 1
     sessions = dict.fromkeys(session for session, _ in probing.cloud.asked if session.split("-")[-2] == "2")
     assert len(sessions) >= 2
+
+
+async def test_a_call_counts_in_the_window_in_which_its_pair_began(probing: Probing) -> None:
+    rollout, answered = a_probed(every=timedelta(hours=1)), asyncio.Event()
+
+    async def ask(agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:
+        probing.cloud.asked.append((session, question))
+        await answered.wait()
+        return BROKEN
+
+    probing.cloud.ask = ask  # type: ignore[method-assign]
+    first, second = (Window(NOON + timedelta(seconds=at), NOON + timedelta(seconds=at + 10)) for at in (0, 10))
+    probing.clock.on(1)
+    assert [each.canary.calls for each in await probing.source.measure(rollout, first)] == [0]
+    await probing.asked(2)
+    probing.clock.on(14)
+    answered.set()
+
+    async def is_late() -> bool:
+        return len(await probing.source.measure(rollout, second)) == 2
+
+    await until(is_late)
+    present, late = await probing.source.measure(rollout, second)
+    assert (present.canary.calls, late.window, late.canary.failures) == (0, first, 1)
 
 
 async def test_of_a_sandbox_that_fails_every_call_one_call_counts(probing: Probing) -> None:

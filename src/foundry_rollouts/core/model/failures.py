@@ -8,6 +8,9 @@ from foundry_rollouts.errors import OUR_OWN_STATUSES
 #: The cloud's words for "not warm yet": no version answered, it was not ready or too slow (424, and the gateways').
 COLD = frozenset({408, 424, 502, 504})
 
+#: The cause of a call that failed because the agent's own model refused it; what it said may follow.
+MODEL_LIMIT = "model rate limit"
+
 _STATUS = re.compile(r"^HTTP (4\d\d)\b")
 
 
@@ -25,6 +28,8 @@ def cause_of(status: int) -> str | None:
 
 def kind_of(cause: str | None) -> ErrorKind | None:
     """Return the kind of the failure that ``cause`` names; None for a plain error, and for no failure."""
+    if cause is not None and cause.startswith(MODEL_LIMIT):
+        return ErrorKind.RATE_LIMITED
     found = _STATUS.match(cause or "")
     if found is None or int(found[1]) in OUR_OWN_STATUSES | COLD:
         return None

@@ -72,11 +72,13 @@ class Sample:
     has_log_error: bool = False
 
     def as_counts(self) -> Counts:
-        is_client_error = kind_of(self.cause) is ErrorKind.CLIENT_ERROR
+        kind = kind_of(self.cause)
+        is_client_error = kind is ErrorKind.CLIENT_ERROR
         return Counts(
             calls=1,
             failures=int(self.cause is not None and not is_client_error),
             client_errors=int(is_client_error),
+            rate_limited=int(kind is ErrorKind.RATE_LIMITED),
             log_errors=int(self.has_log_error),
             causes=((self.cause, 1),) if self.cause else (),
             latencies=((bucket_of(self.latency), 1),) if self.latency is not None else (),

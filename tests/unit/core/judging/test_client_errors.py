@@ -9,7 +9,7 @@ from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, history_of, initial
 from foundry_rollouts.core.judging.judge import judge
-from foundry_rollouts.core.model.failures import ErrorKind, cause_of, kind_of
+from foundry_rollouts.core.model.failures import MODEL_LIMIT, ErrorKind, cause_of, kind_of
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Sample, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.model.rollout import Phase
@@ -56,6 +56,12 @@ def refused(calls: int, client_errors: int, failures: int = 0) -> Counts:
 def test_a_status_says_whose_fault_it_is(status: int, cause: str | None, kind: ErrorKind | None) -> None:
     assert cause_of(status) == cause
     assert kind_of(cause) is kind
+
+
+def test_a_call_that_the_agents_model_refused_is_a_failure_of_its_own_kind() -> None:
+    for cause in (MODEL_LIMIT, f"{MODEL_LIMIT}, insufficient_quota"):
+        assert kind_of(cause) is ErrorKind.RATE_LIMITED
+        assert Sample(cause).as_counts() == Counts(1, 1, causes=((cause, 1),), rate_limited=1)
 
 
 def test_a_call_refused_as_the_callers_mistake_counts_beside_the_failures() -> None:
