@@ -47,9 +47,10 @@ def lint(
     found = policies_in(*wanted)
     if not found:
         raise PolicyError((f"{wanted[0]}:1:1: there is no policy here: write one, as NAME.yaml",))
-    warnings = list(warnings_in(wanted, Traffic(rps, stable_rate)))
-    for line in warnings:
+    found_out = list(warnings_in(wanted, Traffic(rps, stable_rate)))
+    for line, _ in found_out:
         typer.echo(line, err=True)
+    warnings = [line for line, is_risky in found_out if is_risky]
     if strict and warnings:
         count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}"
         raise UsageError(f"the policies are valid but risky, {count}: fix what is listed above")

@@ -10,11 +10,13 @@ import typer
 from foundry_rollouts.cli.bounds import bounds_words
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, show_item, show_items
 from foundry_rollouts.cli.staircase import staircase
+from foundry_rollouts.core.forecast.duration import faster, faster_words
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import Plan, regressions
 from foundry_rollouts.core.forecast.plan import plan as planned
 from foundry_rollouts.core.forecast.values import ValuePlan, value_plans
-from foundry_rollouts.core.forecast.warnings import PolicyWarning, span_words, warnings_of
+from foundry_rollouts.core.forecast.warnings import warnings_of
+from foundry_rollouts.core.forecast.words import PolicyWarning, span_words
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.ties import ties
 
@@ -71,8 +73,11 @@ def plan(
         _show(each)
 
 
-def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[str]:
-    """Yield what speaks against the policies of ``paths``, which are in order, as FILE:LINE:COLUMN: FIELD: WHAT."""
+def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[tuple[str, bool]]:
+    """Yield what speaks against the policies of ``paths``, which are in order, and whether it is more than a note.
+
+    It is said as FILE:LINE:COLUMN: FIELD: WHAT.
+    """
     from foundry_rollouts.policies.documents import Problem
     from foundry_rollouts.policies.load import read
 
@@ -81,21 +86,25 @@ def warnings_in(paths: Iterable[Path], traffic: Traffic) -> Iterator[str]:
     for written in found:
         for warning in warnings_of(planned(written.policy, traffic)):
             where = _where(written.policy, warning)
-            yield written.places.line(Problem(where, f"warning: {warning.sentence}"))
+            yield written.places.line(Problem(where, _said(warning))), not warning.is_note
 
 
-def _ties_in(found: "Sequence[Written]") -> Iterator[str]:
+def _said(warning: PolicyWarning) -> str:
+    return f"{'note' if warning.is_note else 'warning'}: {warning.sentence}"
+
+
+def _ties_in(found: "Sequence[Written]") -> Iterator[tuple[str, bool]]:
     from foundry_rollouts.policies.documents import Problem
 
     places = {each.policy.name: each for each in found}
     for tie in ties([each.policy for each in found]):
         where = ("agents", tie.second.agents.index(tie.glob))
-        yield places[tie.second.name].places.line(Problem(where, f"warning: {tie.because}"))
+        yield places[tie.second.name].places.line(Problem(where, f"warning: {tie.because}")), True
 
 
 def _where(policy: Policy, warning: PolicyWarning) -> tuple[str | int, ...]:
     if warning.step is None:
-        return ("deadline",)
+        return warning.where or ("deadline",)
     return ("steps", "auto") if policy.automatic else ("steps", warning.step - 1)
 
 
@@ -124,6 +133,8 @@ def _show(plan: Plan) -> None:
         if plan.until_promoted is None
         else f"a good version is promoted after about {span_words(plan.until_promoted)}{waits}"
     )
+    if quicker := faster_words(plan):
+        typer.echo(quicker)
     typer.echo("\n" + "\n".join(staircase([(step.weight, step.lasts) for step in plan.steps])) + "\n")
     items = [_item_of(plan, place) for place in range(len(plan.steps))]
     show_items(items, _STEPS, Output.TABLE, "")
@@ -134,7 +145,7 @@ def _show(plan: Plan) -> None:
         typer.echo("\na number out of its bounds is found out, and one within them is proved, in each step after about")
         show_items(values, _VALUES, Output.TABLE, "")
     for warning in warnings_of(plan):
-        typer.echo(f"warning: {warning.sentence}", err=True)
+        typer.echo(_said(warning), err=True)
 
 
 def _item(plan: Plan) -> Item:
@@ -147,7 +158,9 @@ def _item(plan: Plan) -> Item:
         "approvals": plan.approvals,
         "steps": [_item_of(plan, place) for place in range(len(plan.steps))],
         "values": [_value_of(each) for each in value_plans(plan.policy)],
-        "warnings": [warning.sentence for warning in warnings_of(plan)],
+        "faster": {change.words: _seconds(change.until_promoted) for change in faster(plan)},
+        "warnings": [warning.sentence for warning in warnings_of(plan) if not warning.is_note],
+        "notes": [warning.sentence for warning in warnings_of(plan) if warning.is_note],
     }
 
 
@@ -211,7 +224,7 @@ _STEPS = (
     _AT,
     Column("min", lambda item: _words(item["min_seconds"])),
     Column("max", lambda item: _words(item["max_seconds"], "")),
-    Column("proved after", lambda item: _words(item["proof_seconds"])),
+    Column("proved after", lambda item: "a bake" if item["weight"] == 100 else _words(item["proof_seconds"])),
     Column("lasts", lambda item: _words(item["lasts_seconds"], "ends there")),
     *map(column, ("canary_calls", "stable_calls", "probe_pairs")),
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import accumulate
 
-from foundry_rollouts.core.forecast.warnings import span_words
+from foundry_rollouts.core.forecast.words import span_words
 
 WIDTH = 60  #: Characters of the time line.
 LEAST = 2  #: Characters of a step, however short it is.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.forecast.warnings import span_words
+from foundry_rollouts.core.forecast.words import span_words
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import OUR_OWN_STATUSES

@@ -196,7 +196,8 @@ def _places(document: Document, policy: Policy) -> Places:
     """Return where those values stand that may not go with other policies or with a traffic."""
     agents = [("agents", place) for place in range(len(policy.agents))]
     steps = [("steps", place) for place in range(len(policy.steps))]
-    return document.places(("name",), *agents, *steps, ("steps", "auto"), ("deadline",))
+    sources = [("sources", name) for name in policy.sources.names]
+    return document.places(("name",), *agents, *steps, ("steps", "auto"), ("deadline",), ("on-split",), *sources)
 
 
 def _lines(document: Document, problems: Sequence[Problem]) -> tuple[str, ...]:

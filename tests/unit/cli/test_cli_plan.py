@@ -16,12 +16,12 @@ steps:
   - {weight: 10, min: 1m, max: 10m}
   - approval: {}
   - {weight: 100}
-deadline: 1h
+deadline: 30m
 """
 FITTING = """\
 name: b
 agents: [b]
-steps: [{weight: 100, min: 30m}]
+steps: [{weight: 50, min: 30m}, {weight: 100, min: 30m}]
 sources: {probe: {every: 1s, pairs: 10}}
 """
 
@@ -52,7 +52,9 @@ def test_people_see_times_samples_a_picture_and_warnings(folder: Path, inside: I
     assert done.lines[0] == "policy a at 0.2 rps, 1% of calls fail on stable"
     assert done.lines[1].startswith("a good version is promoted after about ")
     assert done.lines[1].endswith(", approvals (1) left out")
+    assert done.lines[2].startswith("it would take ")
     assert "10% │█" in done.out
+    assert "a bake" in done.out
     assert "WEIGHT  TWICE" in done.out
     assert any("cannot see a 2 pp regression within its 10m step of 10% at 0.2 rps" in line for line in done.errors)
 
@@ -61,8 +63,10 @@ def test_programs_see_seconds(folder: Path, inside: Inside) -> None:
     done = inside("policy", "plan", "b.yaml", "--stable-rate", "0.5%", "--output", "json")
     plan = json.loads(done.out)
     assert (plan["policy"], plan["rps"], plan["stable_rate"], done.err) == ("b", 2, 0.005, "")
-    (step,) = plan["steps"]
-    assert step["lasts_seconds"] == plan["until_promoted_seconds"] == 1800 > step["proof_seconds"]
+    step, bake = plan["steps"]
+    assert step["lasts_seconds"] == 1800 > step["proof_seconds"] > bake["proof_seconds"]
+    assert plan["until_promoted_seconds"] == step["lasts_seconds"] + bake["lasts_seconds"]
+    assert (plan["faster"], plan["warnings"], plan["notes"]) == ({}, [], [])
     assert list(step["seen_after_seconds"]) == ["twice", "+2 points", "+10 points", "dead"]
 
 
@@ -122,7 +126,11 @@ def test_lint_warns_of_what_is_legal_and_foolish(folder: Path, inside: Inside) -
     assert done.errors[1].startswith(
         "a.yaml:4:5: steps[0]: warning: this policy cannot see a 2 pp regression within its 10m step of 10% at 0.2 rps"
     )
-    assert done.errors[-1].startswith("a.yaml:7:11: deadline: warning: promotion takes about ")
+    assert any(line.startswith("a.yaml:7:11: deadline: warning: promotion takes about ") for line in done.errors)
+    assert done.errors[-1] == (
+        "a.yaml:6:5: steps[2]: warning: 100% is a bake, and its 1m are all the time in which it is watched: "
+        "write min: 5m"
+    )
     assert not any(line.startswith("b.yaml") for line in done.errors)
 
 
@@ -132,6 +140,18 @@ def test_strict_lint_fails_on_warnings_only(folder: Path, inside: Inside) -> Non
     assert (doubtful.code, doubtful.out) == (2, "")
     assert doubtful.errors[-1].startswith("error: the policies are valid but risky, ")
     assert (fitting.code, fitting.out, fitting.err) == (0, "1 policy is in order\n", "")
+
+
+def test_a_note_is_shown_and_is_no_warning(tmp_path: Path, inside: Inside) -> None:
+    (tmp_path / "c.yaml").write_text(VALUED)
+    noted = inside("policy", "lint", "c.yaml", "--strict")
+    assert (noted.code, noted.out) == (0, "1 policy is in order\n")
+    assert noted.errors == [
+        "c.yaml:6:9: sources.http: note: http knows no sessions: how many calls fail together is learnt from stable's "
+        "failures, and until then its evidence counts less: write cluster: 1 where each fails on its own"
+    ]
+    plan = json.loads(inside("policy", "plan", "c.yaml", "--output", "json").out)
+    assert (plan["warnings"], len(plan["notes"])) == ([], 1)
 
 
 MINUTE = timedelta(minutes=1)

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from foundry_rollouts.core.deciding.automatic import COUNTING, level
 from foundry_rollouts.core.forecast.expectation import Traffic, deciding, ladder_gains, proof_seconds
+from foundry_rollouts.core.forecast.times import settling_seconds
 from foundry_rollouts.core.forecast.values import seconds_within
 from foundry_rollouts.core.judging.capital import takes
-from foundry_rollouts.core.judging.constants import LADDER, TELLING_CALLS
+from foundry_rollouts.core.judging.constants import GROSS, LADDER, TELLING_CALLS
 from foundry_rollouts.core.judging.evidence import at_most
 from foundry_rollouts.core.model.policy import CLIMB, SOAK, Automatic, Gate, Policy
 
@@ -25,24 +26,35 @@ def weight_increases(policy: Policy, automatic: Automatic, traffic: Traffic) -> 
     calls_a_look = _calls_a_look(policy, traffic)
     weight = CLIMB[0]
     if calls_a_look and (first := level(automatic.blast_radius, calls_a_look, None)) > weight:
-        yield weight, max(TELLING_CALLS / traffic.rps, LOOK)
+        yield weight, max(TELLING_CALLS / traffic.rps, LOOK, settling_seconds(policy, weight))
         weight = first
     won: Won = {}
     while weight < SOAK:
         proof = _proof(policy, weight, traffic)
         higher = {margin: level(automatic.blast_radius, calls_a_look, margin) for margin in LADDER if calls_a_look}
-        known = {margin: _excluded(policy, weight, traffic, margin, won) for margin in higher}
+        known = {margin: _excluded(policy, weight, traffic, margin, won) for margin in LADDER}
         rise = min((known[margin] for margin, allowed in higher.items() if allowed > weight), default=math.inf)
-        lasts = max(min(proof, rise), LOOK)
+        lasts = max(min(proof, rise, _overdue(automatic, known)), LOOK, settling_seconds(policy, weight))
         yield weight, lasts
         if math.isinf(lasts):
             return
         if proof <= lasts:
             yield SOAK, 0.0
             return
-        _win(policy, weight, traffic, lasts, won)
-        weight = max(higher[margin] for margin, seconds in known.items() if seconds <= lasts)
+        _win(policy, weight, traffic, lasts - policy.warm_up.total_seconds(), won)
+        weight = max((_next(weight), *(allowed for margin, allowed in higher.items() if known[margin] <= lasts)))
     yield SOAK, _proof(policy, SOAK, traffic)
+
+
+def _overdue(automatic: Automatic, known: dict[float, float]) -> float:
+    """Return when a weight goes on without proof: its time is over, and less than 16 points worse is known."""
+    if automatic.max is None:
+        return math.inf
+    return max(automatic.max.total_seconds(), min(seconds for margin, seconds in known.items() if margin <= GROSS))
+
+
+def _next(weight: int) -> int:
+    return next(each for each in (*CLIMB, SOAK) if each > weight)
 
 
 def _calls_a_look(policy: Policy, traffic: Traffic) -> float:
@@ -64,6 +76,7 @@ def _proof(policy: Policy, weight: int, traffic: Traffic) -> float:
 def _excluded(policy: Policy, weight: int, traffic: Traffic, margin: float, won: Won) -> float:
     """Return the seconds until every gate that counts failures excludes a canary so much worse."""
     place = LADDER.index(margin)
+    waits = settling_seconds(policy, weight) + policy.warm_up.total_seconds()
     times = [
         min(
             (
@@ -74,7 +87,7 @@ def _excluded(policy: Policy, weight: int, traffic: Traffic, margin: float, won:
         )
         for gate in _counting(policy)
     ]
-    return max(times, default=math.inf)
+    return waits + max(times, default=math.inf)
 
 
 def _win(policy: Policy, weight: int, traffic: Traffic, seconds: float, won: Won) -> None:

@@ -1,33 +1,28 @@
-"""How long it takes, on average, until bets on one gate prove something: that a canary is good, or that it does harm.
+"""How long it takes, on average, until bets on one gate prove that a canary is good.
 
 Expectations come from the very bets that the judge places: what they gain by one call, on average, divides what they
-have to win. Measured times lie within some 15 percent for proof; harm varies more from one case to the next.
-Times are seconds; what never comes takes infinitely many.
+have to win. Measured times lie within some 15 percent. Times are seconds; what never comes takes infinitely many.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets
-from foundry_rollouts.core.judging.capital import Hypotheses, plausible, samples_to_prove, takes
+from foundry_rollouts.core.forecast.times import settling_seconds
+from foundry_rollouts.core.judging.bets import Bet, ladder_bets, safe_bets
+from foundry_rollouts.core.judging.capital import plausible, takes
 from foundry_rollouts.core.judging.constants import (
     BATCH_CALLS,
     GROSS,
-    HARM_POSITIONS,
     LADDER,
     LEARNING_CALLS,
+    SAFE_POSITIONS,
     SLOW,
-    STAKED_AT_START,
-    STRICT,
 )
 from foundry_rollouts.core.judging.evidence import strata
-from foundry_rollouts.core.judging.judge import part_of
-from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy, WeightStep
+from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.model.sources import ProbeConfig
 
-#: Staked at the start on each claim of harm; the rest of the capital waits as cash.
-STAKED = STAKED_AT_START / len(HARM_POSITIONS)
 RAREST = 1e-9  #: Calls a second that are as good as none.
 
 
@@ -47,6 +42,9 @@ class Stream:
     canary: float
     share: float
     lag: float
+    is_probe: bool = False
+    settles: float = 0.0  #: Seconds after which a call has ended, whatever its source.
+    cluster: float = 1.0  #: Calls that fail together.
 
     @property
     def is_two_sided(self) -> bool:
@@ -55,6 +53,11 @@ class Stream:
     @property
     def has_calls(self) -> bool:
         return self.rate > RAREST
+
+    @property
+    def proves_after(self) -> float:
+        """Seconds after which a call may prove anything: it has ended, and is counted."""
+        return max(self.lag, self.settles)
 
     @property
     def batch_seconds(self) -> float:
@@ -67,7 +70,7 @@ class Stream:
     def gain(self, bet: Bet, canary_rate: float, stable_rate: float) -> float:
         """Return what ``bet`` gains a second when the versions fail at these rates."""
         canary, stable = self.canary, 1 - self.canary
-        return self.rate * bet.gain(canary, canary * canary_rate, stable, stable * stable_rate)
+        return self.rate * bet.gain(canary, canary * canary_rate, stable, stable * stable_rate) / self.cluster
 
 
 def deciding(policy: Policy) -> tuple[Gate, ...]:
@@ -76,12 +79,14 @@ def deciding(policy: Policy) -> tuple[Gate, ...]:
 
 def streams(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> Iterator[Stream]:
     """Yield the calls that ``gate`` sees: the probe's are divided evenly, those of users by weight."""
+    settles = settling_seconds(policy, weight)
     for stratum, share in strata(policy, gate):
         lag = policy.sources.lag(stratum).total_seconds()
         if policy.sources.probe and stratum.rpartition("/")[2] == "probe":
-            yield Stream(probe_rate(policy.sources.probe), 0.5, share, lag)
+            yield Stream(probe_rate(policy.sources.probe), 0.5, share, lag, is_probe=True, settles=settles)
         else:
-            yield Stream(traffic.rps, weight / 100, share, lag)
+            cluster = policy.sources.cluster_of(stratum) or 1.0
+            yield Stream(traffic.rps, weight / 100, share, lag, settles=settles, cluster=cluster)
 
 
 def probe_rate(probe: ProbeConfig) -> float:
@@ -89,24 +94,64 @@ def probe_rate(probe: ProbeConfig) -> float:
 
 
 def proof_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> float:
-    """Return the seconds until ``gate`` proves a canary as good as stable to be better than bad."""
-    judging = policy.judge
-    bets = Hypotheses(judging.tolerate, judging.bad)
-    has_past = any(isinstance(step, WeightStep) and step.weight < 100 for step in policy.steps)
+    """Return the seconds until ``gate`` has what it needs of a canary as good as stable.
+
+    Below 100 that is proof that it is better than bad; what users' calls and the probe's win multiplies, as they are
+    different calls. At 100 nobody is left to compare with, and the first call seen will do.
+    """
+    found = list(streams(policy, gate, weight, traffic))
+    if weight == 100:
+        return min((_seen_after(policy, gate, stream) for stream in found), default=math.inf)
+    groups = [[stream for stream in found if stream.is_probe is is_probe] for is_probe in (False, True)]
+    users, probes = ([_claim(policy, gate, stream, group, traffic) for stream in group] for group in groups)
+    together = [_together(policy, [one, other]) for one in users for other in probes]
+    alone = [_together(policy, [claim]) for claim in (*users, *probes)]
+    return policy.warm_up.total_seconds() + min((*alone, *together), default=math.inf)
+
+
+def _seen_after(policy: Policy, gate: Gate, stream: Stream) -> float:
+    """Return the seconds until a call of a canary with all traffic is seen."""
+    if not stream.has_calls:
+        return math.inf
+    has_learnt = stream.is_two_sided or policy.weight_at(1) < 100
+    if gate.kind is GateKind.LATENCY and not has_learnt:
+        return math.inf
+    return 1 / (stream.rate * stream.canary) + stream.lag
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What one stratum has to make up for, as a logarithm, what it wins a second, and when it begins to."""
+
+    owes: float
+    gain: float
+    after: float
+    least: float
+
+
+def _claim(policy: Policy, gate: Gate, stream: Stream, group: Sequence[Stream], traffic: Traffic) -> _Claim:
     rates, learning = _rates(gate, traffic)
-    times = [
-        max(
-            samples_to_prove(rate, round(100 * stream.canary), bets, judging.missed_bad * stream.share / len(rates))
-            / stream.rate,
-            stream.batch_seconds,
-        )
-        + stream.learning_seconds(learning)
-        + stream.lag
-        for stream in streams(policy, gate, weight, traffic)
-        if stream.is_two_sided or (stream.has_calls and has_past)  # one-sided is 100
-        for rate in rates
+    if not stream.is_two_sided:
+        return _Claim(0.0, 0.0, 0.0, 0.0)
+    part = stream.share / sum(each.share for each in group) / len(rates)
+    placed = [
+        (safe_bets(policy.judge.bad, plausible(rate), stream.canary, 1 - stream.canary)[0], rate) for rate in rates
     ]
-    return min(times, default=math.inf)
+    return _Claim(
+        owes=math.log(len(SAFE_POSITIONS)) - math.log(part),
+        gain=max(stream.gain(bet, plausible(rate), plausible(rate)) for bet, rate in placed),
+        after=stream.proves_after + stream.learning_seconds(learning),
+        least=stream.batch_seconds,
+    )
+
+
+def _together(policy: Policy, claims: Sequence[_Claim]) -> float:
+    """Return when these claims have won, taken together, what proves a canary."""
+    if any(claim.gain <= 0 for claim in claims):
+        return math.inf
+    goal = -math.log(policy.judge.missed_bad) + sum(claim.owes + claim.gain * claim.after for claim in claims)
+    seconds = takes(goal, sum(claim.gain for claim in claims))
+    return max(seconds, *(claim.after + claim.least for claim in claims))
 
 
 def gross_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> float:
@@ -115,12 +160,12 @@ def gross_seconds(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> 
     times = [
         takes(goal, max(gain for margin, gain in zip(LADDER, gains, strict=True) if margin <= GROSS))
         + stream.learning_seconds(learning)
-        + stream.lag
+        + stream.proves_after
         for stream, (goal, gains) in zip(
             _two_sided(policy, gate, weight, traffic), ladder_gains(policy, gate, weight, traffic), strict=True
         )
     ]
-    return min(times, default=math.inf)
+    return policy.warm_up.total_seconds() + min(times, default=math.inf)
 
 
 def ladder_gains(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> list[tuple[float, list[float]]]:
@@ -147,34 +192,3 @@ def _rates(gate: Gate, traffic: Traffic) -> tuple[tuple[float, ...], int]:
     if gate.kind is GateKind.LATENCY:
         return tuple(1 - share for share in SLOW), LEARNING_CALLS
     return (traffic.stable_rate,), 0
-
-
-def harm_seconds(policy: Policy, weight: int, traffic: Traffic, canary_rate: float) -> float:
-    """Return the seconds until a canary that fails at ``canary_rate`` is proved to do harm."""
-    times = [
-        _harm_seen(policy, gate, part_of(policy, gate) * stream.share, stream, (canary_rate, traffic.stable_rate))
-        for gate in deciding(policy)
-        if gate.kind is not GateKind.LATENCY
-        for stream in streams(policy, gate, weight, traffic)
-        if stream.has_calls
-    ]
-    return min(times, default=math.inf)
-
-
-def _harm_seen(policy: Policy, gate: Gate, part: float, stream: Stream, rates: tuple[float, float]) -> float:
-    """Return when one stratum proves harm: by comparison, or by a ceiling that the canary breaks."""
-    goal = -math.log(policy.judge.false_rollback * part * STAKED)
-    above = math.inf
-    if gate.max is not None:
-        above = takes(goal, max(stream.gain(bet, *rates) for bet in floor_bets(gate.max)))
-    if not stream.is_two_sided:
-        return above + stream.lag
-    worse, strictly_worse = (
-        takes(goal, max(_gains_against(line, stream, rates))) for line in (policy.judge.tolerate, STRICT)
-    )
-    return max(min(worse, max(above, strictly_worse)), stream.batch_seconds) + stream.lag
-
-
-def _gains_against(line: Margin, stream: Stream, rates: tuple[float, float]) -> list[float]:
-    guess = plausible(rates[1])
-    return [stream.gain(bet, *rates) for bet in harm_bets(line, guess, stream.canary, 1 - stream.canary)]

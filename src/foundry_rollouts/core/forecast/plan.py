@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from foundry_rollouts.core.forecast.automatic import weight_increases
-from foundry_rollouts.core.forecast.expectation import (
-    Traffic,
-    deciding,
-    gross_seconds,
-    harm_seconds,
-    probe_rate,
-    proof_seconds,
-)
+from foundry_rollouts.core.forecast.expectation import Traffic, deciding, gross_seconds, probe_rate, proof_seconds
+from foundry_rollouts.core.forecast.harm import harm_seconds
+from foundry_rollouts.core.forecast.times import least
 from foundry_rollouts.core.forecast.values import seconds_within
 from foundry_rollouts.core.model.policy import SOAK, ApprovalStep, OnNoEvidence, Policy, WeightStep
 
@@ -32,7 +27,7 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """After how long harm of one size is proved, on the step it begins at; None: never."""
+    """After how long harm of one size is found out, on the step it begins at; None: never."""
 
     regression: Regression
     after: timedelta | None
@@ -44,14 +39,19 @@ class StepPlan:
 
     number: int  #: From 1, approvals counted.
     weight: int
-    bakes: timedelta
+    bakes: timedelta  #: The least time that it lasts.
     limit: timedelta | None  #: The policy's ``max``.
-    proof: timedelta | None  #: Until it is proved; None: never.
+    proof: timedelta | None  #: Until it is proved or, at 100, seen at all; None: never.
     lasts: timedelta | None  #: None: it does not continue by itself.
     canary_calls: int  #: Of users, while it lasts, or else until its limit.
     stable_calls: int
     probe_pairs: int
     seen: tuple[Seen, ...]
+
+    @property
+    def is_bake(self) -> bool:
+        """Whether nobody is left to compare with, so that its time is all that counts."""
+        return self.weight == 100
 
     @property
     def room(self) -> timedelta | None:
@@ -105,7 +105,7 @@ def _step(policy: Policy, number: int, step: WeightStep, traffic: Traffic, taken
     return StepPlan(
         number=number,
         weight=step.weight,
-        bakes=step.min,
+        bakes=least(policy, step),
         limit=step.max,
         proof=_span(proof),
         lasts=lasts,
@@ -122,7 +122,7 @@ def _step(policy: Policy, number: int, step: WeightStep, traffic: Traffic, taken
 def _lasts(policy: Policy, step: WeightStep, proof: float, traffic: Traffic) -> timedelta | None:
     """Return how long the step lasts by the policy's word on steps without proof; None when it stops there."""
     if step.max is None or proof <= step.max.total_seconds():
-        return _span(max(proof, _seconds(step.min)))
+        return _span(max(proof, _seconds(least(policy, step))))
     match policy.on_no_evidence:
         case OnNoEvidence.HOLD:
             return _span(proof)

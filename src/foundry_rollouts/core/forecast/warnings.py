@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 from foundry_rollouts.core.forecast.automatic import LOOK
 from foundry_rollouts.core.forecast.plan import Plan, StepPlan
+from foundry_rollouts.core.forecast.risks import risks_of
 from foundry_rollouts.core.forecast.values import seconds_within, value_plans
+from foundry_rollouts.core.forecast.words import PolicyWarning, span_words
 from foundry_rollouts.core.model.patterns import stands_alone
 from foundry_rollouts.core.model.policy import OnNoEvidence, Policy
 
-#: The regression that every step ought to see.
-TELLING = "+2 points"
+#: The regressions that a step ought to see: beside stable, and at 100, where only its past is left.
+TELLING, TELLING_AT_ALL = "+2 points", "+10 points"
 
 WITHOUT_PROOF = {
     OnNoEvidence.HOLD: "holds until then",
@@ -22,18 +23,11 @@ WITHOUT_PROOF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyWarning:
-    """What is risky, and how to fix it; ``step`` counts from 1, None: the whole policy."""
-
-    step: int | None
-    sentence: str
-
-
 def warnings_of(plan: Plan) -> tuple[PolicyWarning, ...]:
     """Return what speaks against the policy at that traffic."""
     of_steps = [warning for step in plan.steps for warning in _of_step(plan, step)]
-    return (*_of_prompts(plan.policy), *_of_traffic(plan), *of_steps, *_of_deadline(plan))
+    of_policy = (*_of_deadline(plan), *risks_of(plan.policy))
+    return (*_of_prompts(plan.policy), *_of_traffic(plan), *of_steps, *of_policy)
 
 
 def _of_prompts(policy: Policy) -> Iterator[PolicyWarning]:
@@ -77,13 +71,20 @@ def _of_step(plan: Plan, step: StepPlan) -> Iterator[PolicyWarning]:
         coarser = f"ask more of the probe, or name a coarser bad than {plan.policy.judge.bad}"
         how = f"give it more time, {_fewer(plan, step.proof) or coarser}"
         yield PolicyWarning(step.number, f"{what}, {then}: {how}")
-    seen = next(seen for seen in step.seen if seen.regression.name == TELLING)
+    yield from _of_sight(step, traffic)
+
+
+def _of_sight(step: StepPlan, traffic: str) -> Iterator[PolicyWarning]:
+    """Yield the regression that a step is over too soon to see."""
+    telling = TELLING_AT_ALL if step.is_bake else TELLING
+    seen = next(seen for seen in step.seen if seen.regression.name == telling)
     if step.room is not None and (seen.after is None or seen.after > step.room):
         takes = "nothing shows it there" if seen.after is None else f"that takes about {span_words(seen.after)}"
+        points = telling.removeprefix("+").removesuffix(" points")
         yield PolicyWarning(
             step.number,
-            f"this policy cannot see a 2 pp regression within its {span_words(step.room)} step of {step.weight}% "
-            f"{traffic} ({takes}): give it more time, or ask more of the probe",
+            f"this policy cannot see a {points} pp regression within its {span_words(step.room)} step of "
+            f"{step.weight}% {traffic} ({takes}): give it more time, or ask more of the probe",
         )
 
 
@@ -112,15 +113,3 @@ def _of_deadline(plan: Plan) -> Iterator[PolicyWarning]:
             f"promotion takes about {span_words(needed)} at {plan.traffic.rps:g} rps, the deadline is "
             f"{span_words(deadline)} and then it pauses: give it more time",
         )
-
-
-def span_words(span: timedelta) -> str:
-    """Return a span as people say it, to two places: ``7h13m``, ``36m``, ``1m10s``, ``0.6s``."""
-    seconds = span.total_seconds()
-    if seconds < 10:
-        return f"{seconds:.1f}".rstrip("0").rstrip(".") + "s"
-    whole = round(seconds) if seconds < 600 else 60 * round(seconds / 60)
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{left}s" if left else "")
-    return "".join(parts)

@@ -3,21 +3,21 @@
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import (
-    STAKED,
     Stream,
     Traffic,
     deciding,
     gross_seconds,
-    harm_seconds,
     ladder_gains,
     proof_seconds,
     streams,
 )
+from foundry_rollouts.core.forecast.harm import STAKED, harm_seconds
 from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets
 from foundry_rollouts.core.judging.capital import Hypotheses, samples_to_prove
 from foundry_rollouts.core.judging.constants import LADDER
@@ -34,8 +34,12 @@ JUDGING = a_policy().judge
 LINES = Hypotheses(JUDGING.tolerate, JUDGING.bad)
 
 
-def a_watching(*gates: Gate, sources: Sources = SOURCES) -> Policy:
-    return a_policy(gates=gates, sources=sources)
+#: No step has a least time here, so that nothing waits for calls that are still under way.
+STEPS = (WeightStep(10), WeightStep(50), WeightStep(100))
+
+
+def a_watching(*gates: Gate, sources: Sources = SOURCES, **but: Any) -> Policy:
+    return a_policy(**({"gates": gates, "sources": sources, "steps": STEPS} | but))
 
 
 def test_calls_on_both_versions_are_needed_to_compare() -> None:
@@ -75,9 +79,9 @@ def test_the_probe_divides_its_calls_evenly_and_users_are_divided_by_weight() ->
     probe = ProbeConfig(every=timedelta(seconds=4), pairs=3)
     policy = a_watching(gate, sources=replace(SOURCES, probe=probe, logs=Sources().logs))
     assert list(streams(policy, gate, 10, TRAFFIC)) == [
-        Stream(1.5, 0.5, 0.5, 0.0),
+        Stream(1.5, 0.5, 0.5, 0.0, is_probe=True),
         Stream(4.0, 0.1, 0.125, 0.0),
-        Stream(1.5, 0.5, 0.125, 0.0),
+        Stream(1.5, 0.5, 0.125, 0.0, is_probe=True),
         Stream(4.0, 0.1, 0.25, 45.0),
     ]
 
@@ -108,12 +112,71 @@ def test_latency_is_proved_by_the_quickest_of_its_three_questions_once_they_are_
     assert proof_seconds(a_watching(LATENCY), LATENCY, 25, TRAFFIC) == pytest.approx(expected)
 
 
-def test_at_100_users_prove_it_where_stable_was_seen_at_a_step_before() -> None:
-    begun = replace(a_watching(ERRORS), steps=(ApprovalStep(), WeightStep(99), WeightStep(100)))
-    expected = samples_to_prove(0.02, 100, LINES, 0.05) / 4.0 + 45
-    assert proof_seconds(begun, ERRORS, 100, TRAFFIC) == pytest.approx(expected)
-    assert proof_seconds(replace(begun, steps=(WeightStep(100),)), ERRORS, 100, TRAFFIC) == math.inf
+def test_at_100_the_first_call_that_is_seen_will_do() -> None:
+    begun = a_watching(ERRORS, steps=(ApprovalStep(), WeightStep(99), WeightStep(100)))
+    assert proof_seconds(begun, ERRORS, 100, TRAFFIC) == pytest.approx(1 / 4.0 + 45)
     assert proof_seconds(begun, ERRORS, 100, Traffic(0.0, 0.02)) == math.inf
+    probe = replace(SOURCES, probe=ProbeConfig(every=timedelta(seconds=4), pairs=3))
+    both = replace(ERRORS, sources=("prometheus", "probe"))
+    assert proof_seconds(a_watching(both, sources=probe), both, 100, TRAFFIC) == pytest.approx(1 / 0.75)
+
+
+def test_at_100_slowness_is_seen_where_it_was_learnt_before() -> None:
+    assert proof_seconds(a_watching(LATENCY), LATENCY, 100, TRAFFIC) == pytest.approx(1 / 4.0)
+    only = a_watching(LATENCY, steps=(WeightStep(100),))
+    assert proof_seconds(only, LATENCY, 100, TRAFFIC) == math.inf
+
+
+def test_what_users_and_the_probe_win_multiplies() -> None:
+    """Each has its own two claims and its delay to make up for; then what they win a second adds up."""
+    probe = replace(SOURCES, probe=ProbeConfig(every=timedelta(seconds=2), pairs=2))
+    both = replace(ERRORS, sources=("prometheus", "probe"))
+    policy = a_watching(both, sources=probe)
+    goal = -math.log(0.05) + 2 * math.log(2)
+    gains = [
+        (-math.log(0.05) + math.log(2)) / samples_to_prove(0.02, weight, LINES, 0.05) * rate
+        for weight, rate in ((10, 4.0), (50, 2.0))
+    ]
+    assert proof_seconds(policy, both, 10, TRAFFIC) == pytest.approx((goal + 45 * gains[0]) / sum(gains))
+    alone = replace(both, sources=("probe",))
+    of_probe = proof_seconds(a_watching(alone, sources=probe), alone, 10, TRAFFIC)
+    assert proof_seconds(policy, both, 10, TRAFFIC) < of_probe
+    # Where users hardly call, the probe has to win no more than alone.
+    assert proof_seconds(policy, both, 10, Traffic(1e-6, 0.02)) == pytest.approx(of_probe)
+
+
+def test_sources_of_the_same_calls_are_averaged() -> None:
+    both = replace(ERRORS, sources=("prometheus", "outcomes"))
+    gain = (-math.log(0.05) + math.log(2)) / samples_to_prove(0.02, 10, LINES, 0.05) * 4.0
+    outcomes = replace(ERRORS, sources=("outcomes",))
+    one = proof_seconds(a_watching(outcomes), outcomes, 10, TRAFFIC)
+    assert proof_seconds(a_watching(both), both, 10, TRAFFIC) == pytest.approx(one + math.log(2) / gain)
+
+
+def test_a_call_proves_nothing_before_it_may_have_ended_nor_while_the_canary_warms_up() -> None:
+    outcomes = replace(ERRORS, sources=("outcomes",))
+    plain = proof_seconds(a_watching(outcomes), outcomes, 10, TRAFFIC)
+    for but, more in (
+        ({"steps": (WeightStep(10, min=timedelta(seconds=20)), WeightStep(100))}, 20),
+        ({"steps": (WeightStep(10, min=timedelta(minutes=9)), WeightStep(100))}, 60),
+        ({"call_limit": timedelta(minutes=2)}, 120),
+        ({"warm_up": timedelta(seconds=30)}, 30),
+    ):
+        policy = a_watching(outcomes, **but)
+        assert proof_seconds(policy, outcomes, 10, TRAFFIC) == pytest.approx(plain + more)
+        gross = gross_seconds(a_watching(outcomes), outcomes, 10, TRAFFIC)
+        assert gross_seconds(policy, outcomes, 10, TRAFFIC) == pytest.approx(gross + more)
+    # Counts that come later still are waited for anyway.
+    late = a_watching(ERRORS, call_limit=timedelta(seconds=30))
+    assert proof_seconds(late, ERRORS, 10, TRAFFIC) == proof_seconds(a_watching(ERRORS), ERRORS, 10, TRAFFIC)
+
+
+def test_calls_that_fail_together_prove_and_harm_so_much_less() -> None:
+    clustered = replace(SOURCES, prometheus=replace(LATE, cluster=3.0))
+    single, triple = a_watching(ERRORS), a_watching(ERRORS, sources=clustered)
+    proofs = [proof_seconds(policy, ERRORS, 10, TRAFFIC) - 45 for policy in (single, triple)]
+    harms = [harm_seconds(policy, 10, TRAFFIC, 0.1) - 45 for policy in (single, triple)]
+    assert [proofs[1], harms[1]] == pytest.approx([3 * proofs[0], 3 * harms[0]])
 
 
 def test_what_is_not_gross_is_known_by_the_first_margin_of_sixteen_points_or_less() -> None:
@@ -183,9 +246,36 @@ def test_a_ceiling_is_broken_once_it_and_stable_are_left_behind() -> None:
         assert harm_seconds(tolerant, 10, TRAFFIC, canary_rate) == pytest.approx(max(above, beside) + 45)
 
 
-def test_at_100_only_a_ceiling_sees_harm() -> None:
+def alone_above(limit: float, canary_rate: float) -> float:
+    """Return when the guard's odds are won against a rate that is known."""
+    goal = math.log(100) - math.log(0.5 / 7)
+    return goal / max(Stream(4.0, 1.0, 1.0, 0.0).gain(bet, canary_rate, 0.02) for bet in floor_bets(limit))
+
+
+def test_at_100_the_guard_and_a_ceiling_see_what_is_worse_than_stable_was() -> None:
+    assert harm_seconds(a_watching(ERRORS), 100, TRAFFIC, 0.2) == pytest.approx(alone_above(0.09, 0.2) + 45)
+    assert harm_seconds(a_watching(ERRORS), 100, TRAFFIC, 0.09) == math.inf
     gate = replace(ERRORS, max=0.05)
-    above = harm_goal() / max(Stream(4.0, 1.0, 1.0, 0.0).gain(bet, 0.2, 0.02) for bet in floor_bets(0.05))
-    assert harm_seconds(a_watching(gate), 100, TRAFFIC, 0.2) == pytest.approx(above + 45)
-    assert harm_seconds(a_watching(ERRORS), 100, TRAFFIC, 0.2) == math.inf
+    assert harm_seconds(a_watching(gate), 100, TRAFFIC, 0.2) == pytest.approx(alone_above(0.05, 0.2) + 45)
     assert harm_seconds(a_watching(gate), 100, Traffic(0.0, 0.02), 0.2) == math.inf
+    # Where the probe compares, a ceiling alone decides nothing.
+    probed = replace(gate, sources=("prometheus", "probe"), weights=(1e9, 1.0))
+    sources = replace(SOURCES, probe=ProbeConfig())
+    found = harm_seconds(a_watching(probed, sources=sources), 100, TRAFFIC, 0.2)
+    assert found == pytest.approx(alone_above(0.09, 0.2) + 45, rel=1e-6)
+
+
+@pytest.mark.parametrize(("canary_rate", "waits"), [(0.2, True), (0.9, False)])
+def test_a_canary_that_warms_up_at_100_may_fail_as_much_more_as_elsewhere(canary_rate: float, waits: bool) -> None:
+    warm = a_watching(ERRORS, warm_up=timedelta(minutes=1))
+    expected = 60 + alone_above(0.09, canary_rate) if waits else alone_above(0.29, canary_rate)
+    assert harm_seconds(warm, 100, TRAFFIC, canary_rate) == pytest.approx(expected + 45)
+
+
+def test_while_a_canary_warms_up_only_what_is_gross_is_found_out() -> None:
+    warm = a_watching(ERRORS, warm_up=timedelta(minutes=1))
+    mild = harm_goal(0.9) / by_comparison(JUDGING.tolerate, 0.1)
+    assert harm_seconds(warm, 10, TRAFFIC, 0.1) == pytest.approx(60 + mild + 45)
+    dead = harm_goal(0.1) / by_comparison(Margin(1.0, 0.25), 1.0)
+    assert dead < 60
+    assert harm_seconds(warm, 10, TRAFFIC, 1.0) == pytest.approx(dead + 45)

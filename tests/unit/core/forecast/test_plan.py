@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import Traffic
-from foundry_rollouts.core.forecast.plan import Plan, StepPlan, plan
-from foundry_rollouts.core.forecast.warnings import span_words, warnings_of
+from foundry_rollouts.core.forecast.plan import StepPlan, plan
+from foundry_rollouts.core.forecast.risks import risks_of
+from foundry_rollouts.core.forecast.warnings import warnings_of
+from foundry_rollouts.core.forecast.words import span_words
 from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.model.policy import (
     ApprovalStep,
@@ -118,19 +120,26 @@ def test_without_traffic_the_probe_alone_proves() -> None:
     assert step.probe_pairs == int(2 * step.lasts.total_seconds())
 
 
-def test_at_100_users_prove_a_canary_against_what_stable_failed_at_before() -> None:
-    alone = plan(users_only(WeightStep(10)), Traffic(20, 0.01)).steps[1].proof
-    beside = plan(users_only(WeightStep(50)), Traffic(20, 0.01)).steps[0].proof
-    assert alone is not None
-    assert beside is not None
-    assert timedelta(0) < alone < beside
+def test_at_100_a_step_bakes_its_time_and_no_calls_are_needed() -> None:
+    baking = plan(users_only(WeightStep(10), steps=(WeightStep(10), WeightStep(100, min=HOUR))), Traffic(20, 0.01))
+    assert [step.is_bake for step in baking.steps] == [False, True]
+    assert baking.steps[1].lasts == HOUR
+    assert baking.steps[1].proof == timedelta(seconds=1 / 20)
 
 
-def test_at_100_a_ceiling_still_sees_harm() -> None:
+def test_a_step_lasts_as_long_as_a_call_may_at_least() -> None:
+    policy = users_only(steps=(WeightStep(100),), call_limit=timedelta(minutes=3))
+    (step,) = plan(policy, Traffic(20, 0.01)).steps
+    assert (step.bakes, step.lasts) == (timedelta(minutes=3), timedelta(minutes=3))
+
+
+def test_at_100_the_guard_and_a_ceiling_still_see_harm() -> None:
     bare = plan(users_only(WeightStep(10)), Traffic(20, 0.01))
     gates = (Gate(GateKind.ERROR_RATE, ("outcomes",), max=0.05),)
     watched = plan(users_only(WeightStep(10), gates=gates), Traffic(20, 0.01))
-    assert {seen.after for seen in bare.steps[1].seen} == {None}
+    guarded = {seen.regression.name: seen.after for seen in bare.steps[1].seen}
+    assert (guarded["twice"], guarded["+2 points"]) == (None, None)
+    assert (guarded["dead"] or HOUR) < (guarded["+10 points"] or HOUR) < HOUR
     seen = {seen.regression.name: seen.after for seen in watched.steps[1].seen}
     assert (seen["twice"], seen["+2 points"]) == (None, None)
     assert seen["+10 points"] is not None
@@ -229,14 +238,15 @@ def test_the_whole_is_the_sum_of_its_steps_without_approvals() -> None:
 
 
 def told(policy: Policy, rps: float = 2) -> list[tuple[int | None, str]]:
-    found: Plan = plan(policy, Traffic(rps, 0.01))
-    return [(warning.step, warning.sentence) for warning in warnings_of(found)]
+    """Return what speaks against a policy at that traffic, without what does at any."""
+    known, found = set(risks_of(policy)), plan(policy, Traffic(rps, 0.01))
+    return [(warning.step, warning.sentence) for warning in warnings_of(found) if warning not in known]
 
 
 def test_a_policy_that_fits_its_traffic_raises_no_doubt() -> None:
     probe = replace(Sources(), probe=ProbeConfig(every=timedelta(seconds=1), pairs=10))
     steps = (WeightStep(50, min=timedelta(minutes=5)), WeightStep(100, min=timedelta(minutes=30)))
-    assert told(a_policy(sources=probe, steps=steps), rps=200) == []
+    assert warnings_of(plan(a_policy(sources=probe, steps=steps), Traffic(200, 0.01))) == ()
 
 
 def test_a_step_that_cannot_see_a_regression_is_told() -> None:
@@ -253,13 +263,18 @@ def test_a_step_that_cannot_see_a_regression_is_told() -> None:
 
 
 def test_a_step_that_is_never_proved_is_told() -> None:
-    *_, last = told(users_only())
-    assert last == (1, "nothing ever proves the step of 100% at 2 rps: add the probe to the sources of each gate")
+    *_, last = told(users_only(WeightStep(10)), rps=0)
+    assert last == (2, "nothing ever proves the step of 100% at 0 rps: add the probe to the sources of each gate")
 
 
 def test_a_regression_that_nothing_shows_is_told() -> None:
-    *_, last = told(users_only(WeightStep(50), steps=(WeightStep(100, max=HOUR),)))
-    assert "within its 1h step of 100% at 2 rps (nothing shows it there)" in last[1]
+    gates = (Gate(GateKind.LATENCY, ("outcomes",)),)
+    *_, last = told(users_only(steps=(WeightStep(50), WeightStep(100, min=HOUR)), gates=gates))
+    assert last == (
+        2,
+        "this policy cannot see a 10 pp regression within its 1h step of 100% at 2 rps (nothing shows it there): "
+        "give it more time, or ask more of the probe",
+    )
 
 
 def test_a_deadline_that_comes_too_soon_is_told() -> None:
@@ -268,7 +283,7 @@ def test_a_deadline_that_comes_too_soon_is_told() -> None:
     assert told(replace(slow, deadline=2 * HOUR)) == [
         (None, "the steps bake for 2h, the deadline is 2h: no rollout can end well, give it more time")
     ]
-    quick = a_policy(steps=(WeightStep(100),), deadline=HOUR, judge=NARROW)
+    quick = a_policy(steps=(WeightStep(50), WeightStep(100)), deadline=HOUR, judge=NARROW)
     assert told(quick)[-1] == (
         None,
         "promotion takes about 6h5m at 2 rps, the deadline is 1h and then it pauses: give it more time",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from builders import a_policy
-from foundry_rollouts.core.forecast.expectation import Traffic, gross_seconds, harm_seconds, proof_seconds
+from foundry_rollouts.core.forecast.expectation import Traffic, gross_seconds, proof_seconds
+from foundry_rollouts.core.forecast.harm import harm_seconds
 from foundry_rollouts.core.forecast.plan import LONGEST, StepPlan, plan, regressions
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import (
@@ -136,7 +137,7 @@ def test_the_whole_is_the_sum_of_its_steps_and_never_where_one_never_ends() -> N
     lasts = [step.lasts for step in found.steps if step.lasts is not None]
     assert len(lasts) == 3
     assert found.until_promoted == lasts[0] + lasts[1] + lasts[2]
-    assert plan(users_only(), TRAFFIC).until_promoted is None
+    assert plan(users_only(WeightStep(50)), Traffic(0, 0.01)).until_promoted is None
 
 
 def test_automatic_steps_are_those_that_the_evidence_takes_each_left_when_it_leads_on() -> None:

@@ -9,6 +9,7 @@ import pytest
 from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import plan
+from foundry_rollouts.core.forecast.risks import risks_of
 from foundry_rollouts.core.forecast.values import seconds_within
 from foundry_rollouts.core.forecast.warnings import warnings_of
 from foundry_rollouts.core.model.bounds import Bounds
@@ -29,7 +30,9 @@ def a_valued(*steps: WeightStep, **bounds: Any) -> Policy:
 
 
 def told(policy: Policy) -> list[tuple[int | None, str]]:
-    return [(warning.step, warning.sentence) for warning in warnings_of(plan(policy, TRAFFIC))]
+    known = set(risks_of(policy))
+    found = warnings_of(plan(policy, TRAFFIC))
+    return [(warning.step, warning.sentence) for warning in found if warning not in known]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import Plan, plan
-from foundry_rollouts.core.forecast.warnings import PolicyWarning, span_words, warnings_of
+from foundry_rollouts.core.forecast.warnings import warnings_of
+from foundry_rollouts.core.forecast.words import PolicyWarning, span_words
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.sources import Expectation, OutcomesConfig, ProbeConfig, Prompt, Sources
 
@@ -20,7 +21,8 @@ END = ": give it more time, ask more of the probe, or name a coarser bad than 3x
 
 def planned(proof: Any = MINUTE, limit: Any = None, lasts: Any = MINUTE, sees: Any = SECOND, **but: Any) -> Plan:
     """Return a plan of one step of which these things are expected, whatever really would be."""
-    plain: dict[str, Any] = {"steps": (WeightStep(50), WeightStep(100)), "judge": Judging(bad=Margin(3, 0.2))}
+    steps = (WeightStep(50, min=HOUR), WeightStep(100, min=HOUR))
+    plain: dict[str, Any] = {"steps": steps, "judge": Judging(bad=Margin(3, 0.2))}
     policy = a_policy(**(plain | but))
     found = plan(policy, Traffic(2, 0.01))
     step = found.steps[0]
@@ -68,7 +70,8 @@ def test_a_step_that_nothing_proves_is_told() -> None:
 
 def test_an_automatic_step_is_told_of_only_where_nothing_leads_on() -> None:
     sources, gates = Sources(probe=None, outcomes=OutcomesConfig()), (Gate(GateKind.ERROR_RATE, ("outcomes",)),)
-    climbing = {"steps": Automatic(20).steps, "automatic": Automatic(20), "sources": sources, "gates": gates}
+    settings = Automatic(20, bake=HOUR)
+    climbing = {"steps": settings.steps, "automatic": settings, "sources": sources, "gates": gates}
     assert warnings_of(planned(proof=None, sees=None, **climbing)) == ()
     stuck = warnings_of(planned(proof=None, lasts=None, **climbing))
     assert [warning.sentence.partition(":")[0] for warning in stuck] == ["nothing ever proves the step of 1% at 2 rps"]

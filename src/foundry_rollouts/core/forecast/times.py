@@ -1,0 +1,28 @@
+"""What a step waits for whatever is seen: calls that are still under way, and sandboxes that are still new."""
+
+from datetime import timedelta
+
+from foundry_rollouts.core.model.policy import Margin, Policy, WeightStep
+
+#: The longest call, where the policy says nothing of it (10.7).
+CALL_LIMIT = timedelta(minutes=1)
+#: How much more a canary may fail while its sandboxes are new, and the part of the capital held against that (10.11).
+WARM_POINTS, WARM_PART = 0.25, 0.1
+#: At 100 the canary may fail so much more than stable did before, and the evidence at which it goes back (10.3).
+GUARD, GUARD_ODDS = Margin(2.0, 0.05), 100.0
+
+
+def settling(policy: Policy, step: WeightStep) -> timedelta:
+    """Return how long after a call began it is known how it ended, at most."""
+    return policy.call_limit if policy.call_limit is not None else min(CALL_LIMIT, step.min)
+
+
+def settling_seconds(policy: Policy, weight: int) -> float:
+    """Return the same in seconds, at the step with that weight; none where the policy has no such step."""
+    steps = [step for step in policy.steps if isinstance(step, WeightStep) and step.weight == weight]
+    return settling(policy, steps[0]).total_seconds() if steps else 0.0
+
+
+def least(policy: Policy, step: WeightStep) -> timedelta:
+    """Return the least time that a step lasts."""
+    return max(step.min, settling(policy, step))
