@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import LeaseLostError
@@ -29,20 +41,8 @@ async def claim_due(
     connection: AsyncConnection, holder: Holder, now: datetime, limit: int, busy: Sequence[str] = ()
 ) -> Sequence[Lease]:
     """Grant the leases of at most ``limit`` agents that are due and not ``busy``, those that wait longest first."""
-    waiting = union_all(
-        select(rollouts.c.agent, rollouts.c.due_at.label("since")).where(rollouts.c.due_at <= now),
-        select(intents.c.agent, intents.c.opened_at.label("since")),
-    ).subquery()
-    due = select(waiting.c.agent, func.min(waiting.c.since).label("since")).group_by(waiting.c.agent).subquery()
-    # What another replica is about to take is skipped, not waited for. SQLite has one writer and needs no lock.
-    chosen = await connection.execute(
-        select(leases.c.agent, due.c.since)
-        .join(due, due.c.agent == leases.c.agent)
-        .where(_is_free_for(holder, now), leases.c.agent.not_in(busy))
-        .order_by(due.c.since, leases.c.agent)
-        .limit(limit)
-        .with_for_update(of=leases, skip_locked=True)
-    )
+    values = {"now": now, "replica": holder.replica, "busy": list(busy), "most": limit}
+    chosen = await connection.execute(_DUE, values)
     since = {row.agent: row.since for row in chosen}
     granted = await _grant(connection, holder, now, leases.c.agent.in_(since)) if since else ()
     return [replace(lease, due_at=since[lease.agent]) for lease in granted]
@@ -121,7 +121,7 @@ async def _grant(
     connection: AsyncConnection, holder: Holder, now: datetime, which: ColumnElement[bool]
 ) -> Sequence[Lease]:
     change = {"replica": holder.replica, "until": now + holder.lasts, "fence": leases.c.fence + 1}
-    return await _changed(connection, change, which, _is_free_for(holder, now))
+    return await _changed(connection, change, which, _is_free_for(holder.replica, now))
 
 
 async def _changed(
@@ -136,5 +136,27 @@ async def _changed(
     return [Lease(row.agent, row.replica, row.fence, row.until) for row in rows]
 
 
-def _is_free_for(holder: Holder, now: datetime) -> ColumnElement[bool]:
-    return or_(leases.c.replica.is_(None), leases.c.until <= now, leases.c.replica == holder.replica)
+def _is_free_for(replica: str | BindParameter[str], now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    return or_(leases.c.replica.is_(None), leases.c.until <= now, leases.c.replica == replica)
+
+
+def _due() -> Select[tuple[str, datetime]]:
+    """Return the question who is due; it is asked every second, and to put it together takes longer than to ask."""
+    now, replica = bindparam("now", type_=leases.c.until.type), bindparam("replica", type_=leases.c.replica.type)
+    waiting = union_all(
+        select(rollouts.c.agent, rollouts.c.due_at.label("since")).where(rollouts.c.due_at <= now),
+        select(intents.c.agent, intents.c.opened_at.label("since")),
+    ).subquery()
+    due = select(waiting.c.agent, func.min(waiting.c.since).label("since")).group_by(waiting.c.agent).subquery()
+    # What another replica is about to take is skipped, not waited for. SQLite has one writer and needs no lock.
+    return (
+        select(leases.c.agent, due.c.since)
+        .join(due, due.c.agent == leases.c.agent)
+        .where(_is_free_for(replica, now), leases.c.agent.not_in(bindparam("busy", expanding=True)))
+        .order_by(due.c.since, leases.c.agent)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(of=leases, skip_locked=True)
+    )
+
+
+_DUE = _due()

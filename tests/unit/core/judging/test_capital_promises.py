@@ -5,10 +5,10 @@ A bound from a sample is stated with its confidence: after ``k`` of ``n`` the tr
 """
 
 import math
-import random
 from collections.abc import Callable, Iterator
 
 import pytest
+from numpy.random import Generator, default_rng
 
 from foundry_rollouts.core.judging.capital import Hypotheses, Tally, begin, observed, reweighted, samples_to_prove
 from foundry_rollouts.core.judging.logarithms import as_log10
@@ -51,26 +51,24 @@ def upper_bound(hits: int, runs: int) -> float:
     return high
 
 
-def failures(dice: random.Random, calls: int, rate: float) -> int:
-    """Draw how many of ``calls`` fail, leaping from one failure to the next."""
-    if rate >= 1:
-        return calls
-    count, at = -1, 0
-    while at <= calls:
-        count += 1
-        at += 1 + int(math.log(1 - dice.random()) / math.log1p(-rate))
-    return count
+def dice_for(name: str) -> Generator:
+    return default_rng(list(name.encode()))
 
 
-def tallies(dice: random.Random, traffic: Traffic, times_worse: float = 1.0) -> Iterator[Tally]:
+def drawn(dice: Generator, calls: int, share: float) -> int:
+    """Draw how many of ``calls`` are of a kind that makes up ``share`` of all."""
+    return int(dice.binomial(calls, share))
+
+
+def tallies(dice: Generator, traffic: Traffic, times_worse: float = 1.0) -> Iterator[Tally]:
     for i in range(INTERVALS):
         rate, share = traffic(i)
-        canary = sum(dice.random() < share for _ in range(CALLS))
+        canary = drawn(dice, CALLS, share)
         worse = min(1.0, rate * times_worse)
-        yield Tally(canary, failures(dice, canary, worse), CALLS - canary, failures(dice, CALLS - canary, rate))
+        yield Tally(canary, drawn(dice, canary, worse), CALLS - canary, drawn(dice, CALLS - canary, rate))
 
 
-def most_harm(dice: random.Random, traffic: Traffic, times_worse: float = 1.0) -> float:
+def most_harm(dice: Generator, traffic: Traffic, times_worse: float = 1.0) -> float:
     """Return the strongest evidence of harm that anybody who looks all the time would see in one rollout."""
     process, most = begin(), 0.0
     for i, tally in enumerate(tallies(dice, traffic, times_worse)):
@@ -81,7 +79,7 @@ def most_harm(dice: random.Random, traffic: Traffic, times_worse: float = 1.0) -
 
 @pytest.mark.parametrize("traffic", [flat, outage, oscillating])
 def test_at_most_one_in_a_hundred_equal_versions_is_ever_rolled_back(traffic: Traffic) -> None:
-    dice = random.Random(f"equal {traffic.__name__}")
+    dice = dice_for(f"equal {traffic.__name__}")
     seen = [most_harm(dice, traffic) for _ in range(RUNS)]
     assert upper_bound(sum(harm >= 2 for harm in seen), RUNS) <= 0.01
     assert upper_bound(sum(harm >= math.log10(20) for harm in seen), RUNS) <= 0.05
@@ -89,7 +87,7 @@ def test_at_most_one_in_a_hundred_equal_versions_is_ever_rolled_back(traffic: Tr
 
 @pytest.mark.parametrize("traffic", [flat, outage, oscillating])
 def test_the_same_traffic_betrays_a_canary_three_times_as_bad(traffic: Traffic) -> None:
-    dice = random.Random(f"worse {traffic.__name__}")
+    dice = dice_for(f"worse {traffic.__name__}")
     caught = sum(most_harm(dice, traffic, times_worse=3.0) >= 2 for _ in range(40))
     assert caught >= 38
 
@@ -97,15 +95,15 @@ def test_the_same_traffic_betrays_a_canary_three_times_as_bad(traffic: Traffic) 
 @pytest.mark.parametrize("traffic", [flat, outage, oscillating])
 def test_a_canary_on_the_bad_line_is_called_safe_about_as_seldom_as_promised(traffic: Traffic) -> None:
     """Of 100 runs at a true share of 5 %, more than 10 would be seen once in ninety times."""
-    dice = random.Random(f"bad {traffic.__name__}")
+    dice = dice_for(f"bad {traffic.__name__}")
     called_safe = 0
     for _ in range(100):
         process, safe = begin(), False
         for i in range(INTERVALS):
             rate, share = traffic(i)
-            n = sum(dice.random() < share for _ in range(CALLS))
+            n = drawn(dice, CALLS, share)
             bad = DEFAULT.bad.of(rate)
-            tally = Tally(n, failures(dice, n, bad), CALLS - n, failures(dice, CALLS - n, rate))
+            tally = Tally(n, drawn(dice, n, bad), CALLS - n, drawn(dice, CALLS - n, rate))
             process = observed(process, DEFAULT, tally, 45)
             safe = safe or as_log10(process.safe_log) >= math.log10(20)
         called_safe += safe
@@ -130,13 +128,13 @@ def test_the_plan_is_the_published_table(rate: float, weight: int) -> None:
 
 @pytest.mark.parametrize(("rate", "weight", "size"), [(0.001, 50, 200), (0.01, 50, 200), (0.05, 50, 100)])
 def test_the_plan_foretells_what_a_healthy_canary_takes(rate: float, weight: int, size: int) -> None:
-    dice = random.Random(f"plan {rate} {weight}")
+    dice = dice_for(f"plan {rate} {weight}")
     canary = size * weight // 100
     taken = []
     for _ in range(150):
         process, calls = begin(), 0
         while as_log10(process.safe_log) < math.log10(20):
-            tally = Tally(canary, failures(dice, canary, rate), size - canary, failures(dice, size - canary, rate))
+            tally = Tally(canary, drawn(dice, canary, rate), size - canary, drawn(dice, size - canary, rate))
             process, calls = observed(process, DEFAULT, tally, 5), calls + size
         taken.append(calls)
     assert sum(taken) / len(taken) == pytest.approx(samples_to_prove(rate, weight, DEFAULT, 0.05), rel=0.15)
