@@ -20,6 +20,8 @@ PROMISED = {
     "rollout_info": {"agent", "canary", "stable", "policy"},
     "rollout_phase": {"agent", "phase"},
     "rollout_step": {"agent"},
+    "rollout_step_backs": {"agent"},
+    "rollout_verdict": {"agent", "verdict"},
     "weight": {"agent", "version", "role"},
     "gate_value": {"agent", "gate", "role"},
     "gate_threshold": {"agent", "gate"},
@@ -129,6 +131,15 @@ def test_a_gate_shows_value_threshold_and_verdict() -> None:
     assert value(metrics, "gate_threshold", **gate) == 0.05
     assert value(metrics, "gate_verdict", **gate, verdict="pass") == 1
     assert value(metrics, "gate_verdict", **gate, verdict="fail") == 0
+
+
+def test_a_rollout_shows_the_verdict_on_all_gates_and_how_often_it_stepped_back() -> None:
+    metrics = Metrics()
+    metrics.show(replace(PROGRESSING, step_backs=2), replace(ANALYSIS, verdict=Verdict.STALE), NOON)
+    assert value(metrics, "rollout_step_backs", agent="support-agent") == 2
+    shown = {pairs["verdict"]: pairs for pairs in labels_of(metrics, "rollout_verdict")}
+    assert set(shown) == {verdict.value for verdict in Verdict}
+    assert [name for name, pairs in shown.items() if value(metrics, "rollout_verdict", **pairs)] == ["stale"]
 
 
 def test_a_gate_that_saw_nothing_shows_no_value() -> None:

@@ -66,7 +66,9 @@ class Metrics(ServiceMetrics):
         self._info.replace(agent, {(rollout.canary, rollout.stable or "", rollout.policy.name): 1})
         self._phase.replace(agent, {(phase.value,): float(phase is rollout.phase) for phase in Phase})
         self._step.replace(agent, {(): rollout.step})
+        self._step_backs.replace(agent, {(): rollout.step_backs})
         if analysis is not None:
+            self._verdict.replace(agent, {(each.value,): float(each is analysis.verdict) for each in Verdict})
             self._show_gates(agent, analysis)
 
     def queued(self, agent: str, waiting: int) -> None:
@@ -173,6 +175,12 @@ class Metrics(ServiceMetrics):
             self._gauge("rollout_phase", "1 for the phase the rollout is in, else 0.", "agent", "phase")
         )
         self._step = _Series(self._gauge("rollout_step", "Number of the current step, from 1; 0 before.", "agent"))
+        self._step_backs = _Series(
+            self._gauge("rollout_step_backs", "How often the rollout went from 100 back to the weight before.", "agent")
+        )
+        self._verdict = _Series(
+            self._gauge("rollout_verdict", "1 for the verdict on all gates together, else 0.", "agent", "verdict")
+        )
         self._queued = _Series(
             self._gauge("queued_rollouts", "Rollouts queued behind the current one; no series means none.", "agent")
         )
@@ -189,7 +197,7 @@ class Metrics(ServiceMetrics):
             self._gauge("gate_verdict", "1 for the gate's verdict, else 0.", "agent", "gate", "verdict")
         )
         gates = (self._gate_value, self._gate_threshold, self._gate_verdict)
-        self._of_rollout = (self._info, self._phase, self._step, *gates)
+        self._of_rollout = (self._info, self._phase, self._step, self._step_backs, self._verdict, *gates)
         self._decisions = self._counter("decisions", "Decisions about rollouts.", "agent", "decision")
         self._refused_changes = self._counter(
             "refused_changes", "Changes that the cloud refused: forward, back or pin.", "agent", "change"

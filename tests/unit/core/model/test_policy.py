@@ -105,6 +105,22 @@ def test_what_a_policy_leaves_open_is_as_documented() -> None:
     assert (ERRORS.is_critical, ERRORS.is_dry_run, ApprovalStep().approval) == (False, False, True)
 
 
+@pytest.mark.parametrize(
+    ("but", "complaint"),
+    [
+        ({"call_limit": timedelta(0)}, "call-limit lies between nothing and the deadline"),
+        ({"call_limit": timedelta(hours=6)}, "call-limit lies between nothing and the deadline"),
+        ({"warm_up": -MINUTE}, "warm-up is shorter than the deadline, and 0s where versions need none"),
+        ({"warm_up": timedelta(hours=6)}, "warm-up is shorter than the deadline, and 0s where versions need none"),
+    ],
+)
+def test_calls_and_sandboxes_have_less_time_than_the_whole(but: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        a_policy(**but)
+    just = timedelta(hours=6) - timedelta(seconds=1)
+    assert a_policy(call_limit=just, warm_up=just).call_limit == just
+
+
 def test_automatic_steps_climb_to_half_soak_there_and_bake_at_the_end() -> None:
     steps = Automatic(soak=7 * MINUTE, bake=3 * MINUTE, max=9 * MINUTE).steps
     climbing = tuple(WeightStep(weight, max=9 * MINUTE) for weight in (1, 2, 5, 10, 20))

@@ -15,6 +15,7 @@ from foundry_rollouts.core.model.sources import (
     PrometheusConfig,
     Sources,
 )
+from foundry_rollouts.errors import UsageError
 
 SECOND = timedelta(seconds=1)
 ALL = Sources(
@@ -47,6 +48,17 @@ def test_the_probe_and_the_logs_are_in_use_unless_they_are_switched_off() -> Non
 def test_a_source_that_is_asked_is_late_by_its_interval_and_its_delay(stratum: str, seconds: int) -> None:
     assert ALL.lag(stratum) == seconds * SECOND
     assert Sources(probe=None, logs=None).lag(stratum) == timedelta(0)
+
+
+def test_only_sources_that_know_no_sessions_have_clusters_and_they_hold_a_call_at_least() -> None:
+    assert [ALL.cluster_of(name) for name in ("probe", "logs/probe", "outcomes")] == [1, 1, 1]
+    assert ALL.cluster_of("prometheus") is None
+    given = HttpConfig("http://h", "/calls", "/failures", cluster=1)
+    assert Sources(http=given).cluster_of("http") == 1
+    assert HttpConfig("http://h", "/calls", "/failures", cluster=1000).cluster == 1000
+    for wrong in (0.99, 1000.1):
+        with pytest.raises(UsageError, match="a cluster of .* calls: write at least 1, at most 1000"):
+            HttpConfig("http://h", "/calls", "/failures", cluster=wrong)
 
 
 def test_further_numbers_come_from_the_sources_that_name_them() -> None:
