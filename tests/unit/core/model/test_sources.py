@@ -57,7 +57,7 @@ def test_only_sources_that_know_no_sessions_have_clusters_and_they_hold_a_call_a
     assert Sources(http=given).cluster_of("http") == 1
     assert HttpConfig("http://h", "/calls", "/failures", cluster=1000).cluster == 1000
     for wrong in (0.99, 1000.1):
-        with pytest.raises(UsageError, match="a cluster of .* calls: write at least 1, at most 1000"):
+        with pytest.raises(UsageError, match=r"a cluster of .* calls: write at least 1, at most 1000"):
             HttpConfig("http://h", "/calls", "/failures", cluster=wrong)
 
 
