@@ -187,16 +187,7 @@ class Metrics(ServiceMetrics):
         self._weight = _Series(
             self._gauge("weight", "Percent of new sessions, as confirmed.", "agent", "version", "role")
         )
-        self._gate_value = _Series(
-            self._gauge("gate_value", "Share of samples that failed, from 0 to 1.", "agent", "gate", "role")
-        )
-        self._gate_threshold = _Series(
-            self._gauge("gate_threshold", "Share the canary must not exceed, from 0 to 1.", "agent", "gate")
-        )
-        self._gate_verdict = _Series(
-            self._gauge("gate_verdict", "1 for the gate's verdict, else 0.", "agent", "gate", "verdict")
-        )
-        gates = (self._gate_value, self._gate_threshold, self._gate_verdict)
+        gates = self._build_gates()
         self._of_rollout = (self._info, self._phase, self._step, self._step_backs, self._verdict, *gates)
         self._decisions = self._counter("decisions", "Decisions about rollouts.", "agent", "decision")
         self._refused_changes = self._counter(
@@ -209,3 +200,15 @@ class Metrics(ServiceMetrics):
             if phase.is_final:
                 self._duration.labels(phase.value)
         super()._build()
+
+    def _build_gates(self) -> tuple[_Series, ...]:
+        self._gate_value = _Series(
+            self._gauge("gate_value", "Share of samples that failed, from 0 to 1.", "agent", "gate", "role")
+        )
+        self._gate_threshold = _Series(
+            self._gauge("gate_threshold", "Share the canary must not exceed, from 0 to 1.", "agent", "gate")
+        )
+        self._gate_verdict = _Series(
+            self._gauge("gate_verdict", "1 for the gate's verdict, else 0.", "agent", "gate", "verdict")
+        )
+        return self._gate_value, self._gate_threshold, self._gate_verdict
