@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "fast": {
         "steps": [
-            {"weight": 20, "min": "30s", "max": "15m"},
+            {"weight": 20, "min": "1m", "max": "15m"},
             {"weight": 50, "min": "1m", "max": "15m"},
             {"weight": 100, "min": "5m"},
         ],

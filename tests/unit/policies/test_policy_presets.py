@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from foundry_rollouts.core.forecast.risks import risks_of
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.model.sources import HttpConfig, InsightsConfig, OutcomesConfig, PrometheusConfig, Sources
@@ -69,6 +70,11 @@ def test_a_file_names_its_sources_and_a_preset_only_fills_in_their_keys(
     if sources:
         (problem,) = problems_of(tmp_path, f"{HEAD}preset: standard\nsources: [probe]\n")
         assert "sources: a list stands where a mapping belongs" in problem
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_a_preset_is_risky_at_no_traffic(tmp_path: Path, preset: str) -> None:
+    assert list(risks_of(read(tmp_path, f"{HEAD}preset: {preset}\n"))) == []
 
 
 def test_presets_let_new_sandboxes_warm_up(tmp_path: Path) -> None:
