@@ -13,6 +13,7 @@ from foundry_rollouts.bench.rules.kayenta import is_high
 from foundry_rollouts.bench.rules.registry import ARGO_DOCS, ARGO_QUICK, FLAGGER_TEN, KAYENTA, RELEASE_MANAGER
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING, Pilot, Rule
 from foundry_rollouts.bench.streams import Cell, Streams
+from foundry_rollouts.core.model.policy import Judging, Margin
 
 ONE = np.arange(1)
 
@@ -111,7 +112,8 @@ def test_kayenta_calls_a_clear_shift_high_and_a_small_or_opposite_one_not() -> N
 def test_automatic_weights_rise_to_where_a_tick_cannot_miss_more_than_the_blast_radius() -> None:
     cells = [Cell(traffic, 0.01) for traffic in (2.0, 12.0, 100.0, 2000.0)]
     streams, everyone = Streams(cells, 1, np.random.default_rng(1)), np.arange(4)
-    pilot = Automatic("auto").pilot(streams)
+    narrow = Judging(tolerate=Margin(1), bad=Margin(1.5, 0.005))
+    pilot = Automatic("auto", judge=narrow).pilot(streams)
     assert pilot.weight.tolist() == [1, 1, 1, 1]
     counts, _ = streams.draw(everyone, 0.0, 5.0, pilot.weight)
     pilot.tick(everyone, 5.0, counts)
