@@ -37,7 +37,7 @@ _NAMED = {stored: name for name, stored in STORED_AS.items()}
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {names.get(key, key): _renamed(each, names) for key, each in value.items()}
     return [_renamed(each, names) for each in value] if isinstance(value, list | tuple) else value
 
