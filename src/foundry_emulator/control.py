@@ -16,7 +16,7 @@ from foundry_emulator.errors import not_found
 from foundry_emulator.faults import Fault
 from foundry_emulator.operations import OPERATIONS
 from foundry_emulator.records import AgentKey
-from foundry_emulator.world import PlannedFailure, World
+from foundry_emulator.world import PlannedFailure, VersionOverride, World
 
 Span = Annotated[float, Field(ge=0)]
 _FAULT_WORDS = {"drop": "is_dropped", "applied": "is_applied"}
@@ -67,6 +67,10 @@ class SwitchesBody(_Strict):
     """Switches to change; what is left out stays, so the defaults here are never used."""
 
     ignore_weights: bool = False
+    new_sessions_to: str | None = None
+    version_override: VersionOverride = "obeys"
+    model_throttle_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    model_throttle_version: str | None = None
     routing_lag_seconds: Span = 0.0
     drafts_enabled: bool = True
     lenient_routing: bool = False

@@ -85,7 +85,10 @@ def version_on_resume(world: World, session: SessionRecord) -> str:
 
 def _drawn_version(world: World, agent: AgentRecord) -> VersionRecord:
     rules = served_rules(agent, world.clock.now())
-    name = drawn(rules, world.random, ignores_weights=world.switches.ignore_weights)
+    switches = world.switches
+    name = drawn(rules, world.random, ignores_weights=switches.ignore_weights)
+    if switches.new_sessions_to and world.state.has_version(agent.key, switches.new_sessions_to):
+        name = switches.new_sessions_to
     version = world.state.routed(agent.key, name)
     if version is None:
         raise invalid(f"Agent '{agent.key.name}' has no version '{name}' to serve.", code="bad_request")

@@ -7,6 +7,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Literal
 
 from foundry_emulator.clock import EmulatedClock
 from foundry_emulator.compute import Compute, Patience
@@ -22,6 +23,8 @@ from foundry_emulator.state import State
 
 _REMEMBERED_ANSWERS = 100_000
 
+VersionOverride = Literal["obeys", "ignores", "falls-back", "absent"]
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedFailure:
@@ -35,7 +38,11 @@ class PlannedFailure:
 class Switches:
     """How this cloud differs from a perfect one."""
 
-    ignore_weights: bool = False
+    ignore_weights: bool = False  #: The heaviest version serves all new sessions.
+    new_sessions_to: str | None = None  #: This version serves all new sessions, whatever the weights say.
+    version_override: VersionOverride = "obeys"  #: What becomes of ``x-agent-version-override``.
+    model_throttle_rate: float = 0.0  #: Share of calls that the model behind ``emulator://`` agents refuses.
+    model_throttle_version: str | None = None  #: Only of this version; None: of all.
     routing_lag_seconds: float = 0.0
     drafts_enabled: bool = True
     lenient_routing: bool = False
@@ -44,6 +51,10 @@ class Switches:
     max_sessions: int | None = None
     principal_delay_seconds: float = 0.0
     arm_forbidden: bool = False
+
+    def throttle_of(self, version: str) -> float:
+        """Return the share of calls that the model behind this version refuses."""
+        return self.model_throttle_rate if self.model_throttle_version in (None, version) else 0.0
 
 
 class Bindings:
@@ -84,6 +95,7 @@ class World:
         self.bindings = Bindings()
         self.planned_failures: dict[AgentKey, PlannedFailure] = {}
         self.factory = SandboxFactory(config.folder, config.stop_grace_seconds, self.clock)
+        self.factory.throttle_of = self._throttle_of
         self.compute = Compute(self.state, self.clock, self.factory, _patience(config))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -126,6 +138,9 @@ class World:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _throttle_of(self, version: str) -> float:
+        return self.switches.throttle_of(version)
 
     async def _quiet(self) -> None:
         tasks = list(self._tasks)

@@ -367,6 +367,18 @@ async def test_what_the_answer_counts_is_what_the_source_counts(callers: Callers
     assert taken["counted"] == seen.canary.calls + seen.stable.calls == 3
 
 
+async def test_a_throttled_model_is_told_apart_by_the_error_that_callers_report(callers: Callers) -> None:
+    await callers.report(
+        outcome("a", ok=None, status=500, error="rate_limit_exceeded"),
+        outcome("b", ok=False, error="insufficient_quota"),
+        outcome("c", ok=False, status=500, error="server_error"),
+        outcome("d", ok=True, error="rate_limit_exceeded"),
+    )
+    seen = (await callers.counted()).canary
+    assert (seen.calls, seen.failures, seen.rate_limited) == (4, 3, 2)
+    assert seen.causes == (("HTTP 500", 1), ("model rate limit", 2))
+
+
 async def test_a_metric_counts_what_became_of_each(callers: Callers) -> None:
     await callers.report(outcome("a"), outcome("b", "v2"), outcome("c", "v1"))
     await callers.report(outcome("a"))

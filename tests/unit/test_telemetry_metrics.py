@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from builders import NOON, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.telemetry import Delivery, Metrics
@@ -27,6 +28,7 @@ PROMISED = {
     "gate_threshold": {"agent", "gate"},
     "gate_verdict": {"agent", "gate", "verdict"},
     "decisions_total": {"agent", "decision"},
+    "failures_total": {"agent", "source", "role", "kind"},
     "refused_changes_total": {"agent", "change"},
     "rollout_duration_seconds_bucket": {"outcome", "le"},
     "tick_lag_seconds_bucket": {"le"},
@@ -73,6 +75,7 @@ def used() -> Metrics:
     metrics.show(PROGRESSING, ANALYSIS, NOON)
     metrics.decided("support-agent", "advance")
     metrics.change_refused("support-agent", "forward")
+    metrics.measured("support-agent", [Measurement("logs", Window(NOON, NOON), canary=Counts(calls=1, failures=1))])
     metrics.ended(a_rollout(id="r-0", phase=Phase.PROMOTED, ended_at=NOON), NOON)
     metrics.routing("support-agent", Routing.of({"1": 90, "2": 10}), "1", "2")
     metrics.phases({Phase.PROGRESSING: 1})
@@ -161,6 +164,24 @@ def test_a_new_canary_replaces_the_series_of_the_old_one() -> None:
 
     assert [info["canary"] for info in labels_of(metrics, "rollout_info")] == ["3"]
     assert labels_of(metrics, "gate_value") == []
+
+
+def test_failures_are_counted_by_kind_and_go_with_their_agent() -> None:
+    metrics = Metrics()
+    canary, stable = Counts(calls=9, failures=5, rate_limited=2), Counts(calls=9, client_errors=4)
+    window = Window(NOON, NOON + timedelta(seconds=5))
+    for _ in range(2):
+        metrics.measured("support-agent", [Measurement("logs", window, stable, canary)])
+
+    series = {"agent": "support-agent", "source": "logs"}
+    assert value(metrics, "failures_total", **series, role="canary", kind="error") == 6
+    assert value(metrics, "failures_total", **series, role="canary", kind="rate-limited") == 4
+    assert value(metrics, "failures_total", **series, role="stable", kind="client-error") == 8
+    assert len(labels_of(metrics, "failures_total")) == 3
+
+    metrics.see(["support-agent"], [], NOON)
+    metrics.sweep_series(NOON + timedelta(minutes=10))
+    assert labels_of(metrics, "failures_total") == []
 
 
 def test_series_of_one_agent_leave_those_of_another_alone() -> None:

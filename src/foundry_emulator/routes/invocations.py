@@ -7,7 +7,8 @@ from foundry_emulator.forwarding import body_of, container_headers, is_streamed,
 from foundry_emulator.identity import refuse_other_users, user_of
 from foundry_emulator.ids import guid
 from foundry_emulator.middleware import Visit
-from foundry_emulator.placement import SessionRequest, create_session, open_agent, usable_session
+from foundry_emulator.overrides import resolution, wanted_version
+from foundry_emulator.placement import SessionRequest, create_session, open_agent, session_of, usable_session
 from foundry_emulator.records import AgentRecord, SessionKey, SessionRecord
 from foundry_emulator.routes.responses import refuse_protocol
 from foundry_emulator.sandboxes.contract import AgentCall
@@ -61,7 +62,8 @@ async def _forwarded(visit: Visit, key: SessionKey, call: AgentCall) -> Response
     answer = await visit.world.compute.call(key, call)
     invocation = answer.headers.get(INVOCATION_ID) or call.headers.get(INVOCATION_ID) or guid()
     visit.world.bindings.bind(f"invocation {invocation}", key)
-    added = {SESSION_ID: key.id, INVOCATION_ID: invocation}
+    served = resolution(visit.world, session_of(visit.world, key), visit.request.headers)
+    added = {SESSION_ID: key.id, INVOCATION_ID: invocation, **served}
     if is_streamed(answer):
         return streamed(answer, answer.chunks, added)
     return whole(answer, await body_of(answer), added)
@@ -77,7 +79,8 @@ def _session(visit: Visit, agent: AgentRecord) -> SessionRecord:
     user = user_of(visit.request, agent)
     wanted = visit.query.get("agent_session_id") or visit.query.get("session_id")
     if not wanted:
-        return create_session(visit.world, agent, SessionRequest(user=user))
+        version = wanted_version(visit.world, agent, visit.request.headers)
+        return create_session(visit.world, agent, SessionRequest(version=version, user=user))
     session = usable_session(visit.world, SessionKey(agent.key, wanted))
     refuse_other_users(session, user)
     return session

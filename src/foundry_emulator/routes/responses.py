@@ -12,6 +12,7 @@ from foundry_emulator.errors import FoundryError, invalid
 from foundry_emulator.forwarding import body_of, container_headers, is_streamed, streamed, whole
 from foundry_emulator.identity import refuse_other_users, user_of
 from foundry_emulator.middleware import Visit
+from foundry_emulator.overrides import resolution, wanted_version
 from foundry_emulator.placement import SessionRequest, create_session, open_agent, usable_session
 from foundry_emulator.records import AgentKey, AgentRecord, SessionKey, SessionRecord
 from foundry_emulator.references import agent_reference, body_with_reference, events_with_reference
@@ -73,6 +74,7 @@ def refuse_protocol(agent: AgentRecord, protocol: str) -> None:
 
 async def _respond(visit: Visit, agent: AgentRecord, body: dict[str, Any], version: str | None) -> Response:
     refuse_protocol(agent, PROTOCOL)
+    version = version or wanted_version(visit.world, agent, visit.request.headers)
     request = SessionRequest(version=version, user=user_of(visit.request, agent))
     key = _session(visit, agent, body, request).key
     await visit.world.compute.awaken(key)
@@ -83,7 +85,7 @@ async def _respond(visit: Visit, agent: AgentRecord, body: dict[str, Any], versi
 
 
 async def _with_reference(visit: Visit, session: SessionRecord, answer: AgentAnswer) -> Response:
-    added = {"x-agent-session-id": session.key.id}
+    added = {"x-agent-session-id": session.key.id, **resolution(visit.world, session, visit.request.headers)}
 
     def remember(response_id: str) -> None:
         visit.world.bindings.bind(f"response {response_id}", session.key)

@@ -1,7 +1,9 @@
 """Images of the scheme ``emulator://``: built-in behaviours and their parameters.
 
 ``emulator://echo?error_rate=0.05&latency_ms=200`` answers with what it was sent, after 200 ms, and fails one call in
-twenty. A behaviour or parameter that is not listed here fails the version, as an image that cannot be pulled does.
+twenty. ``throttle_rate`` is the share of calls that the model behind the agent refuses for its rate: HTTP 500, and an
+error that says so unless ``throttle_is_masked``, as older hosting libraries do; the log says so anyway. A behaviour or
+parameter that is not listed here fails the version, as an image that cannot be pulled does.
 """
 
 import random
@@ -28,6 +30,8 @@ class Behaviour(BaseModel):
     error_rate: Rate = 0.0
     empty_rate: Rate = 0.0
     log_error_rate: Rate = 0.0
+    throttle_rate: Rate = 0.0
+    throttle_is_masked: bool = False
     latency_ms: Span = 0.0
     latency_jitter_ms: Span = 0.0
     ready_after: Span = 0.0

@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,10 @@ from foundry_emulator.sandboxes.contract import AgentAnswer, AgentCall, SandboxC
 from foundry_emulator.sandboxes.replies import Reply, response_events, response_object, text_of
 
 _REMEMBERED = 100
+_THROTTLED = (
+    "openai.RateLimitError: Error code: 429 - {'error': {'code': 'RateLimitReached', 'message': 'Your requests have"
+    " exceeded token rate limit of your current pricing tier.'}}"
+)
 _LOGGER = "azure.ai.agentserver"
 _JSON = {"content-type": "application/json"}
 _EVENTS = {"content-type": "text/event-stream"}
@@ -31,6 +35,7 @@ class BuiltinPlan:
     behaviour: Behaviour
     dice: random.Random
     protocols: tuple[str, ...]
+    throttle: Callable[[], float] = lambda: 0.0  #: Share of calls that the model refuses, beside the behaviour's own.
 
 
 class BuiltinSandbox:
@@ -108,11 +113,20 @@ class BuiltinSandbox:
         is_failing, is_empty = dice.random() < behaviour.error_rate, dice.random() < behaviour.empty_rate
         if dice.random() < behaviour.log_error_rate:
             self._trace("ValueError: simulated by log_error_rate")
+        if self._is_throttled():
+            self._trace(_THROTTLED)
+            code = "server_error" if behaviour.throttle_is_masked else "rate_limit_exceeded"
+            return _refusal(500, code, "An internal server error occurred.")
         if is_failing:
             return _refusal(500, "server_error", "An internal server error occurred.")
         if protocol == "responses":
             return self._respond(call, is_empty=is_empty)
         return self._echo(call, is_empty=is_empty)
+
+    def _is_throttled(self) -> bool:
+        # Without a rate nothing is thrown, so that seeds mean what they meant.
+        rate = max(self._plan.behaviour.throttle_rate, self._plan.throttle())
+        return rate > 0 and self._plan.dice.random() < rate
 
     def _respond(self, call: AgentCall, *, is_empty: bool) -> tuple[int, dict[str, str], Iterable[bytes]]:
         body = _object_of(call.body)

@@ -1,6 +1,7 @@
 """Builds the sandbox a session needs: a process for source code, a behaviour for an ``emulator://`` image."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class SandboxFactory:
         # A connection kept alive would occupy an agent that serves one connection at a time.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         self._client = httpx.AsyncClient(limits=limits, timeout=None, trust_env=False)  # noqa: S113 - compute limits calls
+        # How much of a version's calls its model refuses is a matter of switches, given from outside.
+        self.throttle_of: Callable[[str], float] = lambda _version: 0.0
         self._dice: dict[tuple[str, str], random.Random] = {}
 
     def build(self, whose: Tenancy, log: LogTail) -> Sandbox:
@@ -51,7 +54,9 @@ class SandboxFactory:
         # Sessions share the version's dice: with a seed each, every session would throw the same first number.
         dice = self._dice.setdefault((whose.agent.guid, whose.version.version), behaviour.dice())
         protocols = tuple(protocols_of(whose.version.definition))
-        return BuiltinSandbox(BuiltinPlan(behaviour, dice, protocols), log, self._clock)
+        version = whose.version.version
+        plan = BuiltinPlan(behaviour, dice, protocols, throttle=lambda: self.throttle_of(version))
+        return BuiltinSandbox(plan, log, self._clock)
 
     def build_folder(self, guid: str, version: str) -> BuildFolder:
         """Return the folder of one version's code."""

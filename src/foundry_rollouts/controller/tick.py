@@ -174,6 +174,7 @@ class Ticker:
             self.offline.remember(then, record.evidence)
         self.metrics.show(then, analysis, now)
         self.metrics.decided(then.agent, move)
+        self.metrics.measured(then.agent, record.measurements)
         if move.event is not None:
             log.info(move.event, agent=then.agent, version=then.canary, step=then.step, because=then.because)
         if then.phase.is_final:

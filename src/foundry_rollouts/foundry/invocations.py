@@ -24,6 +24,8 @@ SYNCHRONOUS = timedelta(seconds=150)  #: The gateway itself gives up at about 12
 
 _ANY_STATUS = frozenset(range(300, 600))
 _SESSION = "agent_session_id"
+_RESOLVED = "x-agent-version-resolved"
+_VERSION = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _USER = re.compile(r"[A-Za-z0-9._:\-@]{1,256}")
 
 
@@ -61,7 +63,7 @@ class Invoked:
     answer: Answer
     said: str  #: The words of a Responses answer, or the body as it stands.
     session: str | None = None
-    version: str | None = None  #: Told by the Responses protocol only.
+    version: str | None = None  #: By a header, or by the Responses protocol.
     invocation: str | None = None
     is_accepted: bool = False  #: The work goes on; ask for it by ``invocation``.
     retry_after: str | None = None
@@ -97,7 +99,8 @@ class Invocations:
         try:
             async with self._transport.stream(call) as answer, asyncio.timeout((limit - answer.lasts).total_seconds()):
                 ended = await read_to_end(answer, is_response=question.is_text)
-                return replace(ended, latency=answer.lasts)
+                version = version_of(answer.headers, parsed(ended.text.encode()) if question.is_text else {})
+                return replace(ended, latency=answer.lasts, version=version)
         except TimeoutError as error:
             late = Refusal(None, TIMEOUT, "the answer did not come to its end within the time limit")
             raise AnswerTimeoutError(call.operation, late) from error
@@ -155,16 +158,29 @@ def _call(
 
 def _invoked(reply: Reply) -> Invoked:
     body = reply.json
-    reference, said = body.get("agent_reference"), output_text(body)
+    said = output_text(body)
     return Invoked(
         _answer(reply),
         said=reply.content.decode("utf-8", "replace") if said is None else said,
         session=reply.headers.get("x-agent-session-id") or _text(body.get(_SESSION)),
-        version=str(reference["version"]) if isinstance(reference, dict) and reference.get("version") else None,
+        version=version_of(reply.headers, body),
         invocation=reply.headers.get("x-agent-invocation-id"),
         is_accepted=reply.status == 202,
         retry_after=reply.headers.get("retry-after"),
     )
+
+
+def version_of(headers: Mapping[str, str], response: Mapping[str, Any]) -> str | None:
+    """Return which version answered: by the header that names it, else by the reference in the response.
+
+    None: the answer does not say so, which means nothing. A header that is no version, or several, is none.
+    """
+    resolved = headers.get(_RESOLVED, "")
+    if _VERSION.fullmatch(resolved) and resolved != "latest":
+        return resolved
+    reference = response.get("agent_reference")
+    version = reference.get("version") if isinstance(reference, dict) else None
+    return str(version) if isinstance(version, str | int) and _VERSION.fullmatch(str(version)) else None
 
 
 def _answer(reply: Reply) -> Answer:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from foundry_rollouts.core.model.failures import cause_of
+from foundry_rollouts.core.model.failures import MODEL_LIMIT, cause_of, names_model_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Report:
     latency: timedelta | None = None
     session: str | None = None
     has_log_error: bool = False
+    error: str | None = None  #: The error code of the answer, or its words.
 
     @property
     def cause(self) -> str | None:
@@ -27,4 +28,6 @@ class Report:
         is_ok = self.is_ok if self.is_ok is not None else cause_of(status) is None
         if is_ok:
             return None
+        if self.error is not None and names_model_limit(self.error):
+            return MODEL_LIMIT
         return f"HTTP {status}" if status >= 400 else "reported as failed"

@@ -145,6 +145,7 @@ class Answer:
     code: str | None = None
     is_whole: bool = True  #: False: it broke off, or its stream ended, before the answer did.
     media: str = ""  #: What it says it is, as ``application/json``.
+    version: str | None = None  #: Which version answered, where the answer says so; it need not be the one asked for.
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ import json
 import re
 from typing import Any
 
+from foundry_rollouts.core.model.failures import names_model_limit
 from foundry_rollouts.core.model.sources import Expectation
 from foundry_rollouts.ports import Answer
 
 EVENTS = "text/event-stream"
 _STATUSES = {"failed", "incomplete", "cancelled", "in_progress", "queued"}
 _PAGE = re.compile(r"\s*<(!doctype html|html)\b", re.IGNORECASE)
+LONGEST_ERROR = 10_000  #: Characters of an error that are searched.
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -28,6 +30,18 @@ def no_answer(answer: Answer, expect: Expectation, *, is_response: bool) -> str 
     if isinstance(body, dict) and body.get("object") == "response":
         return _unfinished(body) or (None if _is_named(expect) or _has_output(body) else "response empty")
     return _no_invocation(answer, body, expect)
+
+
+def is_model_limit(answer: Answer) -> bool:
+    """Whether a failed answer says that the agent's own model refused the call for its rate or quota.
+
+    Of a 2xx only its error counts: an agent may well talk of quotas.
+    """
+    if answer.status >= 500:
+        return names_model_limit(f"{answer.code or ''} {answer.text[:LONGEST_ERROR]}")
+    body = parsed(answer.text) if answer.status < 300 else None
+    error = body.get("error") if isinstance(body, dict) else None
+    return bool(error) and names_model_limit(json.dumps(error)[:LONGEST_ERROR])
 
 
 def parsed(text: str) -> Any:

@@ -3,8 +3,9 @@
 A line that ends a call tells its status; several writers may tell of one call, and one of them counts. Error lines
 and tracebacks since the call before belong to that call; several of them count once, for one fault may write many
 lines. What the hosting library says of a response that failed makes its call a failure whatever the status: by then
-it may have been sent. Calls of one session may overlap; a failure goes to the next one that ends, so that the numbers
-are right whichever it was.
+it may have been sent. Where a line before the end of a failed call names the rate limit or the quota of the agent's
+model, the call failed for that. Calls of one session may overlap; a failure goes to the next one that ends, so that the
+numbers are right whichever it was.
 """
 
 from collections import deque
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from foundry_rollouts.core.model.failures import cause_of
+from foundry_rollouts.core.model.failures import MODEL_LIMIT, cause_of, names_model_limit
 from foundry_rollouts.core.model.measurement import Sample
 from foundry_rollouts.errors import OUR_OWN_STATUSES
 from foundry_rollouts.ports import LogLine
@@ -31,6 +32,7 @@ from foundry_rollouts.signals.logforms import (
     form_of_library,
 )
 
+TOO_MANY = 429
 REMEMBERED = 200  #: Requests and faults that may be logged once more.
 
 
@@ -44,6 +46,7 @@ class CallReader:
     last: CallLine | None = None  #: Counted by a lesser form, which a better one may tell again.
     faults: dict[str, None] = field(default_factory=dict)  #: Failures that no call was charged with yet.
     known: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))  #: Requests and faults counted.
+    is_limited: bool = False  #: The agent's model refused a call, of which the end is not read yet.
     is_in_crash: bool = False  #: A server tells what its application raised.
     crashes: int = 0
 
@@ -65,7 +68,7 @@ class CallReader:
         """Yield the samples of calls that the session's death cut off."""
         for _ in range(max(int(self.has_error), len(self.faults))):
             yield Sample(cause="session ended on an error", has_log_error=True)
-        self.has_error, self.crashes = False, 0
+        self.has_error, self.is_limited, self.crashes = False, False, 0
         self.faults.clear()
 
     def _is_echo(self, call: CallLine) -> bool:
@@ -87,15 +90,18 @@ class CallReader:
     def _sample(self, call: CallLine) -> Sample | None:
         """Return what came of the call; None when that says nothing of the version."""
         has_error, self.has_error = self.has_error, False
+        is_limited, self.is_limited = self.is_limited, False
         is_charged = call.status is None or not 400 <= call.status < 500
         has_failed = self._charge() if is_charged else False
         if call.status is None and not has_failed:
             return None  # The caller hung up.
-        if call.status in OUR_OWN_STATUSES:
-            return None
         cause = cause_of(call.status or 200)
         if has_failed and cause is None:
             cause = "an error after HTTP 200"
+        if is_limited and (call.status == TOO_MANY or (cause is not None and is_charged)):
+            cause = MODEL_LIMIT  # The cloud's own throttling never reaches the container.
+        elif call.status in OUR_OWN_STATUSES:
+            return None
         return Sample(cause=cause, latency=_span(call.milliseconds), has_log_error=has_error)
 
     def _charge(self) -> bool:
@@ -112,6 +118,7 @@ class CallReader:
 
     def _note(self, text: str) -> None:
         """Note what a line says of the call that is to end next."""
+        self.is_limited = self.is_limited or names_model_limit(text)
         fault = fault_of(text, self.form)
         if fault and fault not in self.known:
             self.faults[fault] = None

@@ -5,7 +5,7 @@ A pair meets the same moment: what troubles both, or is our own trouble, is no e
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,13 +13,14 @@ from itertools import cycle
 
 import structlog
 
-from foundry_rollouts.core.model.failures import COLD
+from foundry_rollouts.core.model.failures import COLD, MODEL_LIMIT
 from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import ProbeConfig, Prompt
 from foundry_rollouts.errors import OUR_OWN_STATUSES, CloudError, Refusal, UsageError
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
+from foundry_rollouts.signals.answers import is_model_limit
 from foundry_rollouts.signals.expectations import flaw
 from foundry_rollouts.signals.limits import CircuitBreaker, RateLimiter, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.reported import SourceError
@@ -65,6 +66,7 @@ class ProbeTarget:
 
     version: str
     session: str | None = None
+    met: str = ""  #: The version that the session is bound to, by the cloud's own word.
     calls: int = 0
     opened: int = 0
     cold_since: datetime | None = None
@@ -162,9 +164,10 @@ class ProbeSource:
         watch.breaker.answered()
         samples = [each for each in said if isinstance(each, Sample)]
         if len(samples) == len(watch.arms):
-            watch.tallies.trouble = None
+            watch.tallies.trouble = _mistaken(watch.arms)
             for arm, sample in zip(watch.arms, samples, strict=True):
-                watch.tallies.add(Seen(self._now(), "probe", arm.version, sample, began_at))
+                # What answered counts, whichever version was asked for.
+                watch.tallies.add(Seen(self._now(), "probe", arm.met or arm.version, sample, began_at))
             if samples[-1].cause:  # The canary's.
                 self._wake(watch.rollout.id)
 
@@ -200,15 +203,18 @@ class ProbeSource:
             if error.is_ours:
                 raise
             return self._failed(arm, error.refusal.status, error.refusal.code)
+        arm.met = answer.version or arm.met
         if answer.status in OUR_OWN_STATUSES:
             raise CloudError("probe", Refusal(answer.status, answer.code, "the probe's own call was refused"))
         if answer.status in COLD or answer.code in NO_SANDBOX:
             return self._failed(arm, answer.status, answer.code)
         arm.cold_since = None
         try:
-            return Sample(cause=flaw(answer, prompt), latency=answer.latency)
+            cause = flaw(answer, prompt)
         except UsageError as error:
             raise SourceError(f"prompt {prompt.name} cannot be checked: {error}") from error
+        cause = MODEL_LIMIT if cause is not None and is_model_limit(answer) else cause
+        return Sample(cause=cause, latency=answer.latency)
 
     def _failed(self, arm: ProbeTarget, status: int | None, code: str | None) -> Sample | None:
         """Count a failed call, unless the version may still be warming up."""
@@ -225,10 +231,11 @@ class ProbeSource:
         if arm.session is None or arm.calls >= CALLS_PER_SESSION:
             await self._leave(watch, arm)
         if arm.session is None:
-            arm.opened, arm.calls = arm.opened + 1, 0
+            arm.opened, arm.calls, arm.met = arm.opened + 1, 0, arm.version
             wanted = f"{PREFIX}{watch.rollout.id}-{watch.nonce}-{arm.version}-{arm.opened}"
             async with self._budget.turn(self._timings.opening_limit):
-                arm.session = (await self._sessions.open_session(watch.rollout.agent, arm.version, wanted)).id
+                opened = await self._sessions.open_session(watch.rollout.agent, arm.version, wanted)
+            arm.session, arm.met = opened.id, opened.version
             arm.left.append(arm.session)
         arm.calls += 1
         return arm.session
@@ -241,3 +248,13 @@ class ProbeSource:
             self._budget.spend()
             with suppress(CloudError):
                 await self._sessions.delete_session(watch.rollout.agent, arm.left.pop())
+
+
+def _mistaken(arms: Sequence[ProbeTarget]) -> str | None:
+    """Say that a version was asked and another one answered; None where each answered for itself."""
+    wrong = next((arm for arm in arms if arm.met and arm.met != arm.version), None)
+    return (
+        None
+        if wrong is None
+        else f"version {wrong.version} was asked, in a session of its own, and version {wrong.met} answered"
+    )

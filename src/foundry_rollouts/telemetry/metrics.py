@@ -3,13 +3,15 @@
 No session, request or rollout id is ever a label, and series of what is over go away.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder
 
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.measurement import Counts, Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.telemetry.service_metrics import ServiceMetrics
@@ -55,6 +57,7 @@ class Metrics(ServiceMetrics):
         self._decided: dict[str, set[str]] = {}  # agent to the decisions that were counted
         self._gone: dict[str, datetime] = {}  # agent that the cloud shows no more to the time when its series go
         self._refusals: dict[str, set[str]] = {}  # agent to the kinds of change that were refused
+        self._failing: dict[str, set[Labels]] = {}  # agent to the failures that were counted
 
     def show(self, rollout: Rollout, analysis: Analysis | None, now: datetime) -> None:
         """Show where ``rollout`` stands and what its gates said; None leaves the gates as they were."""
@@ -94,6 +97,15 @@ class Metrics(ServiceMetrics):
         self._refusals.setdefault(agent, set()).add(change)
         self._refused_changes.labels(agent, change).inc()
 
+    def measured(self, agent: str, measurements: Iterable[Measurement]) -> None:
+        """Count the failures of recorded measurements, by kind."""
+        for each in measurements:
+            for role, counts in (("canary", each.canary), ("stable", each.stable)):
+                for kind, count in _failures(counts):
+                    labels = (each.source, role, kind)
+                    self._failing.setdefault(agent, set()).add(labels)
+                    self._failures.labels(agent, *labels).inc(count)
+
     def sweep_series(self, now: datetime) -> None:
         """Take away the series of rollouts that ended ten minutes ago, and of agents that went then."""
         for agent in [agent for agent, at in self._gone.items() if at <= now]:
@@ -111,7 +123,8 @@ class Metrics(ServiceMetrics):
             del self._gone[agent]
 
     def _has_series(self, agent: str) -> bool:
-        return agent in self._shown or agent in self._weight or agent in self._decided or agent in self._refusals
+        held = (self._shown, self._weight, self._decided, self._refusals, self._failing)
+        return any(agent in each for each in held)
 
     def forget(self, agent: str) -> None:
         """Take away everything about ``agent``: it is gone, or another replica has it now."""
@@ -122,6 +135,8 @@ class Metrics(ServiceMetrics):
             self._decisions.remove(agent, decision)
         for change in self._refusals.pop(agent, set()):
             self._refused_changes.remove(agent, change)
+        for labels in self._failing.pop(agent, set()):
+            self._failures.remove(agent, *labels)
 
     def routing(self, agent: str, routing: Routing, stable: str | None, canary: str | None) -> None:
         """Show the weights of ``agent`` as confirmed; the role is stable, canary or other."""
@@ -190,6 +205,9 @@ class Metrics(ServiceMetrics):
         gates = self._build_gates()
         self._of_rollout = (self._info, self._phase, self._step, self._step_backs, self._verdict, *gates)
         self._decisions = self._counter("decisions", "Decisions about rollouts.", "agent", "decision")
+        self._failures = self._counter(
+            "failures", "Failed calls that sources counted, by kind.", "agent", "source", "role", "kind"
+        )
         self._refused_changes = self._counter(
             "refused_changes", "Changes that the cloud refused: forward, back or pin.", "agent", "change"
         )
@@ -212,3 +230,13 @@ class Metrics(ServiceMetrics):
             self._gauge("gate_verdict", "1 for the gate's verdict, else 0.", "agent", "gate", "verdict")
         )
         return self._gate_value, self._gate_threshold, self._gate_verdict
+
+
+def _failures(counts: Counts) -> Iterator[tuple[str, int]]:
+    """Yield each kind of failure that there is, and how often."""
+    kinds = {
+        "error": counts.failures - counts.rate_limited,
+        ErrorKind.RATE_LIMITED.value: counts.rate_limited,
+        ErrorKind.CLIENT_ERROR.value: counts.client_errors,
+    }
+    return ((kind, count) for kind, count in kinds.items() if count)

@@ -33,6 +33,10 @@ class OutcomeReport(BaseModel):
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     latency_ms: Annotated[float, Field(ge=0, le=LONGEST_MS, allow_inf_nan=False)] | None = None
     session: Id | None = None
+    error: Annotated[str, Field(max_length=1000)] | None = Field(
+        default=None,
+        description="The error code of a failed answer, as rate_limit_exceeded. It tells a throttled model apart.",
+    )
     log_error: bool = Field(default=False, description="Whether the call wrote an error to the log.")
 
 
@@ -109,4 +113,5 @@ def _report(outcome: OutcomeReport) -> Report:
         latency=None if outcome.latency_ms is None else timedelta(milliseconds=outcome.latency_ms),
         session=outcome.session,
         has_log_error=outcome.log_error,
+        error=outcome.error,
     )

@@ -20,7 +20,7 @@ async def control(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
         await client.delete("/faults")
         await client.put("/lifecycle", json={"kind": "immediate"})
         await client.put("/clock", json={"speed": 1})
-        await client.patch("/switches", json={"drafts_enabled": True})
+        await client.patch("/switches", json={"drafts_enabled": True, "version_override": "obeys"})
 
 
 @pytest.fixture

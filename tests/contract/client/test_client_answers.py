@@ -8,7 +8,7 @@ import pytest
 from contract.client.local import LATE, image, two_versions
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.invocations import AnswerTimeoutError, Question, text_of
+from foundry_rollouts.foundry.invocations import AnswerTimeoutError, Question, text_of, version_of
 
 
 async def test_a_faulty_version_answers_with_its_status_and_a_slow_one_in_time_or_not(cloud: FoundryClient) -> None:
@@ -47,3 +47,32 @@ async def test_a_response_that_was_kept_is_read_and_deleted(cloud: FoundryClient
     await cloud.api.responses.delete("a", response)
     with pytest.raises(CloudError):
         await cloud.api.responses.one("a", response)
+
+
+async def test_an_answer_says_which_version_gave_it_by_header_or_by_reference(
+    cloud: FoundryClient, control: httpx.AsyncClient
+) -> None:
+    await two_versions(cloud)
+    await cloud.open_session("a", "2", "session-00000002")
+    for switch, by_invocations in (("obeys", "2"), ("absent", None)):
+        await control.patch("/switches", json={"version_override": switch})
+        for stream in (False, True):
+            answers = [await cloud.ask("a", "session-00000002", said, LATE, stream=stream) for said in ("hi", {"n": 1})]
+            assert [answer.version for answer in answers] == ["2", by_invocations]
+        assert (await cloud.api.invocations.ask(Question("a", {"n": 1}, "session-00000002"))).version == by_invocations
+
+
+@pytest.mark.parametrize(
+    ("header", "reference", "version"),
+    [
+        ("7", "6", "7"),
+        ("latest", "6", "6"),
+        ("7, 8", "6", "6"),
+        ("", 6, "6"),
+        ("", None, None),
+        ("", "six of them", None),
+    ],
+)
+def test_a_header_that_is_no_version_is_none(header: str, reference: object, version: str | None) -> None:
+    assert version_of({"x-agent-version-resolved": header}, {"agent_reference": {"version": reference}}) == version
+    assert version_of({}, {"agent_reference": "7"}) is None

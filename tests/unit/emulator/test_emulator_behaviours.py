@@ -88,3 +88,14 @@ async def test_a_crash_never_becomes_ready_and_a_stop_loses_the_call_that_waits(
     await stopped.stop()
     with pytest.raises(SandboxLostError):
         await stopped.call(a_question())
+
+
+@pytest.mark.parametrize(("masked", "code"), [("false", "rate_limit_exceeded"), ("true", "server_error")])
+async def test_a_model_that_throttles_is_named_by_the_log_and_by_the_error_unless_that_is_masked(
+    masked: str, code: str
+) -> None:
+    log = LogTail(EmulatedClock())
+    sandbox = a_sandbox(f"emulator://echo?throttle_rate=1&throttle_is_masked={masked}", log)
+    answer = await sandbox.call(a_question())
+    assert (answer.status, json.loads(await body_of(answer))["error"]["code"]) == (500, code)
+    assert any("openai.RateLimitError: Error code: 429" in frame.message for frame in log._frames)

@@ -242,3 +242,33 @@ def test_words_of_a_user_in_the_log_are_no_call() -> None:
 
 def test_failures_that_no_line_ended_are_told_at_the_end() -> None:
     assert failures(STARTED, STARTED, RAISED.format("a1234567"), RAISED.format("b1234567")) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "openai.RateLimitError: Error code: 429 - {'error': {'code': 'rate_limit_exceeded'}}",
+        'INFO httpx: HTTP Request: POST https://models.example/chat "HTTP/1.1 429 Too Many Requests"',
+        "  RateLimitReached: Requests to the operation have exceeded token rate limit of your pricing tier",
+        "ERROR agent: insufficient_quota",
+        "You exceeded your current quota, please check your plan and billing details.",
+    ],
+)
+def test_a_call_that_fails_after_a_line_about_the_models_limit_failed_for_that(line: str) -> None:
+    causes = [sample.cause for sample in read(line, ACCESS.format(500), ACCESS.format(500))]
+    assert causes == ["model rate limit", "HTTP 500"]
+    # The agent tried again, and did well.
+    assert [sample.cause for sample in read(line, ACCESS.format(200), ACCESS.format(500))] == [None, "HTTP 500"]
+    assert [sample.cause for sample in read(line, ACCESS.format(404))] == ["HTTP 404"]
+    # What the agent itself answers is no throttling of ours.
+    assert [sample.cause for sample in read(line, ACCESS.format(429), ACCESS.format(429))] == ["model rate limit"]
+
+
+def test_a_response_that_failed_after_its_status_may_have_failed_for_the_models_limit() -> None:
+    lines = (STARTED, "openai.RateLimitError: Error code: 429", RAISED.format("0123456789"), WELL)
+    assert [sample.cause for sample in read(*lines)] == ["model rate limit"]
+
+
+def test_a_line_about_another_limit_is_none_of_the_models() -> None:
+    lines = ("INFO agent: 3 of 10 of your quota used", "ERROR agent: the rate is limited by law", ACCESS.format(500))
+    assert [sample.cause for sample in read(*lines)] == ["HTTP 500"]

@@ -1,6 +1,7 @@
 """Our own calls in pairs: what counts, what is our own trouble, and what a version may take to warm up."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -99,6 +100,50 @@ async def test_a_wrong_answer_inside_http_200_is_a_failure(probing: Probing) -> 
     stable, canary = await until_calls(probing.source, a_probed(prompts=(prompt,)), "probe", 2)
     assert stable.failures == 0
     assert canary.causes == (("expected text missing", canary.calls),)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(500, json.dumps({"error": {"code": "rate_limit_exceeded"}}), timedelta(0), "rate_limit_exceeded"),
+        Answer(500, "openai.RateLimitError: Error code: 429", timedelta(0)),
+        Answer(503, "You exceeded your current quota, please check your plan", timedelta(0), "server_error"),
+        Answer(200, a_response(status="failed", error={"code": "insufficient_quota"}), timedelta(0)),
+        Answer(200, json.dumps({"error": {"message": "Requests have exceeded token rate limit"}}), timedelta(0)),
+    ],
+)
+async def test_a_throttled_model_is_a_cause_of_its_own(probing: Probing, answer: Answer) -> None:
+    probing.cloud.answers["2"] = [answer]
+    _, canary = await until_calls(probing.source, a_probed(), "probe", 1)
+    assert (canary.failures, canary.rate_limited) == (canary.calls, canary.calls)
+    assert canary.causes == (("model rate limit", canary.calls),)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, a_response("You exceeded your current quota of returns"), timedelta(0)),
+        Answer(500, "the oven is too hot", timedelta(0)),
+        Answer(404, "rate_limit_exceeded", timedelta(0)),
+    ],
+)
+async def test_other_failures_are_no_throttled_model(probing: Probing, answer: Answer) -> None:
+    prompt = Prompt("hours", "When?", Expectation(contains="never said"))
+    probing.cloud.answers["2"] = [answer]
+    _, canary = await until_calls(probing.source, a_probed(prompts=(prompt,)), "probe", 1)
+    assert (canary.failures + canary.client_errors, canary.rate_limited) == (canary.calls, 0)
+
+
+async def test_a_call_counts_for_the_version_that_answered_whichever_was_asked(probing: Probing) -> None:
+    probing.cloud.answers["2"] = [replace(WELL, version="1")]
+    rollout = a_probed()
+    assert await probing.trouble(rollout) == "version 2 was asked, in a session of its own, and version 1 answered"
+    await probing.asked(6)
+    seen = (await seen_by(probing.source, rollout))["probe"]
+    assert (seen.canary.calls, seen.stable.calls % 2) == (0, 0)
+    probing.cloud.answers["2"] = [replace(WELL, version="2")]
+    await until_calls(probing.source, rollout, "probe", 1)
+    assert (await seen_by(probing.source, rollout))["probe"].trouble is None
 
 
 async def test_half_of_the_pairs_are_streams_and_both_sides_of_a_pair_have_one_form(probing: Probing) -> None:

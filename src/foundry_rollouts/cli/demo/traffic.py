@@ -1,4 +1,4 @@
-"""Users of the demonstration: each opens a session, asks a few questions, and leaves.
+"""Users of the demonstration: each opens a session, asks one to five questions, and leaves.
 
 Which version a session is bound to is for the endpoint's weights to say; the users do not know.
 """
@@ -12,7 +12,13 @@ from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 
-QUESTIONS = ("Where is my order?", "May I send it back?", "When does it arrive?", "Thank you!")
+QUESTIONS = (
+    "Where is my order?",
+    "May I send it back?",
+    "When does it arrive?",
+    "Can it come later?",
+    "Thank you!",
+)
 USERS = 4
 CALL_LIMIT = timedelta(seconds=30)
 
@@ -29,7 +35,7 @@ async def user(client: FoundryClient, agent: str) -> None:
     while True:
         try:
             session = await client.api.sessions.create(agent)
-            for question in QUESTIONS:
+            for question in random.sample(QUESTIONS, random.randint(1, len(QUESTIONS))):  # noqa: S311 - no secret
                 await client.ask(agent, session.id, question, CALL_LIMIT)
                 await asyncio.sleep(random.uniform(0.1, 0.4))  # noqa: S311 - think time
             await client.delete_session(agent, session.id)

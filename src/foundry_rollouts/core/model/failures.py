@@ -1,4 +1,8 @@
-"""What a call's HTTP status says of the version that answered it, and of which kind a failure is."""
+"""What a call's HTTP status says of the version that answered it, and of which kind a failure is.
+
+A model behind an agent refuses calls for their rate or for a quota; hosting libraries turn that into HTTP 500. What the
+answer or the log says of it is searched for the words of the model services and their clients.
+"""
 
 import re
 from enum import StrEnum
@@ -8,8 +12,14 @@ from foundry_rollouts.errors import OUR_OWN_STATUSES
 #: The cloud's words for "not warm yet": no version answered, it was not ready or too slow (424, and the gateways').
 COLD = frozenset({408, 424, 502, 504})
 
-#: The cause of a call that failed because the agent's own model refused it; what it said may follow.
+#: The cause of a call that failed because the agent's own model refused it for its rate or quota.
 MODEL_LIMIT = "model rate limit"
+_LIMIT_WORDS = re.compile(
+    r"rate_?limit_?(?:error|exceeded|reached)|too_?many_?requests|insufficient_?quota|quota ?(?:exceeded|exhausted)"
+    r"|\b429 Too Many Requests|\bError code: 429\b|exceeded (?:the |your )?(?:token |call |request )?rate limit"
+    r"|exceed(?:ed|s)? (?:the |your )?(?:current )?quota|quota (?:was|is|has been) exceeded",
+    re.IGNORECASE,
+)
 
 _STATUS = re.compile(r"^HTTP (4\d\d)\b")
 
@@ -24,6 +34,11 @@ class ErrorKind(StrEnum):
 def cause_of(status: int) -> str | None:
     """Return why a call that ended with ``status`` failed; None: it did well, or the status is no word about it."""
     return f"HTTP {status}" if status >= 400 and status not in OUR_OWN_STATUSES else None
+
+
+def names_model_limit(text: str) -> bool:
+    """Whether ``text``, a log line or the error of an answer, says that a model refused a call for rate or quota."""
+    return _LIMIT_WORDS.search(text) is not None
 
 
 def kind_of(cause: str | None) -> ErrorKind | None:
