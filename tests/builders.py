@@ -28,6 +28,7 @@ def a_policy(**but: Any) -> Policy:
             WeightStep(100, min=timedelta(minutes=30)),
         ),
         gates=(Gate(GateKind.ERROR_RATE, ("probe",)),),
+        call_limit=timedelta(0),
     )
     return replace(policy, **but)
 

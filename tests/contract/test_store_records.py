@@ -8,8 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from builders import NOON, a_policy, a_rollout, an_event, an_intent
-from foundry_rollouts.core.judging.capital import CeilingProcess, EProcess, StableEstimate
-from foundry_rollouts.core.judging.evidence import Track, initial
+from foundry_rollouts.core.judging.capital import EProcess
+from foundry_rollouts.core.judging.estimate import StableEstimate
+from foundry_rollouts.core.judging.evidence import initial
+from foundry_rollouts.core.judging.one_armed import CeilingProcess
+from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep

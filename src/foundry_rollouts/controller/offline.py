@@ -16,7 +16,7 @@ from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.observe import measure
 from foundry_rollouts.controller.record import record_of
 from foundry_rollouts.controller.stop_sessions import end_sessions
-from foundry_rollouts.core.deciding.decide import Situation, on_harm
+from foundry_rollouts.core.deciding.decide import Situation, on_guard, on_harm
 from foundry_rollouts.core.deciding.loss import lose_canary, losing, loss_of, uncounted
 from foundry_rollouts.core.deciding.refused import back_refused, is_resting
 from foundry_rollouts.core.deciding.transition import Transition, after, retreat_by
@@ -96,7 +96,8 @@ class OfflineGuard:
         self.last_known.pop(lease.agent, None)
         await self.keep(lease, record_of(step, seen, measurements))
         self.metrics.show(step.then, seen.analysis, now)
-        await finish_rollout(self.world, self.metrics, step.then, now)
+        if step.then.phase.is_final:
+            await finish_rollout(self.world, self.metrics, step.then, now)
         because = step.then.because
         log.warning(decision.move.event, agent=lease.agent, because=because, database="away; recorded when it is back")
 
@@ -144,4 +145,6 @@ def _retreat(rollout: Rollout, seen: Situation) -> Decision | None:
     if loss.canary or loss.original:
         return lose_canary(rollout, is_made_again=loss.original)
     decision = on_harm(rollout, seen.analysis) if seen.analysis.verdict is Verdict.FAIL else None
-    return decision if decision and decision.move in {Move.ROLL_BACK, Move.DISABLE} else None
+    if decision is None and seen.analysis.guarded and not loss.stable:
+        decision = on_guard(rollout, seen.analysis, seen.analysis.guarded)
+    return decision if decision and decision.move in {Move.ROLL_BACK, Move.DISABLE, Move.STEP_BACK} else None

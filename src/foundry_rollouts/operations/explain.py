@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from foundry_rollouts.core.judging.analysis import GateReading, Verdict
-from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.judging.constants import BESIDE
-from foundry_rollouts.core.judging.evidence import Evidence, Track
-from foundry_rollouts.core.judging.judge import part_of
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.judging.harm import part_of
 from foundry_rollouts.core.judging.logarithms import as_log10
+from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.event import HELD, Event, of_rollout
 from foundry_rollouts.core.model.policy import Gate, Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout

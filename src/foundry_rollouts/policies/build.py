@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from foundry_rollouts.core.model.policy import (
+    CALL_LIMIT,
     CAPABLE_SOURCES,
     MINUTE,
     ApprovalStep,
@@ -35,8 +36,6 @@ from foundry_rollouts.policies.units import span_text
 
 #: Who is asked when a gate does not say; error-rate asks everyone.
 _NATURAL_SOURCE = {GateKind.LATENCY: "probe", GateKind.LOG_ERRORS: "logs"}
-#: How long a call may take where the policy does not say, and so the least time of a step.
-CALL_LIMIT = MINUTE
 #: By when a weight below 100 is to be proved where automatic steps do not say.
 AUTO_MAX = 10 * MINUTE
 

@@ -14,7 +14,8 @@ from datetime import timedelta
 
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.constants import EVEN, TELLING_CALLS
-from foundry_rollouts.core.judging.evidence import Evidence, at_most
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.judging.track import at_most
 from foundry_rollouts.core.model.policy import CLIMB, SOAK, GateKind, Policy
 from foundry_rollouts.core.model.rollout import Rollout
 

@@ -4,25 +4,25 @@ The functions here are the heart of the controller. They are pure: no clock, no 
 Everything they may know arrives as an argument.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from foundry_rollouts.core.deciding.automatic import next_weight, step_proof
 from foundry_rollouts.core.deciding.loss import lose_canary, lose_stable, wait_for_stable
 from foundry_rollouts.core.deciding.obey import (
     abort,
-    advance_or_promote,
     apply_command,
     retreat,
+    step_back,
 )
+from foundry_rollouts.core.deciding.progress import progress
 from foundry_rollouts.core.deciding.readiness import Readiness, before_users, unseen
 from foundry_rollouts.core.deciding.unreadable import leave_alone
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.contest import because_restored, still
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.policy import OnDrift, OnFailure, OnNoEvidence
+from foundry_rollouts.core.model.policy import OnDrift, OnFailure
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
 
@@ -92,6 +92,8 @@ def go_on(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
     is_paused = rollout.phase is Phase.PAUSED
     if seen.doubt:
         return Decision(Move.HOLD, rollout.because if is_paused else seen.doubt, "a second read")
+    if analysis.guarded and not seen.drift and (move := on_guard(rollout, analysis, analysis.guarded)):
+        return move
     if seen.newer:
         return supersede(seen.newer)
     if is_paused:
@@ -99,7 +101,9 @@ def go_on(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
         return Decision(Move.HOLD, analysis.because if is_harm_new else rollout.because, PERSON)
     if seen.drift:
         return answer_drift(rollout, seen, seen.drift)
-    return progress(rollout, seen, analysis)
+    if seen.cloud_error:
+        return Decision(Move.HOLD, seen.cloud_error, "the cloud to answer")
+    return progress(rollout, analysis, seen.now, seen.tick_interval)
 
 
 def begin(rollout: Rollout, seen: Situation) -> Decision:
@@ -150,6 +154,12 @@ def on_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
             assert_never(other)
 
 
+def on_guard(rollout: Rollout, analysis: Analysis, because: str) -> Decision | None:
+    """Go back to a weight that compares; where the plan has none, it is harm like any other."""
+    back = step_back(rollout, because)
+    return back or on_harm(rollout, replace(analysis, because=because, on_failure=None))
+
+
 def supersede(newer: str) -> Decision:
     """End a trial for a newer version, which begins from the stable one."""
     return Decision(Move.SUPERSEDE, f"version {newer} is newer and takes its place", goes_back=True)
@@ -173,50 +183,5 @@ def answer_drift(rollout: Rollout, seen: Situation, drift: str) -> Decision:
             return Decision(Move.RESTORE, because_restored(drift, contest, seen.now), is_contested=True)
         case OnDrift.ADOPT:
             return Decision(Move.SUPERSEDE, drift)
-        case other:
-            assert_never(other)
-
-
-def progress(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
-    """Go forward on proof only; say what is missing otherwise."""
-    now = seen.now
-    if seen.cloud_error:
-        return Decision(Move.HOLD, seen.cloud_error, "the cloud to answer")
-    if rollout.age(now) >= rollout.policy.deadline:
-        return Decision(Move.PAUSE, f"the deadline of {rollout.policy.deadline} is over: {analysis.because}")
-    if analysis.verdict is Verdict.FAIL:
-        return Decision(Move.HOLD, analysis.because, "the harm to end, or a person")
-    if rollout.waits_for_approval:
-        return Decision(
-            Move.HOLD, f"waiting for approval at {rollout.weight}%; {analysis.because}", "a person: approve or abort"
-        )
-    if higher := next_weight(rollout, analysis, seen.tick_interval):
-        return Decision(Move.ADVANCE, higher.because, step=higher.step)
-    because = step_proof(rollout, analysis)
-    if because is None:
-        if rollout.is_step_overdue(now):
-            return on_no_evidence(rollout, analysis)
-        return Decision(Move.HOLD, analysis.because, analysis.waiting_for)
-    if not rollout.has_baked(now):
-        return Decision(Move.HOLD, f"well so far; the step is still baking. {because}", "the bake time of the step")
-    return advance_or_promote(rollout, because)
-
-
-def on_no_evidence(rollout: Rollout, analysis: Analysis) -> Decision:
-    """Do what the policy says about a step whose time is over without proof; never go on blindly."""
-    overdue = f"no proof within the step's time: {analysis.because}"
-    match rollout.policy.on_no_evidence:
-        case OnNoEvidence.HOLD:
-            return Decision(Move.HOLD, overdue, analysis.waiting_for)
-        case OnNoEvidence.PAUSE:
-            return Decision(Move.PAUSE, overdue)
-        case OnNoEvidence.ROLLBACK:
-            return retreat(rollout, overdue)
-        case OnNoEvidence.ADVANCE_IF_NOT_GROSS:
-            if analysis.verdict is Verdict.INSUFFICIENT and analysis.is_not_gross:
-                return advance_or_promote(
-                    rollout, f"time is over and less than 16 points worse is proved: {analysis.because}"
-                )
-            return Decision(Move.HOLD, overdue, analysis.waiting_for)
         case other:
             assert_never(other)

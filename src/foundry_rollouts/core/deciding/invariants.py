@@ -15,6 +15,8 @@ from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError
 
+#: Under these nothing is proved, whatever else speaks for it.
+NO_PROOF = {Verdict.FAIL, Verdict.SHARED_TROUBLE, Verdict.SPLIT_IGNORED}
 #: How a rollout ends whose canary keeps nothing.
 BACK = {Phase.ROLLED_BACK, Phase.DISABLED, Phase.SUPERSEDED, Phase.FAILED}
 
@@ -130,6 +132,8 @@ def _one_step_at_a_time(step: Step) -> str | None:
             )
         case Move.ADVANCE:
             is_fine = climbed == 1 or (climbed > 1 and step.author is None and _may_climb(before, number))
+        case Move.STEP_BACK:
+            is_fine = before.weight == 100 and number == before.step_below_all and not step.after.phase.is_final
         case Move.PROMOTE:
             is_fine = climbed == 0 and (before.is_on_last_step or (before.is_stable_gone and step.author is not None))
         case _:
@@ -156,14 +160,18 @@ def _up_only_with_a_reason(step: Step) -> str | None:
 
 def _is_proved(step: Step) -> bool:
     before, analysis = step.before, step.analysis
-    if analysis is None or analysis.verdict is Verdict.FAIL or before.waits_for_approval or before.is_stable_gone:
+    if analysis is None or analysis.verdict in NO_PROOF or before.waits_for_approval or before.is_stable_gone:
         return False
-    if before.phase is not Phase.PROGRESSING:
+    if before.phase is not Phase.PROGRESSING or analysis.suspicion is not None:
         return False
     if step_proof(before, analysis) is not None:
         return True
-    is_lenient = before.policy.on_no_evidence is OnNoEvidence.ADVANCE_IF_NOT_GROSS and analysis.is_not_gross
-    is_climbing = before.policy.automatic is not None and step.after.weight <= SOAK and is_quiet(analysis)
+    is_automatic = before.policy.automatic is not None
+    may_be_lenient = before.policy.on_no_evidence is OnNoEvidence.ADVANCE_IF_NOT_GROSS or (
+        is_automatic and before.weight < SOAK
+    )
+    is_lenient = may_be_lenient and analysis.is_not_gross
+    is_climbing = is_automatic and step.after.weight <= SOAK and is_quiet(analysis)
     return is_lenient or (is_climbing and step.decision.move is Move.ADVANCE)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from foundry_rollouts.core.deciding.verbs import objection_when_due
+from foundry_rollouts.core.judging.constants import STEP_BACKS
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.rollout import Rollout
@@ -45,6 +46,20 @@ def advance_or_promote(rollout: Rollout, because: str, author: str | None = None
     """Take the next step; behind the last one, promote."""
     is_last = rollout.is_on_last_step or rollout.is_stable_gone
     return Decision(Move.PROMOTE, because, author=author) if is_last else Decision(Move.ADVANCE, because, author=author)
+
+
+def step_back(rollout: Rollout, because: str) -> Decision | None:
+    """Give a canary that has all traffic the last weight at which it is compared; None where the plan has none.
+
+    Where it comes to that for the third time, a person decides what is next.
+    """
+    number = rollout.step_below_all
+    if number is None or rollout.refuge is None:
+        return None
+    said = f"stepped back to {rollout.policy.weight_at(number)}% because {because}"
+    if rollout.step_backs + 1 < STEP_BACKS:
+        return Decision(Move.STEP_BACK, said, step=number)
+    return Decision(Move.STEP_BACK, f"{said}; that makes {STEP_BACKS} times, so a person decides", step=number)
 
 
 def answered(decision: Decision, then: Rollout, commands: Sequence[Command]) -> tuple[Command, ...]:

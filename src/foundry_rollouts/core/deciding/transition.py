@@ -5,7 +5,7 @@ that breaks a law of ``invariants`` cannot be made: making it raises BrokenLawEr
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from foundry_rollouts.core.deciding.decide import PERSON, Situation, decide
 from foundry_rollouts.core.deciding.invariants import Step, check
@@ -13,17 +13,18 @@ from foundry_rollouts.core.deciding.obey import answered, saying_whom
 from foundry_rollouts.core.deciding.refused import CLOUD, is_resting
 from foundry_rollouts.core.deciding.unreadable import is_news
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.judging.constants import STEP_BACKS
 from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.contest import restored
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.event import HARMED, HELD, Event, of_rollout
-from foundry_rollouts.core.model.policy import SessionsOnRollback
+from foundry_rollouts.core.model.policy import OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.rollout import STOPS_AGAIN_AFTER, Phase, Rollout, Stops
 from foundry_rollouts.core.model.routing import Routing, keep_closed, routing_of
 
 #: Silences that the history records, once each.
-RECORDED_SILENCES = {Verdict.SOURCE_ERROR, Verdict.STALE}
+RECORDED_SILENCES = {Verdict.SOURCE_ERROR, Verdict.STALE, Verdict.SHARED_TROUBLE, Verdict.SPLIT_IGNORED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def transition(recorded: Rollout, rollout: Rollout, seen: Situation) -> Transiti
 
     Raises BrokenLawError when the step is one that no rollout may take.
     """
-    step = _follow(recorded, rollout, decide(rollout, seen), seen)
+    step = _follow(recorded, rollout, noting_split(rollout, decide(rollout, seen), seen.analysis), seen)
     if seen.unreadable is not None:
         return replace(step, is_withheld=True)
     refused = rollout.refused
@@ -82,6 +83,18 @@ def transition(recorded: Rollout, rollout: Rollout, seen: Situation) -> Transiti
         return step
     wait = Decision(Move.HOLD, refused.sentence(seen.now), CLOUD)
     return replace(_follow(recorded, rollout, wait, seen), is_withheld=True)
+
+
+def noting_split(rollout: Rollout, decision: Decision, analysis: Analysis | None) -> Decision:
+    """Return a decision that says what the policy wants noted, once a step: new sessions do not follow the weight."""
+    if not _is_split_new(rollout, analysis) or analysis is None:
+        return decision
+    return replace(decision, because=f"{analysis.split}. {decision.because}")
+
+
+def _is_split_new(rollout: Rollout, analysis: Analysis | None) -> bool:
+    is_noted = rollout.policy.on_split is OnSplit.NOTE and rollout.split_noted != rollout.step
+    return is_noted and analysis is not None and analysis.split is not None
 
 
 def retreat_by(rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
@@ -140,7 +153,11 @@ def _target(rollout: Rollout, then: Rollout, seen: Routing) -> Routing:
 def _judged(then: Rollout, decision: Decision, seen: Situation) -> Rollout:
     if seen.analysis is None:
         return then
+    is_troubled = seen.analysis.verdict is Verdict.SHARED_TROUBLE
     judged = replace(then, verdict=seen.analysis.verdict, measured_until=seen.now)
+    judged = judged.with_clocks(seen.now, is_troubled=is_troubled)
+    if _is_split_new(then, seen.analysis):
+        judged = replace(judged, split_noted=then.step)
     is_harmed = seen.analysis.verdict is Verdict.FAIL and decision.move is not Move.ADVANCE
     return replace(judged, harmed_at=then.step) if is_harmed else judged
 
@@ -170,6 +187,8 @@ def _is_recorded(recorded: Rollout, decision: Decision, then: Rollout, analysis:
         return True
     if _is_harm_new(recorded, then) or then.is_stable_gone != recorded.is_stable_gone:
         return True
+    if then.split_noted != recorded.split_noted:
+        return True
     return analysis is not None and analysis.verdict in RECORDED_SILENCES and analysis.verdict != recorded.verdict
 
 
@@ -193,9 +212,12 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
             return replace(began, phase=Phase.PROGRESSING, started_at=now, measured_until=now)
         case Move.ADVANCE:
             return replace(_stepped(_resumed(said, now), now, decision.step), phase=Phase.PROGRESSING)
+        case Move.STEP_BACK:
+            return _stepped_back(said, now, decision.step)
         case Move.PAUSE:
             # A command raised the generation when it was accepted; a pause of our own accord raises it here.
             grown = said.generation + (decision.author is None)
+            said = said.with_clocks(now, is_troubled=False)
             return replace(said, phase=Phase.PAUSED, paused_at=now, waiting_for=PERSON, generation=grown)
         case Move.RESUME:
             phase = Phase.PROGRESSING if rollout.step else Phase.PENDING
@@ -208,7 +230,19 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
 
 
 def _stepped(rollout: Rollout, now: datetime, step: int | None = None) -> Rollout:
-    return replace(rollout, step=step or rollout.step + 1, step_started_at=now, generation=rollout.generation + 1)
+    number = step or rollout.step + 1
+    rollout = replace(rollout.with_clocks(now, is_troubled=False), step_trouble_time=timedelta(0))
+    return replace(rollout, step=number, step_started_at=now, generation=rollout.generation + 1)
+
+
+def _stepped_back(rollout: Rollout, now: datetime, step: int | None) -> Rollout:
+    """Return the rollout at the lower step, where it is judged as ever; the third time a person has the word."""
+    back = replace(_stepped(rollout, now, step), step_backs=rollout.step_backs + 1)
+    if back.step_backs < STEP_BACKS and back.phase is not Phase.PAUSED:
+        return back
+    stood = now - back.paused_at if back.paused_at else timedelta(0)
+    time = back.trouble_time + stood
+    return replace(back, phase=Phase.PAUSED, paused_at=now, trouble_time=time, waiting_for=PERSON)
 
 
 def _resumed(rollout: Rollout, now: datetime) -> Rollout:
@@ -217,7 +251,7 @@ def _resumed(rollout: Rollout, now: datetime) -> Rollout:
         return rollout
     pause = now - rollout.paused_at
     began = rollout.step_started_at + pause if rollout.step_started_at else None
-    return replace(rollout, paused_at=None, resumed_at=now, step_started_at=began)
+    return replace(rollout, paused_at=None, resumed_at=now, step_started_at=began, trouble_time=timedelta(0))
 
 
 def _ended(rollout: Rollout, phase: Phase, now: datetime) -> Rollout:

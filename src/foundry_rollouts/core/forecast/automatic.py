@@ -9,7 +9,7 @@ from foundry_rollouts.core.forecast.times import settling_seconds
 from foundry_rollouts.core.forecast.values import seconds_within
 from foundry_rollouts.core.judging.capital import takes
 from foundry_rollouts.core.judging.constants import GROSS, LADDER, TELLING_CALLS
-from foundry_rollouts.core.judging.evidence import at_most
+from foundry_rollouts.core.judging.track import at_most
 from foundry_rollouts.core.model.policy import CLIMB, SOAK, Automatic, Gate, Policy
 
 LOOK = 10.0  #: Seconds from one tick to the next, unless a failure is seen before.

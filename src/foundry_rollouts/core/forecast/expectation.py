@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from foundry_rollouts.core.forecast.times import settling_seconds
 from foundry_rollouts.core.judging.bets import Bet, ladder_bets, safe_bets
-from foundry_rollouts.core.judging.capital import plausible, takes
+from foundry_rollouts.core.judging.capital import takes
 from foundry_rollouts.core.judging.constants import (
     BATCH_CALLS,
     GROSS,
@@ -19,6 +19,7 @@ from foundry_rollouts.core.judging.constants import (
     SAFE_POSITIONS,
     SLOW,
 )
+from foundry_rollouts.core.judging.estimate import plausible
 from foundry_rollouts.core.judging.evidence import strata
 from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
 from foundry_rollouts.core.model.sources import ProbeConfig

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from foundry_rollouts.core.forecast.expectation import Stream, Traffic, deciding, streams
 from foundry_rollouts.core.forecast.times import GUARD, GUARD_ODDS, WARM_PART, WARM_POINTS
 from foundry_rollouts.core.judging.bets import floor_bets, harm_bets
-from foundry_rollouts.core.judging.capital import plausible, takes
+from foundry_rollouts.core.judging.capital import takes
 from foundry_rollouts.core.judging.constants import HARM_POSITIONS, STAKED_AT_START, STRICT
-from foundry_rollouts.core.judging.judge import part_of
+from foundry_rollouts.core.judging.estimate import plausible
+from foundry_rollouts.core.judging.harm import part_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy
 
 #: Staked at the start on each claim of harm; the rest of the capital waits as cash.

@@ -1,6 +1,7 @@
 """The verdict on what was measured, and why."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from foundry_rollouts.core.judging.evidence import Evidence
@@ -12,6 +13,8 @@ class Verdict(StrEnum):
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
+    SHARED_TROUBLE = "shared-trouble"  #: Stable fails more than before too: nothing that is seen now proves anything.
+    SPLIT_IGNORED = "split-ignored"  #: New sessions do not follow the weights.
     INSUFFICIENT = "insufficient"  #: Something was seen, too little to prove either.
     NO_DATA = "no-data"  #: Nothing was seen at this step.
     STALE = "stale"  #: What was seen is too old.
@@ -47,3 +50,7 @@ class Analysis:
     waiting_for: str | None = None
     is_not_gross: bool = False  #: Proved less than 16 points worse, on every gate.
     on_failure: OnFailure | None = None  #: Set by the gate that failed, when it names its own.
+    guarded: str | None = None  #: Why a canary with all traffic is to go back to a weight that compares.
+    split: str | None = None  #: How new sessions differ from the weights, whatever the policy makes of it.
+    suspicion: str | None = None  #: Why both versions may be in trouble: nothing goes up until that is clear.
+    longest_call: timedelta = timedelta(0)  #: Before a step is as old, not all of its calls are known.

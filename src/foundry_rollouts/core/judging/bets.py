@@ -63,12 +63,6 @@ def safe_bets(line: Margin, guess: float, canary_calls: float, stable_calls: flo
     return tuple(_bet(line, claim, guess, canary_calls, stable_calls) for claim in _claims_below(line, guess))
 
 
-def past_bets(line: Margin, guess: float) -> tuple[Bet, ...]:
-    """Return the same claims about the canary alone, where stable is known to have failed at ``guess``."""
-    fair = min(line.of(guess), LINE_AT_MOST)
-    return tuple(_alone(claim, fair) for claim in _claims_below(line, guess))
-
-
 def ladder_bets(guess: float, canary_calls: float, stable_calls: float) -> tuple[Bet, ...]:
     """Return the bets that the canary is as good as stable, one against each margin of the ladder."""
     return tuple(

@@ -9,57 +9,24 @@ logarithms.
 
 import math
 from dataclasses import dataclass, replace
+from enum import Enum
 
-from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets, past_bets, safe_bets
+from foundry_rollouts.core.judging.bets import Bet, harm_bets, ladder_bets, safe_bets
 from foundry_rollouts.core.judging.constants import (
-    BATCH_CALLS,
-    GUESSED_CALLS,
-    GUESSED_FAILURES,
-    HALF_LIFE,
     HARM_POSITIONS,
-    HIGHEST_GUESS,
-    KNOWN_AFTER_CALLS,
     LADDER,
-    LOWEST_GUESS,
     MINUTE,
-    PRIOR_CALLS,
     SAFE_POSITIONS,
     STAKED_AT_START,
     STAKED_EACH_MINUTE,
     STAKED_EACH_WEIGHT,
 )
+from foundry_rollouts.core.judging.estimate import StableEstimate, estimate_from, plausible
 from foundry_rollouts.core.judging.logarithms import log_sum
+from foundry_rollouts.core.judging.tally import Tally, next_batch
 from foundry_rollouts.core.model.policy import Margin
-from foundry_rollouts.errors import UsageError
 
 NEVER = 1_000_000_000  #: More calls than any rollout sees.
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What one source counted in one interval: calls on each version, and how many of them failed."""
-
-    canary_calls: int = 0
-    canary_failures: int = 0
-    stable_calls: int = 0
-    stable_failures: int = 0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.canary_failures <= self.canary_calls and 0 <= self.stable_failures <= self.stable_calls):
-            raise UsageError(f"{self}: failures are counted among the calls, from none to all of them")
-
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            self.canary_calls + other.canary_calls,
-            self.canary_failures + other.canary_failures,
-            self.stable_calls + other.stable_calls,
-            self.stable_failures + other.stable_failures,
-        )
-
-    @property
-    def is_batch(self) -> bool:
-        """Whether there is enough to bet on; outcomes have no say in it, or the bets would not be fair."""
-        return min(self.canary_calls, self.stable_calls) >= 1 and self.canary_calls + self.stable_calls >= BATCH_CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +35,7 @@ class Hypotheses:
 
     tolerate: Margin
     bad: Margin
+    cluster: float = 1.0  #: So many calls fail together at most: logarithms of bets are divided by it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,34 +70,12 @@ class Capital:
         return on.stake(STAKED_EACH_MINUTE, times=minutes) if minutes else on
 
 
-@dataclass(frozen=True, slots=True)
-class StableEstimate:
-    """What stable is thought to fail at, from calls that fade with age; if wrong it costs time, not truth."""
+class Use(Enum):
+    """What an interval is good for."""
 
-    failures: float = 0.0
-    calls: float = 0.0
-    old_failures: float = 0.0  #: Of before the trial; these do not fade.
-    old_calls: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        return plausible(
-            (self.failures + self.old_failures + GUESSED_FAILURES) / (self.calls + self.old_calls + GUESSED_CALLS)
-        )
-
-    @property
-    def known(self) -> float | None:
-        """What stable failed at for sure, rather too little than too much; None where too little was seen of it."""
-        calls = self.calls + self.old_calls
-        if calls < KNOWN_AFTER_CALLS:
-            return None
-        return plausible(min(self.rate, (self.failures + self.old_failures) / calls))
-
-    def after(self, batch: Tally, seconds: float) -> "StableEstimate":
-        """Return the guess once ``batch``, closed by an interval of ``seconds``, is known too."""
-        kept = 0.5 ** (seconds / HALF_LIFE)
-        failures, calls = self.failures * kept + batch.stable_failures, self.calls * kept + batch.stable_calls
-        return replace(self, failures=failures, calls=calls)
+    ALL = "all"
+    TROUBLED = "troubled"  #: Both versions are in trouble: it may show harm, and what it shows of safety is no proof.
+    NONE = "none"  #: Nothing is bet on it: the canary warms up.
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +86,8 @@ class EProcess:
     safe: tuple[float, ...] = (-math.log(len(SAFE_POSITIONS)),) * len(SAFE_POSITIONS)
     ladder: tuple[float, ...] = (0.0,) * len(LADDER)
     guess: StableEstimate = StableEstimate()
-    buffer: Tally = Tally()
-    past: tuple[float, ...] = (-math.log(len(SAFE_POSITIONS)),) * len(SAFE_POSITIONS)
-    known: float | None = None  #: What stable was known to fail at when the present weight began.
+    waiting: tuple[Tally, ...] = ()  #: Intervals that are no batch yet, oldest first.
+    in_trouble: tuple[float, ...] = (0.0,) * len(SAFE_POSITIONS)  #: What of ``safe`` was won in shared trouble.
 
     @property
     def harm_log(self) -> float:
@@ -155,13 +100,14 @@ class EProcess:
         return log_sum(self.safe)
 
     @property
-    def past_log(self) -> float:
-        """The evidence, won at the present weight, that the canary is better than bad would have been before.
+    def proof(self) -> tuple[float, ...]:
+        """The capital of safety that was won in calm times: in an outage equal versions seem safe too soon."""
+        return tuple(won - part for won, part in zip(self.safe, self.in_trouble, strict=True))
 
-        It goes by what stable was known to fail at when this weight began, for when stable has no calls left, or so few
-        that they tell nothing of it. Where that was not known, nothing is proved.
-        """
-        return log_sum(self.past)
+    @property
+    def proof_log(self) -> float:
+        """The evidence of safety that a step may rest on."""
+        return log_sum(self.proof)
 
     def at_most_worse(self, missed_bad: float) -> float | None:
         """Return how much worse than stable the canary is at most, a fraction; None when none is proved."""
@@ -174,125 +120,95 @@ def begin(history: Tally | None = None) -> EProcess:
 
     ``history`` is what stable is known for from before the trial; it counts as 500 calls at most.
     """
-    if history is None or not history.stable_calls:
-        return EProcess()
-    part = min(1.0, PRIOR_CALLS / history.stable_calls)
-    guess = StableEstimate(old_failures=part * history.stable_failures, old_calls=part * history.stable_calls)
-    return EProcess(guess=guess, known=guess.known)
+    return EProcess(guess=estimate_from(history))
 
 
 def reweighted(process: EProcess) -> EProcess:
     """Return the evidence after a change of weight, before the first interval at the new one.
 
-    The open batch is dropped, for its calls were divided otherwise; a stake goes on "the new weight broke
-    it"; safety must be proved again.
+    What waits is dropped, for its calls were divided otherwise; a stake goes on "the new weight broke it"; safety must
+    be proved again.
     """
-    known = process.known if process.guess.known is None else process.guess.known
-    harm, new = process.harm.stake(STAKED_EACH_WEIGHT), begin()
-    return replace(process, harm=harm, safe=new.safe, buffer=Tally(), past=new.past, known=known)
-
-
-def observed(process: EProcess, bets: Hypotheses, tally: Tally, seconds: float) -> EProcess:
-    """Return the evidence after one more interval, ``seconds`` long, in which ``tally`` was counted."""
-    if process.known is not None:
-        alone = Tally(tally.canary_calls, tally.canary_failures)
-        process = replace(process, past=_accrued(process.past, past_bets(bets.bad, process.known), alone))
-    batch = process.buffer + tally
-    if batch.is_batch:
-        process = _settle_batch(process, bets, batch)
-        process = replace(process, guess=process.guess.after(batch, seconds), buffer=Tally())
-    else:
-        process = replace(process, buffer=batch)
-    return replace(process, harm=process.harm.later(seconds))
-
-
-def _settle_batch(process: EProcess, bets: Hypotheses, batch: Tally) -> EProcess:
-    expected = process.guess.rate, batch.canary_calls, batch.stable_calls
     return replace(
         process,
-        harm=replace(process.harm, staked=_accrued(process.harm.staked, harm_bets(bets.tolerate, *expected), batch)),
-        safe=_accrued(process.safe, safe_bets(bets.bad, *expected), batch),
-        ladder=_accrued(process.ladder, ladder_bets(*expected), batch),
+        harm=process.harm.stake(STAKED_EACH_WEIGHT),
+        safe=begin().safe,
+        in_trouble=begin().in_trouble,
+        waiting=(),
     )
 
 
-def _accrued(capital: tuple[float, ...], placed: tuple[Bet, ...], batch: Tally) -> tuple[float, ...]:
-    counts = batch.canary_calls, batch.canary_failures, batch.stable_calls, batch.stable_failures
-    return tuple(part + bet.gain(*counts) for part, bet in zip(capital, placed, strict=True))
+def observed(process: EProcess, bets: Hypotheses, tally: Tally, seconds: float, use: Use = Use.ALL) -> EProcess:
+    """Return the evidence after one more interval, ``seconds`` long, in which ``tally`` was counted.
 
-
-@dataclass(frozen=True, slots=True)
-class CeilingProcess:
-    """The evidence that the canary fails more often than an absolute limit allows, whatever stable does."""
-
-    harm: Capital = Capital()
-
-    @property
-    def log(self) -> float:
-        """The evidence, as a natural logarithm."""
-        return self.harm.log
-
-
-def begin_floor() -> CeilingProcess:
-    """Return the evidence before the first interval: none."""
-    return CeilingProcess()
-
-
-def observed_floor(process: CeilingProcess, limit: float, calls: int, failures: int, seconds: float) -> CeilingProcess:
-    """Return the evidence after one more interval; ``limit`` is the highest failure rate that is allowed.
-
-    One version alone needs no batches: the limit is known, so each call is a bet of its own.
+    What stable fails at is learnt from every batch, whatever the ``use`` of the interval.
     """
-    staked = _accrued(process.harm.staked, floor_bets(limit), Tally(canary_calls=calls, canary_failures=failures))
-    return CeilingProcess(replace(process.harm, staked=staked).later(seconds))
+    batch, waiting = next_batch(process.waiting, tally)
+    process = replace(process, waiting=waiting)
+    if batch is not None:
+        settled = process if use is Use.NONE else _settle_batch(process, bets, batch, use)
+        process = replace(settled, guess=process.guess.after(batch, seconds))
+    return replace(process, harm=process.harm.later(seconds))
 
 
-def calls_needed(process: EProcess, bets: Hypotheses, missed_bad: float, canary_share: float) -> int:
+def _settle_batch(process: EProcess, bets: Hypotheses, batch: Tally, use: Use) -> EProcess:
+    expected = process.guess.rate, batch.canary_calls, batch.stable_calls
+    harm = accrued(process.harm.staked, harm_bets(bets.tolerate, *expected), batch, bets.cluster)
+    safe = safe_bets(bets.bad, *expected)
+    is_troubled = use is Use.TROUBLED
+    return replace(
+        process,
+        harm=replace(process.harm, staked=harm),
+        safe=accrued(process.safe, safe, batch, bets.cluster),
+        in_trouble=accrued(process.in_trouble, safe, batch, bets.cluster) if is_troubled else process.in_trouble,
+        ladder=accrued(process.ladder, ladder_bets(*expected), batch, bets.cluster),
+    )
+
+
+def accrued(
+    capital: tuple[float, ...], placed: tuple[Bet, ...], batch: Tally, cluster: float = 1.0
+) -> tuple[float, ...]:
+    """Return each part of ``capital`` after its bet; calls that fail in clusters count for so much less."""
+    counts = batch.canary_calls, batch.canary_failures, batch.stable_calls, batch.stable_failures
+    return tuple(part + bet.gain(*counts) / cluster for part, bet in zip(capital, placed, strict=True))
+
+
+def calls_needed(process: EProcess, bets: Hypotheses, goal: float, canary_share: float) -> int:
     """Return about how many more canary calls prove safety, if the canary is just as good as stable.
 
     Args:
         process: the evidence so far.
         bets: what is bet against.
-        missed_bad: safety is proved when its evidence reaches ``1 / missed_bad``.
-        canary_share: the canary's share of all calls, from 0 to 1; at 1 it is compared with stable's past.
+        goal: the evidence that proves it, as a natural logarithm.
+        canary_share: the canary's share of all calls, between 0 and 1.
 
     Returns:
         0 when it is proved already; ``NEVER`` where nothing can be proved.
     """
-    goal, is_alone = -math.log(missed_bad), canary_share >= 1
-    capital, rate = (process.past, process.known) if is_alone else (process.safe, process.guess.rate)
-    if rate is None:
-        return NEVER
-    if log_sum(capital) >= goal:
+    if process.proof_log >= goal:
         return 0
-    gains = _safe_gains(rate, canary_share, bets.bad)
-    calls = min(takes(goal - won, gain) for won, gain in zip(capital, gains, strict=True))
+    gains = _safe_gains(process.guess.rate, canary_share, bets)
+    calls = min(takes(goal - won, gain) for won, gain in zip(process.proof, gains, strict=True))
     return NEVER if math.isinf(calls) else math.ceil(min(calls * canary_share, NEVER))
 
 
 def samples_to_prove(stable_rate: float, weight: int, bets: Hypotheses, missed_bad: float) -> float:
     """Return about how many calls, on either version, prove safety at ``weight`` percent.
 
-    At 100 the canary is compared with what stable failed at before. Infinite where nothing can be proved: at 0, and
-    when "bad" is no worse than stable itself.
+    Infinite where nothing can be proved: at 0 and at 100, and when "bad" is no worse than stable itself.
     """
     goal = -math.log(missed_bad) - begin().safe[0]
-    return takes(goal, _safe_gains(plausible(stable_rate), weight / 100, bets.bad)[0])
+    return takes(goal, _safe_gains(plausible(stable_rate), weight / 100, bets)[0])
 
 
-def _safe_gains(rate: float, share: float, bad: Margin) -> tuple[float, ...]:
+def _safe_gains(rate: float, share: float, bets: Hypotheses) -> tuple[float, ...]:
     """Return what each bet on safety gains by one call on either version, when both fail at ``rate``."""
-    if share >= 1:
-        return tuple(bet.gain(1, rate, 0, 0) for bet in past_bets(bad, rate))
+    if not 0 < share < 1:
+        return (0.0,) * len(SAFE_POSITIONS)
     calls = share, share * rate, 1 - share, (1 - share) * rate
-    return tuple(bet.gain(*calls) for bet in safe_bets(bad, rate, share, 1 - share))
+    return tuple(bet.gain(*calls) / bets.cluster for bet in safe_bets(bets.bad, rate, share, 1 - share))
 
 
 def takes(goal: float, gain: float) -> float:
     """Return how often ``gain`` comes before it has made ``goal``: infinitely often where it is none."""
     return goal / gain if gain > 1e-12 else math.inf
-
-
-def plausible(rate: float) -> float:
-    """Return the rate at which stable is thought to fail: nothing fails always or never."""
-    return min(max(rate, LOWEST_GUESS), HIGHEST_GUESS)

@@ -14,6 +14,8 @@ from foundry_rollouts.core.model.policy import GateKind, Margin
 
 #: Calls that make a batch, with at least one on each version (3.1; bench wald).
 BATCH_CALLS = 8
+#: Intervals that may wait to become a batch together, where they hold as many calls as one takes (10.1; bench world).
+WAITING_INTERVALS = 3
 
 # What is claimed
 
@@ -44,6 +46,8 @@ LOWEST_GUESS, HIGHEST_GUESS = 2e-5, 0.95
 PRIOR_CALLS = 500.0
 #: Calls on stable without which nothing is known of it (10.3).
 KNOWN_AFTER_CALLS = 30.0
+#: Calls on stable, of the trial, after which those of before fade too (10.10; bench world).
+FRESH_CALLS = 200.0
 
 # Capital
 
@@ -53,6 +57,33 @@ STAKED_AT_START = 0.5
 STAKED_EACH_MINUTE, STAKED_EACH_WEIGHT = 0.05, 0.20
 #: Seconds from one such stake to the next (3.4).
 MINUTE = 60.0
+
+# What is not as the bench supposes
+
+#: The calls on stable whose slowest thousandth tells the longest call (10.7).
+TIMED_CALLS = 1000
+#: How much more a canary may fail while its sandboxes are new, as a fraction, and the part of the capital that is held
+#: against what is worse than that (10.11; bench world).
+WARM_POINTS, WARM_PART = 0.25, 0.1
+#: At 100 the canary may fail so much more than stable did before; beyond that it goes back a step (10.3; bench world).
+GUARD = Margin(2.0, 0.05)
+#: The evidence, as a ratio, at which the guard sends it back, and how often before a person is asked (10.3).
+GUARD_ODDS, STEP_BACKS = 100.0, 3
+#: Stable fails more than before, and so does the canary: the line, and the evidence as a ratio (10.4; bench world).
+TROUBLE, TROUBLE_ODDS = Margin(2.0, 0.02), 20.0
+#: Calls on stable that tell what it fails at when all is well, with so many failures added to them to be on the safe
+#: side, and calls of history that do (10.4; bench world).
+CALM_CALLS, CALM_FAILURES, CALM_HISTORY = 100, 2, 200
+#: Minutes that tell whether it is over, and the calls on stable that do so sooner (10.4; bench world).
+TROUBLE_MINUTES, TROUBLE_CALLS = 5, 30
+#: New sessions do not follow the weight: the evidence as a ratio, on either side of it (10.12; bench world).
+SPLIT_ODDS = 100.0
+#: The claims below the weight, none and half, with their parts, and above it: twice, five times, all (10.12).
+SPLIT_NONE, SPLIT_BELOW_PARTS, SPLIT_ABOVE = 1e-4, (0.9, 0.1), (2.0, 5.0)
+#: Calls that fail together, before stable has shown it, with the failures that this is worth; and at most (10.6).
+CLUSTER_AT_FIRST, CLUSTER_WORTH, CLUSTER_AT_MOST = 10.0, 2.0, 20.0
+#: Seconds after which what stable showed of clusters counts half (10.6).
+CLUSTER_HALF_LIFE = 1800.0
 
 # Gates
 
@@ -75,8 +106,6 @@ STRICT = Margin(1.0)
 GROSS = 0.16
 #: Evidence starts at 1 : 1, whose logarithm is 0; above that, something speaks against the canary. A hair is rounding.
 EVEN = 2.3e-9
-#: At 100, one stable call among more canary calls than this is a straggler (10.3).
-FEW = 50
 #: Proof older than this does not move a rollout: what was good then may be broken now.
 STALE_AFTER = timedelta(minutes=2)
 #: Seconds of a window that tells how busy an agent is: in a shorter one chance rules, in a longer one nobody watched.

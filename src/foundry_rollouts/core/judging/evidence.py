@@ -5,59 +5,27 @@ harmless canary seem bad, and the other way round. Each stratum of each gate has
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from foundry_rollouts.core.judging.capital import (
-    CeilingProcess,
-    EProcess,
-    Hypotheses,
-    Tally,
-    begin,
-    begin_floor,
-    observed,
-    observed_floor,
-    reweighted,
-)
-from foundry_rollouts.core.judging.constants import (
-    LEARNING_CALLS,
-    LONGEST_WINDOW,
-    SHORTEST_WINDOW,
-    SLOW,
-    STRICT,
-    TELLING_CALLS,
-)
+from foundry_rollouts.core.judging.capital import begin
+from foundry_rollouts.core.judging.constants import SLOW, TIMED_CALLS, TROUBLE_ODDS
+from foundry_rollouts.core.judging.one_armed import begin_floor
+from foundry_rollouts.core.judging.shared import SharedTrouble, begin_trouble
+from foundry_rollouts.core.judging.split import Split
+from foundry_rollouts.core.judging.spread import Spread
+from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.track import Moment, Track, over_disjoint, settling, taken_in
+from foundry_rollouts.core.judging.track import at_new_weight as reweighed
 from foundry_rollouts.core.judging.values import ValueTrack, at_new_step, tracked, valued
-from foundry_rollouts.core.model.failures import ErrorKind, kind_of
-from foundry_rollouts.core.model.measurement import Counts, Histogram, Measurement, Tallied, quantile
+from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.model.measurement import Counts, Histogram, Measurement, quantile, seconds_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
-from foundry_rollouts.core.model.rollout import PriorCounts
+from foundry_rollouts.core.model.rollout import PriorCounts, Rollout
 
 #: Sources that tell calls that were refused as the caller's mistake from those that failed.
 TELL_CLIENT_ERRORS = frozenset({"probe", "logs", "outcomes"})
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """What one stratum says about one gate."""
-
-    gate: str
-    stratum: str
-    share: float  #: Its part in the gate's evidence; the shares of a gate sum to 1.
-    processes: tuple[EProcess, ...]
-    strict: EProcess | None = None  #: With a ceiling: harm without any tolerance.
-    ceiling: CeilingProcess | None = None  #: With a ceiling: the canary alone against it.
-    total: Tally = Tally()
-    at_step: Tally = Tally()
-    causes: Tallied = ()  #: Why canary samples failed.
-    learnt: Histogram = ()  #: Stable's latencies, until the edges are set.
-    edges: tuple[int, ...] = ()  #: Latency buckets above which a sample counts as slow.
-    seen_at: datetime | None = None  #: When a canary sample was last seen at this step.
-    trouble: str | None = None  #: Why the source could not count, as of its last word.
-    watched: float = 0.0  #: Seconds of this step in which the source could count.
-    busiest: float = 0.0  #: Calls a second in the busiest window, rather too many; of the whole trial.
-    kind: ErrorKind | None = None  #: None: plain errors.
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +36,9 @@ class Evidence:
     values: tuple[ValueTrack, ...] = ()
     is_proved: bool = False  #: Every gate was proved at once, at this weight or at one before.
     beside: tuple[Track, ...] = ()  #: Calls refused as the callers' mistake: they may show harm, and prove nothing.
+    splits: tuple[Split, ...] = ()  #: How new sessions were divided at this step.
+    durations: Histogram = ()  #: How long stable's calls took, in the whole trial.
+    is_troubled: bool = False  #: Stable fails more than before too: nothing is proved until that is over.
 
     def of(self, gate: Gate) -> tuple[Track, ...]:
         return tuple(track for track in self.tracks if track.gate == gate.name)
@@ -90,19 +61,28 @@ def initial(policy: Policy, history: Sequence[PriorCounts] = ()) -> Evidence:
     known = {(old.gate, old.source): Tally(stable_calls=old.calls, stable_failures=old.failures) for old in history}
     return Evidence(
         tuple(
-            Track(
-                gate=gate.name,
-                stratum=stratum,
-                share=share,
-                processes=_processes(gate, known.get((gate.name, stratum))),
-                strict=begin(known.get((gate.name, stratum))) if gate.max is not None else None,
-                ceiling=begin_floor() if gate.max is not None else None,
-            )
+            _track(policy, gate, stratum, share, known.get((gate.name, stratum)))
             for gate in policy.gates
             for stratum, share in strata(policy, gate)
         ),
         tracked(policy),
         beside=_beside(policy),
+    )
+
+
+def _track(policy: Policy, gate: Gate, stratum: str, share: float, known: Tally | None) -> Track:
+    counts_failures = gate.kind is not GateKind.LATENCY
+    process = begin(known)
+    return Track(
+        gate=gate.name,
+        stratum=stratum,
+        share=share,
+        processes=(process,) if counts_failures else tuple(begin() for _ in SLOW),
+        strict=process if gate.max is not None else None,
+        ceiling=begin_floor() if gate.max is not None else None,
+        pot=begin() if counts_failures and policy.warm_up else None,
+        shared=begin_trouble(known) if gate.kind is GateKind.ERROR_RATE else None,
+        spread=Spread() if policy.sources.cluster_of(stratum) is None else None,
     )
 
 
@@ -123,20 +103,18 @@ def _beside(policy: Policy) -> tuple[Track, ...]:
     )
 
 
-def _processes(gate: Gate, known: Tally | None) -> tuple[EProcess, ...]:
-    return tuple(begin() for _ in SLOW) if gate.kind is GateKind.LATENCY else (begin(known),)
-
-
 def strata(policy: Policy, gate: Gate) -> tuple[tuple[str, float], ...]:
     """Return the strata of a gate with their shares: its sources have the parts that the gate gives them.
 
     Logs of users' sessions and of probe sessions are strata of their own: the probe divides its calls evenly, the
-    users are divided by weight, and mixing the two would hide what either says.
+    users are divided by weight, and mixing the two would hide what either says. Whether a probe's call failed the
+    probe itself says, and it is not counted a second time.
     """
     parts: list[tuple[str, float]] = []
     for source in gate.sources if gate.bounds is None else ():
         share = gate.share_of(source)
-        if source == "logs" and policy.sources.probe is not None:
+        is_twofold = gate.kind is not GateKind.ERROR_RATE or "probe" not in gate.sources
+        if source == "logs" and policy.sources.probe is not None and is_twofold:
             parts += [("logs", share / 2), ("logs/probe", share / 2)]
         else:
             parts.append((source, share))
@@ -147,123 +125,77 @@ def at_new_weight(evidence: Evidence) -> Evidence:
     """Return the evidence with which a step at another weight begins: each step earns its own proof."""
     return replace(
         evidence,
-        tracks=tuple(_at_new_weight(track) for track in evidence.tracks),
+        tracks=tuple(reweighed(track) for track in evidence.tracks),
         values=at_new_step(evidence.values),
-        beside=tuple(_at_new_weight(track) for track in evidence.beside),
+        beside=tuple(reweighed(track) for track in evidence.beside),
+        splits=(),
     )
 
 
-def _at_new_weight(track: Track) -> Track:
-    return replace(
-        track,
-        processes=tuple(reweighted(process) for process in track.processes),
-        strict=reweighted(track.strict) if track.strict else None,
-        at_step=Tally(),
-        seen_at=None,
-        watched=0.0,
-    )
-
-
-def update(evidence: Evidence, policy: Policy, measurements: Sequence[Measurement]) -> Evidence:
+def update(evidence: Evidence, rollout: Rollout, measurements: Sequence[Measurement], now: datetime) -> Evidence:
     """Return ``evidence`` after ``measurements``, each of which goes to the tracks of its stratum only."""
+    policy = rollout.policy
     gates = {gate.name: gate for gate in policy.gates}
+    moment = Moment(rollout, now, is_troubled=evidence.is_troubled)
     # The release before kept none of them.
     tracks, values, beside = evidence.tracks, evidence.values, evidence.beside or _beside(policy)
-    for measurement in measurements:
-        tracks = tuple(
-            _watched(track, gates[track.gate], policy, measurement) if track.stratum == measurement.source else track
-            for track in tracks
-        )
-        values = valued(values, policy, measurement)
-        beside = tuple(
-            _refused(track, policy, measurement) if track.stratum == measurement.source else track for track in beside
-        )
-    return Evidence(tracks, values, evidence.is_proved, beside)
+    for seen in measurements:
+        tracks, beside = (_taken_in(of, gates, moment, seen) for of in (tracks, beside))
+        values = valued(values, policy, seen)
+    splits = _divided(evidence.splits, rollout, measurements, now)
+    durations = sum((seen.stable for seen in measurements), start=Counts(latencies=evidence.durations)).latencies
+    told = replace(evidence, tracks=tracks, values=values, beside=beside, splits=splits, durations=durations)
+    return with_trouble(told)
 
 
-def _refused(track: Track, policy: Policy, seen: Measurement) -> Track:
-    canary, stable = seen.canary, seen.stable
-    tally = Tally(canary.calls, canary.client_errors, stable.calls, stable.client_errors)
-    bets = Hypotheses(policy.judge.tolerate, policy.judge.bad)
-    (process,) = track.processes
-    return replace(
-        track,
-        processes=(observed(process, bets, tally, seen.window.seconds),),
-        total=track.total + tally,
-        at_step=track.at_step + tally,
-        causes=_causes(track, canary, ErrorKind.CLIENT_ERROR),
-        seen_at=seen.window.end if canary.calls else track.seen_at,
+def _taken_in(
+    tracks: tuple[Track, ...], gates: Mapping[str, Gate], moment: Moment, seen: Measurement
+) -> tuple[Track, ...]:
+    return tuple(
+        taken_in(track, gates[track.gate], moment, seen) if track.stratum == seen.source else track for track in tracks
     )
 
 
-def _causes(track: Track, canary: Counts, kind: ErrorKind | None) -> Tallied:
-    new = tuple((cause, times) for cause, times in canary.causes if kind_of(cause) is kind)
-    return (Counts(causes=track.causes) + Counts(causes=new)).causes
+def longest_call(evidence: Evidence, rollout: Rollout) -> timedelta:
+    """Return how long a call may take: as the policy says, or longer where one in a thousand of stable's does.
 
-
-def _watched(track: Track, gate: Gate, policy: Policy, seen: Measurement) -> Track:
-    track = replace(_timed(track, seen), trouble=seen.trouble)
-    if gate.kind is GateKind.LATENCY and not track.edges:
-        return _learnt(track, seen)
-    tallies = tuple(_tallies(track, gate, seen))
-    bets = Hypotheses(policy.judge.tolerate, policy.judge.bad)
-    seconds = seen.window.seconds
-    main = tallies[0]
-    return replace(
-        track,
-        processes=tuple(
-            observed(process, bets, tally, seconds) for process, tally in zip(track.processes, tallies, strict=True)
-        ),
-        strict=observed(track.strict, Hypotheses(STRICT, policy.judge.bad), main, seconds) if track.strict else None,
-        ceiling=observed_floor(track.ceiling, gate.max, main.canary_calls, main.canary_failures, seconds)
-        if track.ceiling and gate.max is not None
-        else None,
-        total=track.total + main,
-        at_step=track.at_step + main,
-        causes=_causes(track, seen.canary, None),
-        seen_at=seen.window.end if main.canary_calls else track.seen_at,
-    )
-
-
-def _timed(track: Track, seen: Measurement) -> Track:
-    """Note how long the source watched, and how busy it was.
-
-    A window that begins long ago spans a time in which nobody watched: it counts as none.
+    Before a step is as old as that, the slowest calls of it, which are often those that fail, are not known.
     """
-    seconds, calls = seen.window.seconds, seen.canary.calls + seen.stable.calls
-    if seen.trouble or seconds > LONGEST_WINDOW:
-        return track
-    is_telling = seconds >= SHORTEST_WINDOW and calls >= TELLING_CALLS
-    busiest = max(track.busiest, at_most(calls) / seconds) if is_telling else track.busiest
-    return replace(track, watched=track.watched + seconds, busiest=busiest)
+    told = sum(count for _, count in evidence.durations)
+    slowest = quantile(evidence.durations, 0.999) if told >= TIMED_CALLS else None
+    return max(settling(rollout), timedelta(seconds=seconds_of(slowest)) if slowest else timedelta(0))
 
 
-def at_most(calls: float) -> float:
-    """Return how many calls to expect at most, with some 95 percent confidence, where so many were counted."""
-    return calls + 2 * math.sqrt(calls) + 3
+def _divided(
+    splits: tuple[Split, ...], rollout: Rollout, measurements: Sequence[Measurement], now: datetime
+) -> tuple[Split, ...]:
+    """Return how new sessions were divided; what was opened before the weight took effect everywhere is left out."""
+    if rollout.step_age(now) < settling(rollout):
+        return splits
+    known = {split.stratum: split for split in splits}
+    for seen in measurements:
+        if seen.canary.new_sessions or seen.stable.new_sessions:
+            split = known.get(seen.source, Split(seen.source))
+            known[seen.source] = split.after(seen.canary.new_sessions, seen.stable.new_sessions, rollout.weight)
+    return tuple(known.values())
 
 
-def _tallies(track: Track, gate: Gate, seen: Measurement) -> Iterable[Tally]:
-    canary, stable = seen.canary, seen.stable
-    match gate.kind:
-        case GateKind.ERROR_RATE:
-            yield Tally(canary.calls, canary.failures, stable.calls, stable.failures)
-        case GateKind.LOG_ERRORS:
-            yield Tally(canary.calls, canary.log_errors, stable.calls, stable.log_errors)
-        case GateKind.LATENCY:
-            for edge in track.edges:
-                yield Tally(*_slower(canary.latencies, edge), *_slower(stable.latencies, edge))
+def with_trouble(evidence: Evidence) -> Evidence:
+    """Return ``evidence`` with whether stable is in trouble too: that begins at 20 : 1, and ends when it is over."""
+    if evidence.is_troubled:
+        is_over = all(track.shared.is_over for track in evidence.tracks if track.shared)
+        return _turned(evidence, SharedTrouble.ended, is_troubled=False) if is_over else evidence
+    if trouble_log(evidence.tracks) < math.log(TROUBLE_ODDS):
+        return evidence
+    return _turned(evidence, SharedTrouble.begun, is_troubled=True)
 
 
-def _slower(latencies: Histogram, edge: int) -> tuple[int, int]:
-    """Return how many samples there are, and how many of them are slower than the bucket ``edge``."""
-    return sum(n for _, n in latencies), sum(n for bucket, n in latencies if bucket > edge)
+def _turned(evidence: Evidence, turn: Callable[[SharedTrouble], SharedTrouble], *, is_troubled: bool) -> Evidence:
+    tracks = (replace(track, shared=turn(track.shared)) if track.shared else track for track in evidence.tracks)
+    return replace(evidence, tracks=tuple(tracks), is_troubled=is_troubled)
 
 
-def _learnt(track: Track, seen: Measurement) -> Track:
-    """Learn what is slow from stable alone; the samples that teach it are never bet on."""
-    learnt = (Counts(latencies=track.learnt) + Counts(latencies=seen.stable.latencies)).latencies
-    if sum(n for _, n in learnt) < LEARNING_CALLS:
-        return replace(track, learnt=learnt)
-    edges = tuple(edge for share in SLOW if (edge := quantile(learnt, share)) is not None)
-    return replace(track, learnt=(), edges=edges)
+def trouble_log(tracks: Sequence[Track]) -> float:
+    """Return the logarithm of the evidence that stable fails more than before."""
+    telling = [track for track in tracks if track.shared is not None]
+    return over_disjoint(telling, lambda track: track.shared.log if track.shared else 0.0)

@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 
 from foundry_rollouts.core.judging.analysis import Verdict
-from foundry_rollouts.core.judging.capital import Tally
-from foundry_rollouts.core.judging.evidence import Track
-from foundry_rollouts.core.model.failures import ErrorKind
+from foundry_rollouts.core.judging.constants import TROUBLE, WARM_POINTS
+from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.track import Track
+from foundry_rollouts.core.model.failures import ErrorKind, kind_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
 
 RARE = 0.0001  #: The failure rate below which "hardly ever" says all.
@@ -29,8 +30,10 @@ def because_harm(gate: Gate, judging: Judging, track: Track) -> str:
 
 def _crossed(gate: Gate, judging: Judging, track: Track) -> str:
     """Say which line the canary crossed: tolerance, or else the ceiling."""
-    harm = max(process.harm_log for process in track.processes)
+    harm = max(track.stakes.harm_log, *(process.harm_log for process in track.processes))
     if harm >= -math.log(judging.false_rollback) or gate.max is None or not (track.ceiling and track.strict):
+        if track.pot is not None and track.pot.harm_log >= max(process.harm_log for process in track.processes):
+            return f"more than {WARM_POINTS * 100:g} points worse than stable while it warms up, evidence {odds(harm)}"
         return f"worse than {judging.tolerate} stable, evidence {odds(harm)}"
     ceiling = f"above the ceiling of {gate.max * 100:g}%"
     if not track.at_step.stable_calls:
@@ -38,21 +41,48 @@ def _crossed(gate: Gate, judging: Judging, track: Track) -> str:
     return f"{ceiling} and worse than stable, evidence {odds(min(track.ceiling.log, track.strict.harm_log))}"
 
 
-def because_proved(gate: Gate, judging: Judging, track: Track, *, is_alone: bool = False) -> str:
-    """Say that the canary proved itself at this step, against stable or, without calls on it, against its past."""
-    safe = max(process.past_log if is_alone else process.safe_log for process in track.processes)
+def because_proved(gate: Gate, judging: Judging, track: Track, safe: float) -> str:
+    """Say that the canary proved itself at this step, with the evidence of all strata together."""
     return (
-        f"{_seen(gate, track, is_alone=is_alone)} at this step, seen by {track.stratum}: "
+        f"{_compared(gate.kind, track.at_step)} at this step, seen by {track.stratum}: "
         f"better than {judging.bad} stable, evidence {odds(safe)}"
     )
 
 
-def because_unproved(gate: Gate, judging: Judging, track: Track, missing: int | None, *, is_alone: bool = False) -> str:
+def because_unproved(gate: Gate, judging: Judging, track: Track, missing: int | None) -> str:
     """Say what is seen so far and how much is missing."""
     if gate.kind is GateKind.LATENCY and not track.edges:
         return f"{gate.name}: still learning from {track.stratum} how fast stable is"
     more = f"needs about {count(missing)} more canary calls" if missing else "needs more canary calls"
-    return f"{_seen(gate, track, is_alone=is_alone)} so far: {more} to be proved better than {judging.bad} stable"
+    seen = _compared(gate.kind, track.at_step)
+    return f"{seen} so far: {more} to be proved better than {judging.bad} stable"
+
+
+def because_baking(gate: Gate, track: Track) -> str:
+    """Say what is seen of a canary that has all traffic, beside what stable did before."""
+    if track.at_step.stable_calls:
+        return f"{_compared(gate.kind, track.at_step)} at this step, seen by {track.stratum}"
+    return f"{_alone(gate, track)} at this step, seen by {track.stratum}"
+
+
+def because_guarded(gate: Gate, track: Track, log: float) -> str:
+    """Say why a canary that has all traffic goes back to a weight at which it is compared."""
+    return f"{_alone(gate, track)}, seen by {track.stratum}: evidence {odds(log)}"
+
+
+def because_shared(tracks: Sequence[Track]) -> str:
+    """Say that stable is in trouble too, by how much, and who saw it."""
+    track = max((each for each in tracks if each.shared), key=lambda each: each.shared.log if each.shared else 0.0)
+    if track.shared is None or track.shared.before is None:
+        return "shared trouble: stable itself fails more than before; nothing goes up until that is over"
+    line, before = (f"{100 * rate:.2g}%" for rate in (TROUBLE.of(track.shared.before), track.shared.before))
+    now = "" if track.shared.recent is None else f", {100 * track.shared.recent:.2g}% of late"
+    is_limited = any(kind_of(cause) is ErrorKind.RATE_LIMITED for cause, _ in track.causes)
+    why = ", its model's rate limit among the causes" if is_limited else ""
+    return (
+        f"shared trouble: stable itself fails more than {line} of its calls{now}, where it failed {before} before, "
+        f"seen by {track.stratum}{why}; nothing goes up until that is over"
+    )
 
 
 def because_unseen(verdict: Verdict, gate: Gate, tracks: Sequence[Track]) -> str:
@@ -76,16 +106,14 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-def _seen(gate: Gate, track: Track, *, is_alone: bool) -> str:
-    if not is_alone:
-        return _compared(gate.kind, track.at_step)
-    step, known = track.at_step, track.processes[0].known
-    return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({_past(known)})"
+def _alone(gate: Gate, track: Track) -> str:
+    step, past = track.at_step, track.guard.past if track.guard else None
+    return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({_past(past)})"
 
 
 def _past(known: float | None) -> str:
     if known is None:
-        return "too little was seen of stable"
+        return "nobody to compare with"
     return f"stable failed about {100 * known:.2g}% before" if known >= RARE else "stable hardly ever failed before"
 
 

@@ -37,6 +37,7 @@ class Move(StrEnum):
     PROMOTE = "promote", "rollout.promoted", Phase.PROMOTED, True
     ROLL_BACK = "rollback", "rollout.rolled_back", Phase.ROLLED_BACK, True, True
     DISABLE = "disable", "rollout.disabled", Phase.DISABLED, True, True
+    STEP_BACK = "step-back", "rollout.stepped_back", None, True, True
     PAUSE = "pause", "rollout.paused"
     RESUME = "resume", "rollout.resumed", None, True
     RESTORE = "restore", "rollout.restored", None, True
@@ -50,9 +51,9 @@ class Move(StrEnum):
 class Decision:
     """One move with its reason, and what else belongs to it; the other fields are empty where they mean nothing.
 
-    A start or an advance takes the next step, or the higher one that ``step`` names. A restore is contested unless what
-    differs is our own. To supersede leaves the routing as it is, or goes back to the stable version for a newer one to
-    begin from.
+    A start or an advance takes the next step, or the higher one that ``step`` names; a step back takes the lower one
+    that it names. A restore is contested unless what differs is our own. To supersede leaves the routing as it is, or
+    goes back to the stable version for a newer one to begin from.
     """
 
     move: Move

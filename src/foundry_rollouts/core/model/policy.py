@@ -17,6 +17,8 @@ from foundry_rollouts.core.model.sources import CONFIGS, Detail, Sources
 from foundry_rollouts.errors import UsageError
 
 MINUTE = timedelta(minutes=1)
+#: The longest call, where the policy says nothing of it.
+CALL_LIMIT = MINUTE
 #: The weights of automatic steps on the way to 50, where the canary is compared best.
 CLIMB, SOAK = (1, 2, 5, 10, 20), 50
 
@@ -237,7 +239,7 @@ class Policy:
             raise UsageError("agents is empty: name at least one agent, for example 'support-*'")
         if self.deadline <= timedelta(0):
             raise UsageError("deadline must be longer than nothing")
-        if self.call_limit is not None and not timedelta(0) < self.call_limit < self.deadline:
+        if self.call_limit is not None and not timedelta(0) <= self.call_limit < self.deadline:
             raise UsageError("call-limit lies between nothing and the deadline")
         if not timedelta(0) <= self.warm_up < self.deadline:
             raise UsageError("warm-up is shorter than the deadline, and 0s where versions need none")

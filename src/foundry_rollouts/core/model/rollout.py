@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from foundry_rollouts.core.model.backoff import Refused
 from foundry_rollouts.core.model.contest import Contest
-from foundry_rollouts.core.model.policy import ApprovalStep, Policy, Step
+from foundry_rollouts.core.model.policy import ApprovalStep, Policy, Step, WeightStep
 
 
 class Phase(StrEnum):
@@ -128,7 +128,9 @@ class Rollout:
     harmed_at: int | None = None  #: The step at which harm was proved that the policy does not go back for.
     step_backs: int = 0  #: How often it went from all traffic back to a weight that compares.
     trouble_since: datetime | None = None  #: Both versions fail more than before, since then: the clocks stand.
-    trouble_time: timedelta = timedelta(0)  #: How long the clocks stood so far, since the deadline last began anew.
+    trouble_time: timedelta = timedelta(0)  #: How long the clocks stood before, since the deadline last began anew.
+    step_trouble_time: timedelta = timedelta(0)  #: Of that, at this step.
+    split_noted: int | None = None  #: The step at which the history says that new sessions do not follow the weight.
 
     @property
     def weight(self) -> int:
@@ -144,6 +146,13 @@ class Rollout:
     def present_step(self) -> Step | None:
         """The step it stands on; None before the first."""
         return self.policy.steps[self.step - 1] if self.step else None
+
+    @property
+    def step_below_all(self) -> int | None:
+        """The number of the last step before the one with all traffic; None: no weight of the plan compares."""
+        steps = enumerate(self.policy.steps[: self.step], start=1)
+        below = [at for at, step in steps if isinstance(step, WeightStep) and step.weight < 100]
+        return below[-1] if below else None
 
     @property
     def waits_for_approval(self) -> bool:
@@ -176,13 +185,15 @@ class Rollout:
         return any(each.version == version and now - each.read_at >= READS_APART for each in self.endings)
 
     def step_age(self, now: datetime) -> timedelta:
-        """How long the present step lasts by now, pauses left out."""
-        return now - self.step_started_at - self._pause(now) if self.step_started_at else timedelta(0)
+        """How long the present step lasts by now, pauses and shared trouble left out."""
+        if self.step_started_at is None:
+            return timedelta(0)
+        return now - self.step_started_at - self._pause(now) - self.step_trouble_time
 
     def age(self, now: datetime) -> timedelta:
         """How long the rollout lasts by now, since its start or since a person last resumed it."""
         since = self.resumed_at or self.started_at
-        return now - since - self._pause(now) if since else timedelta(0)
+        return now - since - self._pause(now) - self.trouble_time if since else timedelta(0)
 
     def has_baked(self, now: datetime) -> bool:
         least = getattr(self.present_step, "min", timedelta(0))
@@ -193,4 +204,20 @@ class Rollout:
         return most is not None and self.step_age(now) >= most
 
     def _pause(self, now: datetime) -> timedelta:
-        return now - self.paused_at if self.paused_at else timedelta(0)
+        """Return how long the clocks have been standing: in a pause, or while both versions are in trouble."""
+        since = self.paused_at or self.trouble_since
+        return now - since if since else timedelta(0)
+
+    def with_clocks(self, now: datetime, *, is_troubled: bool) -> "Rollout":
+        """Return the rollout with its clocks standing where both versions are in trouble, and going otherwise."""
+        if is_troubled and self.paused_at is None:
+            return replace(self, trouble_since=self.trouble_since or now)
+        if self.trouble_since is None:
+            return self
+        stood = now - self.trouble_since
+        return replace(
+            self,
+            trouble_since=None,
+            trouble_time=self.trouble_time + stood,
+            step_trouble_time=self.step_trouble_time + stood,
+        )

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.judging.analysis import Verdict
-from foundry_rollouts.core.judging.capital import Tally
 from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.judging.logarithms import as_log10
+from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
+from foundry_rollouts.core.model.policy import Gate, GateKind, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
 from foundry_rollouts.core.replay.recorded import standing_at
@@ -76,7 +76,15 @@ def _counting(policy: Policy) -> Policy:
     plain = Gate(GateKind.ERROR_RATE, (SOURCE,))
     gate = next((gate for gate in policy.gates if gate.kind is GateKind.ERROR_RATE), plain)
     alone = replace(gate, sources=(SOURCE,), weights=(), is_dry_run=False)
-    return replace(policy, sources=COUNTED, gates=(alone,), ignored_errors=tuple(ErrorKind))
+    known = replace(policy, sources=COUNTED, gates=(alone,), ignored_errors=tuple(ErrorKind))
+    if policy.automatic is not None or policy.call_limit is None:
+        return replace(known, call_limit=policy.call_limit if policy.automatic else timedelta(0))
+    # Each row holds all calls that began in it, also those that were slow: what is left is how long a step lasts.
+    steps = tuple(
+        replace(step, min=max(step.min, policy.call_limit)) if isinstance(step, WeightStep) else step
+        for step in policy.steps
+    )
+    return replace(known, steps=steps, call_limit=timedelta(0))
 
 
 def _on_trial(policy: Policy) -> Rollout:

@@ -55,6 +55,7 @@ KINDS: tuple[Any, ...] = (
         Move.PROMOTE,
         Move.ROLL_BACK,
         Move.DISABLE,
+        Move.STEP_BACK,
         Move.PAUSE,
         Move.RESUME,
         Move.RESTORE,
@@ -95,8 +96,15 @@ def an_analysis(verdict: Verdict, **but: Any) -> Analysis:
 
 @st.composite
 def situations(draw: st.DrawFn, rollout: Rollout) -> Situation:
-    verdicts = st.builds(an_analysis, st.sampled_from(list(Verdict)), is_not_gross=st.booleans())
     verb, says = draw(st.sampled_from([None, None, *Verb])), st.sampled_from([None, None, None, "so"])
+    verdicts = st.builds(
+        an_analysis,
+        st.sampled_from(list(Verdict)),
+        is_not_gross=st.booleans(),
+        guarded=says if rollout.weight == 100 else st.none(),
+        suspicion=says,
+        longest_call=st.sampled_from([timedelta(0), timedelta(minutes=1)]),
+    )
     command = Command("c-1", "r-1", verb, rollout.generation, NOON, "anna", None, "key") if verb else None
     return Situation(
         now=NOON + draw(st.sampled_from([timedelta(seconds=10), timedelta(hours=2), timedelta(days=30)])),
@@ -140,7 +148,8 @@ def test_every_step_that_is_decided_passes(data: st.DataObject) -> None:
     before = data.draw(rollouts())
     seen = data.draw(situations(before))
     decision = decide(before, seen)
-    routing = data.draw(ROUTINGS) if decision.move is not Move.START else STABLE
+    planned = {Move.START: STABLE, Move.STEP_BACK: routing_of(before)}
+    routing = planned.get(decision.move) or data.draw(ROUTINGS)
     check(a_step(before, decision, routing, analysis=seen.analysis))
 
 

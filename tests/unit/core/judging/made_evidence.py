@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
-from foundry_rollouts.core.judging.capital import Capital, EProcess, Tally
-from foundry_rollouts.core.judging.evidence import Track
+from foundry_rollouts.core.judging.capital import Capital, EProcess
+from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.track import Track
 
 TALLY = Tally(1200, 14, 10_800, 3)
 
@@ -15,10 +16,9 @@ def capital_of(log10: float) -> Capital:
     return Capital(staked=(each,) * 7, cash=each)
 
 
-def proving(harm: float = 0.0, safe: float = 0.0, past: float = 0.0, **but: Any) -> EProcess:
+def proving(harm: float = 0.0, safe: float = 0.0, **but: Any) -> EProcess:
     """Return a process whose evidence amounts to those powers of ten."""
-    safes, pasts = ((log10 * math.log(10) - math.log(2),) * 2 for log10 in (safe, past))
-    return EProcess(harm=capital_of(harm), safe=safes, past=pasts, **but)
+    return EProcess(harm=capital_of(harm), safe=(safe * math.log(10) - math.log(2),) * 2, **but)
 
 
 def a_track(*processes: EProcess, **but: Any) -> Track:

@@ -44,6 +44,15 @@ def likelihood_ratio(theta: float, bh: float, line: Line, counts: Counts) -> Dec
     return ratio * (Decimal(bh) / Decimal(b0)) ** x_b * ((1 - Decimal(bh)) / (1 - Decimal(b0))) ** (n_b - x_b)
 
 
+def is_batch(counts: Counts) -> bool:
+    return counts[0] >= 1 and counts[2] >= 1 and counts[0] + counts[2] >= 8
+
+
+def added(waiting: list[Counts]) -> Counts:
+    n_c, x_c, n_b, x_b = (sum(column) for column in zip(*waiting, strict=True)) if waiting else (0, 0, 0, 0)
+    return n_c, x_c, n_b, x_b
+
+
 class ReferenceEvidence:
     """The evidence of one stratum; call ``weight_change`` and ``interval`` in the order of events."""
 
@@ -54,7 +63,7 @@ class ReferenceEvidence:
         self.safe = [Decimal("0.5")] * 2
         self.ladder = [Decimal(1)] * 8
         self.X, self.M = 0.0, 0.0
-        self.buffer = [0, 0, 0, 0]
+        self.waiting: list[Counts] = []
         self.seconds = 0
 
     def stake(self, share: Decimal) -> None:
@@ -64,23 +73,36 @@ class ReferenceEvidence:
 
     def weight_change(self) -> None:
         with localcontext(prec=40):
-            self.buffer = [0, 0, 0, 0]
+            self.waiting = []
             self.stake(Decimal("0.20"))
             self.safe = [Decimal("0.5")] * 2
 
     def interval(self, counts: Counts, dt: int) -> None:
         with localcontext(prec=40):
-            self.buffer = [held + new for held, new in zip(self.buffer, counts, strict=True)]
-            n_c, x_c, n_b, x_b = self.buffer
-            if n_c >= 1 and n_b >= 1 and n_c + n_b >= 8:
-                self.bet((n_c, x_c, n_b, x_b))
+            batch = self.closed_by(counts)
+            if batch is not None:
+                self.bet(batch)
                 k = 0.5 ** (dt / 300)
-                self.X, self.M = self.X * k + x_b, self.M * k + n_b
-                self.buffer = [0, 0, 0, 0]
+                self.X, self.M = self.X * k + batch[3], self.M * k + batch[2]
             minutes = floor((self.seconds + dt) / 60) - floor(self.seconds / 60)
             self.seconds += dt
             for _ in range(minutes):
                 self.stake(Decimal("0.05"))
+
+    def closed_by(self, counts: Counts) -> Counts | None:
+        """Return the batch that an interval closes: itself alone, or else with what waits of the last ones."""
+        if is_batch(counts):
+            self.waiting = []
+            return counts
+        if counts[0] + counts[2]:
+            self.waiting.append(counts)
+        together = added(self.waiting)
+        if is_batch(together):
+            self.waiting = []
+            return together
+        while len(self.waiting) > 3 and added(self.waiting[1:])[0] + added(self.waiting[1:])[2] >= 8:
+            del self.waiting[0]
+        return None
 
     def bet(self, batch: Counts) -> None:
         bh = min(max((self.X + 0.5) / (self.M + 50), 2e-5), 0.95)

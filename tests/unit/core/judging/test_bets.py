@@ -10,7 +10,6 @@ from foundry_rollouts.core.judging.bets import (
     floor_bets,
     harm_bets,
     ladder_bets,
-    past_bets,
     safe_bets,
 )
 from foundry_rollouts.core.judging.constants import HARM_POSITIONS, LADDER
@@ -61,16 +60,6 @@ def test_without_points_and_ratio_the_nearest_rates_are_what_both_would_share() 
         assert (bet.stable_failure, bet.stable_success) == pytest.approx(
             (math.log(0.1 / fair), math.log(0.9 / (1 - fair)))
         )
-
-
-@pytest.mark.parametrize(("bad", "line"), [(Margin(1.5, 0.005), 0.065), (Margin(1000.0, 0.5), 0.99)])
-def test_safety_is_claimed_at_stables_rate_and_a_third_of_the_way_to_the_bad_line(bad: Margin, line: float) -> None:
-    guess = 0.04
-    for bet, position in zip(past_bets(bad, guess), (0.0, 0.35), strict=True):
-        claim = rate_of(log_odds(guess) + position * (log_odds(line) - log_odds(guess)))
-        assert bet.canary_failure == pytest.approx(math.log(claim / line))
-        assert bet.canary_success == pytest.approx(math.log((1 - claim) / (1 - line)))
-        assert (bet.stable_failure, bet.stable_success) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("share", [1e-6, 0.1, 0.5, 0.999_999])

@@ -9,25 +9,24 @@ from pydantic import TypeAdapter
 
 from foundry_rollouts.core.judging.capital import (
     NEVER,
-    CeilingProcess,
     EProcess,
     Hypotheses,
-    StableEstimate,
-    Tally,
     begin,
-    begin_floor,
     calls_needed,
     observed,
-    observed_floor,
     reweighted,
     samples_to_prove,
 )
+from foundry_rollouts.core.judging.estimate import StableEstimate
 from foundry_rollouts.core.judging.logarithms import as_log10
+from foundry_rollouts.core.judging.one_armed import CeilingProcess, begin_floor, observed_floor
+from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 from unit.core.judging.reference_evidence import ReferenceEvidence
 
 DEFAULT = Hypotheses(tolerate=Margin(1.2), bad=Margin(1.5, 0.005))
+GOAL = -math.log(0.05)
 COARSE = Hypotheses(tolerate=Margin(1.2), bad=Margin(3.0, 0.2))
 
 LINES = [
@@ -89,20 +88,8 @@ def test_there_is_no_evidence_at_the_beginning() -> None:
 @pytest.mark.parametrize("tally", [Tally(), Tally(canary_calls=5000, canary_failures=5000), Tally(stable_calls=5000)])
 def test_one_version_alone_proves_nothing(tally: Tally) -> None:
     process = observed(begin(), DEFAULT, tally, 10)
-    assert process == replace(begin(), harm=process.harm, buffer=tally, past=process.past)
+    assert process == replace(begin(), harm=process.harm, waiting=(tally,) if tally.calls else ())
     assert process.harm.staked == begin().harm.staked
-    assert as_log10(process.past_log) == 0
-
-
-def seen_before(failures: int, calls: int = 2000) -> EProcess:
-    """Return a process that knows stable and stands at the beginning of the last step."""
-    return reweighted(observed(begin(), DEFAULT, Tally(100, 1, calls, failures), 10))
-
-
-@pytest.mark.parametrize(("failures", "is_proved"), [(10, True), (20, True), (40, False), (2000, False)])
-def test_a_canary_alone_is_proved_against_what_stable_failed_at_before(failures: int, is_proved: bool) -> None:
-    process = observed(seen_before(20), DEFAULT, Tally(canary_calls=2000, canary_failures=failures), 10)
-    assert (as_log10(process.past_log) > math.log10(20)) is is_proved
 
 
 def test_what_is_known_from_before_weighs_as_500_calls_at_most_and_never_fades() -> None:
@@ -115,51 +102,21 @@ def test_what_is_known_from_before_weighs_as_500_calls_at_most_and_never_fades()
     assert begin(Tally(canary_calls=9)) == begin()
 
 
-def test_what_is_known_from_before_is_enough_to_prove_a_canary_alone() -> None:
-    known = begin(Tally(stable_calls=500, stable_failures=5))
-    proved = observed(known, DEFAULT, Tally(canary_calls=2000, canary_failures=10), 10)
-    assert as_log10(proved.past_log) > math.log10(20)
-
-
-def test_evidence_against_the_past_is_the_ratio_of_the_claims_to_the_bad_line() -> None:
-    process = seen_before(20)
-    guess = process.guess.rate
-    bad = 1.5 * guess + 0.005
-    start, end = (math.log(rate / (1 - rate)) for rate in (guess, bad))
-    claims = [1 / (1 + math.exp(-start - part * (end - start))) for part in (0, 0.35)]
-    ratios = [(claim / bad) ** 3 * ((1 - claim) / (1 - bad)) ** 297 for claim in claims]
-    alone = observed(process, DEFAULT, Tally(canary_calls=300, canary_failures=3), 10)
-    assert math.exp(alone.past_log) == pytest.approx(sum(ratios) / 2, rel=1e-9)
-
-
-def test_proof_against_the_past_is_won_anew_at_each_weight() -> None:
-    proved = observed(seen_before(20), DEFAULT, Tally(canary_calls=2000, canary_failures=10), 10)
-    assert as_log10(reweighted(proved).past_log) == pytest.approx(0, abs=1e-12)
-
-
-def test_what_is_missing_alone_is_what_the_plan_says() -> None:
-    process = seen_before(20)
-    needed = calls_needed(process, DEFAULT, 0.05, 1.0)
-    assert needed == pytest.approx(samples_to_prove(process.guess.rate, 100, DEFAULT, 0.05), rel=0.05)
-    proved = observed(process, DEFAULT, Tally(canary_calls=4 * needed, canary_failures=round(0.04 * needed)), 10)
-    assert calls_needed(proved, DEFAULT, 0.05, 1.0) == 0
-
-
-def test_calls_wait_in_the_buffer_until_they_make_a_batch() -> None:
+def test_calls_wait_until_they_make_a_batch() -> None:
     open_batch = observed(begin(), DEFAULT, Tally(3, 3, 4, 0), 10)
-    assert open_batch.buffer == Tally(3, 3, 4, 0)
+    assert open_batch.waiting == (Tally(3, 3, 4, 0),)
     assert as_log10(open_batch.harm_log) == pytest.approx(0, abs=1e-12)
 
     closed = observed(open_batch, DEFAULT, Tally(1, 1, 0, 0), 10)
     at_once = observed(begin(), DEFAULT, Tally(4, 4, 4, 0), 10)
-    assert closed.buffer == Tally()
+    assert closed.waiting == ()
     assert as_log10(closed.harm_log) == as_log10(at_once.harm_log) > 1
 
 
 def test_a_change_of_weight_drops_the_open_batch() -> None:
     process = observed(begin(), DEFAULT, Tally(7, 7, 0, 0), 10)
     process = observed(reweighted(process), DEFAULT, Tally(0, 0, 7, 0), 10)
-    assert process.buffer == Tally(0, 0, 7, 0)
+    assert process.waiting == (Tally(0, 0, 7, 0),)
     assert as_log10(process.harm_log) == pytest.approx(0, abs=1e-12)
     assert process.guess == StableEstimate()
 
@@ -222,7 +179,7 @@ def test_all_failing_none_failing_and_huge_counts_stay_finite(tally: Tally, bad:
             process.guess.rate,
         )
         assert all(math.isfinite(number) for number in numbers)
-        assert 0 <= calls_needed(process, Hypotheses(Margin(1.2), bad), 0.05, 0.1) <= NEVER
+        assert 0 <= calls_needed(process, Hypotheses(Margin(1.2), bad), GOAL, 0.1) <= NEVER
 
 
 def intervals_until_harm(process: EProcess, tally: Tally) -> int:
@@ -286,7 +243,7 @@ def test_the_state_survives_a_restart_bit_for_bit() -> None:
             kept = observed(kept, DEFAULT, tally, 7.3)
         kept = adapter.validate_json(adapter.dump_json(kept))
         assert repr(kept) == repr(process)
-    floor = observed_floor(begin_floor(), 0.2, 30, 11, 7.3)
+    floor = observed_floor(begin_floor(), 0.2, Tally(30, 11), 7.3)
     floors = TypeAdapter(CeilingProcess)
     assert repr(floors.validate_json(floors.dump_json(floor))) == repr(floor)
 
@@ -300,9 +257,9 @@ def test_impossible_counts_are_refused(counts: tuple[int, int, int, int]) -> Non
 def test_the_floor_is_broken_by_a_canary_above_it_and_by_nothing_else() -> None:
     above, at, empty = begin_floor(), begin_floor(), begin_floor()
     for _ in range(30):
-        above = observed_floor(above, 0.2, 20, 8, 10)
-        at = observed_floor(at, 0.2, 20, 4, 10)
-        empty = observed_floor(empty, 0.2, 0, 0, 10)
+        above = observed_floor(above, 0.2, Tally(20, 8), 10)
+        at = observed_floor(at, 0.2, Tally(20, 4), 10)
+        empty = observed_floor(empty, 0.2, Tally(0, 0), 10)
     assert as_log10(above.log) >= 2
     assert as_log10(at.log) < 0
     assert as_log10(empty.log) == pytest.approx(0, abs=1e-12)
@@ -310,12 +267,12 @@ def test_the_floor_is_broken_by_a_canary_above_it_and_by_nothing_else() -> None:
 
 @pytest.mark.parametrize(("limit", "failures"), [(0.98, 100), (1.0, 100), (0.0, 0)])
 def test_a_floor_that_is_kept_or_cannot_be_broken_proves_nothing(limit: float, failures: int) -> None:
-    process = observed_floor(begin_floor(), limit, 100, failures, 10)
+    process = observed_floor(begin_floor(), limit, Tally(100, failures), 10)
     assert as_log10(process.log) <= 1e-12
 
 
 def test_a_floor_of_zero_is_broken_by_one_failure() -> None:
-    assert as_log10(observed_floor(begin_floor(), 0.0, 100, 1, 10).log) > 2
+    assert as_log10(observed_floor(begin_floor(), 0.0, Tally(100, 1), 10).log) > 2
 
 
 def test_the_floor_agrees_with_its_formula() -> None:
@@ -323,13 +280,14 @@ def test_the_floor_agrees_with_its_formula() -> None:
     ends = math.log(0.98 / 0.02)
     thetas = [1 / (1 + math.exp(-(logit + u * (ends - logit)))) for u in (0.012, 0.035, 0.08, 0.17, 0.34, 0.60, 1.0)]
     capital = 0.5 + sum(0.5 / 7 * (t / 0.2) ** 3 * ((1 - t) / 0.8) ** 5 for t in thetas)
-    assert as_log10(observed_floor(begin_floor(), 0.2, 8, 3, 10).log) == pytest.approx(math.log10(capital), abs=1e-9)
+    log = observed_floor(begin_floor(), 0.2, Tally(8, 3), 10).log
+    assert as_log10(log) == pytest.approx(math.log10(capital), abs=1e-9)
 
 
 def test_the_calls_still_needed_shrink_to_none_as_proof_builds_up() -> None:
     process, needed = begin(), []
     for _ in range(40):
-        needed.append(calls_needed(process, COARSE, 0.05, 0.5))
+        needed.append(calls_needed(process, COARSE, GOAL, 0.5))
         process = observed(process, COARSE, Tally(2, 0, 7, 0), 10)
     assert needed[0] == 19
     assert needed == sorted(needed, reverse=True)
@@ -338,13 +296,13 @@ def test_the_calls_still_needed_shrink_to_none_as_proof_builds_up() -> None:
 
 def test_the_calls_needed_at_the_start_are_what_the_plan_says() -> None:
     plan = samples_to_prove(0.01, 10, DEFAULT, 0.05)
-    assert calls_needed(begin(), DEFAULT, 0.05, canary_share=0.1) == math.ceil(plan / 10)
+    assert calls_needed(begin(), DEFAULT, GOAL, canary_share=0.1) == math.ceil(plan / 10)
 
 
 def test_what_cannot_be_proved_is_never_done() -> None:
     as_good = Hypotheses(Margin(1.0), Margin(1.0))
-    assert calls_needed(begin(), as_good, 0.05, 0.5) == NEVER
+    assert calls_needed(begin(), as_good, GOAL, 0.5) == NEVER
     assert samples_to_prove(0.01, 50, as_good, 0.05) == math.inf
     for share in (0.0, 1.0):
-        assert calls_needed(begin(), DEFAULT, 0.05, share) == NEVER
+        assert calls_needed(begin(), DEFAULT, GOAL, share) == NEVER
     assert samples_to_prove(0.01, 0, DEFAULT, 0.05) == math.inf

@@ -6,22 +6,18 @@ from typing import Any
 
 import pytest
 
-from builders import NOON, a_policy
-from foundry_rollouts.core.judging.capital import (
-    Hypotheses,
-    StableEstimate,
-    Tally,
-    begin,
-    begin_floor,
-    observed,
-    observed_floor,
-    reweighted,
-)
+from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.core.judging.capital import Hypotheses, begin, observed, reweighted
 from foundry_rollouts.core.judging.constants import LEARNING_CALLS, SLOW, STALE_AFTER, STRICT
-from foundry_rollouts.core.judging.evidence import Evidence, Track, at_new_weight, history_of, initial, strata, update
+from foundry_rollouts.core.judging.estimate import StableEstimate
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, history_of, initial, strata, update
+from foundry_rollouts.core.judging.one_armed import begin_floor, observed_floor
+from foundry_rollouts.core.judging.shared import SharedTrouble
+from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy
-from foundry_rollouts.core.model.rollout import PriorCounts
+from foundry_rollouts.core.model.rollout import PriorCounts, Rollout
 from foundry_rollouts.core.model.sources import Sources
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
@@ -39,7 +35,11 @@ def watching(*gates: Gate) -> Policy:
 
 
 def tracks_after(policy: Policy, *measurements: Measurement) -> tuple[Track, ...]:
-    return update(initial(policy), policy, measurements).tracks
+    return update(initial(policy), standing(policy), measurements, END).tracks
+
+
+def standing(policy: Policy) -> Rollout:
+    return replace(a_rollout(), policy=policy, step=1, step_started_at=NOON)
 
 
 def test_each_gate_begins_with_one_process_for_each_stratum_and_three_for_latency() -> None:
@@ -47,8 +47,7 @@ def test_each_gate_begins_with_one_process_for_each_stratum_and_three_for_latenc
     tracks = initial(watching(both, LATENCY)).tracks
     assert [(track.gate, track.stratum, track.share, len(track.processes)) for track in tracks] == [
         ("error-rate", "probe", 0.5, 1),
-        ("error-rate", "logs", 0.25, 1),
-        ("error-rate", "logs/probe", 0.25, 1),
+        ("error-rate", "logs", 0.5, 1),
         ("latency", "probe", 1.0, 3),
     ]
     assert {(track.strict, track.ceiling) for track in tracks} == {(None, None)}
@@ -75,6 +74,8 @@ def test_a_measurement_is_bet_on_and_counted_with_its_causes_and_its_end() -> No
         seen_at=END,
         watched=7.0,
         busiest=(29 + 2 * 29**0.5 + 3) / 7.0,
+        until=END,
+        shared=SharedTrouble().after(tally, 7.0, is_on=False, cluster=1.0),
     )
 
 
@@ -101,7 +102,8 @@ def test_only_windows_of_an_ordinary_length_tell_how_busy_an_agent_is(
 
 def test_time_in_trouble_is_not_watched_at_the_step() -> None:
     policy = watching(ERRORS)
-    (track,) = tracks_after(policy, seen(Counts(9), Counts(20)), replace(seen(), trouble="HTTP 503"))
+    later = Window(END, END + timedelta(seconds=7))
+    (track,) = tracks_after(policy, seen(Counts(9), Counts(20)), replace(seen(), window=later, trouble="HTTP 503"))
     assert track.watched == 7.0
 
 
@@ -109,7 +111,7 @@ def test_a_ceiling_is_bet_on_without_tolerance_and_by_the_canary_alone() -> None
     policy = watching(CEILING)
     (track,) = tracks_after(policy, seen(Counts(9, 2), Counts(20, 1)))
     assert track.strict == observed(begin(), Hypotheses(Margin(1.0), policy.judge.bad), Tally(9, 2, 20, 1), 7.0)
-    assert track.ceiling == observed_floor(begin_floor(), 0.2, 9, 2, 7.0)
+    assert track.ceiling == observed_floor(begin_floor(), 0.2, Tally(9, 2), 7.0)
 
 
 def test_error_lines_are_counted_in_place_of_failures() -> None:
@@ -125,6 +127,7 @@ def test_windows_add_up_and_only_a_window_with_canary_calls_is_news_of_it() -> N
     (track,) = tracks_after(policy, first, later, replace(first, source="logs"))
     assert (track.total, track.at_step, track.seen_at) == (Tally(9, 2, 25, 2), Tally(9, 2, 25, 2), END)
     (track,) = tracks_after(policy, first, first)
+    assert track.watched == 7.0  # Its time passed once.
     assert track.causes == (("HTTP 500", 4),)
 
 
@@ -161,16 +164,18 @@ def test_a_new_weight_forgets_the_step_and_keeps_the_trial() -> None:
     policy = watching(CEILING, LATENCY)
     taught = seen(stable=Counts(latencies=((1, 50),)))
     counts = seen(Counts(9, 2, 0, (("HTTP 500", 2),), ((3, 9),)), Counts(20, 1, 0, (), ((1, 20),)))
-    before = update(initial(policy), policy, [taught, counts])
+    before = update(initial(policy), standing(policy), [taught, counts], END)
     for old, new in zip(before.tracks, at_new_weight(before).tracks, strict=True):
         assert old.seen_at is not None
         assert new == replace(
             old,
             processes=tuple(map(reweighted, old.processes)),
             strict=reweighted(old.strict) if old.strict else None,
+            ceiling=begin_floor() if old.ceiling else None,
             at_step=Tally(),
             seen_at=None,
             watched=0.0,
+            shared=old.shared.at_new_weight() if old.shared else None,
         )
     assert before.of(LATENCY) == before.tracks[1:]
 
@@ -178,7 +183,8 @@ def test_a_new_weight_forgets_the_step_and_keeps_the_trial() -> None:
 def test_what_a_trial_tells_of_its_canary_is_known_of_the_stable_version_in_the_next() -> None:
     policy = watching(CEILING, LATENCY)
     taught = seen(stable=Counts(latencies=((1, 50),)))
-    trial = update(initial(policy), policy, [taught, seen(Counts(400, 8, latencies=((1, 400),)), Counts(20, 1))])
+    counted = seen(Counts(400, 8, latencies=((1, 400),)), Counts(20, 1))
+    trial = update(initial(policy), standing(policy), [taught, counted], END)
     told = history_of(trial)
     assert trial.of(LATENCY)[0].total.canary_calls == 400
     assert told == (PriorCounts("error-rate", "probe", 400, 8),)
@@ -187,6 +193,8 @@ def test_what_a_trial_tells_of_its_canary_is_known_of_the_stable_version_in_the_
     assert {process.guess for process in (*errors.processes, errors.strict)} == {
         StableEstimate(old_failures=8.0, old_calls=400.0)
     }
+    assert errors.shared is not None
+    assert errors.shared.before == 0.02
     assert slow == initial(policy).tracks[1]
     assert history_of(initial(policy)) == ()
     assert initial(policy, [replace(told[0], gate="log-errors"), replace(told[0], source="logs")]) == initial(policy)

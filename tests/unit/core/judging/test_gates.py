@@ -5,7 +5,7 @@ import pytest
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.constants import CRITICAL
 from foundry_rollouts.core.judging.evidence import strata
-from foundry_rollouts.core.judging.judge import part_of
+from foundry_rollouts.core.judging.harm import part_of
 from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.policy import Gate, GateKind
@@ -70,7 +70,7 @@ def test_a_dry_run_takes_no_part_of_the_evidence_from_the_others() -> None:
 def test_sources_count_as_the_gate_weighs_them() -> None:
     weighed = Gate(GateKind.ERROR_RATE, ("probe", "logs"), weights=(1.0, 3.0))
     policy = a_progressing(gates=(weighed,)).policy
-    assert dict(strata(policy, weighed)) == pytest.approx({"probe": 0.25, "logs": 0.375, "logs/probe": 0.375})
+    assert dict(strata(policy, weighed)) == pytest.approx({"probe": 0.25, "logs": 0.75})
 
 
 def test_a_source_that_weighs_more_proves_harm_sooner() -> None:

@@ -1,13 +1,16 @@
 """The sentences that people read, word for word."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from foundry_rollouts.core.judging.analysis import Verdict
-from foundry_rollouts.core.judging.capital import CeilingProcess, Tally
 from foundry_rollouts.core.judging.logarithms import TEN
+from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
 from foundry_rollouts.core.judging.sentences import (
+    because_baking,
+    because_guarded,
     because_harm,
     because_proved,
     because_unproved,
@@ -15,8 +18,9 @@ from foundry_rollouts.core.judging.sentences import (
     count,
     odds,
 )
+from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
-from unit.core.judging.made_evidence import a_track, capital_of, proving
+from unit.core.judging.made_evidence import TALLY, a_track, capital_of, proving
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
 CEILING = replace(ERRORS, max=0.2)
@@ -34,7 +38,7 @@ def test_harm_is_told_with_its_causes_the_most_frequent_first_and_two_at_most() 
 def test_the_whole_trial_tells_of_harm_and_the_step_of_proof() -> None:
     track = a_track(proving(harm=3, safe=2), at_step=Tally(8, 1, 9, 2))
     assert because_harm(ERRORS, JUDGING, track).startswith("canary 14 of 1 200 failed against 3 of 10 800 on stable")
-    assert because_proved(ERRORS, JUDGING, track) == (
+    assert because_proved(ERRORS, JUDGING, track, math.log(100)) == (
         "canary 1 of 8 failed against 2 of 9 on stable at this step, seen by probe: "
         "better than 2x + 2pp stable, evidence 100 : 1"
     )
@@ -47,7 +51,7 @@ def test_slowness_has_no_causes_and_the_question_with_most_evidence_speaks() -> 
         "canary 14 of 1 200 were slower than stable's median against 3 of 10 800 on stable, seen by probe: "
         "worse than 1.2x stable, evidence 100 : 1"
     )
-    assert because_proved(slow, JUDGING, track).endswith("evidence 1 000 : 1")
+    assert because_proved(slow, JUDGING, track, math.log(1000)).endswith("evidence 1 000 : 1")
 
 
 @pytest.mark.parametrize(
@@ -83,20 +87,17 @@ def test_what_is_missing_is_told_in_calls_where_that_is_known() -> None:
 
 
 def test_a_canary_alone_is_told_beside_what_stable_did_before() -> None:
-    known = a_track(proving(known=0.01, past=2))
-    assert because_proved(ERRORS, JUDGING, known, is_alone=True) == (
-        "canary 14 of 1 200 failed (stable failed about 1% before) at this step, seen by probe: "
-        "better than 2x + 2pp stable, evidence 100 : 1"
-    )
-    unknown = because_unproved(ERRORS, JUDGING, a_track(), None, is_alone=True)
-    assert unknown.startswith("canary 14 of 1 200 failed (too little was seen of stable) so far: ")
+    at_100 = a_track(at_step=Tally(1200, 14), guard=Guard(0.01), stratum="logs")
+    seen = "canary 14 of 1 200 failed (stable failed about 1% before)"
+    assert because_baking(ERRORS, at_100) == f"{seen} at this step, seen by logs"
+    assert because_guarded(ERRORS, at_100, math.log(240)) == f"{seen}, seen by logs: evidence 240 : 1"
+    assert because_baking(ERRORS, replace(at_100, at_step=TALLY)).startswith("canary 14 of 1 200 failed against 3 of")
     for rate, past in (
         (0.95, "failed about 95% before"),
         (0.0001, "failed about 0.01% before"),
         (0.00009, "hardly ever failed before"),
     ):
-        rare = a_track(proving(known=rate))
-        assert f"(stable {past})" in because_unproved(ERRORS, JUDGING, rare, None, is_alone=True)
+        assert f"(stable {past})" in because_baking(ERRORS, replace(at_100, guard=Guard(rate)))
 
 
 def test_speed_is_learnt_before_it_is_judged() -> None:

@@ -9,11 +9,15 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
-from foundry_rollouts.core.judging.capital import CeilingProcess, Hypotheses, Tally, calls_needed
+from foundry_rollouts.core.judging.capital import Hypotheses, calls_needed
 from foundry_rollouts.core.judging.constants import CRITICAL, EVEN, STALE_AFTER
-from foundry_rollouts.core.judging.evidence import Evidence, Track
-from foundry_rollouts.core.judging.judge import judge, part_of
+from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.judging.harm import part_of
+from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.judging.logarithms import TEN, as_log10, log_sum
+from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
+from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure, Policy
 from foundry_rollouts.core.model.rollout import Phase
@@ -185,11 +189,15 @@ def test_a_gate_that_counts_for_a_fifth_needs_five_times_the_evidence(harm: floa
 
 def test_a_stratum_counts_by_its_share() -> None:
     policy = seen_by_two(ERRORS)
-    silent = of_errors(proving(-9, -9), share=0.9, stratum="outcomes")
+    silent = of_errors(proving(-9), share=0.9, stratum="outcomes")
     for harm, verdict in ((2.9, Verdict.INSUFFICIENT), (3.1, Verdict.FAIL)):
         assert read(policy, of_errors(proving(harm), share=0.1), silent).verdict is verdict
-    for safe, verdict in ((2.2, Verdict.INSUFFICIENT), (2.4, Verdict.PASS)):
+    # What users' calls and the probe's show of safety multiplies; two sources of the same calls are averaged.
+    users = replace(policy, sources=replace(policy.sources, logs=Sources().logs))
+    for safe, verdict in ((1.2, Verdict.INSUFFICIENT), (1.4, Verdict.PASS)):
         assert read(policy, of_errors(proving(-1, safe), share=0.1), silent).verdict is verdict
+        same = of_errors(proving(-1, safe + 1), share=0.1, stratum="logs")
+        assert read(users, same, silent).verdict is verdict
 
 
 def test_the_three_questions_about_latency_are_averaged() -> None:
@@ -205,13 +213,12 @@ def test_the_three_questions_about_latency_are_averaged() -> None:
         (3, 3, 1, 50, Verdict.FAIL),
         (3, 1, 1, 50, Verdict.INSUFFICIENT),
         (1, 3, 1, 50, Verdict.INSUFFICIENT),
-        (3, 1, 3, 50, Verdict.INSUFFICIENT),
-        (3, 1, 3, 2, Verdict.FAIL),
-        (3, 1, 3, 3, Verdict.INSUFFICIENT),
+        (3, 3, 3, 50, Verdict.FAIL),
         (3, 1, 1, 0, Verdict.INSUFFICIENT),
+        (3, 3, 1, 0, Verdict.INSUFFICIENT),
     ],
 )
-def test_a_ceiling_decides_beside_stable_and_alone_only_at_100_without_stable_calls(
+def test_a_ceiling_decides_beside_stable_and_never_alone(
     floor: float, strict: float, step: int, stable_calls: int, verdict: Verdict
 ) -> None:
     track = of_errors(
@@ -310,7 +317,7 @@ def test_every_gate_has_to_be_not_gross() -> None:
 def needed(track: Track, share: float) -> int:
     judging = a_policy().judge
     bets = Hypotheses(judging.tolerate, judging.bad)
-    return calls_needed(track.processes[0], bets, judging.missed_bad * track.share, share)
+    return calls_needed(track.processes[0], bets, -math.log(judging.missed_bad), share)
 
 
 def test_the_calls_that_are_missing_go_by_the_share_that_the_canary_really_has() -> None:
@@ -318,15 +325,20 @@ def test_the_calls_that_are_missing_go_by_the_share_that_the_canary_really_has()
     assert read(a_policy(), seen).missing_calls == needed(seen, 0.25)
     unseen = of_errors(at_step=Tally())
     assert read(a_policy(), unseen, step=2).missing_calls == needed(unseen, 0.5)
-    half = replace(seen, share=0.5)
-    assert read(a_policy(), half).missing_calls == needed(half, 0.25) > needed(seen, 0.25)
+    half = of_errors(proving(safe=0.65), stratum="outcomes", share=0.5)
+    helped = read(seen_by_two(ERRORS), replace(seen, share=0.5), half).missing_calls
+    assert helped is not None
+    assert helped < needed(seen, 0.25)
     assert read(a_policy(), of_errors(PROVED)).missing_calls is None
 
 
-def test_at_100_the_calls_that_are_missing_are_the_canarys_alone() -> None:
-    alone = of_errors(proving(known=0.01), at_step=Tally(100, 0, 2, 0))
-    assert read(a_policy(), alone, step=3).missing_calls == needed(alone, 1.0)
-    assert "(stable failed about 1% before)" in read(a_policy(), alone, step=3).because
+def test_at_100_no_calls_are_missing_for_it_is_a_bake() -> None:
+    alone = of_errors(proving(), guard=Guard(0.01), at_step=Tally(100, 0), stratum="logs")
+    said = read(a_policy(), alone, step=3)
+    assert (said.verdict, said.missing_calls) == (Verdict.PASS, None)
+    assert "(stable failed about 1% before)" in said.because
+    warned = replace(alone, guard=Guard(0.01, CeilingProcess(capital_of(0.5))))
+    assert read(a_policy(), warned, step=3).verdict is Verdict.INSUFFICIENT
 
 
 def test_what_is_slow_has_to_be_learnt_before_calls_can_be_missing() -> None:

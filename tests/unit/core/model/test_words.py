@@ -24,7 +24,7 @@ from foundry_rollouts.core.replay.recorded import BacktestOutcome
 
 WORDS: dict[type[StrEnum], str] = {
     Phase: "pending progressing paused promoted rolled_back disabled superseded failed aborted",
-    Verdict: "pass fail insufficient no-data stale source-error",
+    Verdict: "pass fail shared-trouble split-ignored insufficient no-data stale source-error",
     Verb: "abort pause resume promote approve",
     Trigger: "new-version manual",
     GateKind: "error-rate latency log-errors value",
@@ -50,6 +50,7 @@ def test_each_move_is_recorded_in_the_past_tense() -> None:
         "promote": "rollout.promoted",
         "rollback": "rollout.rolled_back",
         "disable": "rollout.disabled",
+        "step-back": "rollout.stepped_back",
         "pause": "rollout.paused",
         "resume": "rollout.resumed",
         "restore": "rollout.restored",
@@ -69,7 +70,13 @@ def test_a_move_ends_moves_traffic_and_retreats_as_its_word_says() -> None:
         Move.FAIL,
         Move.ABORT,
     }
-    assert {move for move in Move if move.is_retreat} == {Move.ROLL_BACK, Move.DISABLE, Move.SUPERSEDE, Move.FAIL}
+    assert {move for move in Move if move.is_retreat} == {
+        Move.ROLL_BACK,
+        Move.DISABLE,
+        Move.STEP_BACK,
+        Move.SUPERSEDE,
+        Move.FAIL,
+    }
     idle = {Move.HOLD, Move.PAUSE, Move.SUPERSEDE, Move.ABORT, Move.DECLINE}
     assert {move for move in Move if not move.moves_traffic} == idle
     assert Decision(Move.SUPERSEDE, "a newer one", goes_back=True).moves_traffic

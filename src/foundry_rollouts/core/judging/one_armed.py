@@ -1,0 +1,58 @@
+"""One version against a rate that is known: its ceiling, and the guard of a canary that has nobody to compare with.
+
+One version alone needs no batches: the rate is known, so each call is a bet of its own.
+"""
+
+from dataclasses import dataclass, replace
+
+from foundry_rollouts.core.judging.bets import floor_bets
+from foundry_rollouts.core.judging.capital import Capital, accrued
+from foundry_rollouts.core.judging.constants import GUARD, WARM_POINTS
+from foundry_rollouts.core.judging.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class CeilingProcess:
+    """The evidence that a version fails more often than a limit allows, whatever the other does."""
+
+    harm: Capital = Capital()
+
+    @property
+    def log(self) -> float:
+        """The evidence, as a natural logarithm."""
+        return self.harm.log
+
+
+def begin_floor() -> CeilingProcess:
+    """Return the evidence before the first interval: none."""
+    return CeilingProcess()
+
+
+def observed_floor(
+    process: CeilingProcess, limit: float, tally: Tally, seconds: float, cluster: float = 1.0
+) -> CeilingProcess:
+    """Return the evidence after one more interval; ``limit`` is the highest rate at which a canary may fail."""
+    staked = process.harm.staked
+    if tally.canary_calls:
+        alone = Tally(tally.canary_calls, tally.canary_failures)
+        staked = accrued(staked, floor_bets(limit), alone, cluster)
+    return CeilingProcess(replace(process.harm, staked=staked).later(seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The evidence that a canary with all traffic fails more than twice as often as stable did, and 5 points more."""
+
+    past: float  #: What stable failed at when this weight began.
+    process: CeilingProcess = CeilingProcess()
+
+    @property
+    def log(self) -> float:
+        """The evidence, as a natural logarithm."""
+        return self.process.log
+
+    def after(self, tally: Tally, seconds: float, *, is_warm: bool, cluster: float) -> "Guard":
+        """Return the guard after one more interval; a canary that warms up may fail as much more as elsewhere."""
+        line = replace(GUARD, points=max(GUARD.points, WARM_POINTS)) if is_warm else GUARD
+        limit = min(line.of(self.past), 1.0)
+        return replace(self, process=observed_floor(self.process, limit, tally, seconds, cluster))
