@@ -2,14 +2,7 @@
 
 from datetime import timedelta
 
-from foundry_rollouts.core.model.policy import Margin, Policy, WeightStep
-
-#: The longest call, where the policy says nothing of it (10.7).
-CALL_LIMIT = timedelta(minutes=1)
-#: How much more a canary may fail while its sandboxes are new, and the part of the capital held against that (10.11).
-WARM_POINTS, WARM_PART = 0.25, 0.1
-#: At 100 the canary may fail so much more than stable did before, and the evidence at which it goes back (10.3).
-GUARD, GUARD_ODDS = Margin(2.0, 0.05), 100.0
+from foundry_rollouts.core.model.policy import CALL_LIMIT, Policy, WeightStep
 
 
 def settling(policy: Policy, step: WeightStep) -> timedelta:

@@ -3,11 +3,12 @@
 One version alone needs no batches: the rate is known, so each call is a bet of its own.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from foundry_rollouts.core.judging.bets import floor_bets
 from foundry_rollouts.core.judging.capital import Capital, accrued
-from foundry_rollouts.core.judging.constants import GUARD, WARM_POINTS
+from foundry_rollouts.core.judging.constants import GUARD, MINUTE, STAKED_EACH_MINUTE, WARM_POINTS
 from foundry_rollouts.core.judging.tally import Tally
 
 
@@ -39,6 +40,19 @@ def observed_floor(
     return CeilingProcess(replace(process.harm, staked=staked).later(seconds))
 
 
+def alarmed(
+    process: CeilingProcess, limit: float, tally: Tally, seconds: float, cluster: float = 1.0
+) -> CeilingProcess:
+    """Return the evidence after one more interval, where what breaks just now has to be seen at once.
+
+    The stake of a minute flows evenly, and before the interval is known: an alarm that had to wait for the minute to be
+    over would cost a minute of failures.
+    """
+    flow = -math.expm1(math.log1p(-STAKED_EACH_MINUTE) * seconds / MINUTE)
+    ready = process.harm.stake(flow) if flow > 0 else process.harm
+    return observed_floor(CeilingProcess(ready), limit, tally, 0.0, cluster)
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """The evidence that a canary with all traffic fails more than twice as often as stable did, and 5 points more."""
@@ -55,4 +69,4 @@ class Guard:
         """Return the guard after one more interval; a canary that warms up may fail as much more as elsewhere."""
         line = replace(GUARD, points=max(GUARD.points, WARM_POINTS)) if is_warm else GUARD
         limit = min(line.of(self.past), 1.0)
-        return replace(self, process=observed_floor(self.process, limit, tally, seconds, cluster))
+        return replace(self, process=alarmed(self.process, limit, tally, seconds, cluster))

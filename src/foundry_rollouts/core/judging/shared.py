@@ -17,7 +17,7 @@ from foundry_rollouts.core.judging.constants import (
     TROUBLE_MINUTES,
 )
 from foundry_rollouts.core.judging.estimate import plausible
-from foundry_rollouts.core.judging.one_armed import CeilingProcess, observed_floor
+from foundry_rollouts.core.judging.one_armed import CeilingProcess, alarmed
 from foundry_rollouts.core.judging.tally import Tally
 
 Minute = tuple[int, int]  # calls and failures
@@ -73,7 +73,7 @@ class SharedTrouble:
         if self.before is None:
             return replace(later, before=later.normal)
         limit = min(TROUBLE.of(self.before), 1.0)
-        return replace(later, process=observed_floor(self.process, limit, Tally(calls, failures), seconds, cluster))
+        return replace(later, process=alarmed(self.process, limit, Tally(calls, failures), seconds, cluster))
 
     @property
     def normal(self) -> float | None:

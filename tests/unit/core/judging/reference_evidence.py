@@ -91,9 +91,9 @@ class ReferenceEvidence:
 
     def closed_by(self, counts: Counts) -> Counts | None:
         """Return the batch that an interval closes: itself alone, or else with what waits of the last ones."""
-        if is_batch(counts):
+        if counts[0] + counts[2] >= 8:
             self.waiting = []
-            return counts
+            return counts if is_batch(counts) else None
         if counts[0] + counts[2]:
             self.waiting.append(counts)
         together = added(self.waiting)

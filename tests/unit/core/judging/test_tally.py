@@ -7,11 +7,17 @@ from foundry_rollouts.core.judging.constants import BATCH_CALLS, WAITING_INTERVA
 from foundry_rollouts.core.judging.tally import Tally, next_batch, total
 
 CANARY_ALONE, STABLE_ALONE, BOTH = Tally(5, 5), Tally(0, 0, 90, 0), Tally(10, 1, 90, 1)
-LONELY = st.one_of(st.builds(Tally, st.integers(0, 9)), st.builds(Tally, stable_calls=st.integers(0, 9)))
+LONELY = st.one_of(st.builds(Tally, st.integers(0, 12)), st.builds(Tally, stable_calls=st.integers(0, 12)))
 
 
 def test_an_interval_that_is_a_batch_stands_alone_and_drops_what_waited() -> None:
     assert next_batch((CANARY_ALONE, CANARY_ALONE), BOTH) == (BOTH, ())
+
+
+def test_an_interval_that_is_large_enough_and_hears_one_version_only_is_no_batch_and_drops_what_waited() -> None:
+    """Versions that are heard by turns would meet each other's times, and an outage would be the canary's."""
+    assert next_batch((CANARY_ALONE,), STABLE_ALONE) == (None, ())
+    assert next_batch((), Tally(40, 12)) == (None, ())
 
 
 def test_what_is_too_little_waits_until_it_makes_a_batch_together() -> None:

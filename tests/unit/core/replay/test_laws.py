@@ -80,6 +80,16 @@ def test_a_shared_outage_in_which_one_version_goes_unheard_is_no_harm(
     assert not moves(judged) & BACK
 
 
+def test_versions_that_are_heard_by_turns_are_not_each_others_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = [rows(50, 0, 300, 0.01)]
+    for begin in range(300, 900, 10):
+        parts += [rows(50, begin, begin + 5, 0.01, heard="stable"), rows(50, begin + 5, begin + 10, 0.3, heard="canary")]
+    judged = decided(tmp_path, capsys, *parts, rows(50, 900, 1000, 0.01))
+    assert not moves(judged) & BACK
+
+
 def test_nothing_is_proved_of_a_canary_that_is_not_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Stable's bad time alone is heard, then both in calm: what is bad stays unproved by what nobody compared."""
     outage = rows(10, 0, 1200, 0.3, heard="stable")
