@@ -16,7 +16,7 @@ from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdic
 from foundry_rollouts.core.judging.constants import EVEN, TELLING_CALLS
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.track import at_most
-from foundry_rollouts.core.model.policy import CLIMB, SOAK, GateKind, Policy
+from foundry_rollouts.core.model.policy import CALL_LIMIT, CLIMB, SOAK, GateKind, Policy
 from foundry_rollouts.core.model.rollout import Rollout
 
 #: Before anything is proved of the canary, no weight is higher.
@@ -120,15 +120,17 @@ def _at_most_worse(analysis: Analysis) -> float | None:
 def _traffic(policy: Policy, evidence: Evidence, interval: timedelta) -> float | None:
     """Return how many calls of users there are in one tick, rather too many; None while no source counts them.
 
-    A tick lasts until its counts arrive. Several sources see the same users: the one that sees most speaks for all.
+    A tick lasts until its counts arrive, and longer where calls do that take more than a minute. Several sources see
+    the same users: the one that sees most speaks for all.
     """
+    slow = max((policy.call_limit or CALL_LIMIT) - CALL_LIMIT, timedelta(0))
     counted = [
         (track, track.at_step.canary_calls + track.at_step.stable_calls, policy.sources.lag(track.stratum))
         for track in evidence.tracks
         if track.stratum.rpartition("/")[2] != "probe" and track.trouble is None
     ]
     in_a_tick = [
-        max(at_most(calls) / track.watched, track.busiest) * (interval + lag).total_seconds()
+        max(at_most(calls) / track.watched, track.busiest) * (interval + lag + slow).total_seconds()
         for track, calls, lag in counted
         if calls >= TELLING_CALLS and track.watched > 0
     ]

@@ -7,10 +7,17 @@ import math
 from collections.abc import Sequence
 
 from foundry_rollouts.core.forecast.expectation import Stream, Traffic, deciding, streams
-from foundry_rollouts.core.forecast.times import GUARD, GUARD_ODDS, WARM_PART, WARM_POINTS
 from foundry_rollouts.core.judging.bets import floor_bets, harm_bets
 from foundry_rollouts.core.judging.capital import takes
-from foundry_rollouts.core.judging.constants import HARM_POSITIONS, STAKED_AT_START, STRICT
+from foundry_rollouts.core.judging.constants import (
+    GUARD,
+    GUARD_ODDS,
+    HARM_POSITIONS,
+    STAKED_AT_START,
+    STRICT,
+    WARM_PART,
+    WARM_POINTS,
+)
 from foundry_rollouts.core.judging.estimate import plausible
 from foundry_rollouts.core.judging.harm import part_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy

@@ -42,9 +42,9 @@ def next_batch(waiting: tuple[Tally, ...], tally: Tally) -> tuple[Tally | None, 
     """Return the batch that ``tally`` closes, if it closes one, and the intervals that wait after it, oldest first.
 
     Where one version goes unheard, its calls of now must not meet the other's of long ago. So an interval that is large
-    enough stands alone, and what waited is dropped: it is the batch, or nothing is where it heard one version only. What
-    waits are small intervals, the last three in which anything was heard, or as many more as it takes to hold the last
-    eight calls. See ``statistics.md``, 10.1.
+    enough stands alone, and what waited is dropped: it is the batch, or nothing is where it heard one version only.
+    What waits are small intervals, the last three in which anything was heard, or as many more as it takes to hold the
+    last eight calls. See ``statistics.md``, 10.1.
     """
     if tally.calls >= BATCH_CALLS:
         return (tally if tally.is_batch else None), ()

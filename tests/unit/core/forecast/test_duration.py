@@ -26,7 +26,7 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 STEPS = (WeightStep(10, min=MINUTE), WeightStep(50, min=5 * MINUTE), WeightStep(100, min=30 * MINUTE))
 BOTH = Sources(logs=None, outcomes=OutcomesConfig())
 GATES = (Gate(GateKind.ERROR_RATE, ("probe", "outcomes")),)
-QUIET = a_policy(steps=STEPS, sources=BOTH, gates=GATES)
+QUIET = a_policy(steps=STEPS, sources=BOTH, gates=GATES, call_limit=None)
 
 
 def changes(policy: Policy, rps: float = 0.5) -> list[str]:

@@ -21,7 +21,7 @@ def told(policy: Policy) -> list[tuple[int | None, str]]:
 
 
 def of_steps(*steps: Any, **but: Any) -> Policy:
-    return a_policy(steps=steps, **but)
+    return a_policy(steps=steps, **({"call_limit": None} | but))
 
 
 def automatic(**settings: Any) -> Policy:

@@ -108,7 +108,7 @@ def test_what_a_policy_leaves_open_is_as_documented() -> None:
 @pytest.mark.parametrize(
     ("but", "complaint"),
     [
-        ({"call_limit": timedelta(0)}, "call-limit lies between nothing and the deadline"),
+        ({"call_limit": timedelta(seconds=-1)}, "call-limit lies between nothing and the deadline"),
         ({"call_limit": timedelta(hours=6)}, "call-limit lies between nothing and the deadline"),
         ({"warm_up": -MINUTE}, "warm-up is shorter than the deadline, and 0s where versions need none"),
         ({"warm_up": timedelta(hours=6)}, "warm-up is shorter than the deadline, and 0s where versions need none"),

@@ -85,7 +85,10 @@ def test_versions_that_are_heard_by_turns_are_not_each_others_times(
 ) -> None:
     parts = [rows(50, 0, 300, 0.01)]
     for begin in range(300, 900, 10):
-        parts += [rows(50, begin, begin + 5, 0.01, heard="stable"), rows(50, begin + 5, begin + 10, 0.3, heard="canary")]
+        parts += [
+            rows(50, begin, begin + 5, 0.01, heard="stable"),
+            rows(50, begin + 5, begin + 10, 0.3, heard="canary"),
+        ]
     judged = decided(tmp_path, capsys, *parts, rows(50, 900, 1000, 0.01))
     assert not moves(judged) & BACK
 
