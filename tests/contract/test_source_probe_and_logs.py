@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from builders import a_policy, a_rollout
@@ -13,6 +14,7 @@ from foundry_rollouts import clock
 from foundry_rollouts.core.model.measurement import Counts, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.core.model.sources import LogsConfig, ProbeConfig, Sources
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
@@ -114,6 +116,46 @@ async def test_a_session_that_crashed_before_anybody_could_follow_it_counts_as_f
                 break
             await asyncio.sleep(0.05)
     assert (seen.canary.causes, seen.stable) == ((("session failed", 1),), Counts())
+    await source.close()
+
+
+async def test_a_model_that_throttles_is_told_by_the_answer_and_by_the_log_where_the_answer_masks_it(
+    cloud: FoundryClient,
+) -> None:
+    rollout = await a_trial(cloud, "emulator://echo?throttle_rate=1&throttle_is_masked=true")
+    probe, source = ProbeSource(cloud, clock.now), LogSource(cloud, clock.now)
+    await source.measure(rollout, Window(clock.now(), clock.now()))
+    _, asked = await counts(probe, rollout, "probe", 2)
+    _, logged = await counts(source, rollout, "logs/probe", 2)
+    assert (asked.rate_limited, {cause for cause, _ in asked.causes}) == (0, {"HTTP 500 server_error"})
+    assert (logged.rate_limited, logged.causes) == (logged.calls, (("model rate limit", logged.calls),))
+    await probe.close()
+    await source.close()
+
+
+async def test_the_logs_tell_which_version_new_sessions_meet_where_the_cloud_ignores_the_weights(
+    cloud: FoundryClient, base_url: str
+) -> None:
+    rollout = await a_trial(cloud, "emulator://echo?reply=two")
+    await cloud.route("support-agent", Routing.of({"1": 50, "2": 50}))
+    begun = clock.now() - timedelta(seconds=20)
+    rollout = replace(rollout, started_at=begun, step_started_at=begun)
+    source = LogSource(cloud, clock.now)
+    async with httpx.AsyncClient(base_url=f"{base_url}/_emulator") as control:
+        await control.patch("/switches", json={"new_sessions_to": "1"})
+        try:
+            await source.measure(rollout, Window(begun, clock.now()))
+            await asyncio.sleep(1)  # The cloud tells whole seconds.
+            await asyncio.gather(*(cloud.api.sessions.create("support-agent") for _ in range(8)))
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    seen, _ = await source.measure(rollout, _all(rollout))
+                    if seen.stable.new_sessions >= 8:
+                        break
+                    await asyncio.sleep(0.05)
+        finally:
+            await control.patch("/switches", json={"new_sessions_to": None})
+    assert (seen.stable.new_sessions, seen.canary.new_sessions) == (8, 0)
     await source.close()
 
 

@@ -1,8 +1,9 @@
 """``foundry-rollouts rollout explain``: every decision with its inputs, so that a person can compute it again."""
 
+import operator
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -171,18 +172,25 @@ _NUMBERS = (
 
 
 def _rows(explained: Item, source: str) -> Iterator[str]:
-    """Yield the rows of the counts of ``source``: with them the evidence can be computed again."""
-    start, weight = None, 0
+    """Yield the rows of the counts of ``source``: with them the evidence can be computed again.
+
+    What was counted late stands in the row of the window in which it began.
+    """
+    weight = 0
+    counted: dict[datetime, tuple[int, list[int]]] = {}
+    starts: list[datetime] = []
     for decision in explained["decisions"]:
         for each in decision["measurements"]:
             if each["source"] == source:
-                start = start or datetime.fromisoformat(each["start"])
-                seconds = (datetime.fromisoformat(each["end"]) - start).total_seconds()
-                yield ",".join(map(str, (f"{seconds:.6f}", weight, *_counted(each))))
+                starts.append(datetime.fromisoformat(each["start"]))
+                _, counts = counted.setdefault(datetime.fromisoformat(each["end"]), (weight, [0, 0, 0, 0]))
+                counts[:] = map(operator.add, counts, _counted(each))
         weight = (decision["weights"] or {}).get(explained["canary"], 0)
+    for end, (of, counts) in sorted(counted.items()):
+        yield ",".join(map(str, (f"{(end - starts[0]).total_seconds():.6f}", of, *counts)))
 
 
-def _counted(measurement: Item) -> Iterator[Any]:
+def _counted(measurement: Item) -> Iterator[int]:
     for version in ("canary", "stable"):
         yield measurement[version]["calls"]
         yield measurement[version]["failures"]

@@ -19,6 +19,8 @@ V = TypeVar("V")
 
 #: Sessions of a step that are remembered; of more, the oldest are taken for new ones.
 MOST_SESSIONS = 100_000
+#: Units of a step whose slowest call is remembered: late calls are of the newest.
+MOST_UNITS = 20_000
 #: What outweighs what, where calls of one session fail in several ways.
 _WORSE = (ErrorKind.CLIENT_ERROR, ErrorKind.RATE_LIMITED, None)
 _FAILED, _LOG_ERROR = "failed", "log error"
@@ -82,7 +84,7 @@ class StepMemory(Generic[K, V]):
 class SessionUnits:
     """The units of one rollout at its present step. After a restart no session has failed yet."""
 
-    _slowest: StepMemory[tuple[str, str, datetime], timedelta] = field(default_factory=StepMemory)
+    _slowest: StepMemory[tuple[str, str, datetime], timedelta] = field(default_factory=lambda: StepMemory(MOST_UNITS))
     _noted: StepMemory[tuple[str, str], bool] = field(default_factory=StepMemory)  #: Of a session, what counted.
 
     def begin(self, *, is_new_step: bool, is_recorded: bool) -> None:

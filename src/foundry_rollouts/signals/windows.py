@@ -3,7 +3,7 @@
 A window whose tick was never recorded is asked for again, with a later end.
 """
 
-from collections import deque
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -25,7 +25,7 @@ class StepWindows:
 
     step_began_at: datetime | None = None
     routed_since: datetime | None = None  #: Sessions that began earlier may have met the weights of before.
-    _known: deque[Window] = field(default_factory=lambda: deque(maxlen=MOST_WINDOWS))
+    _known: list[Window] = field(default_factory=list)
 
     def enter(self, rollout: Rollout, window: Window) -> tuple[bool, bool]:
         """Note that ``window`` is asked for; return whether a step begins, and whether the last one is recorded."""
@@ -38,16 +38,14 @@ class StepWindows:
         is_recorded = not self._known or self._known[-1].end <= window.start
         while self._known and self._known[-1].end > window.start:
             self._known.pop()
-        self._known.append(window)
+        self._known = [*self._known[1 - MOST_WINDOWS :], window]
         return is_new_step, is_recorded
 
     def of(self, began_at: datetime) -> Window | None:
         """Return the window in which a call began; None where it began before the present step."""
-        first, present = self._known[0], self._known[-1]
+        first = self._known[0]
         begin = self.step_began_at or first.start
         if began_at < begin:
             return None
-        if began_at >= present.start:
-            return present
-        known = (window for window in reversed(self._known) if window.start <= began_at < window.end)
-        return next(known, Window(begin, first.start))
+        at = bisect_right(self._known, began_at, key=lambda window: window.start)
+        return self._known[at - 1] if at else Window(begin, first.start)

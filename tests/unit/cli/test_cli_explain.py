@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from foundry_rollouts.cli.explain import _rows
+from foundry_rollouts.cli.output import Item
 from small_world import CostlySource, SmallWorld, a_costly_policy
 from unit.cli.command_line import Outcome
 from unit.cli.conftest import Service
@@ -104,6 +106,27 @@ async def test_from_its_counts_the_same_evidence_is_computed_again(told: Service
     assert rows[-1]["harm_log10"] == pytest.approx(stratum["harm_log10"], abs=1e-9)
     assert rows[-1]["safe_log10"] == pytest.approx(stratum["safe_log10"], abs=1e-9)
     assert [row["decision"] for row in rows] == ["advance", "rollback"]
+
+
+def test_what_was_counted_late_stands_in_the_row_of_its_window() -> None:
+    def counted(start: int, end: int, calls: int, failures: int) -> Item:
+        at = (f"2026-03-02T12:00:{second:02}+00:00" for second in (start, end))
+        canary, stable = {"calls": calls, "failures": failures}, {"calls": 9, "failures": 0}
+        return {"source": "logs", **dict(zip(("start", "end"), at, strict=True)), "canary": canary, "stable": stable}
+
+    measured = [counted(0, 10, 4, 0), counted(10, 20, 5, 1), counted(0, 10, 1, 1), counted(20, 30, 2, 0)]
+    explained = {
+        "canary": "2",
+        "decisions": [
+            {"measurements": [], "weights": {"1": 90, "2": 10}},
+            {"measurements": measured, "weights": {"1": 100}},
+        ],
+    }
+    assert list(_rows(explained, "logs")) == [
+        "10.000000,10,5,1,18,0",
+        "20.000000,10,5,1,9,0",
+        "30.000000,10,2,0,9,0",
+    ]
 
 
 async def test_a_source_that_counted_nothing_is_told(told: Service) -> None:
