@@ -130,22 +130,25 @@ async def test_reported_outcomes_that_decide_are_answered_before_the_next_tick(f
         assert "canary 15 of 15 failed (reported as failed) against 0 of 15 on stable" in await service.because()
 
 
+#: Calls of one session fail together, so that each of these is one piece of evidence.
+CONVERSATIONS = [(version, f"conversation-{version}-{number}") for number in range(15) for version in ("1", "2")]
+
+
 async def are_followed() -> bool:
     followed = {task.get_name() for task in asyncio.all_tasks()}
-    return {"log of conversation-1", "log of conversation-2"} <= followed
+    return {f"log of {session}" for _, session in CONVERSATIONS} <= followed
 
 
 async def test_failing_log_lines_that_decide_are_answered_before_the_next_tick(foundry: str, tmp_path: Path) -> None:
     async with serving(foundry, tmp_path, "{logs: {}}") as service:
-        for version in ("1", "2"):
-            await service.cloud.open_session(AGENT, version, f"conversation-{version}")
+        for version, session in CONVERSATIONS:
+            await service.cloud.open_session(AGENT, version, session)
         # Sessions are looked for now and then; what is measured is what comes after they are followed.
         await service.until(are_followed)
-        for _ in range(15):
-            for version in ("1", "2"):
-                if await service.weights() == {"1": 100}:
-                    break
-                await service.cloud.ask(AGENT, f"conversation-{version}", "hello", timedelta(seconds=10))
+        for _, session in CONVERSATIONS:
+            if await service.weights() == {"1": 100}:
+                break
+            await service.cloud.ask(AGENT, session, "hello", timedelta(seconds=10))
         await service.until_weights(v1=100)
         assert "seen by logs" in await service.because()
 
