@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foundry_rollouts.core.model.rollout import Phase
+from patience import PATIENCE
 from storm.deaths import Deaths, interrupt
 from storm.scene import Plan, Scene, a_scene, bad_network
 from storm.verdict import Verdict, judge
 
 #: How long after the storm every rollout may take to end, in seconds.
-AFTERMATH = 120.0
+AFTERMATH = 300.0
 #: The part of a storm in which canaries are deployed.
 DEPLOYING = 0.5
 
@@ -63,7 +64,7 @@ async def deploy_all(scene: Scene) -> None:
 
 async def until_pinned(scene: Scene) -> None:
     """Wait until every agent's endpoint names its first version."""
-    async with scene.store() as store, asyncio.timeout(60):
+    async with scene.store() as store, asyncio.timeout(PATIENCE):
         while True:
             if sum(agent.stable == "1" for agent in await store.agents()) == len(scene.plan.endings):
                 return

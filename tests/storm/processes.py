@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-#: How long a process may take until it answers; the machine may be busy.
-PATIENCE = 60.0
+from patience import PATIENCE
+
 #: The module that a replica is, and its words.
 SERVE = ("foundry_rollouts", "serve")
 #: Where the modules of a process are looked for, whatever folder it runs in.
@@ -29,7 +29,7 @@ class Running:
     def is_alive(self) -> bool:
         return self.process.returncode is None
 
-    async def end(self, how: signal.Signals, patience: float = 40) -> None:
+    async def end(self, how: signal.Signals, patience: float = PATIENCE) -> None:
         """Send a signal and wait for the end; one that does not end in time is killed, with an error."""
         if self.is_alive:
             self.process.send_signal(how)
