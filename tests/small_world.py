@@ -16,7 +16,7 @@ from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.core.model.sources import HttpConfig, Sources
+from foundry_rollouts.core.model.sources import HttpConfig, OutcomesConfig, Sources
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.ports import (
     AgentKnown,
@@ -157,6 +157,28 @@ class SmallSource:
         return
 
 
+@dataclass
+class CallersSource(SmallSource):
+    """What callers report: nobody calls stable once the canary has everything, and then the canary dies for good."""
+
+    name: str = "outcomes"
+    is_dead: bool = False
+
+    async def measure(self, rollout: Rollout, window: Window) -> Sequence[Measurement]:
+        has_all = self.cloud.routing.weight(rollout.canary) == 100
+        self.is_dead = self.is_dead or (has_all and self.bad_from <= 100)
+        failures = self.calls if self.is_dead or self.bad_from == 1 else 0
+        canary = Counts(calls=self.calls, failures=failures, causes=(("HTTP 500", failures),) if failures else ())
+        stable = Counts() if has_all else Counts(calls=self.calls)
+        return (Measurement(self.name, window, stable=stable, canary=canary),)
+
+
+def a_callers_policy(**but: Any) -> Policy:
+    """Return the quick policy that watches what callers report, and nothing else."""
+    sources = Sources(probe=None, logs=None, outcomes=OutcomesConfig())
+    return a_quick_policy(sources=sources, gates=(Gate(GateKind.ERROR_RATE, ("outcomes",)),), **but)
+
+
 COSTS = HttpConfig("http://127.0.0.1/{version}", "/calls", "/failures", every=TICK, values=(("cost", "/cost"),))
 
 
@@ -242,12 +264,13 @@ class SmallWorld:
     time: datetime = NOON
     replicas: int = 0
     source: SmallSource = field(init=False)
+    watched_by: type[SmallSource] = SmallSource
     waits_for_stops: bool = False  #: The end of the canary's sessions belongs to the story.
     ready: ReadinessChecks | None = None  #: Checks whether sandboxes become ready.
 
     def __post_init__(self) -> None:
         self.cloud.name = f"support-{self.id}"
-        self.source = SmallSource(self.cloud, self.bad_from)
+        self.source = self.watched_by(self.cloud, self.bad_from)
 
     async def begin(self) -> None:
         """Put the agent and a pending rollout into the store."""

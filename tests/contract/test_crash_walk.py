@@ -2,15 +2,21 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 
 from foundry_rollouts.core.model.policy import SessionsOnRollback
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.store.store import SqlStore
-from small_world import Deaths, SmallWorld, a_quick_policy
+from small_world import CallersSource, Deaths, SmallWorld, a_callers_policy, a_quick_policy
 
-STORIES = {"good": (101, Phase.PROMOTED), "bad": (1, Phase.ROLLED_BACK), "late-bad": (50, Phase.ROLLED_BACK)}
+STORIES: dict[str, tuple[dict[str, Any], Phase]] = {
+    "good": ({"bad_from": 101}, Phase.PROMOTED),
+    "bad": ({"bad_from": 1}, Phase.ROLLED_BACK),
+    "late-bad": ({"bad_from": 50}, Phase.ROLLED_BACK),
+    "dead-at-100": ({"bad_from": 100, "watched_by": CallersSource, "policy": a_callers_policy()}, Phase.ROLLED_BACK),
+}
 
 
 @pytest.mark.timeout(600)
@@ -18,18 +24,17 @@ STORIES = {"good": (101, Phase.PROMOTED), "bad": (1, Phase.ROLLED_BACK), "late-b
 async def test_a_process_killed_at_any_touch_leaves_the_history_of_a_calm_run(
     open_store: Callable[[str], SqlStore], story: str
 ) -> None:
-    bad_from, ending = STORIES[story]
+    but, ending = STORIES[story]
     open_once = cache(open_store)
-    calm = SmallWorld(open_once, bad_from=bad_from)
+    calm = SmallWorld(open_once, **but)
     await calm.begin()
     assert (await calm.run()).phase is ending
     told, sent = await calm.history(), calm.cloud.sent
     cases, events = 0, len(told)
     for touch in range(1, calm.deaths.touches + 1):
         for is_before in (True, False):
-            world = SmallWorld(
-                open_once, f"r-{touch}-{is_before}", bad_from=bad_from, deaths=Deaths(touch, is_before=is_before)
-            )
+            deaths = Deaths(touch, is_before=is_before)
+            world = SmallWorld(open_once, f"r-{touch}-{is_before}", **but, deaths=deaths)
             await world.begin()
             assert (await world.run()).phase is ending, (touch, is_before)
             assert await world.history() == told, (touch, is_before)

@@ -1,7 +1,7 @@
 """The machine behind the random storms: what may happen, what has to hold after each step, and what after calm."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -29,7 +29,7 @@ from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import Intent
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.tables import leases
-from small_world import LEASE, TICK, a_quick_policy
+from small_world import LEASE, TICK, CallersSource, a_callers_policy, a_quick_policy
 from storm.small import Fate, HastyLoop, Replica, StormyWorld
 
 #: The steps of the plan: enough of them that a storm does not outlast its rollout.
@@ -53,7 +53,7 @@ CHANGES = st.one_of(
 #: How often another hand may change the routing in one storm.
 MOST_HANDS = 2
 AT = st.integers(0, 2)
-DONE = {"started", "advanced", "paused", "resumed", "restored", "held", "created", "declined", "harmed"}
+DONE = {"started", "advanced", "paused", "resumed", "restored", "held", "created", "declined", "harmed", "stepped_back"}
 ENDS = {"promoted", "rolled_back", "disabled", "superseded", "failed", "aborted"}
 
 
@@ -101,11 +101,17 @@ class Storm(RuleBasedStateMachine):
 
     # --- what happens
 
-    @initialize(replicas=st.integers(2, 3), on_drift=st.sampled_from(list(OnDrift)), is_bad=st.booleans())
-    def begin(self, replicas: int, on_drift: OnDrift, is_bad: bool) -> None:
-        policy = replace(a_quick_policy(on_drift=on_drift), steps=tuple(WeightStep(w, min=TICK) for w in WEIGHTS))
+    @initialize(
+        replicas=st.integers(2, 3), on_drift=st.sampled_from(list(OnDrift)), is_bad=st.booleans(), is_told=st.booleans()
+    )
+    def begin(self, replicas: int, on_drift: OnDrift, is_bad: bool, is_told: bool) -> None:
+        """Begin a rollout that the probe watches, or callers alone, who have nothing to compare with at 100."""
+        plain = (a_callers_policy if is_told else a_quick_policy)(on_drift=on_drift)
+        policy = replace(plain, steps=tuple(WeightStep(w, min=TICK) for w in WEIGHTS))
         rollout = a_rollout(agent="support-agent", policy=policy, event_count=1)
         self.world = StormyWorld(self.open_as, NOON, rollout)
+        if is_told:
+            self.world.source = CallersSource(self.world.cloud)
         self.on_drift = on_drift
         self.world.on_route = self.hold_to_the_laws
         self.run(self.world.begin(replicas))
@@ -181,6 +187,8 @@ class Storm(RuleBasedStateMachine):
 
     def weather_canary(self, is_bad: bool) -> None:
         self.world.source.bad_from = 1 if is_bad else 101
+        if isinstance(self.world.source, CallersSource):  # It dies where it has everything.
+            self.world.source.bad_from, self.world.source.is_dead = 100 if is_bad else 101, False
 
     def weather_database(self, is_away: bool) -> None:
         self.world.is_database_away = is_away
@@ -225,8 +233,7 @@ class Storm(RuleBasedStateMachine):
         assert told[: len(self.told)] == self.told, "the history changed"
         assert [event.id for event in told] == [f"r-1:{number}" for number in range(1, rollout.event_count + 1)]
         kinds = [event.kind.removeprefix("rollout.") for event in told]
-        steps = [event.step for event in told if event.kind in {"rollout.started", "rollout.advanced"}]
-        assert steps == list(range(1, rollout.step + 1)), "a step is missing or was taken twice"
+        assert walked(told) == rollout.step, "a step is missing or was taken twice"
         assert set(kinds[:-1]) <= DONE, "something came after the end"
         assert (kinds[-1] in ENDS) == rollout.phase.is_final
         assert rollout.phase.is_final is False or kinds[-1] == rollout.phase
@@ -303,6 +310,19 @@ class Storm(RuleBasedStateMachine):
         if is_repeated:
             again = await self.world.reader.accept(replace(command, id=f"again-{author}"))
             assert again.generation == (await self.stored()).generation
+
+
+def walked(told: Sequence[Event]) -> int:
+    """Return the step to which the history leads, one up at a time, and back from all traffic to the one below."""
+    step = 0
+    for event in told:
+        if event.kind in {"rollout.started", "rollout.advanced"}:
+            assert event.step == step + 1
+            step += 1
+        if event.kind == "rollout.stepped_back":
+            assert (step, event.step) == (len(WEIGHTS), len(WEIGHTS) - 1)
+            step -= 1
+    return step
 
 
 def is_of_the_plan(rollout: Rollout, target: Routing) -> bool:

@@ -11,6 +11,7 @@ from foundry_rollouts.core.model.failures import ErrorKind, kind_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
 
 RARE = 0.0001  #: The failure rate below which "hardly ever" says all.
+ROUGHLY = 9.5  #: Percent from which a past rate is told in whole numbers; below, by its first digit.
 MOST_ODDS = math.log(1_000_000)
 DEEDS = {
     GateKind.ERROR_RATE: "failed",
@@ -114,7 +115,10 @@ def _alone(gate: Gate, track: Track) -> str:
 def _past(known: float | None) -> str:
     if known is None:
         return "nobody to compare with"
-    return f"stable failed about {100 * known:.2g}% before" if known >= RARE else "stable hardly ever failed before"
+    if known < RARE:
+        return "stable hardly ever failed before"
+    percent = 100 * known
+    return f"stable failed about {f'{percent:.1g}' if percent < ROUGHLY else round(percent)}% before"
 
 
 def _compared(kind: GateKind | ErrorKind, tally: Tally, why: str = "") -> str:
