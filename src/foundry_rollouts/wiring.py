@@ -16,6 +16,7 @@ from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.scheduler import Intervals, Scheduler
 from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.core.forecast.duration import time_needed
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.notify.dispatcher import Dispatcher
@@ -124,7 +125,7 @@ async def _world(
     try:
         if settings.database_url.startswith("sqlite:"):
             await store.take_over()
-        yield World(cloud, cloud, store, policies, sources, dispatcher, ready)
+        yield World(cloud, cloud, store, policies, sources, dispatcher, ready, time_needed)
     finally:
         await ready.close()
         await _let_go(sources, alarm)

@@ -104,7 +104,7 @@ class Storm(RuleBasedStateMachine):
     @initialize(
         replicas=st.integers(2, 3), on_drift=st.sampled_from(list(OnDrift)), is_bad=st.booleans(), is_told=st.booleans()
     )
-    def begin(self, replicas: int, on_drift: OnDrift, is_bad: bool, is_told: bool) -> None:
+    def begin(self, replicas: int, on_drift: OnDrift, is_bad: bool, is_told: bool = False) -> None:
         """Begin a rollout that the probe watches, or callers alone, who have nothing to compare with at 100."""
         plain = (a_callers_policy if is_told else a_quick_policy)(on_drift=on_drift)
         policy = replace(plain, steps=tuple(WeightStep(w, min=TICK) for w in WEIGHTS))

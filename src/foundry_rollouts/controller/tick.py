@@ -24,7 +24,7 @@ from foundry_rollouts.core.deciding.readiness import Readiness, with_sandboxes
 from foundry_rollouts.core.deciding.refused import is_silent
 from foundry_rollouts.core.deciding.transition import Transition, transition
 from foundry_rollouts.core.judging.analysis import Analysis
-from foundry_rollouts.core.judging.evidence import history_of
+from foundry_rollouts.core.judging.evidence import history_of, measured_traffic
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.decision import Move, move_recorded_as
 from foundry_rollouts.core.model.measurement import Measurement
@@ -130,7 +130,8 @@ class Ticker:
         # Where something is missing, its sandboxes say nothing.
         readiness = None if noticed.missing else await self._readiness(noticed, seen)
         analysis, measurements = await self._judged(noticed, standing, now, readiness)
-        step = transition(rollout, noticed, replace(seen, readiness=readiness, analysis=analysis))
+        told = self._time_needed(noticed, analysis)
+        step = transition(rollout, noticed, replace(seen, readiness=readiness, analysis=analysis, time_needed=told))
         record = record_of(step, seen, measurements, await self._stable_after(step, seen))
         return await self._apply(lease, step, record, seen.settings)
 
@@ -225,6 +226,13 @@ class Ticker:
         if self.world.ready is None or (is_kept and not rollout.step):
             return None
         return await self.world.ready.check(rollout)
+
+    def _time_needed(self, rollout: Rollout, analysis: Analysis | None) -> str | None:
+        """Return how long the rollout takes at the traffic that was measured, once in its first step."""
+        if self.world.time_needed is None or analysis is None or rollout.is_time_told or rollout.step != 1:
+            return None
+        traffic = measured_traffic(analysis.evidence)
+        return self.world.time_needed(rollout.policy, *traffic) if traffic else None
 
     async def _judged(
         self, rollout: Rollout, standing: Standing, now: datetime, readiness: Readiness | None

@@ -1,6 +1,6 @@
 """What the controller depends on beside cloud and store, and the bundle of everything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -88,4 +88,5 @@ class World:
     sources: Sequence[Source] = field(default=())
     notifier: Notifier | None = None  #: None: what is recorded waits.
     ready: ReadinessChecks | None = None  #: None: nobody checks whether sandboxes become ready.
+    time_needed: Callable[[Policy, float, float], str] | None = None  #: By policy, calls a second, stable's rate.
     confirm_within: timedelta = timedelta(seconds=20)  #: The endpoint may serve the old routing for some seconds.

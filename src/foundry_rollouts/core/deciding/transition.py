@@ -121,6 +121,9 @@ def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situa
     event = _event(rollout, then, decision, seen.now) if _is_recorded(recorded, decision, then, seen.analysis) else None
     if event and decision.move is Move.HOLD and _is_harm_new(recorded, then):
         event = replace(event, kind=HARMED)
+    if event is None and decision.move is Move.HOLD and seen.time_needed and not then.is_time_told:
+        then = replace(then, is_time_told=True)
+        event = replace(_event(rollout, then, decision, seen.now), because=seen.time_needed)
     then = replace(then, event_count=rollout.event_count + (event is not None))
     return Transition(
         before=rollout,

@@ -82,6 +82,8 @@ SPLIT_ODDS = 100.0
 SPLIT_NONE, SPLIT_BELOW_PARTS, SPLIT_ABOVE = 1e-4, (0.9, 0.1), (2.0, 5.0)
 #: Calls that fail together, before stable has shown it, with the failures that this is worth; and at most (10.6).
 CLUSTER_AT_FIRST, CLUSTER_WORTH, CLUSTER_AT_MOST = 10.0, 2.0, 20.0
+#: How often what the mean cluster has above one counts, for the largest one (10.6; bench world).
+CLUSTER_CAUTION = 2.0
 #: Seconds after which what stable showed of clusters counts half (10.6).
 CLUSTER_HALF_LIFE = 1800.0
 

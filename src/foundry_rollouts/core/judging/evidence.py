@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.judging.capital import begin
-from foundry_rollouts.core.judging.constants import SLOW, TIMED_CALLS, TROUBLE_ODDS
+from foundry_rollouts.core.judging.constants import MINUTE, SLOW, TELLING_CALLS, TIMED_CALLS, TROUBLE_ODDS
 from foundry_rollouts.core.judging.one_armed import begin_floor
 from foundry_rollouts.core.judging.shared import SharedTrouble, begin_trouble
 from foundry_rollouts.core.judging.split import Split
@@ -164,6 +164,19 @@ def longest_call(evidence: Evidence, rollout: Rollout) -> timedelta:
     told = sum(count for _, count in evidence.durations)
     slowest = quantile(evidence.durations, 0.999) if told >= TIMED_CALLS else None
     return max(settling(rollout), timedelta(seconds=seconds_of(slowest)) if slowest else timedelta(0))
+
+
+def measured_traffic(evidence: Evidence) -> tuple[float, float] | None:
+    """Return users' calls a second at this step and what stable fails at; None while that is not known yet.
+
+    Several sources see the same users: the one that sees most speaks for all.
+    """
+    told = [track for track in evidence.tracks if track.watched >= MINUTE and track.gate == GateKind.ERROR_RATE]
+    if not told or any(track.trouble or track.at_step.stable_calls < TELLING_CALLS for track in told):
+        return None
+    users = [track for track in told if not track.is_probe]
+    busiest = max(users or told, key=lambda track: track.at_step.calls / track.watched)
+    return (busiest.at_step.calls / busiest.watched if users else 0.0), busiest.processes[0].guess.rate
 
 
 def _divided(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from foundry_rollouts.core.judging.constants import (
     CLUSTER_AT_FIRST,
     CLUSTER_AT_MOST,
+    CLUSTER_CAUTION,
     CLUSTER_HALF_LIFE,
     CLUSTER_WORTH,
 )
@@ -23,9 +24,13 @@ class Spread:
 
     @property
     def cluster(self) -> float:
-        """How many calls fail together: cautious at first, then as stable shows it."""
+        """How many calls fail together at most: cautious at first, then as stable shows it.
+
+        The scatter tells the mean cluster, and the promise needs the largest: what lies above one counts twice.
+        """
         seen = CLUSTER_AT_FIRST * CLUSTER_WORTH + self.squares
-        return min(max(seen / (CLUSTER_WORTH + self.expected), 1.0), CLUSTER_AT_MOST)
+        mean = max(seen / (CLUSTER_WORTH + self.expected), 1.0)
+        return min(1 + CLUSTER_CAUTION * (mean - 1), CLUSTER_AT_MOST)
 
     def after(self, calls: int, failures: int, rate: float, seconds: float) -> "Spread":
         """Return the spread after an interval in which stable, thought to fail at ``rate``, had ``calls``."""

@@ -73,3 +73,12 @@ def test_a_transition_that_breaks_a_law_cannot_be_made(target: Routing) -> None:
             target=target,
             at=NOON,
         )
+
+
+def test_how_long_it_takes_is_told_once_and_is_no_reason_to_wait() -> None:
+    rollout, told = on_step(), "at 2 calls a second, a good version is promoted after about 57m"
+    seen = replace(judged(Verdict.INSUFFICIENT, rollout), time_needed=told)
+    first = transition(rollout, rollout, seen)
+    assert first.event is not None
+    assert (first.event.kind, first.event.because, first.then.because) == (HELD, told, "so many calls")
+    assert transition(first.then, first.then, seen).event is None

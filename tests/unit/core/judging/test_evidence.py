@@ -10,7 +10,15 @@ from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.capital import Hypotheses, begin, observed, reweighted
 from foundry_rollouts.core.judging.constants import LEARNING_CALLS, SLOW, STALE_AFTER, STRICT
 from foundry_rollouts.core.judging.estimate import StableEstimate
-from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, history_of, initial, strata, update
+from foundry_rollouts.core.judging.evidence import (
+    Evidence,
+    at_new_weight,
+    history_of,
+    initial,
+    measured_traffic,
+    strata,
+    update,
+)
 from foundry_rollouts.core.judging.one_armed import begin_floor, observed_floor
 from foundry_rollouts.core.judging.shared import SharedTrouble
 from foundry_rollouts.core.judging.tally import Tally
@@ -203,3 +211,21 @@ def test_what_a_trial_tells_of_its_canary_is_known_of_the_stable_version_in_the_
 def test_gates_are_judged_by_these_numbers() -> None:
     assert ((0.5, 0.9, 0.99), 50, timedelta(minutes=2), Margin(1.0, 0.0)) == (SLOW, LEARNING_CALLS, STALE_AFTER, STRICT)
     assert Evidence() == Evidence((), ())
+
+
+def test_the_traffic_is_known_after_a_minute_by_the_users_source_that_sees_most() -> None:
+    gate = Gate(GateKind.ERROR_RATE, ("probe", "logs"))
+    policy = watching(gate)
+
+    def after(minutes: int, *sources: str) -> Evidence:
+        evidence = initial(policy)
+        for minute in range(minutes):
+            window = Window(NOON + timedelta(minutes=minute), NOON + timedelta(minutes=minute + 1))
+            counts = Counts(12), Counts(108, 1)
+            told = [Measurement(source, window, stable=counts[1], canary=counts[0]) for source in sources]
+            evidence = update(evidence, standing(policy), told, window.end)
+        return evidence
+
+    assert measured_traffic(after(0)) is None
+    assert measured_traffic(after(1, "probe")) == pytest.approx((0.0, 1.5 / 158))
+    assert measured_traffic(after(2, "probe", "logs")) == pytest.approx((2.0, 0.01), abs=0.002)
