@@ -92,7 +92,7 @@ def test_alerts_name_metrics_and_values_that_exist() -> None:
     outcomes = set(re.findall(r'deliveries_total\{outcome="(\w+)"', alerts))
     assert outcomes - {outcome.value for outcome in Delivery} == set()
     assert len(re.findall(r'(?:phase|outcome)="', alerts)) == len(phases) + len(outcomes)
-    verdicts = {word for words in re.findall(r'verdict=~"([^"]+)"', alerts) for word in words.split("|")}
+    verdicts = {word for words in re.findall(r'verdict=~?"([^"]+)"', alerts) for word in words.split("|")}
     assert verdicts - {verdict.value for verdict in Verdict} == set()
 
 

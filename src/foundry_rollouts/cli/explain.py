@@ -68,6 +68,11 @@ def _show(explained: Item) -> None:
         f"a step is proved at evidence {_odds(judge['safe_enough_log10'])} that it is better than {judge['bad']} "
         "stable, at each gate, while nothing speaks for harm"
     )
+    if judge["warm_up_seconds"]:
+        say(
+            f"the canary warms up for {judge['warm_up_seconds']:g} s after each raise: only more than 25 points worse "
+            "is harm then, and nothing is proved"
+        )
     for decision in explained["decisions"]:
         _show_decision(decision)
 
@@ -83,18 +88,38 @@ def _show_decision(decision: Item) -> None:
     if decision["gates"]:
         say(_since(decision))
     if strata:
-        show_items(strata, _STRATA, Output.TABLE, "")
+        show_items(strata, (*_STRATA, *_further(strata), column("trouble")), Output.TABLE, "")
     if numbers := list(_numbers(decision["gates"])):
         show_items(numbers, _NUMBERS, Output.TABLE, "")
     for gate in decision["gates"]:
         say(_gate_line(gate))
+    for split in decision["splits"]:
+        say(_split_line(split))
+    if decision["is_troubled"]:
+        say("shared trouble: stable fails more than before, too, so that nothing is proved and the clocks stand")
+
+
+def _split_line(split: Item) -> str:
+    sessions = split["canary"] + split["stable"]
+    ends = "which does not follow the weight" if split["is_ignored"] else "which goes with the weight"
+    return f"of {sessions} new sessions {split['canary']} went to the canary, seen by {split['stratum']}, {ends}"
+
+
+def _further(strata: Sequence[Item]) -> Iterator[Column]:
+    """Yield the columns that matter at some decisions only."""
+    if any(item["cluster"] != 1 for item in strata):
+        yield Column("cluster", lambda item: f"{item['cluster']:.1f}")
+    if any(item["guard_log10"] is not None for item in strata):
+        yield Column("guard", lambda item: "" if item["guard_log10"] is None else _odds(item["guard_log10"]))
 
 
 def _since(decision: Item) -> str:
     measured = decision["measurements"]
     windows = len({(each["start"], each["end"]) for each in measured})
     age = decision["step_age_seconds"]
-    return f"from {windows} windows since the decision before; the step was {age:.0f} s old"
+    settles = decision["settles_seconds"]
+    proves = f", calls prove something after {settles:.0f} s" if settles else ""
+    return f"from {windows} windows since the decision before; the step was {age:.0f} s old{proves}"
 
 
 def _flat(gate: Item, stratum: Item) -> Item:
@@ -151,7 +176,6 @@ _STRATA = (
     Column("harm", lambda item: _odds(item["harm_log10"])),
     Column("safe", lambda item: _odds(item["safe_log10"])),
     Column("at most worse", lambda item: "" if item["at_most_worse"] is None else f"{item['at_most_worse']:.1%}"),
-    column("trouble"),
 )
 
 

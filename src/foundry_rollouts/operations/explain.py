@@ -14,8 +14,10 @@ from foundry_rollouts.core.judging.constants import BESIDE
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.harm import part_of
 from foundry_rollouts.core.judging.logarithms import as_log10
+from foundry_rollouts.core.judging.proof import safe_log
+from foundry_rollouts.core.judging.split import Split
 from foundry_rollouts.core.judging.tally import Tally
-from foundry_rollouts.core.judging.track import Track
+from foundry_rollouts.core.judging.track import Track, settling
 from foundry_rollouts.core.model.event import HELD, Event, of_rollout
 from foundry_rollouts.core.model.policy import Gate, Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -37,6 +39,7 @@ class JudgeView:
     missed_bad: float
     harm_enough_log10: float  #: The gates' weighted mean of harm must reach it for a rollback.
     safe_enough_log10: float  #: Each gate must reach it, with harm at most 0, for the step to be proved.
+    warm_up_seconds: float  #: So long after each raise only what is 25 points worse is harm, and nothing is proof.
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,22 @@ class StratumView:
     at_step: CountsPair
     total: CountsPair
     stable_guess: float  #: The failure rate that the next bets assume of stable.
+    cluster: float  #: Calls that fail together: evidence is worth so much less.
     harm_log10: float
-    safe_log10: float
+    safe_log10: float  #: Of calls that have settled.
+    guard_log10: float | None  #: At 100: that the canary is worse than stable was before; None: not there.
     at_most_worse: float | None
     trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitView:
+    """New sessions of users at the present step, by the version that really answered."""
+
+    stratum: str
+    canary: int
+    stable: int
+    is_ignored: bool  #: They do not follow the weight.
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,9 @@ class DecisionView:
     because: str
     computed: str | None  #: What the judge says over again; None where no judge was asked.
     step_age_seconds: float | None
+    settles_seconds: float | None  #: Calls younger than this may still fail, and prove nothing.
+    is_troubled: bool  #: Both versions were in trouble.
+    splits: tuple[SplitView, ...]
     measurements: tuple[MeasurementView, ...]
     gates: tuple[GateExplained, ...]
 
@@ -155,6 +173,7 @@ def _judge_view(policy: Policy) -> JudgeView:
         missed_bad=judge.missed_bad,
         harm_enough_log10=-math.log10(judge.false_rollback),
         safe_enough_log10=-math.log10(judge.missed_bad),
+        warm_up_seconds=policy.warm_up.total_seconds(),
     )
 
 
@@ -178,6 +197,9 @@ def _decision(event: Event, known: Sequence[ReplayedTick], numbers: Numbers) -> 
         because=event.because,
         computed=last.decision.because if last and is_its_own else None,
         step_age_seconds=last.rollout.step_age(last.now).total_seconds() if last else None,
+        settles_seconds=settling(last.rollout).total_seconds() if last else None,
+        is_troubled=last is not None and last.analysis.evidence.is_troubled,
+        splits=tuple(map(_split, last.analysis.evidence.splits)) if last else (),
         measurements=tuple(measurement_view(each) for tick in known for each in tick.measurements),
         gates=_gates(last, numbers) if last else (),
     )
@@ -219,17 +241,24 @@ def _has_failures(tally: Tally) -> bool:
     return bool(tally.canary_failures or tally.stable_failures)
 
 
+def _split(split: Split) -> SplitView:
+    return SplitView(split.stratum, split.canary, split.stable, split.is_ignored)
+
+
 def _stratum(track: Track, policy: Policy) -> StratumView:
-    (process, *_) = track.processes
+    (process, *_), (proven, *_) = track.processes, track.proven.processes
+    cluster = track.spread.cluster if track.spread else policy.sources.cluster_of(track.stratum)
     return StratumView(
         stratum=f"{track.stratum}: {track.kind}" if track.kind else track.stratum,
         share=track.share * (BESIDE if track.kind else 1.0),
         at_step=_pair(track.at_step),
         total=_pair(track.total),
         stable_guess=process.guess.rate,
-        harm_log10=as_log10(process.harm_log),
-        safe_log10=as_log10(process.safe_log),
-        at_most_worse=None if track.kind else process.at_most_worse(policy.judge.missed_bad * track.share),
+        cluster=cluster or 1.0,
+        harm_log10=as_log10(track.stakes.harm_log),
+        safe_log10=as_log10(safe_log(track)),
+        guard_log10=as_log10(track.guard.log) if track.guard else None,
+        at_most_worse=None if track.kind else proven.at_most_worse(policy.judge.missed_bad * track.share),
         trouble=track.trouble,
     )
 

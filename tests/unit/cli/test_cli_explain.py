@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from ruamel.yaml import YAML
 
 from foundry_rollouts.cli.explain import _rows
 from foundry_rollouts.cli.output import Item
+from foundry_rollouts.core.model.policy import OnSplit
 from small_world import CostlySource, SmallWorld, a_costly_policy
 from unit.cli.command_line import Outcome
 from unit.cli.conftest import Service
+from users_world import UsersSource, a_users_policy
 
 POLICY = """\
 name: support
@@ -68,6 +71,31 @@ async def test_people_see_numbers_beside_their_bounds(service: Service, capsys: 
     ]
     assert lines[-1] == (
         "value:cost (2 windows in a row decide): fail, 5.5 is above 5, 2 windows in a row, seen by http"
+    )
+
+
+async def test_people_see_what_the_world_did_to_the_evidence(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = a_users_policy(warm_up=timedelta(seconds=10), on_split=OnSplit.NOTE)
+    world = SmallWorld(lambda _: service.store, policy=policy)
+    world.source = UsersSource(world.cloud, bad_from=100)
+    await world.begin()
+    await world.run()
+    capsys.readouterr()
+    lines = (await service.run("explain", "r-1")).lines
+    assert lines[3] == (
+        "the canary warms up for 10 s after each raise: only more than 25 points worse is harm then, and nothing is "
+        "proved"
+    )
+    at = next(place for place, line in enumerate(lines) if "  rollout.stepped_back  " in line)
+    head, row = lines[at + 3], lines[at + 4]
+    assert head.split()[-3:] == ["CLUSTER", "GUARD", "TROUBLE"]
+    assert row.startswith("error-rate  http")
+    assert row.rstrip().endswith(": 1")
+    assert any(
+        line.endswith(" went to the canary, seen by http, which goes with the weight") and line.startswith("of ")
+        for line in lines
     )
 
 
@@ -148,7 +176,7 @@ async def test_the_past_is_judged_under_another_policy(told: Service, tmp_path: 
     nobody = await backtested(told, *database, "--agent", "nobody")
     (row,) = map(json.loads, as_json.lines)
     assert YAML(typ="safe").load(as_yaml.out) == [row]
-    assert (row["rollout"], row["happened"], row["would"]) == ("r-1", "rolled_back", "rolled_back")
+    assert (row["rollout"], row["happened"], row["would"]) == ("r-1", "rolled_back", "waiting")
     assert as_table.lines[1].startswith("r-1      support-r-1  2       rolled back after ")
     assert (nobody.code, nobody.out, nobody.err) == (0, "", "there is nothing to judge yet\n")
 

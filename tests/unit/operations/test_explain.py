@@ -9,7 +9,7 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from fakes import record, stand
 from foundry_rollouts.core.judging.constants import BESIDE
-from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.policy import OnSplit, Policy
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.replay.recorded import BacktestOutcome
 from foundry_rollouts.errors import NotFoundError
@@ -19,6 +19,7 @@ from foundry_rollouts.operations.explain_values import BoundsView
 from foundry_rollouts.ports import Record
 from foundry_rollouts.store.store import SqlStore
 from small_world import CostlySource, SmallWorld, a_costly_policy, a_quick_policy
+from users_world import UsersSource, a_users_policy
 
 
 async def a_story(store: SqlStore, ticks: int = 40, **but: object) -> SmallWorld:
@@ -151,3 +152,25 @@ async def test_more_rollouts_than_a_page_are_all_told(store: SqlStore) -> None:
     assert [view.rollout for view in views] == [f"r-{place}" for place in (4, 3, 2, 1, 0)]
     assert {view.would for view in views} == {BacktestOutcome.UNKNOWN}
     assert {view.happened_after_seconds for view in views} == {3600}
+
+
+async def test_what_the_world_did_to_the_evidence_is_told(store: SqlStore) -> None:
+    policy = a_users_policy(warm_up=timedelta(seconds=10), on_split=OnSplit.NOTE)
+    world = SmallWorld(lambda _: store, policy=policy, bad_from=100)
+    world.source = UsersSource(world.cloud, bad_from=100)
+    await world.begin()
+    await world.run()
+    told = await explain(store, "r-1")
+    assert told.judge.warm_up_seconds == 10
+    back = next(decision for decision in told.decisions if decision.kind == "rollout.stepped_back")
+    before = next(decision for decision in told.decisions if decision.kind == "rollout.advanced")
+    (at_100,), (at_10,) = back.gates[0].strata, before.gates[0].strata
+    assert (back.settles_seconds, back.is_troubled) == (0, False)
+    assert at_10.cluster > 1
+    assert at_10.guard_log10 is None
+    assert at_100.guard_log10 is not None
+    assert at_100.guard_log10 >= 2
+    (split,) = before.splits
+    assert (split.stratum, split.canary, split.is_ignored) == ("http", 0, False)
+    assert split.stable > 0
+    assert back.splits == ()

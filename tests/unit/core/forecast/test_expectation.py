@@ -39,7 +39,7 @@ STEPS = (WeightStep(10), WeightStep(50), WeightStep(100))
 
 
 def a_watching(*gates: Gate, sources: Sources = SOURCES, **but: Any) -> Policy:
-    return a_policy(**({"gates": gates, "sources": sources, "steps": STEPS} | but))
+    return a_policy(**({"gates": gates, "sources": sources, "steps": STEPS, "call_limit": None} | but))
 
 
 def test_calls_on_both_versions_are_needed_to_compare() -> None:
@@ -82,6 +82,11 @@ def test_the_probe_divides_its_calls_evenly_and_users_are_divided_by_weight() ->
         Stream(1.5, 0.5, 0.5, 0.0, is_probe=True),
         Stream(4.0, 0.1, 0.25, 0.0),
         Stream(4.0, 0.1, 0.25, 45.0),
+    ]
+    lines = Gate(GateKind.LOG_ERRORS, ("logs",))
+    assert list(streams(policy, lines, 10, TRAFFIC)) == [
+        Stream(4.0, 0.1, 0.5, 0.0),
+        Stream(1.5, 0.5, 0.5, 0.0, is_probe=True),
     ]
 
 
