@@ -18,7 +18,9 @@ PAGE = 200  #: Rollouts that are read at once.
 ALL = 10_000_000  #: More measurements than any rollout has.
 
 #: The events after which the canary's weight, or a pause, counts.
-MOVES = frozenset({"rollout.started", "rollout.advanced", "rollout.paused", "rollout.resumed", "rollout.restored"})
+MOVES = frozenset(
+    f"rollout.{word}" for word in ("started", "advanced", "stepped_back", "paused", "resumed", "restored")
+)
 
 
 @dataclass(frozen=True, slots=True)

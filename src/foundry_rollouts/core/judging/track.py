@@ -177,10 +177,12 @@ def _compared_with_before(track: Track, gate: Gate, moment: Moment, seen: Interv
 def _closed(track: Track, terms: Terms, moment: Moment) -> Track:
     """Close the intervals of which nothing more is to come."""
     settle = settling(moment.rollout)
-    open_, closed = list(track.open), track.proven
-    while open_ and moment.now - open_[0].end >= settle:
-        closed = bet(closed, terms, open_.pop(0))
-    return replace(track, open=tuple(open_), closed=closed if open_ else None)
+    still = [each for each in track.open if moment.now - each.end < settle]
+    if not still:
+        return replace(track, open=(), closed=None)
+    done = track.open[: len(track.open) - len(still)]
+    closed = reduce(lambda stakes, each: bet(stakes, terms, each), done, track.proven)
+    return replace(track, open=tuple(still), closed=closed)
 
 
 def settling(rollout: Rollout) -> timedelta:

@@ -59,6 +59,7 @@ class BacktestOutcome(StrEnum):
     ROLLED_BACK = "rolled_back"
     DISABLED = "disabled"
     PAUSED = "paused"
+    STEPPED_BACK = "stepped_back"  #: From all traffic to a weight that compares.
     WAITING = "waiting"  #: It had no proof yet when the record moved on, or ended.
     ADVANCED = "advanced"  #: It had gone on to a weight that was never tried.
     UNKNOWN = "unknown"  #: Nothing was measured.
@@ -69,6 +70,7 @@ ENDINGS: dict[Move, BacktestOutcome] = {
     Move.ROLL_BACK: BacktestOutcome.ROLLED_BACK,
     Move.DISABLE: BacktestOutcome.DISABLED,
     Move.PAUSE: BacktestOutcome.PAUSED,
+    Move.STEP_BACK: BacktestOutcome.STEPPED_BACK,
 }
 
 

@@ -33,7 +33,7 @@ WORDS: dict[type[StrEnum], str] = {
     OnDrift: "pause restore adopt",
     OnNewVersion: "queue supersede",
     SessionsOnRollback: "keep stop",
-    BacktestOutcome: "promoted rolled_back disabled paused waiting advanced unknown",
+    BacktestOutcome: "promoted rolled_back disabled paused stepped_back waiting advanced unknown",
 }
 
 

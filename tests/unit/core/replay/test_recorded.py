@@ -13,6 +13,8 @@ from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import (
     ApprovalStep,
+    Gate,
+    GateKind,
     Judging,
     Margin,
     OnFailure,
@@ -21,6 +23,7 @@ from foundry_rollouts.core.model.policy import (
     WeightStep,
 )
 from foundry_rollouts.core.model.rollout import Phase, PriorCounts
+from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
 from foundry_rollouts.core.replay.recorded import (
     BacktestOutcome,
     BacktestResult,
@@ -228,3 +231,19 @@ def test_a_pause_of_the_past_is_told_as_one() -> None:
     seen = list(replay(a_past(*WELL, moves=moves), a_policy()))
     assert [look.rollout.because for look in seen] == ["created", "paused", "paused", "resumed"]
     assert [look.decision.because == "paused" for look in seen] == [False, True, True, False]
+
+
+def test_a_canary_that_dies_at_100_would_have_stepped_back() -> None:
+    users = coarse(
+        gates=(Gate(GateKind.ERROR_RATE, ("outcomes",)),),
+        sources=Sources(probe=None, logs=None, outcomes=OutcomesConfig()),
+    )
+    alone = replace(a_window(3, failures=30, source="outcomes"), stable=Counts())
+    past = a_past(
+        *(a_window(minute, source="outcomes") for minute in (1, 2)),
+        alone,
+        rollout=a_rollout(started_at=NOON, policy=users),
+        moves=(WeightChange(at(0), 50, 2), WeightChange(at(2), 100, 3)),
+    )
+    told = backtest(past, users)
+    assert (told.would, told.at, told.weight) == (BacktestOutcome.STEPPED_BACK, at(3), 100)
