@@ -11,6 +11,7 @@ import numpy as np
 
 from foundry_rollouts.bench.arrays import Counts, Floats, Ints, no_counts
 from foundry_rollouts.bench.streams import KNOWN_CALLS
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import EProcess, Hypotheses, begin, observed, reweighted
 from foundry_rollouts.core.judging.constants import (
     BATCH_CALLS,
@@ -31,7 +32,6 @@ from foundry_rollouts.core.judging.constants import (
     STAKED_EACH_MINUTE,
     STAKED_EACH_WEIGHT,
 )
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Margin
 
 _DEAD = math.log(DEAD_RATE) - math.log1p(-DEAD_RATE)

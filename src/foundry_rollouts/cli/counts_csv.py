@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.replay.counts import Interval
 from foundry_rollouts.errors import UsageError
 

@@ -130,8 +130,8 @@ class Ticker:
         # Where something is missing, its sandboxes say nothing.
         readiness = None if noticed.missing else await self._readiness(noticed, seen)
         analysis, measurements = await self._judged(noticed, standing, now, readiness)
-        told = self._time_needed(noticed, analysis)
-        step = transition(rollout, noticed, replace(seen, readiness=readiness, analysis=analysis, time_needed=told))
+        span = self._time_needed(noticed, analysis)
+        step = transition(rollout, noticed, replace(seen, readiness=readiness, analysis=analysis, time_needed=span))
         record = record_of(step, seen, measurements, await self._stable_after(step, seen))
         return await self._apply(lease, step, record, seen.settings)
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from foundry_rollouts.core.judging.analysis import GateReading, Verdict
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import BESIDE
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.harm import part_of
 from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.judging.proof import safe_log
 from foundry_rollouts.core.judging.split import Split
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.judging.track import Track, settling
 from foundry_rollouts.core.model.event import HELD, Event, of_rollout
 from foundry_rollouts.core.model.policy import Gate, Policy

@@ -56,7 +56,7 @@ def _wait(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision | Non
 
 
 def _on_silence(rollout: Rollout) -> OnNoEvidence:
-    """Return what a step without proof leads to: as the policy says; on the way to the soak automatic steps climb."""
+    """Return what a step without proof leads to: as the policy says; on the way to the soak automatic steps rise."""
     is_climbing = rollout.policy.automatic is not None and rollout.weight < SOAK
     return OnNoEvidence.ADVANCE_IF_NOT_GROSS if is_climbing else rollout.policy.on_no_evidence
 

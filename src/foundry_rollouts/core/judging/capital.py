@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from foundry_rollouts.core.judging.batches import Tally, next_batch
 from foundry_rollouts.core.judging.bets import Bet, harm_bets, ladder_bets, safe_bets
 from foundry_rollouts.core.judging.constants import (
     HARM_POSITIONS,
@@ -23,7 +24,6 @@ from foundry_rollouts.core.judging.constants import (
 )
 from foundry_rollouts.core.judging.estimate import StableEstimate, estimate_from, plausible
 from foundry_rollouts.core.judging.logarithms import log_sum
-from foundry_rollouts.core.judging.tally import Tally, next_batch
 from foundry_rollouts.core.model.policy import Margin
 
 NEVER = 1_000_000_000  #: More calls than any rollout sees.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import (
     FRESH_CALLS,
     GUESSED_CALLS,
@@ -12,7 +13,6 @@ from foundry_rollouts.core.judging.constants import (
     LOWEST_GUESS,
     PRIOR_CALLS,
 )
-from foundry_rollouts.core.judging.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)

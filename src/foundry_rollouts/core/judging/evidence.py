@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import begin
 from foundry_rollouts.core.judging.constants import MINUTE, SLOW, TELLING_CALLS, TIMED_CALLS, TROUBLE_ODDS
 from foundry_rollouts.core.judging.one_armed import begin_floor
 from foundry_rollouts.core.judging.shared import SharedTrouble, begin_trouble
 from foundry_rollouts.core.judging.split import Split
 from foundry_rollouts.core.judging.spread import Spread
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.judging.track import Moment, Track, over_disjoint, settling, taken_in
 from foundry_rollouts.core.judging.track import at_new_weight as reweighed
 from foundry_rollouts.core.judging.values import ValueTrack, at_new_step, tracked, valued
@@ -144,8 +144,8 @@ def update(evidence: Evidence, rollout: Rollout, measurements: Sequence[Measurem
         values = valued(values, policy, seen)
     splits = _divided(evidence.splits, rollout, measurements, now)
     durations = sum((seen.stable for seen in measurements), start=Counts(latencies=evidence.durations)).latencies
-    told = replace(evidence, tracks=tracks, values=values, beside=beside, splits=splits, durations=durations)
-    return with_trouble(told)
+    after = replace(evidence, tracks=tracks, values=values, beside=beside, splits=splits, durations=durations)
+    return with_trouble(after)
 
 
 def _taken_in(
@@ -161,8 +161,8 @@ def longest_call(evidence: Evidence, rollout: Rollout) -> timedelta:
 
     Before a step is as old as that, the slowest calls of it, which are often those that fail, are not known.
     """
-    told = sum(count for _, count in evidence.durations)
-    slowest = quantile(evidence.durations, 0.999) if told >= TIMED_CALLS else None
+    heard = sum(count for _, count in evidence.durations)
+    slowest = quantile(evidence.durations, 0.999) if heard >= TIMED_CALLS else None
     return max(settling(rollout), timedelta(seconds=seconds_of(slowest)) if slowest else timedelta(0))
 
 
@@ -171,11 +171,11 @@ def measured_traffic(evidence: Evidence) -> tuple[float, float] | None:
 
     Several sources see the same users: the one that sees most speaks for all.
     """
-    told = [track for track in evidence.tracks if track.watched >= MINUTE and track.gate == GateKind.ERROR_RATE]
-    if not told or any(track.trouble or track.at_step.stable_calls < TELLING_CALLS for track in told):
+    heard = [track for track in evidence.tracks if track.watched >= MINUTE and track.gate == GateKind.ERROR_RATE]
+    if not heard or any(track.trouble or track.at_step.stable_calls < TELLING_CALLS for track in heard):
         return None
-    users = [track for track in told if not track.is_probe]
-    busiest = max(users or told, key=lambda track: track.at_step.calls / track.watched)
+    users = [track for track in heard if not track.is_probe]
+    busiest = max(users or heard, key=lambda track: track.at_step.calls / track.watched)
     return (busiest.at_step.calls / busiest.watched if users else 0.0), busiest.processes[0].guess.rate
 
 

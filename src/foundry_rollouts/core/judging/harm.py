@@ -56,7 +56,8 @@ def breach_of(evidence: Evidence, gate: Gate) -> float:
     """Return the logarithm of the evidence that the canary is above its ceiling and worse than stable.
 
     Where stable fails as much, the ceiling is no fault of the canary. A stratum that has no calls on stable left, as
-    at 100, borrows the comparison of those that have; where none has, the ceiling leads back a step (``guard_of``).
+    at 100, borrows the comparison of those that have; where none has, a broken ceiling is a reason to step back
+    (``guard_of``).
     """
     return log_sum(share_log(track) + _breach(track, evidence.of(gate)) for track in evidence.of(gate))
 

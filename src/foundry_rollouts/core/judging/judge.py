@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import EVEN, GROSS, GUARD_ODDS, STALE_AFTER
 from foundry_rollouts.core.judging.evidence import Evidence, longest_call, trouble_log, update
 from foundry_rollouts.core.judging.harm import failing_gate, guard_of, harm_of, part_of, share_log
@@ -23,7 +24,6 @@ from foundry_rollouts.core.judging.sentences import (
     because_unproved,
     because_unseen,
 )
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.judging.value_judge import value_reading
 from foundry_rollouts.core.model.measurement import Measurement

@@ -6,10 +6,10 @@ One version alone needs no batches: the rate is known, so each call is a bet of 
 import math
 from dataclasses import dataclass, replace
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.bets import floor_bets
 from foundry_rollouts.core.judging.capital import Capital, accrued
 from foundry_rollouts.core.judging.constants import GUARD, MINUTE, STAKED_EACH_MINUTE, WARM_POINTS
-from foundry_rollouts.core.judging.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ import math
 from collections.abc import Sequence
 
 from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import TROUBLE, WARM_POINTS
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.failures import ErrorKind, kind_of
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
 
 RARE = 0.0001  #: The failure rate below which "hardly ever" says all.
-ROUGHLY = 9.5  #: Percent from which a past rate is told in whole numbers; below, by its first digit.
+ROUGHLY = 9.5  #: Percent from which a past rate is shown in whole numbers; below, by its first digit.
 MOST_ODDS = math.log(1_000_000)
 DEEDS = {
     GateKind.ERROR_RATE: "failed",

@@ -7,6 +7,7 @@ rollout holds until it is over. It may also be the canary's doing, through a dat
 import math
 from dataclasses import dataclass, replace
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import (
     CALM_CALLS,
     CALM_FAILURES,
@@ -18,7 +19,6 @@ from foundry_rollouts.core.judging.constants import (
 )
 from foundry_rollouts.core.judging.estimate import plausible
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, alarmed
-from foundry_rollouts.core.judging.tally import Tally
 
 Minute = tuple[int, int]  # calls and failures
 

@@ -1,7 +1,7 @@
 """Whether new sessions follow the weights: a region may ignore them, and a step at 10% then meets nobody, or everybody.
 
 Each new session is a bet on its own: under the weight ``w`` it goes to the canary with the chance ``w``. The claims
-are that fewer do, and that more do; either is told at 100 : 1, however often one checks.
+are that fewer do, and that more do; either is reported at 100 : 1, however often one checks.
 """
 
 import math

@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import EProcess, Hypotheses, Use, observed, reweighted
 from foundry_rollouts.core.judging.constants import EVEN, STRICT, WARM_PART, WARM_POINTS
 from foundry_rollouts.core.judging.logarithms import log_mean, log_sum
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard, begin_floor, observed_floor
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Margin
 
 

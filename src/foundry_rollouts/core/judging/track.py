@@ -1,6 +1,6 @@
 """What one source says about one gate: every interval that it counted, and the evidence that it amounts to.
 
-Calls are told late: one that hangs for a minute is known a minute after it began. So the intervals of the last minute
+Calls are reported late: one that hangs for a minute is known a minute after it began. So the intervals of the last minute
 stay open. Harm is judged on all that is known of them; safety only on those that are closed, of which nothing more is
 to come (``statistics.md``, 10.7).
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import EProcess, Hypotheses
 from foundry_rollouts.core.judging.constants import (
     LEARNING_CALLS,
@@ -24,7 +25,6 @@ from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
 from foundry_rollouts.core.judging.shared import SharedTrouble
 from foundry_rollouts.core.judging.spread import Spread
 from foundry_rollouts.core.judging.stakes import Interval, Stakes, Terms, bet, restaked
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.failures import ErrorKind, kind_of
 from foundry_rollouts.core.model.measurement import Counts, Histogram, Measurement, Tallied, quantile
 from foundry_rollouts.core.model.policy import CALL_LIMIT, Gate, GateKind, WeightStep

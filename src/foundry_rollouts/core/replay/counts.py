@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.judging.logarithms import as_log10
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Policy, WeightStep

@@ -12,9 +12,9 @@ from enum import StrEnum
 from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.judging.analysis import Analysis
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.policy import Policy, WeightStep

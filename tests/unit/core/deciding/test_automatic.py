@@ -12,10 +12,10 @@ from foundry_rollouts.core.deciding.automatic import WeightIncrease, is_quiet, l
 from foundry_rollouts.core.forecast.automatic import weight_increases
 from foundry_rollouts.core.forecast.expectation import Traffic, ladder_gains, proof_seconds
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import takes
 from foundry_rollouts.core.judging.constants import EVEN, LADDER
 from foundry_rollouts.core.judging.evidence import Evidence, strata
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.judging.track import at_most
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Judging, Margin, Policy, WeightStep

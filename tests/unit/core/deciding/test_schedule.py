@@ -17,10 +17,10 @@ from foundry_rollouts.core.forecast.plan import plan
 from foundry_rollouts.core.forecast.risks import risks_of
 from foundry_rollouts.core.forecast.warnings import warnings_of
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import LADDER
 from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window

@@ -16,7 +16,7 @@ from foundry_rollouts.core.forecast.plan import StepPlan, plan
 from foundry_rollouts.core.forecast.risks import risks_of
 from foundry_rollouts.core.forecast.warnings import warnings_of
 from foundry_rollouts.core.forecast.words import span_words
-from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.model.policy import (
     ApprovalStep,
     Gate,

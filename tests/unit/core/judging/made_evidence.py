@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import Capital, EProcess
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.judging.track import Track
 
 TALLY = Tally(1200, 14, 10_800, 3)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import (
     NEVER,
     EProcess,
@@ -20,7 +21,6 @@ from foundry_rollouts.core.judging.capital import (
 from foundry_rollouts.core.judging.estimate import StableEstimate
 from foundry_rollouts.core.judging.logarithms import as_log10
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, begin_floor, observed_floor
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 from unit.core.judging.reference_evidence import ReferenceEvidence

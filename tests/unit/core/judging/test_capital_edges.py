@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import NEVER, Capital, EProcess, Hypotheses, calls_needed
 from foundry_rollouts.core.judging.estimate import StableEstimate
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Margin
 from foundry_rollouts.errors import UsageError
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets, safe_bets
 from foundry_rollouts.core.judging.capital import Hypotheses, begin, observed, reweighted
 from foundry_rollouts.core.judging.logarithms import as_log10
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Margin
 
 BY_A_HAIR = 1e-9

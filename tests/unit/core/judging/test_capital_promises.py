@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from numpy.random import Generator, default_rng
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import Hypotheses, begin, observed, reweighted, samples_to_prove
 from foundry_rollouts.core.judging.logarithms import as_log10
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Margin
 
 #: The strictest tolerance, so that equal versions stand on the very edge of it.

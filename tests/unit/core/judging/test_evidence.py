@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from builders import NOON, a_policy, a_rollout
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import Hypotheses, begin, observed, reweighted
 from foundry_rollouts.core.judging.constants import LEARNING_CALLS, SLOW, STALE_AFTER, STRICT
 from foundry_rollouts.core.judging.estimate import StableEstimate
@@ -21,7 +22,6 @@ from foundry_rollouts.core.judging.evidence import (
 )
 from foundry_rollouts.core.judging.one_armed import begin_floor, observed_floor
 from foundry_rollouts.core.judging.shared import SharedTrouble
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import CLUSTER_AT_MOST, GUARD_ODDS, SPLIT_ODDS, TROUBLE_ODDS
 from foundry_rollouts.core.judging.one_armed import Guard
 from foundry_rollouts.core.judging.shared import SharedTrouble, begin_trouble
 from foundry_rollouts.core.judging.split import Split
 from foundry_rollouts.core.judging.spread import Spread
-from foundry_rollouts.core.judging.tally import Tally
 
 RATES = st.floats(0.0, 1.0)
 

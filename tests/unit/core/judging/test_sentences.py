@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.logarithms import TEN
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
 from foundry_rollouts.core.judging.sentences import (
@@ -18,7 +19,6 @@ from foundry_rollouts.core.judging.sentences import (
     count,
     odds,
 )
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
 from unit.core.judging.made_evidence import TALLY, a_track, capital_of, proving
 

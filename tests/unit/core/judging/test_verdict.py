@@ -9,6 +9,7 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import Hypotheses, calls_needed
 from foundry_rollouts.core.judging.constants import CRITICAL, EVEN, STALE_AFTER
 from foundry_rollouts.core.judging.evidence import Evidence
@@ -16,7 +17,6 @@ from foundry_rollouts.core.judging.harm import part_of
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.judging.logarithms import TEN, as_log10, log_sum
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
-from foundry_rollouts.core.judging.tally import Tally
 from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure, Policy

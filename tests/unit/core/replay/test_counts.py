@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builders import a_policy
 from foundry_rollouts.core.judging.analysis import Verdict
-from foundry_rollouts.core.judging.tally import Tally
+from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.model.policy import (
     ApprovalStep,
     Automatic,

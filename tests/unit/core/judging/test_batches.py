@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foundry_rollouts.core.judging.batches import Tally, next_batch, total
 from foundry_rollouts.core.judging.constants import BATCH_CALLS, WAITING_INTERVALS
-from foundry_rollouts.core.judging.tally import Tally, next_batch, total
 
 CANARY_ALONE, STABLE_ALONE, BOTH = Tally(5, 5), Tally(0, 0, 90, 0), Tally(10, 1, 90, 1)
 LONELY = st.one_of(st.builds(Tally, st.integers(0, 12)), st.builds(Tally, stable_calls=st.integers(0, 12)))
