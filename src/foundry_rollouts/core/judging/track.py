@@ -1,8 +1,8 @@
 """What one source says about one gate: every interval that it counted, and the evidence that it amounts to.
 
-Calls are reported late: one that hangs for a minute is known a minute after it began. So the intervals of the last minute
-stay open. Harm is judged on all that is known of them; safety only on those that are closed, of which nothing more is
-to come (``statistics.md``, 10.7).
+Calls are reported late: one that hangs for a minute is known a minute after it began. So the intervals of the last
+minute stay open. Harm is judged on all that is known of them; safety only on those that are closed, of which nothing
+more is to come (``statistics.md``, 10.7).
 """
 
 import math
