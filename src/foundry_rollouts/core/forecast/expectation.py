@@ -13,6 +13,7 @@ from foundry_rollouts.core.judging.bets import Bet, ladder_bets, safe_bets
 from foundry_rollouts.core.judging.capital import takes
 from foundry_rollouts.core.judging.constants import (
     BATCH_CALLS,
+    CLUSTER_HALF_LIFE,
     GROSS,
     LADDER,
     LEARNING_CALLS,
@@ -21,7 +22,8 @@ from foundry_rollouts.core.judging.constants import (
 )
 from foundry_rollouts.core.judging.estimate import plausible
 from foundry_rollouts.core.judging.evidence import strata
-from foundry_rollouts.core.model.policy import Gate, GateKind, Policy
+from foundry_rollouts.core.judging.spread import Spread
+from foundry_rollouts.core.model.policy import SOAK, Gate, GateKind, Policy
 from foundry_rollouts.core.model.sources import ProbeConfig
 
 RAREST = 1e-9  #: Calls a second that are as good as none.
@@ -86,8 +88,19 @@ def streams(policy: Policy, gate: Gate, weight: int, traffic: Traffic) -> Iterat
         if policy.sources.probe and stratum.rpartition("/")[2] == "probe":
             yield Stream(probe_rate(policy.sources.probe), 0.5, share, lag, is_probe=True, settles=settles)
         else:
-            cluster = policy.sources.cluster_of(stratum) or 1.0
-            yield Stream(traffic.rps, weight / 100, share, lag, settles=settles, cluster=cluster)
+            cluster = policy.sources.cluster_of(stratum)
+            learnt = _learnt_cluster(weight, traffic) if cluster is None else cluster
+            yield Stream(traffic.rps, weight / 100, share, lag, settles=settles, cluster=learnt)
+
+
+def _learnt_cluster(weight: int, traffic: Traffic) -> float:
+    """Return the cluster factor that half an hour of stable's failures teaches, where each comes on its own.
+
+    At 100 stable has no calls: it stays what the weight before taught, of which 50 is the ordinary one.
+    """
+    failures = traffic.rps * (1 - min(weight, SOAK) / 100) * traffic.stable_rate
+    remembered = CLUSTER_HALF_LIFE / math.log(2) / 2  # seconds: half of what it remembers in the long run
+    return Spread(failures * remembered, failures * remembered).cluster
 
 
 def probe_rate(probe: ProbeConfig) -> float:

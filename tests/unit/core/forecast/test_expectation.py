@@ -27,7 +27,7 @@ from foundry_rollouts.core.model.sources import OutcomesConfig, ProbeConfig, Pro
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("prometheus",))
 LATENCY = Gate(GateKind.LATENCY, ("outcomes",))
-LATE = PrometheusConfig("http://p", "c", "f", values=(("cost", "q"),))
+LATE = PrometheusConfig("http://p", "c", "f", values=(("cost", "q"),), cluster=1.0)
 SOURCES = Sources(probe=None, logs=None, outcomes=OutcomesConfig(), prometheus=LATE)
 TRAFFIC = Traffic(4.0, 0.02)
 JUDGING = a_policy().judge
@@ -181,6 +181,18 @@ def test_calls_that_fail_together_prove_and_harm_so_much_less() -> None:
     proofs = [proof_seconds(policy, ERRORS, 10, TRAFFIC) - 45 for policy in (single, triple)]
     harms = [harm_seconds(policy, 10, TRAFFIC, 0.1) - 45 for policy in (single, triple)]
     assert [proofs[1], harms[1]] == pytest.approx([3 * proofs[0], 3 * harms[0]])
+
+
+@pytest.mark.parametrize(("weight", "stable_share"), [(10, 0.9), (50, 0.5), (100, 0.5)])
+def test_where_clusters_are_learnt_half_an_hour_of_single_failures_teaches_them(
+    weight: int, stable_share: float
+) -> None:
+    unknown = replace(SOURCES, prometheus=replace(LATE, cluster=None))
+    failures = 4.0 * stable_share * 0.02 * 1800 / math.log(2) / 2
+    (stream,) = streams(a_watching(ERRORS, sources=unknown), ERRORS, weight, TRAFFIC)
+    assert stream.cluster == pytest.approx(1 + 2 * ((20 + failures) / (2 + failures) - 1))
+    (quiet,) = streams(a_watching(ERRORS, sources=unknown), ERRORS, weight, Traffic(1e-6, 0.02))
+    assert quiet.cluster == pytest.approx(19, abs=1)
 
 
 def test_what_is_not_gross_is_known_by_the_first_margin_of_sixteen_points_or_less() -> None:

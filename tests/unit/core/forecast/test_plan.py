@@ -177,7 +177,9 @@ def test_counts_that_come_late_prove_late(weight: int) -> None:
             a_policy(steps=(WeightStep(weight), *ALL[weight == 100 :]), sources=sources, gates=(gate,)), rps=200
         )
 
-    late = expected("application-insights", replace(USERS, outcomes=None, application_insights=InsightsConfig("w")))
+    late = expected(
+        "application-insights", replace(USERS, outcomes=None, application_insights=InsightsConfig("w", cluster=1.0))
+    )
     live = expected("outcomes", USERS)
     lag = timedelta(minutes=4)
     assert late.proof == (None if live.proof is None else live.proof + lag)
