@@ -162,3 +162,35 @@ def test_a_number_keeps_a_step_that_goes_on_without_proof_waiting() -> None:
         on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS,
     )
     assert first(policy).lasts == 25 * MINUTE
+
+
+def automatic(**but: Any) -> Policy:
+    its = Automatic(20, soak=3 * MINUTE, bake=7 * MINUTE, max=10 * MINUTE)
+    return a_policy(**({"steps": its.steps, "automatic": its, "sources": USERS, "gates": (ERRORS,)} | but))
+
+
+def lasting(policy: Policy, traffic: Traffic) -> dict[int, float]:
+    return {step.weight: round(step.lasts.total_seconds()) for step in plan(policy, traffic).steps if step.lasts}
+
+
+def test_automatic_steps_wait_for_calls_under_way_and_for_new_sandboxes() -> None:
+    busy = Traffic(200, 0.01)
+    plain = lasting(automatic(judge=NARROW), busy)
+    assert plain[1] == 10
+    slow = lasting(automatic(judge=NARROW, call_limit=MINUTE), busy)
+    assert min(slow.values()) >= 60
+    warm = lasting(automatic(judge=NARROW, warm_up=MINUTE), busy)
+    assert min(seconds for weight, seconds in warm.items() if 1 < weight < 50) > 60
+
+
+def test_automatic_steps_whose_time_is_over_go_on_to_the_next_weight() -> None:
+    """Nothing but the probe sees calls, so that no traffic is known; less than 16 points worse is known in time."""
+    probed = Sources(logs=None, probe=ProbeConfig(every=MINUTE / 6))
+    gates = (Gate(GateKind.ERROR_RATE, ("probe",)),)
+    found = lasting(automatic(sources=probed, gates=gates, judge=NARROW), Traffic(2, 0.01))
+    assert list(found)[:5] == [1, 2, 5, 10, 20]
+    assert {found[weight] for weight in (1, 2, 5, 10, 20)} == {600}
+    slower = replace(probed, probe=ProbeConfig(every=2 * MINUTE))
+    late = lasting(automatic(sources=slower, gates=gates, judge=NARROW), Traffic(2, 0.01))
+    assert late[1] > 600
+    assert late[2] == 600
