@@ -43,6 +43,16 @@ class Counts:
         self.stable_calls[places] = other.stable_calls
         self.stable_failures[places] = other.stable_failures
 
+    @classmethod
+    def of(cls, rows: Ints) -> "Counts":
+        """Return the counts that stand in the columns of ``rows``."""
+        return cls(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3])
+
+    @property
+    def rows(self) -> Ints:
+        """The counts, a row for each run."""
+        return np.stack([self.canary_calls, self.canary_failures, self.stable_calls, self.stable_failures], axis=1)
+
     @property
     def calls(self) -> Ints:
         return self.canary_calls + self.stable_calls

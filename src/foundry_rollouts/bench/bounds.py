@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from foundry_rollouts.bench.processes import nearest
+from foundry_rollouts.bench.bets import nearest
 from foundry_rollouts.core.model.policy import Margin
 
 

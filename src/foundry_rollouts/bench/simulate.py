@@ -63,6 +63,7 @@ def simulate(rule: Rule, streams: Streams, progress: Progress, until: float | No
     runs, patience = len(streams), rule.patience if until is None else until
     pilot = rule.pilot(streams)
     ended_at, harm, calls = np.full(runs, np.inf), np.zeros(runs), np.zeros(runs, dtype=np.int64)
+    full_at = np.full(runs, np.inf)
     now = 0.0
     while now < patience:
         at = np.flatnonzero(pilot.ended == RUNNING)
@@ -75,10 +76,13 @@ def simulate(rule: Rule, streams: Streams, progress: Progress, until: float | No
         now += rule.tick
         pilot.tick(at, now, counts)
         ended_at[at[pilot.ended[at] != RUNNING]] = now
+        full_at[at] = np.minimum(full_at[at], np.where(pilot.weight[at] == 100, now, np.inf))
         progress(rule.name, now / patience)
     promoted = np.flatnonzero((pilot.ended == ALL_TRAFFIC) & (ended_at < HOUR))
     for moment in np.unique(ended_at[promoted]):
         at = promoted[ended_at[promoted] == moment]
         harm[at] += streams.excess_at_full_weight(at, float(moment), HOUR)
     progress(rule.name, 1.0)
+    # Who bakes with all traffic has it before the end.
+    ended_at = np.where(pilot.ended == ALL_TRAFFIC, np.minimum(ended_at, full_at), ended_at)
     return Outcomes(pilot.ended, ended_at, harm, calls)

@@ -110,6 +110,11 @@ class Streams:
         self._share = np.full(len(self), math.nan)
         self._burst = np.ones(len(self))
 
+    @property
+    def stable_rates(self) -> Floats:
+        """What stable fails at in calm times, in each run."""
+        return self._stable
+
     def __len__(self) -> int:
         return len(self.cells) * self.runs
 

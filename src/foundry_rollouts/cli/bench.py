@@ -51,6 +51,7 @@ MEASURES = {
     "wald": ("Count the calls until harm is proved, and compare them with Wald's bound.", 200),
     "share": ("Vary the canary's true share while both versions fail together.", 400),
     "signals": ("Slow a canary down: time until calls slower than stable's quantiles reveal it.", 200),
+    "world": ("Lead rollouts where the world breaks the judge: with and without the rule that answers it.", 200),
     "depend": ("Violate the assumptions: failures that come together, instances that differ.", 400),
 }
 

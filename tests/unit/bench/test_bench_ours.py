@@ -1,113 +1,74 @@
-"""The rule that is measured as ours moves as the product does, tick by tick, on the same counts."""
+"""The rule that is measured as ours is led by the twin, or by the product itself, and ends as rules do."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
 
-from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.bench.arrays import no_counts
-from foundry_rollouts.bench.rules.automatic import Automatic, AutomaticPilot
-from foundry_rollouts.bench.rules.ours import MINUTE, Ours, OursPilot, by_steps
-from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
+from foundry_rollouts.bench.rules.ours import DEFAULT, STRICT, Ours, automatic
+from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING, Outcomes, simulate
 from foundry_rollouts.bench.streams import Cell, Streams
-from foundry_rollouts.core.deciding.decide import Situation, decide
-from foundry_rollouts.core.deciding.transition import after
-from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
-from foundry_rollouts.core.judging.judge import judge
-from foundry_rollouts.core.model import policy as core_policy
-from foundry_rollouts.core.model.failures import ErrorKind
-from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnNoEvidence
-from foundry_rollouts.core.model.rollout import Phase, PriorCounts, Rollout
-from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
+from foundry_rollouts.bench.world.product import policy_of
+from foundry_rollouts.core.model.policy import GateKind, Judging, OnNoEvidence, WeightStep
+from foundry_rollouts.policies.presets import PRESETS
 
-RULE = Ours("ours", by_steps(2 * MINUTE), Judging())
-RUNS = 3
+QUICK = Ours("ours", STRICT)
 
 
-class Product:
-    """One rollout, led by the product's own judge and its own decisions; ``known`` of 500 calls failed before."""
-
-    def __init__(self, rule: Ours | Automatic, known: float) -> None:
-        self.tick_seconds = rule.tick
-        settings = core_policy.Automatic(soak=MINUTE, max=10 * MINUTE)
-        policy = a_policy(
-            steps=rule.steps if isinstance(rule, Ours) else settings.steps,
-            automatic=None if isinstance(rule, Ours) else settings,
-            judge=rule.judge,
-            on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS,
-            sources=Sources(probe=None, logs=None, outcomes=OutcomesConfig()),
-            gates=(Gate(GateKind.ERROR_RATE, ("outcomes",)),),
-            ignored_errors=(ErrorKind.CLIENT_ERROR,),  # The streams have none.
-        )
-        began = a_rollout(policy=policy, phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
-        history = (PriorCounts("error-rate", "outcomes", 500, int(known)),)
-        self.rollout: Rollout = began
-        self.evidence: Evidence = initial(policy, history)
-
-    def tick(self, now: float, counts: tuple[int, int, int, int]) -> None:
-        end = NOON + timedelta(seconds=now)
-        seen = Measurement(
-            "outcomes",
-            Window(end - timedelta(seconds=self.tick_seconds), end),
-            canary=Counts(calls=counts[0], failures=counts[1]),
-            stable=Counts(calls=counts[2], failures=counts[3]),
-        )
-        analysis = judge(self.rollout, self.evidence, [seen], end)
-        situation = Situation(end, analysis, tick_interval=timedelta(seconds=self.tick_seconds))
-        then = after(self.rollout, decide(self.rollout, situation), end)
-        has_moved = then.weight != self.rollout.weight
-        self.evidence = at_new_weight(analysis.evidence) if has_moved else analysis.evidence
-        self.rollout = then
-
-    @property
-    def stands(self) -> tuple[int, int]:
-        if self.rollout.phase is Phase.ROLLED_BACK:
-            return ROLLED_BACK, self.rollout.weight
-        return (ALL_TRAFFIC, 100) if self.rollout.weight == 100 else (RUNNING, self.rollout.weight)
+def led(rule: Ours, cell: Cell, runs: int = 2, until: float = 1500.0) -> Outcomes:
+    return simulate(rule, Streams([cell], runs, np.random.default_rng(7)), lambda _what, _part: None, until)
 
 
 @pytest.mark.parametrize(
-    ("cell", "ends"),
+    ("rule", "cell"),
     [
-        (Cell(200.0, 0.01), {ALL_TRAFFIC}),
-        (Cell(2.0, 0.01), {ALL_TRAFFIC}),
-        (Cell(20.0, 0.01, "5x"), {ROLLED_BACK}),
-        (Cell(2.0, 0.01, "dead"), {ROLLED_BACK}),
-        (Cell(0.2, 0.05, "2x"), {RUNNING}),
-        (Cell(20.0, 0.05, pattern="outage", share="oscillating", outage_at=120.0), {ALL_TRAFFIC, RUNNING}),
+        (QUICK, Cell(200.0, 0.01)),
+        (QUICK, Cell(20.0, 0.01, "5x")),
+        (QUICK, Cell(2.0, 0.01, "dead")),
+        (QUICK, Cell(0.2, 0.05, "2x")),
+        (QUICK, Cell(20.0, 0.05, pattern="outage", share="oscillating", outage_at=120.0)),
+        (Ours("automatic", automatic(5.0)), Cell(20.0, 0.01)),
+        (Ours("automatic", automatic(60.0)), Cell(20.0, 0.01, "dead")),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("rule", [RULE, Automatic("automatic")], ids=["steps", "automatic"])
-def test_it_moves_as_the_product_does(rule: Ours | Automatic, cell: Cell, ends: set[int]) -> None:
-    streams = Streams([cell], RUNS, np.random.default_rng(7))
-    pilot: OursPilot | AutomaticPilot = rule.pilot(streams)
-    products = [Product(rule, known) for known in streams.known]
-    now = 0.0
-    while now < 1260 and (at := np.flatnonzero(pilot.ended == RUNNING)).size:
-        counts, _ = streams.draw(at, now, rule.tick, pilot.weight[at])
+def test_the_product_ends_where_its_twin_does(rule: Ours, cell: Cell) -> None:
+    twin, product = led(rule, cell), led(replace(rule, is_scalar=True), cell)
+    assert twin.ended.tolist() == product.ended.tolist()
+    assert twin.ended_at.tolist() == product.ended_at.tolist()
+    assert twin.harm.tolist() == product.harm.tolist()
+
+
+def test_the_default_policy_has_all_traffic_before_its_bake_is_over() -> None:
+    rule, streams = Ours("default", DEFAULT, DEFAULT.deadline), Streams([Cell(20.0, 0.01)], 2, np.random.default_rng(1))
+    pilot, now, everyone = rule.pilot(streams), 0.0, np.arange(2)
+    full_at = np.full(2, np.inf)
+    while now < 3600 and (pilot.ended == RUNNING).any():
+        counts, _ = streams.draw(everyone, now, rule.tick, pilot.weight)
         now += rule.tick
-        pilot.tick(at, now, counts)
-        rows = zip(
-            counts.canary_calls, counts.canary_failures, counts.stable_calls, counts.stable_failures, strict=True
-        )
-        for run, row in zip(at, rows, strict=True):
-            products[run].tick(now, (int(row[0]), int(row[1]), int(row[2]), int(row[3])))
-            ours = int(pilot.ended[run]), int(pilot.weight[run])
-            assert (now, products[run].stands[0]) == (now, ours[0])
-            assert products[run].stands[1] == ours[1] or ours[0] != RUNNING
-    assert set(pilot.ended.tolist()) <= (ends if rule is RULE else ends | {ALL_TRAFFIC})
+        pilot.tick(everyone, now, counts)
+        full_at = np.where(np.isinf(full_at) & (pilot.weight == 100), now, full_at)
+    assert pilot.ended.tolist() == [ALL_TRAFFIC] * 2
+    assert now - full_at.min() >= 1800
+    seen = simulate(rule, Streams([Cell(20.0, 0.01)], 2, np.random.default_rng(1)), lambda _what, _part: None)
+    assert seen.ended_at.tolist() == full_at.tolist()
 
 
-@pytest.mark.parametrize(("silence_until", "weight"), [(65.0, 50.0), (175.0, 10.0), (900.0, 10.0)])
-def test_proof_moves_it_until_the_canary_has_been_silent_for_two_minutes(silence_until: float, weight: float) -> None:
-    rule = replace(RULE, judge=Judging(bad=Margin(3.0, 0.2)))
-    streams, everyone = Streams([Cell(20.0, 0.001)], 1, np.random.default_rng(1)), np.arange(1)
-    pilot = rule.pilot(streams)
-    counts, _ = streams.draw(everyone, 0.0, 50.0, pilot.weight)
-    pilot.tick(everyone, 50.0, counts)
-    pilot.tick(everyone, silence_until, no_counts(1))
-    assert pilot.weight.tolist() == [weight]
+def test_a_dead_canary_goes_back() -> None:
+    assert set(led(QUICK, Cell(2.0, 0.01, "dead")).ended.tolist()) == {ROLLED_BACK}
+
+
+def test_the_default_is_the_preset_standard() -> None:
+    policy, preset = policy_of(DEFAULT), PRESETS["standard"]
+    steps = [step for step in policy.steps if isinstance(step, WeightStep)]
+    minutes = [(int(step.min.total_seconds() // 60), step.max) for step in steps]
+    assert [step.weight for step in steps] == [each["weight"] for each in preset["steps"]]
+    assert [f"{least}m" for least, _ in minutes] == [each["min"] for each in preset["steps"]]
+    assert [most is None for _, most in minutes] == ["max" not in each for each in preset["steps"]]
+    assert {str(policy.judge.tolerate), str(policy.judge.bad)} == {preset["judge"]["tolerate"], preset["judge"]["bad"]}
+    assert policy.judge == Judging(bad=policy.judge.bad)
+    (gate,) = policy.gates
+    assert (gate.kind, f"{100 * (gate.max or 0):g}%") == (GateKind.ERROR_RATE, preset["gates"][0]["error-rate"]["max"])
+    assert f"{policy.warm_up.total_seconds():g}s" == preset["warm-up"]
+    assert policy.call_limit is None
+    assert policy.on_no_evidence == OnNoEvidence(preset["on-no-evidence"])

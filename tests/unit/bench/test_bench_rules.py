@@ -8,12 +8,18 @@ import pytest
 from foundry_rollouts.bench.arrays import Counts
 from foundry_rollouts.bench.recording import Recording, record
 from foundry_rollouts.bench.rules import fixed, sequential
-from foundry_rollouts.bench.rules.automatic import Automatic
 from foundry_rollouts.bench.rules.kayenta import is_high
-from foundry_rollouts.bench.rules.registry import ARGO_DOCS, ARGO_QUICK, FLAGGER_TEN, KAYENTA, RELEASE_MANAGER
+from foundry_rollouts.bench.rules.ours import Ours, automatic
+from foundry_rollouts.bench.rules.registry import (
+    ARGO_DOCS,
+    ARGO_QUICK,
+    FLAGGER_TEN,
+    FLAGGER_TUNED,
+    KAYENTA,
+    RELEASE_MANAGER,
+)
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING, Pilot, Rule
 from foundry_rollouts.bench.streams import Cell, Streams
-from foundry_rollouts.core.model.policy import Judging, Margin
 
 ONE = np.arange(1)
 
@@ -48,6 +54,12 @@ def test_flagger_moves_a_step_a_minute_and_copies_the_version_before_it_gets_all
     stands = led(FLAGGER_TEN, [GOOD] * 6)
     assert [weight for _, weight in stands[:5]] == [20, 30, 40, 50, 50]
     assert [ended for ended, _ in stands] == [RUNNING] * 5 + [ALL_TRAFFIC]
+
+
+def test_flagger_tuned_for_the_service_lets_pass_what_its_stable_version_does_too() -> None:
+    # The service fails 1 %: a minute may fail 3 %.
+    assert [ended for ended, _ in led(FLAGGER_TUNED, [BAD] * 6)][-1] == ALL_TRAFFIC
+    assert [ended for ended, _ in led(FLAGGER_TUNED, [(100, 4)] * 6)][-1] == ROLLED_BACK
 
 
 @pytest.mark.parametrize("failed", [BAD, SILENT])
@@ -112,13 +124,21 @@ def test_kayenta_calls_a_clear_shift_high_and_a_small_or_opposite_one_not() -> N
 def test_automatic_weights_rise_to_where_a_tick_cannot_miss_more_than_the_blast_radius() -> None:
     cells = [Cell(traffic, 0.01) for traffic in (2.0, 12.0, 100.0, 2000.0)]
     streams, everyone = Streams(cells, 1, np.random.default_rng(1)), np.arange(4)
-    narrow = Judging(tolerate=Margin(1), bad=Margin(1.5, 0.005))
-    pilot = Automatic("auto", judge=narrow).pilot(streams)
+    pilot = Ours("auto", automatic(5.0)).pilot(streams)
     assert pilot.weight.tolist() == [1, 1, 1, 1]
     counts, _ = streams.draw(everyone, 0.0, 5.0, pilot.weight)
     pilot.tick(everyone, 5.0, counts)
-    # Of the busy ones that tick has excluded something already: 64 points among 500 calls, 4 among 10 000.
-    assert pilot.weight.tolist() == [20, 20, 5, 2]
+    assert pilot.weight.tolist() == [20, 20, 2, 1]
+
+
+def test_automatic_weights_wait_until_a_call_of_the_step_could_have_hung() -> None:
+    streams, everyone = Streams([Cell(2.0, 0.01)], 1, np.random.default_rng(1)), np.arange(1)
+    pilot, weights = Ours("auto", automatic(60.0)).pilot(streams), []
+    for now in range(5, 70, 5):
+        counts, _ = streams.draw(everyone, now - 5.0, 5.0, pilot.weight)
+        pilot.tick(everyone, float(now), counts)
+        weights.append(float(pilot.weight[0]))
+    assert weights == [1.0] * 11 + [20.0] * 2
 
 
 def half_an_hour(cell: Cell, runs: int = 300) -> Recording:

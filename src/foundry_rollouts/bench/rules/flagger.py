@@ -13,6 +13,7 @@ from foundry_rollouts.bench.arrays import Counts, Floats, Ints
 from foundry_rollouts.bench.rules.counted import History
 from foundry_rollouts.bench.simulate import ALL_TRAFFIC, ROLLED_BACK, RUNNING
 from foundry_rollouts.bench.streams import HOUR, Streams
+from foundry_rollouts.core.model.policy import Margin
 
 _INTERVAL = 60.0
 
@@ -26,11 +27,17 @@ class Flagger:
     threshold: int
     max_weight: int = 50
     min_success: float = 0.99
+    tuned: Margin | None = None  #: Set for each service by who knows its rate: what a minute may fail at.
     tick: float = 30.0
     patience: float = HOUR
 
     def pilot(self, streams: Streams) -> "FlaggerPilot":
-        return FlaggerPilot(len(streams), self)
+        return FlaggerPilot(len(streams), self, self._least(streams))
+
+    def _least(self, streams: Streams) -> Floats:
+        if self.tuned is None:
+            return np.full(len(streams), self.min_success)
+        return 1 - (self.tuned.ratio * streams.stable_rates + self.tuned.points)
 
 
 @dataclass(slots=True)
@@ -39,6 +46,7 @@ class FlaggerPilot:
 
     runs: int
     rule: Flagger
+    least: Floats  #: The least part of a minute's calls that must do well, of each run.
     weight: Floats = field(init=False)
     ended: Ints = field(init=False)
     _failed: Ints = field(init=False)
@@ -59,7 +67,7 @@ class FlaggerPilot:
         is_over = self._failed[at] >= rule.threshold
         is_copied = self._is_promoting[at] == 1
         good = seen.canary_calls - seen.canary_failures
-        has_passed = (seen.canary_calls > 0) & (good >= rule.min_success * seen.canary_calls)
+        has_passed = (seen.canary_calls > 0) & (good >= self.least[at] * seen.canary_calls)
         self.ended[at[is_copied]] = ALL_TRAFFIC
         self.ended[at[is_over & ~is_copied]] = ROLLED_BACK
         is_checked = ~is_over & ~is_copied
