@@ -32,6 +32,7 @@ class Change:
     target: Routing
     is_retreat: bool
     settings: str | None = None  #: What the endpoint has beside its weights, to be kept.
+    is_urgent: bool = False  #: It goes before all that can wait, as a retreat does.
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ async def apply_routing(
         settings=change.settings,
     )
     is_written = await _open(world, lease, intent)
-    with at_priority(Priority.ROLLBACK if change.is_retreat else Priority.USUAL):
+    with at_priority(Priority.ROLLBACK if change.is_retreat or change.is_urgent else Priority.USUAL):
         async with within_lease(lease, now):
             is_answered = await send(world.cloud, lease.agent, change.before, change.target)
         report = await confirm(world, lease.agent, change.target, change.settings)

@@ -27,7 +27,7 @@ from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
-from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError
+from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, DriftError, LeaseLostError
 from foundry_rollouts.ports import Lease, Record, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
@@ -87,7 +87,7 @@ class OfflineGuard:
             return
         try:
             step = await self._go_back(lease, rollout, decision, seen)
-        except (CloudError, DriftError, LeaseLostError) as error:
+        except (CloudError, DriftError, LeaseLostError, BrokenLawError) as error:
             log.warning("offline.refused", agent=lease.agent, because=str(error))
             if isinstance(error, ChangeError | DriftError):
                 self._let_rest(self.last_known[lease.agent], routing_of(after(rollout, decision, now)), error)

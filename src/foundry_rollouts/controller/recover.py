@@ -68,7 +68,7 @@ async def _settle(world: World, lease: Lease, intent: Intent, now: Callable[[], 
         return Recovered(lease)
     seen = agent.routing_read()
     stands = await _standing(world, intent)
-    if stands is not None and stands.phase.is_final and not _is_last_word(intent):
+    if stands is not None and stands.phase.is_final and not intent.is_retreat:
         # A canary was rolled back without a database while its step forward was open.
         await _drop(world, lease, intent, now())
         log.info("intent.overtaken", agent=lease.agent, intent=intent.id, routing=str(seen))
@@ -83,12 +83,6 @@ async def _settle(world: World, lease: Lease, intent: Intent, now: Callable[[], 
         log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen), because="it was refused")
         return Recovered(lease)
     return await _go_forward(world, lease, intent, seen, now)
-
-
-def _is_last_word(intent: Intent) -> bool:
-    """Whether it takes the canary back for good: a step back leaves it some traffic, and an end outweighs it."""
-    planned = intent.record.rollout
-    return intent.is_retreat and (planned is None or planned.phase.is_final)
 
 
 async def _standing(world: World, intent: Intent) -> Rollout | None:

@@ -137,7 +137,8 @@ class Ticker:
 
     async def _apply(self, lease: Lease, step: Transition, record: Record, settings: str | None) -> bool:
         """Apply and write, or report that the cloud refuses; return whether the rollout has ended."""
-        change = Change(step.seen, step.target, step.is_retreat, settings)
+        is_urgent = step.decision.move is Move.STEP_BACK
+        change = Change(step.seen, step.target, step.is_retreat, settings, is_urgent)
         try:
             applied = await apply_routing(self.world, lease, change, record, self.now)
         except (ChangeError, DriftError) as error:
@@ -240,7 +241,7 @@ class Ticker:
         if not rollout.step or standing.evidence is None:
             return None, ()
         measurements = uncounted(rollout, tuple(await measure(self.world, rollout, now, self.metrics)))
-        analysis = judge(rollout, standing.evidence, measurements, now)
+        analysis = judge(rollout, standing.evidence, measurements, now, self.period)
         return with_sandboxes(analysis, rollout, readiness, now), measurements
 
     def _show_routing(self, then: Rollout, routing: Routing) -> None:

@@ -272,6 +272,8 @@ class LogSource:
         """Count a call that began then; None: it began just now, as far as is known."""
         now, session = self._now(), followed.session
         began_at = min(began_at or now, now)  # The cloud's clock may run ahead.
-        watch.tallies.add(Seen(now, followed.stratum, session.version, sample, began_at, session.id))
+        # The probe leaves a session that failed once, so that its calls stand alone.
+        unit = session.id if followed.stratum == "logs" else None
+        watch.tallies.add(Seen(now, followed.stratum, session.version, sample, began_at, unit))
         if (sample.cause or sample.has_log_error) and session.version == watch.rollout.canary:
             self._wake(watch.rollout.id)

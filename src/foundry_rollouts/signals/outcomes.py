@@ -84,12 +84,15 @@ class OutcomeSource:
         return read.counter.measured(rollout, window, seen, begun)
 
     async def _begun(self, rollout: Rollout, read: Read, new: Sequence[Outcome]) -> list[Begun]:
-        """Return the sessions that began at this step, by their first calls; a call without one is one of its own."""
+        """Return the sessions that began at this step, by their first calls.
+
+        A call that names no session tells nothing of the split: it may be of a conversation that began before.
+        """
         since = read.counter.windows.routed_since
         first = {outcome.session: outcome for outcome in sorted(new, key=_began_at, reverse=True) if outcome.session}
         wanted = sorted(session for session in first if session not in read.sessions)
         old = set(await self._kept.old_sessions(rollout.agent, wanted, since) if wanted and since else ())
-        begun = [each for each in new if each.session is None]
+        begun: list[Outcome] = []
         for session in wanted:
             read.sessions.note(session, value=True)
             if session not in old:

@@ -47,6 +47,7 @@ class StepCounter:
         """
         placed = [(in_window, each) for each in seen if (in_window := self.windows.of(each.began_at))]
         units = list(self.units.of(placed, rollout.policy.ignored_errors))
+        units += [Unit(window, each.stratum, each.version, Counts(heard=1)) for _, each in placed]
         units += [
             Unit(window, each.stratum, each.version, Counts(new_sessions=1))
             for each in begun

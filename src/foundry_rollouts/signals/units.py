@@ -1,9 +1,10 @@
 """Sessions as units: calls of one session fail together, so that they are one call of evidence, and fail once.
 
 A session meets one sandbox, one conversation, one user: counted apiece, its calls would be taken for as many
-independent ones. In each window it is one unit, which failed if any of its calls did and is as slow as its slowest.
-At a step a session counts one failure, after which it counts no more; a client error, an error in the log and a
-failure that the policy ignores count once, too, and the session goes on. A call without a session stands alone.
+independent ones. In the window of its first calls at a step it is one unit, which failed if any of them did and is as
+slow as its slowest; that it goes on well is no news. At a step it counts one failure, whenever that comes, after which
+it counts no more; a client error, an error in the log and a failure that the policy ignores count once, too, and the
+session goes on. A call without a session stands alone.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ MOST_SESSIONS = 100_000
 MOST_UNITS = 20_000
 #: What outweighs what, where calls of one session fail in several ways.
 _WORSE = (ErrorKind.CLIENT_ERROR, ErrorKind.RATE_LIMITED, None)
-_FAILED, _LOG_ERROR = "failed", "log error"
+_COUNTED, _FAILED, _LOG_ERROR = "counted", "failed", "log error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +119,10 @@ class SessionUnits:
         known = self._slowest.get(key)
         if known is None or latency > known:
             self._slowest.note(key, latency)
-        if known is None or unit.cause is not None or unit.has_log_error:
+        if not self._was_noted(session, _COUNTED) or unit.cause is not None or unit.has_log_error:
             return unit.as_counts()
-        # It counted before, as a call that was faster.
-        return replace(unit.as_counts(), calls=0) if latency > known else None
+        # It counted before, in this window as a call that was faster.
+        return replace(unit.as_counts(), calls=0) if known is not None and latency > known else None
 
     def _new_in(self, session: str, unit: Sample, ignored: Collection[ErrorKind]) -> Sample:
         """Return ``unit`` without what the session counted for before, and note what is left."""

@@ -156,7 +156,12 @@ def on_harm(rollout: Rollout, analysis: Analysis) -> Decision | None:
 
 
 def on_guard(rollout: Rollout, analysis: Analysis, because: str) -> Decision | None:
-    """Go back to a weight that compares; where the plan has none, it is harm like any other."""
+    """Go back to a weight that compares; where the plan has none, it is harm like any other.
+
+    A version that was stable before and took everything at once has nothing better to go back to: a person decides.
+    """
+    if rollout.is_revert:
+        return None if rollout.phase is Phase.PAUSED else Decision(Move.PAUSE, because)
     back = step_back(rollout, because)
     return back or on_harm(rollout, replace(analysis, because=because, on_failure=None))
 

@@ -59,7 +59,9 @@ def step_back(rollout: Rollout, because: str) -> Decision | None:
     said = f"stepped back to {rollout.policy.weight_at(number)}% because {because}"
     if rollout.step_backs + 1 < STEP_BACKS:
         return Decision(Move.STEP_BACK, said, step=number)
-    return Decision(Move.STEP_BACK, f"{said}; that makes {STEP_BACKS} times, so a person decides", step=number)
+    return Decision(
+        Move.STEP_BACK, f"{said}; that makes {rollout.step_backs + 1} times, so a person decides", step=number
+    )
 
 
 def answered(decision: Decision, then: Rollout, commands: Sequence[Command]) -> tuple[Command, ...]:

@@ -37,6 +37,10 @@ def _next(rollout: Rollout, analysis: Analysis, now: datetime, tick_interval: ti
 def _wait(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision | None:
     """Return what keeps a rollout where it is, whatever the evidence of safety; None where nothing does."""
     if analysis.verdict is Verdict.SHARED_TROUBLE:
+        since = rollout.trouble_since
+        if since is not None and now - since >= rollout.policy.deadline:
+            ask = "who resumes takes it for normal"
+            return Decision(Move.PAUSE, f"{analysis.because}; that is so for {rollout.policy.deadline}, and {ask}")
         return Decision(Move.HOLD, analysis.because, "both versions to recover")
     if rollout.age(now) >= rollout.policy.deadline:
         return Decision(Move.PAUSE, f"the deadline of {rollout.policy.deadline} is over: {analysis.because}")

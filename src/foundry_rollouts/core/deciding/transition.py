@@ -14,7 +14,7 @@ from foundry_rollouts.core.deciding.refused import CLOUD, is_resting
 from foundry_rollouts.core.deciding.unreadable import is_news
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.constants import STEP_BACKS
-from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
+from foundry_rollouts.core.judging.evidence import Evidence, accepting, at_new_weight, initial
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.contest import restored
 from foundry_rollouts.core.model.decision import Decision, Move
@@ -134,7 +134,7 @@ def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situa
         at=seen.now,
         event=event,
         analysis=seen.analysis,
-        evidence=_evidence(rollout, then, seen.analysis),
+        evidence=_evidence(rollout, then, decision, seen.analysis),
         answered=closed,
         earlier=seen.earlier,
     )
@@ -165,11 +165,17 @@ def _judged(then: Rollout, decision: Decision, seen: Situation) -> Rollout:
     return replace(judged, harmed_at=then.step) if is_harmed else judged
 
 
-def _evidence(rollout: Rollout, then: Rollout, analysis: Analysis | None) -> Evidence | None:
+def _evidence(rollout: Rollout, then: Rollout, decision: Decision, analysis: Analysis | None) -> Evidence | None:
     """Return the evidence to keep: each weight earns its own proof."""
     if analysis is None:
         return initial(rollout.policy, rollout.prior_counts) if then.step and not rollout.step else None
-    return at_new_weight(analysis.evidence) if then.weight != rollout.weight else analysis.evidence
+    if decision.move is Move.RESUME and decision.author is not None:
+        return accepting(analysis.evidence)
+    if then.weight == rollout.weight:
+        return analysis.evidence
+    # What was proved below counts no more for a canary that went back.
+    anew = at_new_weight(analysis.evidence)
+    return replace(anew, is_proved=False) if decision.move is Move.STEP_BACK else anew
 
 
 def _event(rollout: Rollout, then: Rollout, decision: Decision, now: datetime) -> Event:

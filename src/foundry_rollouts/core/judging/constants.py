@@ -14,6 +14,8 @@ from foundry_rollouts.core.model.policy import GateKind, Margin
 
 #: Calls that make a batch, with at least one on each version (3.1; bench wald).
 BATCH_CALLS = 8
+#: How much of a tick an interval lasts at least; a failure that is reported at once ends none of them (10.1).
+WHOLE = 0.9
 #: Intervals that may wait to become a batch together, where they hold as many calls as one takes (10.1; bench world).
 WAITING_INTERVALS = 3
 
@@ -62,6 +64,8 @@ MINUTE = 60.0
 
 #: The calls on stable whose slowest thousandth tells the longest call (10.7).
 TIMED_CALLS = 1000
+#: No step waits longer than this for the slowest calls of stable, where the policy says nothing of them (10.7).
+LONGEST_CALL = timedelta(minutes=10)
 #: How much more a canary may fail while its sandboxes are new, as a fraction, and the part of the capital that is held
 #: against what is worse than that (10.11; bench world).
 WARM_POINTS, WARM_PART = 0.25, 0.1

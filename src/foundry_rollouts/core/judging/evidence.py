@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 
 from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import begin
-from foundry_rollouts.core.judging.constants import MINUTE, SLOW, TELLING_CALLS, TIMED_CALLS, TROUBLE_ODDS
+from foundry_rollouts.core.judging.constants import LONGEST_CALL, MINUTE, SLOW, TELLING_CALLS, TIMED_CALLS, TROUBLE_ODDS
 from foundry_rollouts.core.judging.one_armed import begin_floor
 from foundry_rollouts.core.judging.shared import SharedTrouble, begin_trouble
 from foundry_rollouts.core.judging.split import Split
 from foundry_rollouts.core.judging.spread import Spread
-from foundry_rollouts.core.judging.track import Moment, Track, over_disjoint, settling, taken_in
+from foundry_rollouts.core.judging.strata import over_disjoint
+from foundry_rollouts.core.judging.track import Moment, Track, settling, taken_in
 from foundry_rollouts.core.judging.track import at_new_weight as reweighed
 from foundry_rollouts.core.judging.values import ValueTrack, at_new_step, tracked, valued
 from foundry_rollouts.core.model.failures import ErrorKind
@@ -132,11 +133,20 @@ def at_new_weight(evidence: Evidence) -> Evidence:
     )
 
 
-def update(evidence: Evidence, rollout: Rollout, measurements: Sequence[Measurement], now: datetime) -> Evidence:
-    """Return ``evidence`` after ``measurements``, each of which goes to the tracks of its stratum only."""
+def update(
+    evidence: Evidence,
+    rollout: Rollout,
+    measurements: Sequence[Measurement],
+    now: datetime,
+    tick: timedelta = timedelta(0),
+) -> Evidence:
+    """Return ``evidence`` after ``measurements``, each of which goes to the tracks of its stratum only.
+
+    Windows shorter than ``tick`` are parts of intervals as long as that; without it each window is an interval.
+    """
     policy = rollout.policy
     gates = {gate.name: gate for gate in policy.gates}
-    moment = Moment(rollout, now, is_troubled=evidence.is_troubled)
+    moment = Moment(rollout, now, is_troubled=evidence.is_troubled, tick=tick)
     # The release before kept none of them.
     tracks, values, beside = evidence.tracks, evidence.values, evidence.beside or _beside(policy)
     for seen in measurements:
@@ -157,13 +167,16 @@ def _taken_in(
 
 
 def longest_call(evidence: Evidence, rollout: Rollout) -> timedelta:
-    """Return how long a call may take: as the policy says, or longer where one in a thousand of stable's does.
+    """Return how long a call may take: as the policy says or, where it does not, as one in a thousand of stable's does.
 
     Before a step is as old as that, the slowest calls of it, which are often those that fail, are not known.
     """
+    if rollout.policy.call_limit is not None:
+        return rollout.policy.call_limit
     heard = sum(count for _, count in evidence.durations)
     slowest = quantile(evidence.durations, 0.999) if heard >= TIMED_CALLS else None
-    return max(settling(rollout), timedelta(seconds=seconds_of(slowest)) if slowest else timedelta(0))
+    seen = timedelta(seconds=seconds_of(slowest)) if slowest else timedelta(0)
+    return max(settling(rollout), min(seen, LONGEST_CALL))
 
 
 def measured_traffic(evidence: Evidence) -> tuple[float, float] | None:
@@ -196,11 +209,18 @@ def _divided(
 def with_trouble(evidence: Evidence) -> Evidence:
     """Return ``evidence`` with whether stable is in trouble too: that begins at 20 : 1, and ends when it is over."""
     if evidence.is_troubled:
-        is_over = all(track.shared.is_over for track in evidence.tracks if track.shared)
+        # A source that cannot be read says nothing of it, and its silence is a verdict of its own.
+        is_over = all(track.shared.is_over for track in evidence.tracks if track.shared and not track.trouble)
         return _turned(evidence, SharedTrouble.ended, is_troubled=False) if is_over else evidence
     if trouble_log(evidence.tracks) < math.log(TROUBLE_ODDS):
         return evidence
     return _turned(evidence, SharedTrouble.begun, is_troubled=True)
+
+
+def accepting(evidence: Evidence) -> Evidence:
+    """Return ``evidence`` where a person resumes: what stable fails at now is normal, and the split is tested anew."""
+    anew = replace(evidence, splits=())
+    return _turned(anew, lambda _: SharedTrouble(), is_troubled=False) if evidence.is_troubled else anew
 
 
 def _turned(evidence: Evidence, turn: Callable[[SharedTrouble], SharedTrouble], *, is_troubled: bool) -> Evidence:

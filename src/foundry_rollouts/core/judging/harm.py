@@ -83,10 +83,10 @@ def guard_of(rollout: Rollout, evidence: Evidence) -> tuple[float, Track | None]
     if rollout.weight < 100:
         return -math.inf, None
     said = [
-        (math.log(part_of(rollout.policy, gate) or 1e-300) + share_log(track) + _alone(track, evidence.of(gate)), track)
+        (math.log(part_of(rollout.policy, gate)) + part + _alone(track, evidence.of(gate)), track)
         for gate in rollout.policy.gates
         if part_of(rollout.policy, gate)
-        for track in evidence.of(gate)
+        for track, part in _parts(evidence, gate)
     ]
     loudest = max(said, key=lambda pair: pair[0], default=(-math.inf, None))
     return log_sum(log for log, _ in said), loudest[1]

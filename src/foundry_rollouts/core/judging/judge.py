@@ -7,7 +7,7 @@ Harm is judged over all gates together, progress at each gate by itself. The mat
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.batches import Tally
@@ -43,10 +43,19 @@ ORDER = (
 )
 
 
-def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measurement], now: datetime) -> Analysis:
-    """Return the verdict on everything seen so far, ``measurements`` included."""
+def judge(
+    rollout: Rollout,
+    evidence: Evidence,
+    measurements: Sequence[Measurement],
+    now: datetime,
+    tick: timedelta = timedelta(0),
+) -> Analysis:
+    """Return the verdict on everything seen so far, ``measurements`` included.
+
+    ``tick`` is how long a window lasts that no failure ended early; without it each window stands for itself.
+    """
     policy = rollout.policy
-    evidence = update(evidence, rollout, measurements, now)
+    evidence = update(evidence, rollout, measurements, now, tick)
     accused = failing_gate(rollout, evidence, [gate for gate in policy.gates if part_of(policy, gate)])
     all_readings = tuple(_read(rollout, gate, evidence, accused, now) for gate in policy.gates)
     readings = [reading for reading in all_readings if not reading.is_dry_run]
@@ -57,10 +66,10 @@ def judge(rollout: Rollout, evidence: Evidence, measurements: Sequence[Measureme
     return Analysis(
         verdict=verdict,
         because=because,
-        evidence=replace(evidence, is_proved=evidence.is_proved or verdict is Verdict.PASS),
+        evidence=replace(evidence, is_proved=evidence.is_proved or (verdict is Verdict.PASS and rollout.weight < 100)),
         gates=all_readings,
         waiting_for="; ".join(unproved) if worst.verdict is not Verdict.FAIL and unproved else None,
-        is_not_gross=all(_is_not_gross(reading) for reading in readings),
+        is_not_gross=guarded is None and all(_is_not_gross(reading) for reading in readings),
         on_failure=worst.on_failure if worst.verdict is Verdict.FAIL else None,
         guarded=guarded,
         split=_split(rollout, evidence),
@@ -90,7 +99,7 @@ def _split(rollout: Rollout, evidence: Evidence) -> str | None:
 def _guarded(rollout: Rollout, evidence: Evidence) -> str | None:
     """Return why a canary with all traffic goes back to a weight that compares; None while it need not."""
     log, track = guard_of(rollout, evidence)
-    if track is None or log < math.log(GUARD_ODDS) or evidence.is_troubled:
+    if track is None or log < math.log(GUARD_ODDS):
         return None
     gate = next(gate for gate in rollout.policy.gates if gate.name == track.gate)
     return because_guarded(gate, track, log)
@@ -113,7 +122,8 @@ def _reading(rollout: Rollout, gate: Gate, evidence: Evidence, failing: Gate | N
     accused = failing_gate(rollout, evidence, (gate,)) if gate.is_dry_run else failing
     harm, safe = harm_of(evidence, gate), safe_of(tracks)
     step = strongest(tracks).at_step
-    verdict = Verdict.FAIL if gate is accused else _verdict(rollout, tracks, harm, safe, now)
+    heard = (*tracks, *evidence.client_errors(gate)) if rollout.weight == 100 else tracks
+    verdict = Verdict.FAIL if gate is accused else _verdict(rollout, heard, harm, safe, now)
     missing = missing_calls(rollout, tracks) if verdict is Verdict.INSUFFICIENT else None
     shown = (*tracks, *evidence.client_errors(gate)) if verdict is Verdict.FAIL else tracks
     return GateReading(
@@ -141,13 +151,24 @@ def _verdict(rollout: Rollout, tracks: Sequence[Track], harm: float, safe: float
         if any(track.trouble for track in tracks):
             return Verdict.SOURCE_ERROR
         return Verdict.STALE if seen else Verdict.NO_DATA
-    # At 100 nobody is left to compare with: that is a bake and no proof, and what is seen must be quiet.
-    is_proved = safe >= -math.log(policy.judge.missed_bad) if rollout.weight < 100 else _is_calm(tracks)
-    return Verdict.PASS if is_proved and harm <= EVEN else Verdict.INSUFFICIENT
+    is_safe = safe >= -math.log(policy.judge.missed_bad)
+    if rollout.weight < 100:
+        return Verdict.PASS if is_safe and harm <= EVEN else Verdict.INSUFFICIENT
+    # A plan without a weight below 100 has proved nothing before, so that it has to be proved here.
+    was_compared = rollout.step_below_all is not None or rollout.is_revert or is_safe
+    return Verdict.PASS if was_compared and _is_calm(tracks) else Verdict.INSUFFICIENT
 
 
 def _is_calm(tracks: Sequence[Track]) -> bool:
-    return all(track.guard is None or track.guard.log <= EVEN for track in tracks)
+    """Whether nothing speaks against a canary with all traffic, which bakes and proves nothing.
+
+    Where stable is still called both are compared; elsewhere the guard speaks, for what was said there at a lower
+    weight cannot be answered any more.
+    """
+    return all(
+        track.stakes.harm_log <= EVEN if track.at_step.stable_calls else track.guard is None or track.guard.log <= EVEN
+        for track in tracks
+    )
 
 
 def _because(verdict: Verdict, rollout: Rollout, gate: Gate, tracks: Sequence[Track], missing: int | None) -> str:

@@ -59,6 +59,7 @@ class Guard:
 
     past: float  #: What stable failed at when this weight began.
     process: CeilingProcess = CeilingProcess()
+    is_known: bool = True  #: Enough was seen of stable to say so.
 
     @property
     def log(self) -> float:

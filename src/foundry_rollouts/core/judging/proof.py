@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from foundry_rollouts.core.judging.capital import NEVER, Hypotheses, calls_needed
 from foundry_rollouts.core.judging.harm import share_log
 from foundry_rollouts.core.judging.logarithms import log_mean
-from foundry_rollouts.core.judging.track import Track, over_disjoint
+from foundry_rollouts.core.judging.strata import over_disjoint
+from foundry_rollouts.core.judging.track import Track, cluster_of
 from foundry_rollouts.core.model.policy import GateKind, Policy
 from foundry_rollouts.core.model.rollout import Rollout
 
@@ -34,7 +35,7 @@ def missing_calls(rollout: Rollout, tracks: Sequence[Track]) -> int | None:
         return None
     step, process = track.at_step, track.proven.processes[0]
     share = step.canary_calls / step.calls if step.calls else rollout.weight / 100
-    bets = Hypotheses(judging.tolerate, judging.bad, track.spread.cluster if track.spread else 1.0)
+    bets = Hypotheses(judging.tolerate, judging.bad, cluster_of(track, rollout.policy))
     goal = -math.log(judging.missed_bad) - safe_of(tracks) + process.proof_log
     missing = calls_needed(process, bets, goal, share)
     return missing if missing < NEVER else None

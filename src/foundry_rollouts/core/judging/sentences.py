@@ -108,13 +108,15 @@ def count(number: int) -> str:
 
 
 def _alone(gate: Gate, track: Track) -> str:
-    step, past = track.at_step, track.guard.past if track.guard else None
-    return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {DEEDS[gate.kind]} ({_past(past)})"
+    step, guard = track.at_step, track.guard
+    past = guard.past if guard and guard.is_known else None
+    deed = DEEDS[track.kind or gate.kind]
+    return f"canary {count(step.canary_failures)} of {count(step.canary_calls)} {deed} ({_past(past)})"
 
 
 def _past(known: float | None) -> str:
     if known is None:
-        return "nobody to compare with"
+        return "too little was seen of stable"
     if known < RARE:
         return "stable hardly ever failed before"
     percent = 100 * known

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from foundry_rollouts.core.judging.constants import SPLIT_ABOVE, SPLIT_BELOW_PARTS, SPLIT_NONE, SPLIT_ODDS
 from foundry_rollouts.core.judging.logarithms import log_sum
 
+MOST_WON = math.log(SPLIT_ODDS) + 2.0
 _BELOW = tuple(math.log(part) for part in SPLIT_BELOW_PARTS)
 _ABOVE = (-math.log(len(SPLIT_ABOVE) + 1),) * (len(SPLIT_ABOVE) + 1)
 
@@ -49,13 +50,16 @@ class Split:
         sessions = self.canary + self.stable
         share = round(100 * self.canary / sessions) if sessions else 0
         went = f"of {sessions} new sessions {self.canary} went to the canary ({share}%)"
-        return f"{went}, where its weight is {weight}%, seen by {self.stratum}: the split is ignored"
+        pinned = "the split is ignored, or many sessions are pinned to a version"
+        return f"{went}, where its weight is {weight}%, seen by {self.stratum}: {pinned}"
 
 
 def _won(
     capital: tuple[float, ...], claims: tuple[float, ...], share: float, canary: int, stable: int
 ) -> tuple[float, ...]:
-    return tuple(
+    won = (
         part + canary * math.log(claim / share) + stable * (math.log1p(-claim) - math.log1p(-share))
         for part, claim in zip(capital, claims, strict=True)
     )
+    # What is won beyond need would only keep the verdict long after the sessions follow the weight again.
+    return tuple(min(part, MOST_WON) for part in won)

@@ -7,6 +7,7 @@ from datetime import datetime
 from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.capital import EProcess, Hypotheses, Use, observed, reweighted
 from foundry_rollouts.core.judging.constants import EVEN, STRICT, WARM_PART, WARM_POINTS
+from foundry_rollouts.core.judging.estimate import StableEstimate
 from foundry_rollouts.core.judging.logarithms import log_mean, log_sum
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard, begin_floor, observed_floor
 from foundry_rollouts.core.model.policy import Margin
@@ -21,12 +22,19 @@ class Interval:
     tallies: tuple[Tally, ...]
     is_warm: bool = False  #: The canary's sandboxes were new.
     is_troubled: bool = False  #: Both versions were in trouble: nothing is proved.
+    is_part: bool = False  #: It ended early, for a failure was reported: the next window belongs to it.
 
     @property
     def use(self) -> Use:
         if self.is_warm:
             return Use.NONE
         return Use.TROUBLED if self.is_troubled else Use.ALL
+
+    def going_on(self, later: "Interval") -> "Interval":
+        """Return the interval with the window that belongs to it."""
+        both = self.with_late(later.tallies)
+        is_troubled = self.is_troubled or later.is_troubled
+        return replace(both, end=later.end, seconds=self.seconds + later.seconds, is_troubled=is_troubled)
 
     def with_late(self, tallies: tuple[Tally, ...]) -> "Interval":
         """Return the interval with calls that were heard of later."""
@@ -40,6 +48,7 @@ class Terms:
     bets: Hypotheses
     max: float | None = None  #: The ceiling of the gate.
     has_all_traffic: bool = False  #: Nobody is left to compare with: the guard bets.
+    calm: float | None = None  #: What stable failed at in calm times, where that is known.
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ def bet(stakes: Stakes, terms: Terms, seen: Interval) -> Stakes:
     if ceiling is not None and terms.max is not None and not seen.is_warm:
         ceiling = observed_floor(ceiling, terms.max, main, seconds, cluster)
     if terms.has_all_traffic:
-        guard = guard or Guard(stakes.processes[0].guess.rate)
+        guard = guard or _guard(stakes.processes[0].guess, terms.calm)
         guard = guard.after(main, seconds, is_warm=seen.is_warm, cluster=cluster)
     return Stakes(
         processes=tuple(
@@ -82,6 +91,11 @@ def bet(stakes: Stakes, terms: Terms, seen: Interval) -> Stakes:
         pot=_pot(stakes, terms, seen),
         guard=guard,
     )
+
+
+def _guard(guess: StableEstimate, calm: float | None) -> Guard:
+    past = guess.rate if calm is None else min(guess.rate, calm)
+    return Guard(past, is_known=guess.known is not None)
 
 
 def _pot(stakes: Stakes, terms: Terms, seen: Interval) -> EProcess | None:

@@ -6,7 +6,7 @@ more is to come (``statistics.md``, 10.7).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
@@ -19,15 +19,15 @@ from foundry_rollouts.core.judging.constants import (
     SHORTEST_WINDOW,
     SLOW,
     TELLING_CALLS,
+    WHOLE,
 )
-from foundry_rollouts.core.judging.logarithms import log_sum
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
 from foundry_rollouts.core.judging.shared import SharedTrouble
 from foundry_rollouts.core.judging.spread import Spread
 from foundry_rollouts.core.judging.stakes import Interval, Stakes, Terms, bet, restaked
 from foundry_rollouts.core.model.failures import ErrorKind, kind_of
-from foundry_rollouts.core.model.measurement import Counts, Histogram, Measurement, Tallied, quantile
-from foundry_rollouts.core.model.policy import CALL_LIMIT, Gate, GateKind, WeightStep
+from foundry_rollouts.core.model.measurement import Counts, Histogram, Measurement, Tallied, Window, quantile
+from foundry_rollouts.core.model.policy import CALL_LIMIT, Gate, GateKind, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Rollout
 
 
@@ -94,18 +94,24 @@ class Moment:
     rollout: Rollout
     now: datetime
     is_troubled: bool = False  #: Both versions are in trouble.
+    tick: timedelta = timedelta(0)  #: How long a window is that no failure ended early.
 
-    def is_warm(self, end: datetime) -> bool:
-        """Whether the canary's sandboxes are still new in an interval that ends then."""
+    def is_warm(self, window: Window) -> bool:
+        """Whether the canary's sandboxes are still new when an interval begins."""
         began, warm_up = self.rollout.step_started_at, self.rollout.policy.warm_up
-        return began is not None and bool(warm_up) and end <= began + warm_up
+        return began is not None and bool(warm_up) and window.start < began + warm_up
 
     def terms(self, track: Track, gate: Gate) -> Terms:
         policy = self.rollout.policy
-        cluster = track.spread.cluster if track.spread else policy.sources.cluster_of(track.stratum) or 1.0
-        bets = Hypotheses(policy.judge.tolerate, policy.judge.bad, cluster)
-        is_guarded = gate.kind is not GateKind.LATENCY and track.kind is None and not track.is_probe
-        return Terms(bets, gate.max, has_all_traffic=self.rollout.weight == 100 and is_guarded)
+        bets = Hypotheses(policy.judge.tolerate, policy.judge.bad, cluster_of(track, policy))
+        is_guarded = gate.kind is not GateKind.LATENCY and not track.is_probe
+        calm = track.shared.before if track.shared else None
+        return Terms(bets, gate.max, has_all_traffic=self.rollout.weight == 100 and is_guarded, calm=calm)
+
+
+def cluster_of(track: Track, policy: Policy) -> float:
+    """Return how many calls of the stratum fail together at most, as the policy says or as stable has shown."""
+    return track.spread.cluster if track.spread else policy.sources.cluster_of(track.stratum) or 1.0
 
 
 def at_new_weight(track: Track) -> Track:
@@ -134,7 +140,8 @@ def taken_in(track: Track, gate: Gate, moment: Moment, seen: Measurement) -> Tra
         total=track.total + main,
         at_step=track.at_step + main,
         causes=_causes(track, seen.canary),
-        seen_at=_latest(track.seen_at, seen.window.end) if main.canary_calls else track.seen_at,
+        # Calls count for when they began, and are fresh when they are heard of.
+        seen_at=_latest(track.until, seen.window.end) if main.canary_calls or seen.canary.heard else track.seen_at,
     )
 
 
@@ -143,23 +150,43 @@ def _latest(one: datetime | None, other: datetime) -> datetime:
 
 
 def _interval(moment: Moment, seen: Measurement, tallies: tuple[Tally, ...]) -> Interval:
-    end, seconds = seen.window.end, seen.window.seconds
-    return Interval(end, seconds, tallies, is_warm=moment.is_warm(end), is_troubled=moment.is_troubled)
+    window, is_warm = seen.window, moment.is_warm(seen.window)
+    return Interval(window.end, window.seconds, tallies, is_warm=is_warm, is_troubled=moment.is_troubled)
 
 
 def _weighed(track: Track, gate: Gate, moment: Moment, seen: Interval) -> Track:
     is_late = track.until is not None and seen.end <= track.until
     # The time of an interval passes once, however often more is heard of it.
     seen = replace(seen, seconds=0.0) if is_late else seen
-    track = _compared_with_before(track, gate, moment, seen)
+    # What is learnt from an interval has no say in the bets on it.
     terms = moment.terms(track, gate)
+    track = _compared_with_before(track, gate, moment, seen)
     late = next((place for place, each in enumerate(track.open) if is_late and seen.end <= each.end), None)
-    if late is None:
-        opened = replace(track.holding(bet(track.stakes, terms, seen)), closed=track.proven, open=(*track.open, seen))
-        return replace(_closed(opened, terms, moment), until=_latest(track.until, seen.end))
-    amended = (*track.open[:late], track.open[late].with_late(seen.tallies), *track.open[late + 1 :])
-    stakes = reduce(lambda stakes, each: bet(stakes, terms, each), amended, track.proven)
-    return replace(track.holding(stakes), open=amended)
+    if late is not None:
+        return _amended(track, terms, late, track.open[late].with_late(seen.tallies))
+    if not is_late and track.open and track.open[-1].is_part:
+        return _newest(_amended(track, terms, len(track.open) - 1, track.open[-1].going_on(seen)), terms, moment)
+    opened = replace(track.holding(bet(track.stakes, terms, seen)), closed=track.proven, open=(*track.open, seen))
+    return _newest(opened, terms, moment)
+
+
+def _amended(track: Track, terms: Terms, place: int, interval: Interval) -> Track:
+    """Return the track with more known of one of its open intervals: what follows from it is worked out anew."""
+    intervals = (*track.open[:place], interval, *track.open[place + 1 :])
+    stakes = reduce(lambda stakes, each: bet(stakes, terms, each), intervals, track.proven)
+    return replace(track.holding(stakes), open=intervals)
+
+
+def _newest(track: Track, terms: Terms, moment: Moment) -> Track:
+    """Note whether the newest interval goes on, and close the old ones.
+
+    A failure of the canary ends a window early. Were that an interval of its own, outcomes would choose what is
+    compared with what; so it goes on until it is as long as a window that nothing cut short.
+    """
+    *older, newest = track.open
+    is_part = newest.seconds < WHOLE * moment.tick.total_seconds()
+    track = replace(track, open=(*older, replace(newest, is_part=is_part)), until=_latest(track.until, newest.end))
+    return _closed(track, terms, moment)
 
 
 def _compared_with_before(track: Track, gate: Gate, moment: Moment, seen: Interval) -> Track:
@@ -177,7 +204,7 @@ def _compared_with_before(track: Track, gate: Gate, moment: Moment, seen: Interv
 def _closed(track: Track, terms: Terms, moment: Moment) -> Track:
     """Close the intervals of which nothing more is to come."""
     settle = settling(moment.rollout)
-    still = [each for each in track.open if moment.now - each.end < settle]
+    still = [each for each in track.open if each.is_part or moment.now - each.end < settle]
     if not still:
         return replace(track, open=(), closed=None)
     done = track.open[: len(track.open) - len(still)]
@@ -191,22 +218,9 @@ def settling(rollout: Rollout) -> timedelta:
     if policy.call_limit is not None:
         return policy.call_limit
     reached = [step.min for step in policy.steps[: rollout.step] if isinstance(step, WeightStep)]
-    return min(CALL_LIMIT, reached[-1]) if reached else CALL_LIMIT
-
-
-def over_disjoint(tracks: Sequence[Track], log_of: Callable[[Track], float]) -> float:
-    """Return the evidence of all strata together, as a logarithm; ``log_of`` says what one shows.
-
-    Users' calls and the probe's are different calls, so that what they show multiplies; sources of the same calls of
-    users are averaged with their shares (``statistics.md``, 10.8).
-    """
-    groups = [[track for track in tracks if track.is_probe is is_probe] for is_probe in (False, True)]
-    return sum(_mean(group, log_of) for group in groups if group)
-
-
-def _mean(group: Sequence[Track], log_of: Callable[[Track], float]) -> float:
-    whole = sum(track.share for track in group)
-    return log_sum(math.log(track.share / whole) + log_of(track) for track in group)
+    # Automatic steps that the earlier release began name no time of their own.
+    least = reached[-1] if reached else CALL_LIMIT
+    return min(CALL_LIMIT, least or CALL_LIMIT) if policy.automatic else min(CALL_LIMIT, least)
 
 
 def _timed(track: Track, seen: Measurement) -> Track:

@@ -15,7 +15,7 @@ class Move(StrEnum):
     event: str | None  #: The kind of the event that records it; None: a wait, recorded only where something begins.
     ends_in: Phase | None  #: The phase in which it leaves the rollout for good; None: the rollout goes on.
     moves_traffic: bool  #: Whether it may change the routing of a rollout that has begun.
-    is_retreat: bool  #: Whether it lowers the canary's exposure: it is repeated until it is done.
+    is_retreat: bool  #: Whether it takes the canary's traffic for good: it is repeated until it is done.
 
     def __new__(
         cls,
@@ -37,7 +37,7 @@ class Move(StrEnum):
     PROMOTE = "promote", "rollout.promoted", Phase.PROMOTED, True
     ROLL_BACK = "rollback", "rollout.rolled_back", Phase.ROLLED_BACK, True, True
     DISABLE = "disable", "rollout.disabled", Phase.DISABLED, True, True
-    STEP_BACK = "step-back", "rollout.stepped_back", None, True, True
+    STEP_BACK = "step-back", "rollout.stepped_back", None, True
     PAUSE = "pause", "rollout.paused"
     RESUME = "resume", "rollout.resumed", None, True
     RESTORE = "restore", "rollout.restored", None, True

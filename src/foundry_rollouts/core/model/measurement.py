@@ -44,7 +44,8 @@ class Counts:
     latencies: Histogram = ()
     client_errors: int = 0
     rate_limited: int = 0  #: Of the failures.
-    new_sessions: int = 0  #: Sessions of users that began; a call without a session is one of its own.
+    new_sessions: int = 0  #: Sessions of users that began; a call that names none tells nothing of them.
+    heard: int = 0  #: Calls that were heard of, of which the units of ``calls`` are made; where that is told.
     values: tuple[tuple[str, float], ...] = ()  #: Numbers that are no counts, by name; they do not add up.
     unread: tuple[tuple[str, str], ...] = ()  #: Those that cannot be read, by name, and why.
 
@@ -58,6 +59,7 @@ class Counts:
             self.client_errors + other.client_errors,
             self.rate_limited + other.rate_limited,
             self.new_sessions + other.new_sessions,
+            self.heard + other.heard,
             other.values or self.values,
             other.unread or self.unread,
         )

@@ -6,8 +6,9 @@ shown nobody knows.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.deciding.transition import after
@@ -90,6 +91,7 @@ def replay(past: RecordedRollout, policy: Policy | None = None) -> Iterator[Repl
     """Judge the past again, tick by tick, under ``policy`` or, without one, under the rollout's own."""
     rollout = _at_its_start(past.rollout, policy or past.rollout.policy)
     evidence, weight, moves = initial(rollout.policy, rollout.prior_counts), 0, list(past.moves)
+    tick = _usual_tick(past.measurements)
     for now, measurements in _ticks(past.measurements):
         # What was decided at the end of a window was decided on that window: it changes the next one.
         while moves and moves[0].at < now:
@@ -99,7 +101,7 @@ def replay(past: RecordedRollout, policy: Policy | None = None) -> Iterator[Repl
             weight = move.weight
         if not weight:
             continue
-        analysis = judge(rollout, evidence, measurements, now)
+        analysis = judge(rollout, evidence, measurements, now, tick)
         yield ReplayedTick(now, weight, rollout, measurements, analysis, decide(rollout, Situation(now, analysis)))
         evidence = analysis.evidence
 
@@ -163,6 +165,12 @@ def _ticks(measurements: Sequence[Measurement]) -> Iterator[tuple[datetime, tupl
         tick.append(measurement)
     if tick:
         yield tick[0].window.end, tuple(tick)
+
+
+def _usual_tick(measurements: Sequence[Measurement]) -> timedelta:
+    """Return how long a tick was that no failure ended early: most windows of live sources are as long."""
+    spans = sorted(now - then for (then, _), (now, _) in pairwise(_ticks(measurements)))
+    return spans[len(spans) // 2] if spans else timedelta(0)
 
 
 def _at_its_start(rollout: Rollout, policy: Policy) -> Rollout:

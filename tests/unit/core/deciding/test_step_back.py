@@ -40,7 +40,8 @@ def test_it_gets_the_last_weight_below_100_and_the_history_says_why() -> None:
     step = stepped(at_100(event_count=4))
     assert step.event is not None
     assert (step.event.kind, step.event.because) == ("rollout.stepped_back", f"stepped back to 50% because {WORSE}")
-    assert (step.target, step.is_retreat) == (Routing.of({"1": 50, "2": 50}), True)
+    # The cloud may refuse it, and a person may go further: it is tried anew at each tick, and never repeated blindly.
+    assert (step.target, step.is_retreat) == (Routing.of({"1": 50, "2": 50}), False)
     then = step.then
     assert (then.phase, then.step, then.step_backs, then.step_started_at) == (
         Phase.PROGRESSING, 2, 1, NOON + MINUTE,
@@ -100,13 +101,13 @@ def test_shared_trouble_stops_the_clocks_and_is_told_once() -> None:
     ill = transition(rollout, rollout, warned(rollout, Verdict.SHARED_TROUBLE, minutes=4))
     assert ill.decision.move is Move.HOLD
     assert ill.event is not None
-    still = transition(ill.then, ill.then, warned(ill.then, Verdict.SHARED_TROUBLE, minutes=600))
+    still = transition(ill.then, ill.then, warned(ill.then, Verdict.SHARED_TROUBLE, minutes=300))
     assert (still.event, still.decision.move) == (None, Move.HOLD)
-    assert (still.then.step_age(NOON + 700 * MINUTE), still.then.age(NOON + 700 * MINUTE)) == (4 * MINUTE, 4 * MINUTE)
-    well = transition(still.then, still.then, warned(still.then, Verdict.PASS, minutes=604)).then
-    assert (well.trouble_since, well.step_age(NOON + 605 * MINUTE)) == (None, 5 * MINUTE)
-    up = transition(well, well, warned(well, Verdict.PASS, minutes=605)).then
-    assert (up.step, up.step_age(NOON + 606 * MINUTE), up.age(NOON + 606 * MINUTE)) == (3, MINUTE, 6 * MINUTE)
+    assert (still.then.step_age(NOON + 350 * MINUTE), still.then.age(NOON + 350 * MINUTE)) == (4 * MINUTE, 4 * MINUTE)
+    well = transition(still.then, still.then, warned(still.then, Verdict.PASS, minutes=304)).then
+    assert (well.trouble_since, well.step_age(NOON + 305 * MINUTE)) == (None, 5 * MINUTE)
+    up = transition(well, well, warned(well, Verdict.PASS, minutes=305)).then
+    assert (up.step, up.step_age(NOON + 306 * MINUTE), up.age(NOON + 306 * MINUTE)) == (3, MINUTE, 6 * MINUTE)
 
 
 def test_a_pause_in_the_midst_of_shared_trouble_counts_once() -> None:
@@ -149,3 +150,29 @@ def test_calls_that_are_still_under_way_keep_a_step_from_going_on() -> None:
     doubtful = replace(proved, suspicion="shared trouble: stable fails more than before")
     waits = decide(rollout, Situation(NOON + 5 * MINUTE, doubtful))
     assert (waits.move, waits.because) == (Move.HOLD, "maybe shared trouble: stable fails more than before")
+
+
+def test_what_was_proved_on_the_way_up_counts_no_more_after_a_step_back() -> None:
+    rollout = at_100()
+    seen = warned(rollout)
+    assert seen.analysis is not None
+    proved = replace(seen.analysis, evidence=replace(seen.analysis.evidence, is_proved=True))
+    step = transition(rollout, rollout, replace(seen, analysis=proved))
+    assert step.evidence is not None
+    assert not step.evidence.is_proved
+
+
+def test_shared_trouble_that_outlasts_the_deadline_asks_a_person_who_may_take_it_for_normal() -> None:
+    rollout = at_100(step=2)
+    ill = transition(rollout, rollout, warned(rollout, Verdict.SHARED_TROUBLE, minutes=4)).then
+    hours = 60 * 7
+    asked = transition(ill, ill, warned(ill, Verdict.SHARED_TROUBLE, minutes=hours))
+    assert (asked.decision.move, asked.then.phase) == (Move.PAUSE, Phase.PAUSED)
+    resume = Command("c-1", "r-1", Verb.RESUME, asked.then.generation, NOON, "anna", None, "key")
+    seen = warned(asked.then, Verdict.SHARED_TROUBLE, minutes=hours + 1, commands=(resume,))
+    assert seen.analysis is not None
+    troubled = replace(seen.analysis, evidence=replace(seen.analysis.evidence, is_troubled=True))
+    resumed = transition(asked.then, asked.then, replace(seen, analysis=troubled))
+    assert resumed.decision.move is Move.RESUME
+    assert resumed.evidence is not None
+    assert not resumed.evidence.is_troubled

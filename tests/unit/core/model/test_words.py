@@ -70,13 +70,7 @@ def test_a_move_ends_moves_traffic_and_retreats_as_its_word_says() -> None:
         Move.FAIL,
         Move.ABORT,
     }
-    assert {move for move in Move if move.is_retreat} == {
-        Move.ROLL_BACK,
-        Move.DISABLE,
-        Move.STEP_BACK,
-        Move.SUPERSEDE,
-        Move.FAIL,
-    }
+    assert {move for move in Move if move.is_retreat} == {Move.ROLL_BACK, Move.DISABLE, Move.SUPERSEDE, Move.FAIL}
     idle = {Move.HOLD, Move.PAUSE, Move.SUPERSEDE, Move.ABORT, Move.DECLINE}
     assert {move for move in Move if not move.moves_traffic} == idle
     assert Decision(Move.SUPERSEDE, "a newer one", goes_back=True).moves_traffic
