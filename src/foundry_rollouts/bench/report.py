@@ -58,7 +58,9 @@ class Result:
     ratio_to_bound: float | None = None  #: Calls needed, over what no test can beat.
     rose: float | None = None  #: The part of the runs that rose while they should have waited.
     rose_at_most: float | None = None
-    sessions_until_told: float | None = None  #: New sessions until it was told that they do not follow the weight.
+    sessions_until_reported: float | None = (
+        None  #: New sessions until it was reported that they do not follow the weight.
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is measured: reproducible, whole, and told in every form; the command line that asks for it."""
+"""What is measured: reproducible, whole, and reported in every form; the command line that asks for it."""
 
 import csv
 import io

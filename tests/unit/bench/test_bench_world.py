@@ -12,7 +12,7 @@ from foundry_rollouts.bench.measures.world import splits
 from foundry_rollouts.bench.measures.world.hanging import AUTO, Hanging
 from foundry_rollouts.bench.measures.world.outages import after_full, after_half, at, shared
 from foundry_rollouts.bench.simulate import ROLLED_BACK, RUNNING
-from foundry_rollouts.bench.world.judge import Asked, Late
+from foundry_rollouts.bench.world.judge import Late, Standing
 from foundry_rollouts.bench.world.laws import Laws, Plan, Step
 from foundry_rollouts.bench.world.pilot import PROMOTED
 from foundry_rollouts.bench.world.product import ProductPilot
@@ -125,7 +125,7 @@ class Tap:
         harm = [products[place].analysis.gates[0].harm_log for place in unmoved]
         np.testing.assert_allclose(self.twin.judge.harm(still[unmoved]), harm, rtol=1e-8, atol=1e-6, err_msg=f"{now}")
         safe = [products[place].analysis.gates[0].safe_log for place in unmoved]
-        asked = Asked(still[unmoved], self.twin.weight(still[unmoved]), going[:0], going[:0])
+        asked = Standing(still[unmoved], self.twin.weight(still[unmoved]), going[:0], going[:0])
         np.testing.assert_allclose(self.twin.judge.safe(asked), safe, rtol=1e-8, atol=1e-6, err_msg=f"{now}")
 
 

@@ -35,7 +35,7 @@ class Verdicts:
 
 
 @dataclass(slots=True)
-class Asked:
+class Standing:
     """The runs that are judged, and how they stand."""
 
     at: Ints
@@ -57,7 +57,7 @@ class WorldJudge:
     plan: Plan
     known: list[Floats | None]
     ladder: tuple[float, ...] = ()
-    is_late: bool = False  #: Users' calls may be told late.
+    is_late: bool = False  #: Users' calls may be reported late.
     strata: list[Stratum] = field(init=False)
     is_troubled: Bools = field(init=False)
     _troubles: list[Troubles] = field(init=False)
@@ -79,7 +79,7 @@ class WorldJudge:
             stratum.reweigh(at)
             trouble.at_new_weight(at)
 
-    def observe(self, asked: Asked, counts: list[Counts], late: Late = ()) -> Verdicts:
+    def observe(self, asked: Standing, counts: list[Counts], late: Late = ()) -> Verdicts:
         """Take in what each stratum counted in one interval, and ``late`` calls of users, and judge."""
         for place, seen in enumerate(counts):
             self._take_in(asked, place, seen)
@@ -89,7 +89,7 @@ class WorldJudge:
             self._note_trouble(asked.at)
         return self._judged(asked)
 
-    def _take_in(self, asked: Asked, place: int, counts: Counts) -> None:
+    def _take_in(self, asked: Standing, place: int, counts: Counts) -> None:
         at, seconds, stratum = asked.at, self.plan.tick, self.strata[place]
         is_on = self.is_troubled[at]
         spread = self._spreads[place]
@@ -99,7 +99,7 @@ class WorldJudge:
         spread.observe(at[calm], counts[calm], stratum.guess.rate(at[calm]), seconds)
         stratum.observe(at, counts, self._seen(asked, place))
 
-    def _hear(self, asked: Asked, ago: int, counts: Counts) -> None:
+    def _hear(self, asked: Standing, ago: int, counts: Counts) -> None:
         users = self.strata[0]
         if self.plan.laws.holds_in_trouble:
             is_on, cluster = self.is_troubled[asked.at], self._spreads[0].cluster(asked.at)
@@ -107,7 +107,7 @@ class WorldJudge:
         if isinstance(users, LateStratum):
             users.hear(asked.at, counts, ago, self._seen(asked, 0))
 
-    def _seen(self, asked: Asked, place: int) -> Seen:
+    def _seen(self, asked: Standing, place: int) -> Seen:
         at, cluster = asked.at, self._spreads[place].cluster(asked.at)
         return Seen(self.plan.tick, asked.is_warm, self.is_troubled[at], asked.has_all_traffic, asked.settle, cluster)
 
@@ -128,7 +128,7 @@ class WorldJudge:
     def harm(self, at: Ints) -> Floats:
         return self._mean([each.harm(at) for each in self.strata])
 
-    def safe(self, asked: Asked) -> Floats:
+    def safe(self, asked: Standing) -> Floats:
         at, laws = asked.at, self.plan.laws
         logs = [each.safe(at) for each in self.strata]
         if not laws.bakes:
@@ -142,7 +142,7 @@ class WorldJudge:
         worse: Floats = np.min([each.at_most_worse(at, missed) for each in self.strata], axis=0)
         return worse
 
-    def _judged(self, asked: Asked) -> Verdicts:
+    def _judged(self, asked: Standing) -> Verdicts:
         at, laws, enough = asked.at, self.plan.laws, -math.log(self.plan.false_rollback)
         harm = self.harm(at)
         fails = (harm >= enough) | (self._breach(asked) >= enough)
@@ -158,7 +158,7 @@ class WorldJudge:
         total: Floats = np.logaddexp.reduce(np.array(logs), axis=0) - math.log(len(logs))
         return total
 
-    def _breach(self, asked: Asked) -> Floats:
+    def _breach(self, asked: Standing) -> Floats:
         """Return the evidence of a broken ceiling; a stratum without stable calls borrows another's comparison."""
         at, laws = asked.at, self.plan.laws
         if self.plan.ceiling is None:

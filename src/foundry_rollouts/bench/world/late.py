@@ -1,4 +1,4 @@
-"""A stratum whose calls are told late: intervals stay open until all of their calls are known (10.7)."""
+"""A stratum whose calls are reported late: intervals stay open until all of their calls are known (10.7)."""
 
 from dataclasses import replace
 

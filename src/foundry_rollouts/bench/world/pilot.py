@@ -7,7 +7,7 @@ import numpy as np
 
 from foundry_rollouts.bench.arrays import Bools, Counts, Floats, Ints
 from foundry_rollouts.bench.simulate import ROLLED_BACK, RUNNING
-from foundry_rollouts.bench.world.judge import Asked, Late, Verdicts, WorldJudge
+from foundry_rollouts.bench.world.judge import Late, Standing, Verdicts, WorldJudge
 from foundry_rollouts.bench.world.laws import Plan, Step
 from foundry_rollouts.core.judging.constants import GROSS, STALE_AFTER, STEP_BACKS
 
@@ -55,10 +55,10 @@ class WorldPilot:
         self._unseen[at] = np.where(sees, 0.0, self._unseen[at] + self.plan.tick)
         return self._moved(at, self.judge.observe(self._asked(at), counts, late))
 
-    def _asked(self, at: Ints) -> Asked:
+    def _asked(self, at: Ints) -> Standing:
         is_warm = self._since_step[at] <= self.plan.laws.warm_up + 1e-9
         ticks = np.array([round(self.plan.settle(step) / self.plan.tick) for step in self.steps])
-        return Asked(at, self.weight(at), is_warm & bool(self.plan.laws.warm_up), ticks[self.step[at]])
+        return Standing(at, self.weight(at), is_warm & bool(self.plan.laws.warm_up), ticks[self.step[at]])
 
     def _moved(self, at: Ints, seen: Verdicts) -> Ints:
         self.ended[at[seen.fails]] = ROLLED_BACK

@@ -133,8 +133,8 @@ class ProductPilot:
         self._now[at] += self._tick
         for place, run in enumerate(at):
             only = np.array([place])
-            told = [(ago, each[only]) for ago, each in late]
-            self._runs[run].tick(float(self._now[run]), [each[only] for each in counts], told)
+            reported = [(ago, each[only]) for ago, each in late]
+            self._runs[run].tick(float(self._now[run]), [each[only] for each in counts], reported)
             self.ended[run] = self._runs[run].ended
         moved: Ints = at[self.weight(at) != before]
         return moved

@@ -38,10 +38,10 @@ class Troubles:
         self._pass(at, seen, seconds)
         self._learnt[at] += np.where(is_on[:, None], 0, seen)
         is_known = ~np.isnan(self.before[at])
-        some, told = at[is_known], seen[is_known]
+        some, reported = at[is_known], seen[is_known]
         limit = np.minimum(self._line(some), 1.0)
         self.capital.flow(some, seconds)
-        self.capital.staked[some] += alone_gains(limit, told[:, 0], told[:, 1]) / cluster[is_known][:, None]
+        self.capital.staked[some] += alone_gains(limit, reported[:, 0], reported[:, 1]) / cluster[is_known][:, None]
         self.before[at[~is_known]] = self._normal(at[~is_known])
 
     def begin(self, at: Ints) -> None:

@@ -11,7 +11,7 @@ from foundry_rollouts.bench.bounds import upper_bound
 from foundry_rollouts.bench.measures.world.trial import NAME, Part, Row
 from foundry_rollouts.bench.report import Goal, Options, Result, percent
 from foundry_rollouts.bench.streams import BAD_LINE, KNOWN_CALLS
-from foundry_rollouts.bench.world.judge import QUIET, Asked, WorldJudge
+from foundry_rollouts.bench.world.judge import QUIET, Standing, WorldJudge
 from foundry_rollouts.bench.world.laws import Laws, Plan
 from foundry_rollouts.bench.world.scene import drawn
 
@@ -23,7 +23,7 @@ WAYS = ("averaged", "multiplied")
 
 @dataclass(slots=True)
 class Watch:
-    """Canaries on the bad line, so many of each cell, until they are told from good ones or called safe."""
+    """Canaries on the bad line, so many of each cell, until they are reported from good ones or called safe."""
 
     runs: int
     dice: np.random.Generator
@@ -54,7 +54,7 @@ class Watch:
             for mine, others in ((canary, calls - canary), (pairs, pairs))
         ]
         never, at_once = np.zeros(len(at), dtype=np.bool_), np.zeros(len(at), dtype=np.int64)
-        seen = self.judge.observe(Asked(at, self._weight[at], never, at_once), counts)
+        seen = self.judge.observe(Standing(at, self._weight[at], never, at_once), counts)
         self._note(at, seen.harm)
         return len(at)
 

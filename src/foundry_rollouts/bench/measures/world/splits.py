@@ -20,32 +20,32 @@ def splits(options: Options) -> Part:
     for weight in WEIGHTS:
         share, dice = weight / 100, options.dice(NAME, "10.12", str(weight))
         for name, true in (("none", 0.0), ("half as many", share / 2), ("all", 1.0)):
-            told = first_told(share, dice.random((options.runs, SESSIONS)) < true)
-            part += _told(options, weight, f"{name} on the canary", told)
-        told = first_told(share, dice.random((options.runs, SESSIONS)) < share)
-        wrong = int(np.isfinite(told).sum())
+            reported = first_reported(share, dice.random((options.runs, SESSIONS)) < true)
+            part += _told(options, weight, f"{name} on the canary", reported)
+        reported = first_reported(share, dice.random((options.runs, SESSIONS)) < share)
+        wrong = int(np.isfinite(reported).sum())
         said = f"{percent(wrong / options.runs)} (at most {percent(upper_bound(wrong, options.runs))})"
         name = f"new sessions follow the weight {weight}"
-        part.rows.append(Row("10.12", name, f"told wrongly within {SESSIONS} sessions", "-", said))
-        goal = Goal(f"10.12: told wrongly, weight {weight}", "<= 2%", said, wrong / options.runs <= MOST_WRONG)
+        part.rows.append(Row("10.12", name, f"reported wrongly within {SESSIONS} sessions", "-", said))
+        goal = Goal(f"10.12: reported wrongly, weight {weight}", "<= 2%", said, wrong / options.runs <= MOST_WRONG)
         part.goals.append(goal)
         options.progress(f"10.12 weight {weight}", 1.0)
     return part
 
 
-def _told(options: Options, weight: int, name: str, told: Floats) -> Part:
-    sessions = float(np.median(told))
+def _told(options: Options, weight: int, name: str, reported: Floats) -> Part:
+    sessions = float(np.median(reported))
     row = Row(
-        "10.12", f"region ignores the weight {weight}: {name}", "new sessions until told", "never", number(sessions)
+        "10.12", f"region ignores the weight {weight}: {name}", "new sessions until reported", "never", number(sessions)
     )
     result = Result(
         NAME, "10.12: all", None, 0.0, "equal", f"{name}, weight {weight}", "ignored", options.runs, weight=weight,
-        sessions_until_told=sessions if math.isfinite(sessions) else None,
+        sessions_until_reported=sessions if math.isfinite(sessions) else None,
     )  # fmt: skip
     return Part([row], [result])
 
 
-def first_told(share: float, is_canary: Bools) -> Floats:
+def first_reported(share: float, is_canary: Bools) -> Floats:
     """Return the number of the session that tells, a row of sessions for each run; endless where none does."""
     canary: Ints = np.cumsum(is_canary, axis=1, dtype=np.int64)
     stable = np.arange(1, is_canary.shape[1] + 1) - canary

@@ -52,8 +52,8 @@ def bad_hour(options: Options) -> Part:
             effect = "5x" if factor == 5 else "equal"
             trial = Trial("10.10", f"history of a bad hour, canary {effect}, {traffic:g} a second", scene, Plan(),
                           without, effect=effect)  # fmt: skip
-            told = failures_and_ends if factor == 5 else (lambda seen: f"{number(seen.minutes)} min")
-            part += compared(trial, options, figure, told)[0]
+            reported = failures_and_ends if factor == 5 else (lambda seen: f"{number(seen.minutes)} min")
+            part += compared(trial, options, figure, reported)[0]
             part += _with_good_history(options, trial)
     return part
 
@@ -61,8 +61,8 @@ def bad_hour(options: Options) -> Part:
 def _with_good_history(options: Options, trial: Trial) -> Part:
     """Return what is to be compared with: the same where the history is true."""
     true = replace(trial, name=f"{trial.name}, had it been good", scene=replace(trial.scene, history=BASE))
-    told = failures_and_ends if trial.effect == "5x" else (lambda seen: f"{number(seen.minutes)} min")
-    return compared(true, options, "the same", told, only=("all",))[0]
+    reported = failures_and_ends if trial.effect == "5x" else (lambda seen: f"{number(seen.minutes)} min")
+    return compared(true, options, "the same", reported, only=("all",))[0]
 
 
 def healthy(options: Options) -> Part:

@@ -115,11 +115,11 @@ def back_goal(trial: Trial, result: Result) -> Goal:
 
 
 def compared(
-    trial: Trial, options: Options, figure: str, told: Callable[[Seen], str], only: Sequence[str] = ()
+    trial: Trial, options: Options, figure: str, reported: Callable[[Seen], str], only: Sequence[str] = ()
 ) -> tuple[Part, dict[str, Seen]]:
-    """Return the row whose figure ``told`` tells, and what was seen."""
+    """Return the row whose figure ``reported`` tells, and what was seen."""
     seen, results = trial.run(options, only)
-    said = {rules: told(each) for rules, each in seen.items()}
+    said = {rules: reported(each) for rules, each in seen.items()}
     row = Row(
         trial.law,
         trial.name,
