@@ -76,8 +76,8 @@ GUARD_ODDS, STEP_BACKS = 100.0, 3
 #: Stable fails more than before, and so does the canary: the line, and the evidence as a ratio (10.4; bench world).
 TROUBLE, TROUBLE_ODDS = Margin(2.0, 0.02), 20.0
 #: Calls on stable that tell what it fails at when all is well, with so many failures added to them to be on the safe
-#: side, and calls of history that do (10.4; bench world).
-CALM_CALLS, CALM_FAILURES, CALM_HISTORY = 100, 2, 200
+#: side; calls from which it is known firmly; and calls of history that tell it (10.4; bench world).
+CALM_CALLS, CALM_FAILURES, FIRM_CALLS, CALM_HISTORY = 30, 2, 100, 200
 #: Minutes that tell whether it is over, and the calls on stable that do so sooner (10.4; bench world).
 TROUBLE_MINUTES, TROUBLE_CALLS = 5, 30
 #: New sessions do not follow the weight: the evidence as a ratio, on either side of it (10.12; bench world).
@@ -85,7 +85,7 @@ SPLIT_ODDS = 100.0
 #: The claims below the weight, none and half, with their parts, and above it: twice, five times, all (10.12).
 SPLIT_NONE, SPLIT_BELOW_PARTS, SPLIT_ABOVE = 1e-4, (0.9, 0.1), (2.0, 5.0)
 #: Calls that fail together, before stable has shown it, with the failures that this is worth; and at most (10.6).
-CLUSTER_AT_FIRST, CLUSTER_WORTH, CLUSTER_AT_MOST = 10.0, 2.0, 20.0
+CLUSTER_AT_FIRST, CLUSTER_WORTH, CLUSTER_AT_MOST = 5.0, 2.0, 20.0
 #: How often what the mean cluster has above one counts, for the largest one (10.6; bench world).
 CLUSTER_CAUTION = 2.0
 #: Seconds after which what stable showed of clusters counts half (10.6).

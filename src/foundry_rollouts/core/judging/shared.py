@@ -12,6 +12,8 @@ from foundry_rollouts.core.judging.constants import (
     CALM_CALLS,
     CALM_FAILURES,
     CALM_HISTORY,
+    EVEN,
+    FIRM_CALLS,
     MINUTE,
     TROUBLE,
     TROUBLE_CALLS,
@@ -32,6 +34,7 @@ class SharedTrouble:
     minutes: tuple[Minute, ...] = ((0, 0),)  #: Stable's calls and failures of the last minutes, the present one last.
     clock: float = 0.0  #: Seconds into the present minute.
     learnt: Minute = (0, 0)  #: Stable's calls in calm times of this step.
+    is_firm: bool = False  #: Enough is known of what is normal: it stays as it is until the next step.
 
     @property
     def log(self) -> float:
@@ -65,22 +68,22 @@ class SharedTrouble:
         return failures <= TROUBLE.of(self.before) * calls
 
     def after(self, tally: Tally, seconds: float, *, is_on: bool, cluster: float) -> "SharedTrouble":
-        """Return it after one more interval; while the trouble is on, nothing is learnt of what is normal."""
+        """Return it after one more interval.
+
+        What is normal is learnt from intervals that raise no suspicion: more and more finely, until enough is known.
+        """
         calls, failures = tally.stable_calls, tally.stable_failures
         later = self._later(calls, failures, seconds)
-        if not is_on:
-            later = replace(later, learnt=(self.learnt[0] + calls, self.learnt[1] + failures))
-        if self.before is None:
-            return replace(later, before=later.normal)
-        limit = min(TROUBLE.of(self.before), 1.0)
-        return replace(later, process=alarmed(self.process, limit, Tally(calls, failures), seconds, cluster))
-
-    @property
-    def normal(self) -> float | None:
-        """What stable failed at in calm times of this step, rather too much; None where too little was heard of it."""
-        calls, failures = self.learnt
-        few = CALM_FAILURES
-        return plausible((failures + few) / (calls + few)) if calls >= CALM_CALLS else None
+        if self.before is not None:
+            limit = min(TROUBLE.of(self.before), 1.0)
+            alone = Tally(calls, failures)
+            later = replace(later, process=alarmed(self.process, limit, alone, seconds, cluster))
+        if is_on or later.log > EVEN:
+            return later
+        learnt = self.learnt[0] + calls, self.learnt[1] + failures
+        if self.is_firm:
+            return replace(later, learnt=learnt)
+        return replace(later, learnt=learnt, before=_normal(learnt), is_firm=learnt[0] >= FIRM_CALLS)
 
     def _later(self, calls: int, failures: int, seconds: float) -> "SharedTrouble":
         *old, (had, failed) = self.minutes
@@ -99,18 +102,22 @@ class SharedTrouble:
         return replace(self, process=CeilingProcess())
 
     def at_new_weight(self) -> "SharedTrouble":
-        """Return it for a new step, which goes by what stable failed at in the step before."""
-        normal = self.normal
-        return replace(
-            self,
-            before=self.before if normal is None else normal,
-            process=CeilingProcess(),
-            learnt=self.learnt if normal is None else (0, 0),
-        )
+        """Return it for a new step, which goes by what stable failed at in the step before, where that told enough."""
+        anew = replace(self, process=CeilingProcess())
+        if self.learnt[0] < FIRM_CALLS:
+            return anew
+        return replace(anew, before=_normal(self.learnt), is_firm=True, learnt=(0, 0))
+
+
+def _normal(learnt: Minute) -> float | None:
+    """Return what stable fails at in calm times, rather too much; None where too little was heard of it."""
+    calls, failures = learnt
+    few = CALM_FAILURES
+    return plausible((failures + few) / (calls + few)) if calls >= CALM_CALLS else None
 
 
 def begin_trouble(history: Tally | None) -> SharedTrouble:
     """Return it before the first interval; ``history`` is what is known of stable from before."""
     if history is None or history.stable_calls < CALM_HISTORY:
         return SharedTrouble()
-    return SharedTrouble(before=plausible(history.stable_failures / history.stable_calls))
+    return SharedTrouble(before=plausible(history.stable_failures / history.stable_calls), is_firm=True)

@@ -69,6 +69,19 @@ def test_what_stable_failed_at_in_history_is_known_from_the_first_call() -> None
     assert begin_trouble(None) == SharedTrouble()
 
 
+def test_what_is_normal_is_known_roughly_at_first_and_then_more_finely() -> None:
+    known = [troubled(SharedTrouble(), *[0.0] * ticks, calls=10).before for ticks in (2, 3, 6, 10, 20)]
+    assert known == [None, 2 / 32, 2 / 62, 2 / 102, 2 / 102]
+
+
+@pytest.mark.parametrize("ticks", [3, 6, 20])
+def test_an_outage_is_seen_though_little_was_known_and_teaches_nothing(ticks: int) -> None:
+    calm = troubled(SharedTrouble(), *[0.0] * ticks, calls=10)
+    ill = troubled(calm, 0.8, 0.8, 0.8, calls=10)
+    assert ill.log > math.log(TROUBLE_ODDS)
+    assert ill.before == calm.before
+
+
 def test_trouble_is_over_once_the_last_five_minutes_are_as_before() -> None:
     calm = troubled(begin_trouble(Tally(stable_calls=400, stable_failures=4)), *[0.01] * 60)
     ill = troubled(calm, 0.3).begun()
@@ -157,7 +170,7 @@ def test_how_many_calls_fail_together_is_learnt_from_how_they_scatter(cluster: i
 
 
 def test_before_stable_has_shown_it_calls_are_taken_to_fail_in_clusters() -> None:
-    assert Spread().cluster == 19.0
+    assert Spread().cluster == 9.0
     outage = Spread().after(600, 400, 0.01, 10.0)
     assert outage.cluster <= CLUSTER_AT_MOST
     assert Spread().after(60_000, 600, 0.01, 10.0).cluster == pytest.approx(1.0, abs=0.1)
