@@ -78,6 +78,8 @@ class WorldJudge:
         for stratum, trouble in zip(self.strata, self._troubles, strict=True):
             stratum.reweigh(at)
             trouble.at_new_weight(at)
+            if self.plan.laws.bakes and self.plan.laws.holds_in_trouble:
+                stratum.past[at] = np.fmin(stratum.past[at], trouble.before[at])
 
     def observe(self, asked: Standing, counts: list[Counts], late: Late = ()) -> Verdicts:
         """Take in what each stratum counted in one interval, and ``late`` calls of users, and judge."""
@@ -93,11 +95,13 @@ class WorldJudge:
         at, seconds, stratum = asked.at, self.plan.tick, self.strata[place]
         is_on = self.is_troubled[at]
         spread = self._spreads[place]
+        # What is learnt from an interval has no say in the bets on it.
+        asked_of_it = self._seen(asked, place)
         if self.plan.laws.holds_in_trouble:
             self._troubles[place].observe(at, counts, seconds, is_on, spread.cluster(at))
         calm = np.flatnonzero(~is_on)
         spread.observe(at[calm], counts[calm], stratum.guess.rate(at[calm]), seconds)
-        stratum.observe(at, counts, self._seen(asked, place))
+        stratum.observe(at, counts, asked_of_it)
 
     def _hear(self, asked: Standing, ago: int, counts: Counts) -> None:
         users = self.strata[0]
@@ -147,12 +151,13 @@ class WorldJudge:
         harm = self.harm(at)
         fails = (harm >= enough) | (self._breach(asked) >= enough)
         is_proved = self.safe(asked) >= -math.log(self.plan.missed_bad)
-        is_full, goes_back = asked.has_all_traffic, np.zeros(len(at), dtype=np.bool_)
+        is_full, goes_back, is_quiet = asked.has_all_traffic, np.zeros(len(at), dtype=np.bool_), harm <= QUIET
         if laws.bakes:
-            is_proved = np.where(is_full, self.strata[0].guard.log(at) <= QUIET, is_proved)
-            goes_back = is_full & (self._guarded(at) >= math.log(GUARD_ODDS)) & ~self.is_troubled[at]
+            is_calm = self._is_calm(at)
+            is_proved, is_quiet = np.where(is_full, is_calm, is_proved), np.where(is_full, is_calm, is_quiet)
+            goes_back = is_full & (self._guarded(at) >= math.log(GUARD_ODDS))
         is_suspect = self.trouble(at) > QUIET if laws.holds_in_trouble else np.zeros(len(at), dtype=np.bool_)
-        return Verdicts(fails, harm, harm <= QUIET, is_proved, self.is_troubled[at].copy(), is_suspect, goes_back)
+        return Verdicts(fails, harm, is_quiet, is_proved, self.is_troubled[at].copy(), is_suspect, goes_back)
 
     def _mean(self, logs: list[Floats]) -> Floats:
         total: Floats = np.logaddexp.reduce(np.array(logs), axis=0) - math.log(len(logs))
@@ -183,6 +188,14 @@ class WorldJudge:
             ceiling = stratum.ceiling.log(at) if self.plan.ceiling is not None else nothing
             said.append(np.maximum(guard, np.where(has_none, ceiling, -np.inf)))
         return self._mean(said)
+
+    def _is_calm(self, at: Ints) -> Bools:
+        """Return where nothing speaks against a canary with all traffic: the comparison, or else the guard."""
+        calm = np.ones(len(at), dtype=np.bool_)
+        for stratum in self.strata:
+            guard = stratum.guard.log(at) <= QUIET if stratum.is_guarded else np.ones(len(at), dtype=np.bool_)
+            calm &= np.where(stratum.at_step.stable_calls[at] > 0, stratum.harm(at) <= QUIET, guard)
+        return calm
 
     def _is_left_alone(self, at: Ints, stratum: Stratum) -> Bools:
         seen = stratum.at_step[at]

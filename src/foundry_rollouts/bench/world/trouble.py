@@ -14,10 +14,13 @@ from foundry_rollouts.core.judging.constants import (
     CLUSTER_CAUTION,
     CLUSTER_HALF_LIFE,
     CLUSTER_WORTH,
+    EVEN,
+    FIRM_CALLS,
     HIGHEST_GUESS,
     LOWEST_GUESS,
     MINUTE,
     TROUBLE,
+    TROUBLE_CALLS,
     TROUBLE_MINUTES,
 )
 
@@ -32,35 +35,42 @@ class Troubles:
         self._minutes = np.zeros((runs, TROUBLE_MINUTES, 2), dtype=np.int64)  # The present one first.
         self._clock = np.zeros(runs)
         self._learnt = np.zeros((runs, 2), dtype=np.int64)
+        self._since = np.ones(runs, dtype=np.int64)  #: Minutes of which something is kept, the present one included.
+        self._is_firm = np.full(runs, known is not None)
 
     def observe(self, at: Ints, counts: Counts, seconds: float, is_on: Bools, cluster: Floats) -> None:
         seen = np.stack([counts.stable_calls, counts.stable_failures], axis=1)
         self._pass(at, seen, seconds)
-        self._learnt[at] += np.where(is_on[:, None], 0, seen)
         is_known = ~np.isnan(self.before[at])
         some, reported = at[is_known], seen[is_known]
         limit = np.minimum(self._line(some), 1.0)
         self.capital.flow(some, seconds)
         self.capital.staked[some] += alone_gains(limit, reported[:, 0], reported[:, 1]) / cluster[is_known][:, None]
-        self.before[at[~is_known]] = self._normal(at[~is_known])
+        is_calm = ~is_on & ~(is_known & (self.capital.log(at) > EVEN))
+        self._learnt[at] += np.where(is_calm[:, None], seen, 0)
+        learns = at[is_calm & ~self._is_firm[at]]
+        self.before[learns] = self._normal(learns)
+        self._is_firm[learns] = self._learnt[learns, 0] >= FIRM_CALLS
 
     def begin(self, at: Ints) -> None:
         """Note that the trouble begins: from here on the minutes count that tell when it is over."""
-        self._minutes[at], self._clock[at] = 0, 0.0
+        self._minutes[at], self._clock[at], self._since[at] = 0, 0.0, 1
 
     def at_new_weight(self, at: Ints) -> None:
-        normal = self._normal(at)
-        is_known = ~np.isnan(normal)
-        self.before[at[is_known]] = normal[is_known]
-        self._learnt[at[is_known]] = 0
+        firm = at[self._learnt[at, 0] >= FIRM_CALLS]
+        self.before[firm] = self._normal(firm)
+        self._is_firm[firm], self._learnt[firm] = True, 0
         self.capital.restart(at)
 
     def is_over(self, at: Ints) -> Bools:
         """Return where stable fails no more than it may, as far as is known."""
         calls, failures = self._minutes[at].sum(axis=1).T
+        is_long = self._since[at] >= TROUBLE_MINUTES
+        may_tell = (self._since[at] > 1) & ((calls >= TROUBLE_CALLS) | is_long)
         with np.errstate(invalid="ignore"):
-            is_above: Bools = failures > self._line(at) * calls
-        return ~is_above
+            is_below = failures <= self._line(at) * calls
+        is_over: Bools = np.isnan(self.before[at]) | (may_tell & is_below)
+        return is_over
 
     def _line(self, at: Ints) -> Floats:
         line: Floats = TROUBLE.ratio * self.before[at] + TROUBLE.points
@@ -76,6 +86,7 @@ class Troubles:
         elapsed = self._clock[at] + seconds
         past = np.floor(elapsed / MINUTE + 1e-9).astype(np.int64)
         self._clock[at] = elapsed - past * MINUTE
+        self._since[at] = np.minimum(self._since[at] + past, TROUBLE_MINUTES)
         for number in range(int(past.max(initial=0))):
             moved = at[past > number]
             self._minutes[moved, 1:] = self._minutes[moved, :-1]
