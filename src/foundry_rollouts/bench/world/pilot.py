@@ -62,12 +62,13 @@ class WorldPilot:
 
     def _moved(self, at: Ints, seen: Verdicts) -> Ints:
         self.ended[at[seen.fails]] = ROLLED_BACK
-        goes_on = ~seen.fails & ~seen.is_troubled
-        back = goes_on & seen.goes_back
-        is_late = goes_on & ~back & (self._age[at] >= self.plan.deadline)
+        # The way back from all traffic is open in shared trouble too.
+        back = ~seen.fails & seen.goes_back
+        goes_on = ~seen.fails & ~back & ~seen.is_troubled
+        is_late = goes_on & (self._age[at] >= self.plan.deadline)
         self.ended[at[is_late]] = PAUSED
         is_old = self._step_age[at] >= np.array([self.plan.settle(step) for step in self.steps])[self.step[at]]
-        may_go = goes_on & ~back & ~is_late & is_old & seen.is_quiet & ~seen.is_suspect
+        may_go = goes_on & ~is_late & is_old & seen.is_quiet & ~seen.is_suspect
         up = self._raise(at, may_go, seen)
         moved: Ints = np.concatenate([self._go_back(at[back]), up])
         return moved
