@@ -197,7 +197,7 @@ async def test_a_call_that_is_reported_late_counts_in_the_window_in_which_it_beg
     now = callers.time.isoformat()
     await callers.report(outcome("hung", ok=False), outcome("quick", at=now))
     present, late = await callers.measured()
-    assert (present.window.start, present.canary) == (STEP + timedelta(seconds=11), Counts(calls=1, new_sessions=1))
+    assert (present.window.start, present.canary) == (STEP + timedelta(seconds=11), Counts(calls=1))
     assert (late.source, late.window) == ("outcomes", Window(STEP, STEP + timedelta(seconds=10)))
     assert (late.canary.calls, late.canary.failures) == (1, 1)
 
@@ -223,9 +223,11 @@ async def test_new_sessions_are_told_by_the_version_that_answered_each_once(call
         outcome("e", "1", session="older", at=now),
     )
     seen = await callers.counted(is_recorded=False)
-    assert (seen.stable.new_sessions, seen.canary.new_sessions) == (1, 2)
+    # A call that names no session may be of a conversation that began before.
+    assert (seen.stable.new_sessions, seen.canary.new_sessions) == (1, 1)
     seen = await callers.counted()
-    assert (seen.stable.new_sessions, seen.canary.new_sessions) == (1, 2)
+    # A call that names no session may be of a conversation that began before.
+    assert (seen.stable.new_sessions, seen.canary.new_sessions) == (1, 1)
     await callers.report(outcome("f", session="one", at=callers.time.isoformat()))
     assert (await callers.counted()).canary.new_sessions == 0
 

@@ -18,7 +18,7 @@ from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import ProbeConfig, Prompt
 from foundry_rollouts.errors import OUR_OWN_STATUSES, CloudError, Refusal, UsageError
-from foundry_rollouts.ports import Sessions
+from foundry_rollouts.ports import Sessions, SessionSeen
 from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
 from foundry_rollouts.signals.answers import is_model_limit
 from foundry_rollouts.signals.expectations import flaw
@@ -234,11 +234,21 @@ class ProbeSource:
             arm.opened, arm.calls, arm.met = arm.opened + 1, 0, arm.version
             wanted = f"{PREFIX}{watch.rollout.id}-{watch.nonce}-{arm.version}-{arm.opened}"
             async with self._budget.turn(self._timings.opening_limit):
-                opened = await self._sessions.open_session(watch.rollout.agent, arm.version, wanted)
+                arm.left.append(wanted)
+                opened = await self._opened(watch.rollout.agent, arm.version, wanted)
             arm.session, arm.met = opened.id, opened.version
-            arm.left.append(arm.session)
         arm.calls += 1
         return arm.session
+
+    async def _opened(self, agent: str, version: str, wanted: str) -> SessionSeen:
+        """Open a session; one that is under way as the probe ends is waited for a little, so that it is given back."""
+        opening = asyncio.ensure_future(self._sessions.open_session(agent, version, wanted))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening], timeout=self._timings.network_grace.total_seconds())
+            opening.cancel()
+            raise
 
     async def _leave(self, watch: Watch, arm: ProbeTarget) -> None:
         """Give back the sessions of an arm; a session that cannot be given back ends by itself when idle."""

@@ -45,7 +45,7 @@ class Counts:
     client_errors: int = 0
     rate_limited: int = 0  #: Of the failures.
     new_sessions: int = 0  #: Sessions of users that began; a call that names none tells nothing of them.
-    heard: int = 0  #: Calls that were heard of, of which the units of ``calls`` are made; where that is known.
+    heard: int = field(default=0, compare=False)  #: Calls that were heard of: they say how fresh the counts are.
     values: tuple[tuple[str, float], ...] = ()  #: Numbers that are no counts, by name; they do not add up.
     unread: tuple[tuple[str, str], ...] = ()  #: Those that cannot be read, by name, and why.
 

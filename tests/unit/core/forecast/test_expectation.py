@@ -190,9 +190,9 @@ def test_where_clusters_are_learnt_half_an_hour_of_single_failures_teaches_them(
     unknown = replace(SOURCES, prometheus=replace(LATE, cluster=None))
     failures = 4.0 * stable_share * 0.02 * 1800 / math.log(2) / 2
     (stream,) = streams(a_watching(ERRORS, sources=unknown), ERRORS, weight, TRAFFIC)
-    assert stream.cluster == pytest.approx(1 + 2 * ((20 + failures) / (2 + failures) - 1))
+    assert stream.cluster == pytest.approx(1 + 2 * ((10 + failures) / (2 + failures) - 1))
     (quiet,) = streams(a_watching(ERRORS, sources=unknown), ERRORS, weight, Traffic(1e-6, 0.02))
-    assert quiet.cluster == pytest.approx(19, abs=1)
+    assert quiet.cluster == pytest.approx(9, abs=1)
 
 
 def test_what_is_not_gross_is_known_by_the_first_margin_of_sixteen_points_or_less() -> None:
