@@ -102,7 +102,7 @@ class SharedTrouble:
         return replace(self, process=CeilingProcess())
 
     def at_new_weight(self) -> "SharedTrouble":
-        """Return it for a new step, which goes by what stable failed at in the step before, where that showed enough."""
+        """Return it for a new step, which goes by what stable failed at in the step before, where that was enough."""
         anew = replace(self, process=CeilingProcess())
         if self.learnt[0] < FIRM_CALLS:
             return anew
