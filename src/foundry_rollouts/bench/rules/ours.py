@@ -1,6 +1,6 @@
 """Our judge: one gate, the steps of a policy, by the twin of the core or by the core itself."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,16 +32,8 @@ DEFAULT = Plan(steps=STANDARD)
 
 def automatic(call_limit: float) -> Plan:
     """Return automatic weights that soak for a minute, where no call takes longer than ``call_limit`` seconds."""
-    return Plan(
-        steps=automatic_steps(soak=MINUTE),
-        tolerate=Margin(1.0),
-        bad=Margin(1.5, 0.005),
-        ceiling=None,
-        tick=5.0,
-        probe_every=None,
-        goes_on_if_not_gross=True,
-        blast_radius=20.0,
-        laws=Laws(warm_up=0.0, settle=call_limit),
+    return replace(
+        STRICT, steps=automatic_steps(soak=MINUTE), blast_radius=20.0, laws=replace(STRICT.laws, settle=call_limit)
     )
 
 
