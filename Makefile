@@ -12,8 +12,8 @@ FOR_RUNNING := .venv/.ready-to-run
 FOR_TESTS := .venv/.ready-to-test
 # What is there already does: a test environment runs the service too.
 READY := $(if $(wildcard $(FOR_TESTS)),$(FOR_TESTS),$(FOR_RUNNING))
-COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate \
-	--no-emit-package foundry-rollouts-emulator
+PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
+COMPILE := $(PIN) pyproject.toml --no-emit-package foundry-rollouts-emulator
 EMULATOR := src/foundry_emulator
 
 .PHONY: help demo serve emulator test lint format types imports unit contract scenarios storm soak mutants requirements packages image clean
@@ -67,6 +67,7 @@ requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
 	@$(COMPILE) --group dev --all-extras -o tests/requirements.txt
 	@$(COMPILE) --extra postgres -o deploy/requirements.txt
 	@$(COMPILE) --extra postgres --extra emulator --constraints deploy/requirements.txt -o deploy/requirements-demo.txt
+	@for file in tests/requirements-*.in; do $(PIN) $$file -o "$${file%in}txt" || exit; done
 
 packages: $(FOR_TESTS) ## build the two wheels of a release into dist/: the service, and the emulator it names
 	@cd $(EMULATOR) && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist

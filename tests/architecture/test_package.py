@@ -76,7 +76,10 @@ def test_only_the_demonstration_pins_what_the_emulator_needs() -> None:
     assert pins("deploy/requirements.txt") - pins("deploy/requirements-demo.txt") == set()
 
 
-@pytest.mark.parametrize("file", ["deploy/requirements.txt", "deploy/requirements-demo.txt", "tests/requirements.txt"])
+@pytest.mark.parametrize(
+    "file",
+    [str(file.relative_to(ROOT)) for name in ("deploy", "tests") for file in ROOT.glob(f"{name}/requirements*.txt")],
+)
 def test_every_pin_has_a_hash_and_none_an_address(file: str) -> None:
     entries = re.split(r"\n(?=\S)", (ROOT / file).read_text("utf-8").strip())
     assert [entry.split()[0] for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []

@@ -41,6 +41,7 @@ LINT = (
 SLOWEST = ("--durations=15", "--durations-min=1")
 #: Scenarios start processes of their own, so that fewer run at a time.
 TESTS = (
+    Check("environments", ("python", "-m", "environments")),
     Check("tests", ("pytest", "-n", "auto", *SLOWEST, "--ignore=tests/scenarios", "tests"), is_talkative=True),
     Check("scenarios", ("pytest", "-n", "2", *SLOWEST, "tests/scenarios"), is_talkative=True),
 )
