@@ -13,6 +13,8 @@ from foundry_rollouts.bench.bounds import upper_bound
 from foundry_rollouts.bench.simulate import Outcomes, Progress
 from foundry_rollouts.bench.streams import Cell, Streams
 
+RARE = 0.01  #: What may happen so often at most, as a fraction of the runs.
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -62,6 +64,11 @@ class Result:
         None  #: New sessions until it was reported that they do not follow the weight.
     )
 
+    @property
+    def rollbacks(self) -> int:
+        """So many of the runs were rolled back."""
+        return round((self.rolled_back or 0.0) * self.runs)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -84,6 +91,23 @@ class Goal:
     wanted: str
     measured: str
     is_met: bool
+    is_open: bool = False  #: Not met, and so few runs could not show more: more runs are needed.
+
+    @property
+    def verdict(self) -> str:
+        if self.is_met:
+            return "yes"
+        return "more runs needed" if self.is_open else "NO"
+
+
+def rare(goal: str, hits: int, runs: int) -> Goal:
+    """Return the goal that something happens in one run of a hundred at most, and so does its upper bound of 95 %.
+
+    Fewer than 299 runs cannot show that even where it never happens: then the goal is open, not missed.
+    """
+    bound = upper_bound(hits, runs)
+    measured = f"{percent(hits / runs)}, at most {percent(bound)}"
+    return Goal(goal, "<= 1%, its 95% bound too", measured, bound <= RARE, is_open=hits / runs <= RARE < bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +124,7 @@ class Report:
     @property
     def all_tables(self) -> list[Table]:
         """Return the tables, that of the goals last."""
-        rows = [(each.goal, each.wanted, each.measured, "yes" if each.is_met else "NO") for each in self.goals]
+        rows = [(each.goal, each.wanted, each.measured, each.verdict) for each in self.goals]
         goals = [Table("Goals", ("goal", "wanted", "measured", "met"), rows)] if rows else []
         return self.tables + goals
 

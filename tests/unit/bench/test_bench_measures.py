@@ -12,7 +12,7 @@ import pytest
 
 from foundry_rollouts.bench.measures import judge, late, rollout, safe, share, wald, world
 from foundry_rollouts.bench.measures.world import clusters, hanging, safety, trial
-from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, geometric_mean, number
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, geometric_mean, number, rare
 from foundry_rollouts.bench.rules.registry import OURS_STRICT
 from foundry_rollouts.bench.world.laws import Plan
 from foundry_rollouts.bench.world.scene import Scene, Seen, lead
@@ -72,6 +72,14 @@ RESULT = Result("wald", "ours", 2.0, 0.01, "5x", "flat", "exact", 10, harm=3.5)
 REPORT = Report(
     [RESULT], [Table("Harm", ("rule", "failures"), [("ours", "3.5")])], [Goal("harm", "<= 4", "3.5", is_met=True)]
 )
+
+
+@pytest.mark.parametrize(
+    ("hits", "runs", "verdict"),
+    [(0, 298, "more runs needed"), (0, 299, "yes"), (1, 200, "more runs needed"), (2, 199, "NO"), (11, 1000, "NO")],
+)
+def test_a_goal_of_rare_events_is_missed_only_where_they_are_not_rare(hits: int, runs: int, verdict: str) -> None:
+    assert rare("false rollbacks", hits, runs).verdict == verdict
 
 
 def test_a_report_is_markdown_with_the_goals_at_its_end() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from foundry_rollouts.bench.arrays import Counts, Floats
 from foundry_rollouts.bench.bounds import upper_bound
 from foundry_rollouts.bench.processes import VectorProcesses
-from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, percent
+from foundry_rollouts.bench.report import Goal, Options, Report, Result, Table, percent, rare
 from foundry_rollouts.bench.world.laws import Laws, Plan
 from foundry_rollouts.bench.world.stratum import Seen, Stratum
 from foundry_rollouts.core.judging.capital import Hypotheses
@@ -104,9 +104,7 @@ def _watched(trouble: Trouble, options: Options, place: str) -> dict[str, int]:
 
 
 def _goal(trouble: Trouble, rule: str, hits: int, runs: int) -> Goal:
-    bound = upper_bound(hits, runs)
-    goal = f"false rollbacks, {trouble.name}, {trouble.traffic:g} a second, {rule}"
-    return Goal(goal, "<= 1%, its 95% bound too", f"{percent(hits / runs)}, at most {percent(bound)}", bound <= 0.01)
+    return rare(f"false rollbacks, {trouble.name}, {trouble.traffic:g} a second, {rule}", hits, runs)
 
 
 def _counted(trouble: Trouble, dice: np.random.Generator, runs: int) -> list[Counts]:

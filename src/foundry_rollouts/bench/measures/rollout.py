@@ -12,6 +12,7 @@ from foundry_rollouts.bench.report import (
     geometric_mean,
     number,
     percent,
+    rare,
     results_of,
 )
 from foundry_rollouts.bench.rules.registry import FLAGGER_TEN, KAYENTA, OURS_DEFAULT, OURS_STRICT, rules
@@ -97,12 +98,8 @@ def _goals_of_harmless(results: list[Result]) -> list[Goal]:
     for name in (OURS_STRICT, OURS_DEFAULT):
         harmless_ones = chosen(results, rule=name, effect=EQUAL)
         if harmless_ones:
-            worst = max(harmless_ones, key=lambda each: each.rolled_back or 0.0)
-            bound = worst.rolled_back_at_most or 0.0
-            measured = f"worst {percent(worst.rolled_back)}, at most {percent(bound)}"
-            found.append(
-                Goal(f"false rollbacks in each cell, {name}", "<= 1%, its 95% bound too", measured, bound <= 0.01)
-            )
+            worst = max(harmless_ones, key=lambda each: each.rollbacks)
+            found.append(rare(f"false rollbacks, {name}, worst cell", worst.rollbacks, worst.runs))
     return found
 
 

@@ -143,8 +143,8 @@ def _with_cluster(trial: Trial, rules: str, seen: Seen) -> Part:
     result: Result = trial.result(rules, seen)
     said = f"{percent(result.rolled_back)} (at most {percent(result.rolled_back_at_most)})"
     goal = back_goal(trial, result)
-    named = type(goal)(f"{goal.goal}, {rules}", goal.wanted, goal.measured, goal.is_met)
-    return Part([Row(trial.law, f"the same, {rules}", "false rollbacks", "-", said)], [], [named])
+    row = Row(trial.law, f"the same, {rules}", "false rollbacks", "-", said)
+    return Part([row], [], [replace(goal, goal=f"{goal.goal}, {rules}")])
 
 
 def _counted(options: Options, name: str, size: int, cluster: float | None, *, as_units: bool) -> Seen:

@@ -7,8 +7,17 @@ import numpy as np
 
 from foundry_rollouts.bench.arrays import Floats
 from foundry_rollouts.bench.measures.world.outages import failures_and_ends
-from foundry_rollouts.bench.measures.world.trial import ALL, Part, Row, Trial, compared, harmless, leaving_out
-from foundry_rollouts.bench.report import Goal, Options, number, percent
+from foundry_rollouts.bench.measures.world.trial import (
+    ALL,
+    Part,
+    Row,
+    Trial,
+    back_goal,
+    compared,
+    harmless,
+    leaving_out,
+)
+from foundry_rollouts.bench.report import Goal, Options, Result, number, percent
 from foundry_rollouts.bench.world.laws import MINUTE, Plan
 from foundry_rollouts.bench.world.scene import Moment, Rates, Scene, Seen
 from foundry_rollouts.core.model.policy import Margin
@@ -76,7 +85,7 @@ def healthy(options: Options) -> Part:
         former = replace(trial, plan=FORMER, without=leaving_out(multiplies=False))
         before, others = former.run(options, only=("without 10.9",))
         row = Row("10.9", name, "promoted within 6 h", _promoted(before["without 10.9"]), _promoted(seen["all"]))
-        part += Part([row], results + others, _goals(trial, traffic, seen["all"], results[0].rolled_back_at_most))
+        part += Part([row], results + others, _goals(trial, traffic, seen["all"], results[0]))
     return part
 
 
@@ -84,12 +93,10 @@ def _promoted(seen: Seen) -> str:
     return f"{percent(float(seen.is_promoted.mean()))}, median {number(seen.minutes)} min"
 
 
-def _goals(trial: Trial, traffic: float, seen: Seen, bound: float | None) -> list[Goal]:
+def _goals(trial: Trial, traffic: float, seen: Seen, result: Result) -> list[Goal]:
     promoted, most = float(seen.is_promoted.mean()), MOST_MINUTES[traffic]
-    back = float(seen.is_rolled_back.mean())
     return [
         Goal(f"10.9: promoted within 6 h, {trial.name}", ">= 99%", percent(promoted), promoted >= LEAST_PROMOTED),
         Goal(f"10.9: median, {trial.name}", f"<= {most:g} min", f"{number(seen.minutes)} min", seen.minutes <= most),
-        Goal(f"10.9: false rollbacks, {trial.name}", "<= 1%, its 95% bound too",
-             f"{percent(back)}, at most {percent(bound)}", (bound or 0.0) <= 0.01),
-    ]  # fmt: skip
+        back_goal(trial, result),
+    ]

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from foundry_rollouts.bench.bounds import upper_bound
-from foundry_rollouts.bench.report import Goal, Options, Result, number, percent
+from foundry_rollouts.bench.report import Goal, Options, Result, number, percent, rare
 from foundry_rollouts.bench.world.laws import NONE, Laws, Plan
 from foundry_rollouts.bench.world.scene import Scene, Seen, lead
 
 NAME = "world"
 ALL_RULES = "all"
 ALL = Laws()
-MOST_BACK = 0.01  #: Of harmless releases, how many may be rolled back.
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +108,7 @@ def harmless(trial: Trial, options: Options) -> Part:
 
 
 def back_goal(trial: Trial, result: Result) -> Goal:
-    bound = result.rolled_back_at_most or 0.0
-    measured = f"{percent(result.rolled_back)}, at most {percent(bound)}"
-    return Goal(f"{trial.law}: false rollbacks, {trial.name}", "<= 1%, its 95% bound too", measured, bound <= MOST_BACK)
+    return rare(f"{trial.law}: false rollbacks, {trial.name}", result.rollbacks, result.runs)
 
 
 def compared(
