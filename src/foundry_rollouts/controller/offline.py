@@ -4,6 +4,7 @@ What the last tick wrote down is remembered here too. While the lease is valid n
 canary that fails is rolled back first and recorded when the database is there again.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -51,7 +52,8 @@ class OfflineGuard:
     metrics: Metrics
     now: Callable[[], datetime]
     last_known: dict[str, LastKnown] = field(default_factory=dict)
-    unsaved: dict[str, tuple[Lease, Record]] = field(default_factory=dict)
+    unsaved: dict[str, list[tuple[Lease, Record]]] = field(default_factory=dict)
+    _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def remember(self, rollout: Rollout, evidence: Evidence | None) -> None:
         """Note how a tick left a rollout; one that ended needs no watch."""
@@ -61,25 +63,30 @@ class OfflineGuard:
             self.last_known[rollout.agent] = LastKnown(rollout, evidence)
 
     async def flush(self) -> None:
-        """Record what was done while the database was away, unless another replica has written since.
+        """Record what was done while the database was away, in that order, unless another replica has written since.
 
         Raises StoreError while the database is still away.
         """
-        for agent, (lease, record) in list(self.unsaved.items()):
-            try:
-                await self.world.store.record(lease, record)
-                log.info("unsaved.recorded", agent=agent)
-            except LeaseLostError as error:
-                # Who took over saw the routing change and deals with it as drift; this history goes on without it.
-                log.warning(
-                    "unsaved.dropped", agent=agent, because=str(error), lost=record.event.kind if record.event else None
-                )
-            self.unsaved.pop(agent, None)
+        async with self._flushing:
+            for agent, records in list(self.unsaved.items()):
+                while records:
+                    await self._write(*records[0])
+                    del records[0]
+                self.unsaved.pop(agent, None)
+
+    async def _write(self, lease: Lease, record: Record) -> None:
+        try:
+            await self.world.store.record(lease, record)
+            log.info("unsaved.recorded", agent=lease.agent)
+        except LeaseLostError as error:
+            # Who took over saw the routing change and deals with it as drift; this history goes on without it.
+            lost = record.event.kind if record.event else None
+            log.warning("unsaved.dropped", agent=lease.agent, because=str(error), lost=lost)
 
     async def check_offline(self, lease: Lease) -> None:
-        """Look at a rollout without the database: take a canary back that fails, and do nothing else."""
+        """Look at a rollout without the database: take back a canary that fails, and do nothing else."""
         last, now = self.last_known.get(lease.agent), self.now()
-        if last is None or lease.agent in self.unsaved or now >= lease.until:
+        if last is None or now >= lease.until:
             return
         rollout, seen, measurements = await self._observe(last, now)
         decision = _retreat(rollout, seen)
@@ -92,8 +99,8 @@ class OfflineGuard:
             if isinstance(error, ChangeError | DriftError):
                 self._let_rest(self.last_known[lease.agent], routing_of(after(rollout, decision, now)), error)
             return
-        # From here on the record outlives whatever cuts the rest off.
-        self.last_known.pop(lease.agent, None)
+        # From here on the record outlives whatever cuts the rest off. A canary that went back a step is watched there.
+        self.remember(step.then, step.evidence)
         await self.keep(lease, record_of(step, seen, measurements))
         self.metrics.show(step.then, seen.analysis, now)
         if step.then.phase.is_final:
@@ -103,8 +110,11 @@ class OfflineGuard:
 
     async def keep(self, lease: Lease, record: Record) -> None:
         """Keep what was done and cannot be written yet, and stop the sessions that it wants stopped."""
-        self.unsaved[lease.agent] = (lease, record)
-        self.unsaved[lease.agent] = (lease, await end_sessions(self.world.sessions, record))
+        records = self.unsaved.setdefault(lease.agent, [])
+        records.append((lease, record))
+        ended = await end_sessions(self.world.sessions, record)
+        if (lease, record) in records:
+            records[records.index((lease, record))] = lease, ended
 
     async def _observe(self, last: LastKnown, now: datetime) -> tuple[Rollout, Situation, tuple[Measurement, ...]]:
         """Return how the rollout stands by what is there and what was counted, and remember it."""

@@ -1,6 +1,8 @@
 """A database that is away, and a lease that ran out: harm is answered under a lease that holds, and nothing more."""
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import LeaseLostError, StoreError
-from small_world import LEASE, TICK, KilledError, SmallWorld
+from small_world import LEASE, TICK, CallersSource, KilledError, SmallWorld, a_callers_policy
 from unit.controller.asking import kinds
 
 
@@ -53,6 +55,36 @@ async def test_a_failing_canary_is_taken_back_while_the_database_is_away_and_rec
     await ticker.offline.flush()
     assert (await store.rollout(world.id)).phase is Phase.ROLLED_BACK
     assert await kinds(world) == ["created", "started", "rolled_back"]
+
+
+async def test_a_canary_that_stepped_back_without_a_database_is_watched_there_and_both_are_recorded(
+    world: SmallWorld,
+) -> None:
+    world.policy, world.source = a_callers_policy(), CallersSource(world.cloud, bad_from=100)
+    await world.begin()
+    store: Any = Away(world.open_as("replica-1"))
+    _, ticker = world.ticker()
+    ticker = replace(ticker, world=replace(ticker.world, store=store))
+    ticker.offline.world = ticker.world
+    while world.cloud.routing.weight("2") < 100:
+        world.time += TICK
+        (lease,) = await store.claim_due(world.time, 10)
+        await ticker.tick(lease)
+        await store.release(lease)
+    (lease,) = [await store.claim(world.cloud.name, world.time)]
+
+    store.is_away = True
+    weights = []
+    while world.cloud.routing.weight("2"):
+        world.time += timedelta(seconds=1)
+        await ticker.offline.check_offline(lease)
+        weights.append(world.cloud.routing.weight("2"))
+    assert sorted(set(weights)) == [0, 50]
+
+    store.is_away = False
+    await asyncio.gather(ticker.offline.flush(), ticker.offline.flush())
+    assert (await store.rollout(world.id)).phase is Phase.ROLLED_BACK
+    assert (await kinds(world))[-2:] == ["stepped_back", "rolled_back"]
 
 
 async def test_nobody_acts_on_a_lease_that_ran_out_while_the_database_is_away(world: SmallWorld) -> None:
