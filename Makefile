@@ -28,7 +28,7 @@ serve: $(READY) ## run the service with the settings of the environment
 	@$(BIN)/foundry-rollouts serve
 
 emulator: $(READY) ## run a local Foundry on 127.0.0.1:8090
-	@$(BIN)/foundry-rollouts emulator --listen 127.0.0.1:8090
+	@$(BIN)/foundry-rollouts emulator --listen 127.0.0.1:8090 --images echo
 
 test: $(FOR_TESTS) ## lint, types, import contracts and every test
 	@PYTHONPATH=tests $(BIN)/python -m tools.every_check

@@ -9,8 +9,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from foundry_emulator.definitions import image_of
 from foundry_emulator.records import VersionRecord
-from foundry_emulator.sandboxes.behaviours import ImageError, behaviour_of
+from foundry_emulator.sandboxes.behaviours import ImageError
+from foundry_emulator.sandboxes.images import Images
 from foundry_emulator.sandboxes.launch import BuildFolder
 
 _HELP = "https://aka.ms/hosted-agents-build-errors"
@@ -35,19 +37,17 @@ def keep_archive(build: BuildFolder, archive: Path) -> None:
     shutil.move(archive, build.archive)
 
 
-async def build(version: VersionRecord, folder: BuildFolder) -> None:
+async def build(version: VersionRecord, folder: BuildFolder, images: Images) -> None:
     """Make the version ready to start, or raise ``BuildError``."""
     try:
-        await _build(version, folder)
+        image = image_of(version.definition)
+        await (_build(version, folder) if image is None else _prepare(images, image, folder))
     except OSError as error:
         raise BuildError("ProvisioningError", f"the build could not run: {error}") from error
 
 
 async def _build(version: VersionRecord, folder: BuildFolder) -> None:
-    code = version.definition.get("code_configuration")
-    if code is None:
-        check_image(version.definition["container_configuration"]["image"])
-        return
+    code = version.definition["code_configuration"]
     await asyncio.to_thread(_unpack, folder)
     program = code["entry_point"][0]
     if program not in _PYTHONS and shutil.which(program) is None and not (folder.app / program).is_file():
@@ -56,10 +56,9 @@ async def _build(version: VersionRecord, folder: BuildFolder) -> None:
         await _install(folder)
 
 
-def check_image(image: str) -> None:
-    """Raise ``BuildError`` when the image is none that runs here."""
+async def _prepare(images: Images, image: str, folder: BuildFolder) -> None:
     try:
-        behaviour_of(image)
+        await images.prepare(image, folder.root)
     except ImageError as error:
         raise BuildError("ImageError", str(error)) from error
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from foundry_emulator.sandboxes.images import ImageMode
+
 LifecycleKind = Literal["immediate", "looks", "seconds"]
 
 
@@ -25,6 +27,7 @@ def _scratch_folder() -> Path:
 class EmulatorConfig:
     """Address, memory and pace of one emulator.
 
+    ``images`` is what becomes of images that are no ``emulator://`` ones.
     ``lifecycle`` is in seconds of the emulator's own clock; what agents may take is in real ones.
     """
 
@@ -32,6 +35,7 @@ class EmulatorConfig:
     port: int = 8090
     state_dir: Path | None = None
     tls: bool = False
+    images: ImageMode = "strict"
     lifecycle: Lifecycle = Lifecycle()
     clock_speed: float = 1.0
     seed: int | None = None

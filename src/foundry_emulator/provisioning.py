@@ -4,12 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from foundry_emulator.builds import BuildError, build, check_image, keep_archive
+from foundry_emulator.builds import BuildError, build, keep_archive
 from foundry_emulator.definitions import image_of, protocols_of
 from foundry_emulator.errors import FoundryError, not_found
 from foundry_emulator.ids import guid
 from foundry_emulator.records import AgentKey, AgentRecord, Identity, RoutingChange, VersionRecord
 from foundry_emulator.routing import EVERYTHING_TO_LATEST, default_endpoint
+from foundry_emulator.sandboxes.behaviours import ImageError
+from foundry_emulator.sandboxes.images import Images
 from foundry_emulator.world import World
 
 MAX_VERSIONS = 1000
@@ -70,7 +72,7 @@ async def provision(world: World, version: VersionRecord) -> None:
     """Take a version from ``creating`` to ``active`` or ``failed``."""
     agent = world.state.agent(version.agent)
     try:
-        await build(version, world.factory.build_folder(agent.guid, version.version))
+        await build(version, world.factory.build_folder(agent.guid, version.version), world.factory.images)
     except BuildError as error:
         _settle(world, version, error.view())
         return
@@ -113,17 +115,18 @@ def _launch(world: World, version: VersionRecord) -> VersionRecord:
     if planned is not None:
         return _settle(world, version, {"code": planned.code, "message": planned.message, "details": None})
     image = image_of(version.definition)
-    if image is not None and world.lifecycle.kind == "immediate":
-        return _settle(world, version, _image_error(image))
+    is_quick = image is not None and not world.factory.images.runs_in_container(image)
+    if image is not None and is_quick and world.lifecycle.kind == "immediate":
+        return _settle(world, version, _image_error(world.factory.images, image))
     world.spawn(provision(world, version))
     return version
 
 
-def _image_error(image: str) -> dict[str, Any] | None:
+def _image_error(images: Images, image: str) -> dict[str, Any] | None:
     try:
-        check_image(image)
-    except BuildError as error:
-        return error.view()
+        images.behaviour(image)
+    except ImageError as error:
+        return BuildError("ImageError", str(error)).view()
     return None
 
 

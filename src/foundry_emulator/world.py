@@ -18,6 +18,7 @@ from foundry_emulator.faults import FaultBook
 from foundry_emulator.records import AgentKey, SessionKey
 from foundry_emulator.roles import Assignments
 from foundry_emulator.sandboxes.factory import SandboxFactory
+from foundry_emulator.sandboxes.images import Images
 from foundry_emulator.snapshot import Snapshot
 from foundry_emulator.state import State
 
@@ -94,7 +95,7 @@ class World:
         self.switches = Switches()
         self.bindings = Bindings()
         self.planned_failures: dict[AgentKey, PlannedFailure] = {}
-        self.factory = SandboxFactory(config.folder, config.stop_grace_seconds, self.clock)
+        self.factory = SandboxFactory(config.folder, config.stop_grace_seconds, self.clock, _images(config))
         self.factory.throttle_of = self._throttle_of
         self.compute = Compute(self.state, self.clock, self.factory, _patience(config))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,6 +148,13 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _images(config: EmulatorConfig) -> Images:
+    images = Images(config.images)
+    if images.missing_program:
+        raise EmulatorError(f"{images.missing_program} is not installed: install it, or choose --images echo")
+    return images
 
 
 def _patience(config: EmulatorConfig) -> Patience:

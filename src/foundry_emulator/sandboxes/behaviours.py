@@ -48,7 +48,7 @@ def behaviour_of(image: str) -> Behaviour:
     """Read an image reference; raise ``ImageError`` when it cannot be run here."""
     parts = urlsplit(image)
     if parts.scheme != SCHEME:
-        raise ImageError(f"cannot pull '{image}': the local Foundry runs emulator:// images and source code only")
+        raise ImageError(f"'{image}' is no {SCHEME}:// image")
     if parts.netloc != "echo" or parts.path not in ("", "/"):
         raise ImageError(f"unknown behaviour in '{image}': known is emulator://echo")
     pairs = parse_qsl(parts.query, keep_blank_values=True)

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -37,6 +37,7 @@ class ProcessPlan:
     port: int
     ports: PortPool
     stop_grace_seconds: float
+    afterwards: list[str] = field(default_factory=list)  #: A command that removes what the process left.
 
 
 class ProcessSandbox:
@@ -121,6 +122,14 @@ class ProcessSandbox:
             _signal_group(process, signal.SIGKILL)
         await process.wait()
         await self._drain_output()
+        await self._clear_away()
+
+    async def _clear_away(self) -> None:
+        if self._plan.afterwards:
+            with contextlib.suppress(OSError):
+                silent = asyncio.subprocess.DEVNULL
+                remover = await asyncio.create_subprocess_exec(*self._plan.afterwards, stdout=silent, stderr=silent)
+                await remover.wait()
 
     def _exit_code(self) -> int | None:
         return self._process.returncode if self._process else None

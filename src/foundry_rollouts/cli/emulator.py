@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from foundry_rollouts.cli.commands import examples, waits
 EMULATOR_EXAMPLES = examples(
     "foundry-rollouts emulator",
     "foundry-rollouts emulator --listen 127.0.0.1:0 --state .foundry --tls",
+    "foundry-rollouts emulator --images echo",
     "then: FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT=http://127.0.0.1:8090/api/projects/local "
     "FOUNDRY_ROLLOUTS_CREDENTIAL=emulator foundry-rollouts serve",
 )
@@ -28,6 +29,12 @@ async def emulator(
         Path | None, typer.Option(metavar="DIR", help="Keep its state here; else it is lost at the end.")
     ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Serve https, with a certificate authority of its own.")] = False,
+    images: Annotated[
+        Literal["strict", "echo", "podman", "buildah"],
+        typer.Option(
+            help="Images that are no emulator:// ones: fail, answer as emulator://echo, or run in a container."
+        ),
+    ] = "strict",
 ) -> None:
     """Serve a local Foundry until stopped: every project, any token, agents as real processes."""
     require_emulator()
@@ -38,7 +45,7 @@ async def emulator(
     from foundry_rollouts.settings import loopback_address
 
     host, port = loopback_address(listen, "the emulator takes any token and runs what it is sent")
-    config = EmulatorConfig(host=host, port=port, state_dir=state, tls=tls)
+    config = EmulatorConfig(host=host, port=port, state_dir=state, tls=tls, images=images)
 
     def tell(base_url: str) -> None:
         typer.echo(f"local Foundry at {base_url}/api/projects/local (Ctrl-C stops it)")

@@ -38,7 +38,7 @@ class Stage:
         """Start the local Foundry, at a free address when none is given, and wait until it is ready."""
         self.emulator = address or f"http://127.0.0.1:{free_port()}"
         listen = self.emulator.removeprefix("http://")
-        await self._start("emulator", "emulator", "--listen", listen)
+        await self._start("emulator", "emulator", "--listen", listen, "--images", "echo")
         await self._wait_for(f"{self.emulator}/_emulator/health", "emulator")
 
     async def start_controller(self, policy: Path, until: str = "readyz", **more: str) -> None:
