@@ -107,7 +107,7 @@ def image_of(definition: dict[str, Any]) -> str | None:
 
 def protocols_of(definition: dict[str, Any]) -> list[str]:
     """Return the names of the protocols a kept definition declares."""
-    return [str(each["protocol"]) for each in definition["protocol_versions"]]
+    return [str(each["protocol"]) for each in definition.get("protocol_versions", [{"protocol": "responses"}])]
 
 
 def idle_seconds_of(definition: dict[str, Any]) -> float:

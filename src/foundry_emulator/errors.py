@@ -69,3 +69,8 @@ def session_not_found(session_id: str) -> FoundryError:
     """Return the 404 of a session that is unknown, deleted or expired."""
     details = {RESPONSE_DETAILS: "SandboxNotFound"}
     return FoundryError(404, "not_found", f"Session '{session_id}' not found", headers=details)
+
+
+def response_not_found(response_id: str) -> FoundryError:
+    """Return the 404 of a response that is unknown, deleted or another agent's."""
+    return FoundryError(404, "invalid_request_error", f"Response '{response_id}' not found.", "response_id")

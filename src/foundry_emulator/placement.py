@@ -39,7 +39,7 @@ def create_session(world: World, agent: AgentRecord, request: SessionRequest) ->
     if request.id is not None:
         _refuse_id(world, agent.key, request.id)
     _refuse_beyond_quota(world)
-    version = _requested_version(world, agent.key, request.version) if request.version else _drawn_version(world, agent)
+    version = version_for(world, agent, request.version)
     now = world.clock.now()
     return world.state.put_session(
         SessionRecord(
@@ -51,6 +51,11 @@ def create_session(world: World, agent: AgentRecord, request: SessionRequest) ->
             user=request.user,
         )
     )
+
+
+def version_for(world: World, agent: AgentRecord, wish: str | None) -> VersionRecord:
+    """Return the version that is asked for, or one drawn by weight."""
+    return _requested_version(world, agent.key, wish) if wish else _drawn_version(world, agent)
 
 
 def session_of(world: World, key: SessionKey) -> SessionRecord:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from foundry_emulator.builds import BuildError, build, keep_archive
+from foundry_emulator.config import Lifecycle
 from foundry_emulator.definitions import image_of, protocols_of
 from foundry_emulator.errors import FoundryError, not_found
 from foundry_emulator.ids import guid
+from foundry_emulator.kinds import kind_of, refuse_other_kind
 from foundry_emulator.records import AgentKey, AgentRecord, Identity, RoutingChange, VersionRecord
 from foundry_emulator.routing import EVERYTHING_TO_LATEST, default_endpoint
 from foundry_emulator.sandboxes.behaviours import ImageError
@@ -60,6 +62,8 @@ def add_version(world: World, key: AgentKey, request: VersionRequest) -> Version
         if is_draft:
             raise not_found(f"Agent '{key.name}' not found")
         new_agent(world, key, request.definition)
+    else:
+        refuse_other_kind(world.state, key, request.definition)
     latest = world.state.latest(key)
     if not is_draft and latest is not None and latest.definition == request.definition:
         return latest
@@ -90,7 +94,7 @@ def looked_at(world: World, version: VersionRecord) -> VersionRecord:
 
 def _begin(world: World, key: AgentKey, request: VersionRequest, *, is_draft: bool) -> VersionRecord:
     agent = world.state.agent(key)
-    now, pace = world.clock.now(), world.lifecycle
+    now, pace = world.clock.now(), _pace(world, request.definition)
     if not is_draft:
         agent = world.state.put_agent(replace(agent, last_number=agent.last_number + 1))
     version = VersionRecord(
@@ -114,12 +118,19 @@ def _launch(world: World, version: VersionRecord) -> VersionRecord:
     planned = world.planned_failures.pop(version.agent, None)
     if planned is not None:
         return _settle(world, version, {"code": planned.code, "message": planned.message, "details": None})
+    if kind_of(version.definition) == "prompt":
+        return _settle(world, version, None)
     image = image_of(version.definition)
     is_quick = image is not None and not world.factory.images.runs_in_container(image)
     if image is not None and is_quick and world.lifecycle.kind == "immediate":
         return _settle(world, version, _image_error(world.factory.images, image))
     world.spawn(provision(world, version))
     return version
+
+
+def _pace(world: World, definition: dict[str, Any]) -> Lifecycle:
+    """Return when a version becomes active; there is nothing to provision for a prompt agent."""
+    return Lifecycle("immediate") if kind_of(definition) == "prompt" else world.lifecycle
 
 
 def _image_error(images: Images, image: str) -> dict[str, Any] | None:

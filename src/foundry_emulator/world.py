@@ -15,6 +15,7 @@ from foundry_emulator.config import EmulatorConfig, Lifecycle
 from foundry_emulator.conversations import Conversations
 from foundry_emulator.errors import EmulatorError
 from foundry_emulator.faults import FaultBook
+from foundry_emulator.prompt_agents import PromptModels
 from foundry_emulator.records import AgentKey, SessionKey
 from foundry_emulator.roles import Assignments
 from foundry_emulator.sandboxes.factory import SandboxFactory
@@ -97,6 +98,7 @@ class World:
         self.planned_failures: dict[AgentKey, PlannedFailure] = {}
         self.factory = SandboxFactory(config.folder, config.stop_grace_seconds, self.clock, _images(config))
         self.factory.throttle_of = self._throttle_of
+        self.models = PromptModels(self.clock, self._throttle_of)
         self.compute = Compute(self.state, self.clock, self.factory, _patience(config))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -125,6 +127,7 @@ class World:
         self.roles.clear()
         self.faults.clear()
         self.bindings.clear()
+        self.models.clear()
         self.planned_failures.clear()
         self.lifecycle, self.switches = self.config.lifecycle, Switches()
         self.compute.patience = _patience(self.config)

@@ -45,7 +45,7 @@ def test_no_bearer_is_401_even_where_all_else_is_wrong(base_url: str) -> None:
     [
         ({"colour": 1}, "definition.colour"),
         ({"cpu": "64"}, "definition.cpu"),
-        ({"kind": "prompt"}, "definition.kind"),
+        ({"kind": "workflow"}, "definition.kind"),
         ({"container_configuration": None}, "definition"),
         ({"environment_variables": {"1A": "x"}}, "definition.environment_variables.1A"),
         (

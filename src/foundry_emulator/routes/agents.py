@@ -10,6 +10,7 @@ from foundry_emulator import deletion
 from foundry_emulator.bodies import flag, json_object, parsed
 from foundry_emulator.deletion import holds_compute
 from foundry_emulator.errors import conflict, invalid
+from foundry_emulator.kinds import KINDS, kind_of_agent
 from foundry_emulator.middleware import Visit
 from foundry_emulator.paging import page
 from foundry_emulator.provisioning import add_version
@@ -19,8 +20,6 @@ from foundry_emulator.routes.uploads import is_upload, upload_request
 from foundry_emulator.routing import merge, patched_endpoint, refuse_targets, rules_of
 from foundry_emulator.views import agent_view
 from foundry_emulator.world import World
-
-_KINDS = ("prompt", "hosted", "workflow", "external", "voice")
 
 
 class _AgentBody(BaseModel):
@@ -41,11 +40,11 @@ class _NewAgentBody(_AgentBody):
 
 
 async def list_agents(visit: Visit) -> Response:
-    """Answer one page of the project's agents; kinds other than hosted have none."""
-    kind = visit.query.get("kind", "hosted")
-    if kind not in _KINDS:
+    """Answer one page of the project's agents, of all kinds or of one."""
+    state, kind = visit.world.state, visit.query.get("kind")
+    if kind is not None and kind not in KINDS:
         raise invalid(f"Unknown agent kind '{kind}'.", "kind")
-    agents = visit.world.state.agents(visit.project) if kind == "hosted" else []
+    agents = [each for each in state.agents(visit.project) if kind in (None, kind_of_agent(state, each.key))]
     envelope = page(agents, visit.query, lambda agent: agent.key.name, lambda agent: _view(visit.world, agent))
     return JSONResponse(envelope)
 

@@ -6,6 +6,7 @@ from foundry_emulator.errors import not_found
 from foundry_emulator.forwarding import body_of, container_headers, is_streamed, streamed, whole
 from foundry_emulator.identity import refuse_other_users, user_of
 from foundry_emulator.ids import guid
+from foundry_emulator.kinds import refuse_all_but_responses
 from foundry_emulator.middleware import Visit
 from foundry_emulator.overrides import resolution, wanted_version
 from foundry_emulator.placement import SessionRequest, create_session, open_agent, session_of, usable_session
@@ -71,6 +72,7 @@ async def _forwarded(visit: Visit, key: SessionKey, call: AgentCall) -> Response
 
 def _open(visit: Visit) -> AgentRecord:
     agent = open_agent(visit.world, visit.agent)
+    refuse_all_but_responses(visit.world.state, agent.key)
     refuse_protocol(agent, PROTOCOL)
     return agent
 

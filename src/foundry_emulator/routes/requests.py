@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from foundry_emulator.definitions import accepted
 from foundry_emulator.errors import invalid
 from foundry_emulator.ids import AGENT_NAME
+from foundry_emulator.kinds import accepted
 from foundry_emulator.provisioning import VersionRequest
 
 

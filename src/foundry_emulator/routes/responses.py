@@ -8,14 +8,16 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from foundry_emulator.bodies import json_object, parsed
-from foundry_emulator.errors import FoundryError, invalid
+from foundry_emulator.errors import FoundryError, invalid, response_not_found
 from foundry_emulator.forwarding import body_of, container_headers, is_streamed, streamed, whole
 from foundry_emulator.identity import refuse_other_users, user_of
+from foundry_emulator.kinds import kind_of_agent
 from foundry_emulator.middleware import Visit
 from foundry_emulator.overrides import resolution, wanted_version
 from foundry_emulator.placement import SessionRequest, create_session, open_agent, usable_session
 from foundry_emulator.records import AgentKey, AgentRecord, SessionKey, SessionRecord
-from foundry_emulator.references import agent_reference, body_with_reference, events_with_reference
+from foundry_emulator.references import author_of, body_with_reference, events_with_reference
+from foundry_emulator.routes import prompt_responses
 from foundry_emulator.sandboxes.contract import AgentAnswer, AgentCall
 
 PROTOCOL = "responses"
@@ -74,12 +76,14 @@ def refuse_protocol(agent: AgentRecord, protocol: str) -> None:
 
 async def _respond(visit: Visit, agent: AgentRecord, body: dict[str, Any], version: str | None) -> Response:
     refuse_protocol(agent, PROTOCOL)
+    if kind_of_agent(visit.world.state, agent.key) == "prompt":
+        return await prompt_responses.create(visit, agent, body, version)
     version = version or wanted_version(visit.world, agent, visit.request.headers)
     request = SessionRequest(version=version, user=user_of(visit.request, agent))
     key = _session(visit, agent, body, request).key
     await visit.world.compute.awaken(key)
     session = usable_session(visit.world, key)
-    enriched = {**body, "agent_session_id": key.id, "agent_reference": agent_reference(session)}
+    enriched = {**body, "agent_session_id": key.id, "agent_reference": author_of(session).reference}
     call = AgentCall("POST", "/responses", container_headers(visit.request), body=json.dumps(enriched).encode())
     return await _with_reference(visit, session, await visit.world.compute.call(key, call))
 
@@ -91,8 +95,8 @@ async def _with_reference(visit: Visit, session: SessionRecord, answer: AgentAns
         visit.world.bindings.bind(f"response {response_id}", session.key)
 
     if is_streamed(answer):
-        return streamed(answer, events_with_reference(answer.chunks, session, remember), added)
-    content, response_id = body_with_reference(await body_of(answer), session)
+        return streamed(answer, events_with_reference(answer.chunks, author_of(session), remember), added)
+    content, response_id = body_with_reference(await body_of(answer), author_of(session))
     if response_id is not None:
         remember(response_id)
     return whole(answer, content, added)
@@ -100,11 +104,12 @@ async def _with_reference(visit: Visit, session: SessionRecord, answer: AgentAns
 
 async def _passed_on(visit: Visit, method: str, suffix: str) -> Response:
     response_id = visit.named("response")
+    if visit.world.models.author(response_id):
+        return await prompt_responses.passed_on(visit, response_id, method, suffix)
     key = visit.world.bindings.session(f"response {response_id}")
     is_elsewhere = "name" in visit.request.path_params and key is not None and key.agent != visit.agent
     if key is None or is_elsewhere or visit.world.state.session(key) is None:
-        message = f"Response '{response_id}' not found."
-        raise FoundryError(404, "invalid_request_error", message, "response_id")
+        raise response_not_found(response_id)
     agent = open_agent(visit.world, key.agent)
     session = usable_session(visit.world, key)
     refuse_other_users(session, user_of(visit.request, agent))

@@ -10,6 +10,7 @@ from foundry_emulator.bodies import json_object, parsed
 from foundry_emulator.deletion import delete_sessions
 from foundry_emulator.errors import invalid, session_not_found
 from foundry_emulator.identity import refuse_other_users, user_of
+from foundry_emulator.kinds import refuse_sessions
 from foundry_emulator.logs import TAIL_LINES, LogTail, event
 from foundry_emulator.middleware import Visit
 from foundry_emulator.paging import page
@@ -36,6 +37,7 @@ async def create(visit: Visit) -> Response:
     """Create a session, wait until its sandbox is ready, and answer 201."""
     body = parsed(_NewSessionBody, await json_object(visit.request, is_optional=True))
     agent = open_agent(visit.world, visit.agent)
+    refuse_sessions(visit.world.state, agent.key)
     version = body.version_indicator.agent_version if body.version_indicator else None
     user = user_of(visit.request, agent)
     session = create_session(visit.world, agent, SessionRequest(body.agent_session_id, version, user))

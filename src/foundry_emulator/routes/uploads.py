@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from foundry_emulator.bodies import object_of, parsed
-from foundry_emulator.definitions import accepted
 from foundry_emulator.errors import invalid
+from foundry_emulator.kinds import accepted
 from foundry_emulator.middleware import Visit
 from foundry_emulator.provisioning import Upload, VersionRequest
 from foundry_emulator.routes.requests import checked_metadata, checked_text
