@@ -13,6 +13,7 @@ from foundry_emulator.faults import Fault
 from foundry_emulator.ids import guid
 from foundry_emulator.operations import Operation
 from foundry_emulator.records import AgentKey, SessionKey
+from foundry_emulator.replays import KeptRequest, drained
 from foundry_emulator.world import World
 
 API_VERSIONS = ("v1", "2025-11-15-preview")
@@ -97,28 +98,37 @@ async def _pass(visit: Visit, operation: Operation, answer: Answer) -> Response:
 
 
 async def _strike(visit: Visit, fault: Fault, answer: Answer) -> Response:
-    # The body must be read now: after the answer there is nobody left to read it from.
-    await visit.request.body()
-    if fault.latency_ms:
-        await asyncio.sleep(fault.latency_ms / 1000)
     if fault.apply_after is not None:
-        visit.world.spawn(_apply_later(visit, fault.apply_after, answer))
-    elif fault.is_applied or (fault.status is None and not fault.is_dropped):
+        # The body must be read now: after the answer there is nobody left to read it from.
+        kept = KeptRequest(visit.request, visit.world.config.folder)
+        await kept.keep()
+        await asyncio.sleep(fault.latency_ms / 1000)
+        visit.world.spawn(_applied(Visit(visit.world, kept.request), fault.apply_after, answer, kept))
+        return _failed(fault)
+    await asyncio.sleep(fault.latency_ms / 1000)
+    is_slow_only = fault.status is None and not fault.is_dropped
+    if is_slow_only or fault.is_applied:
         response = await answer(visit)
-        if fault.status is None and not fault.is_dropped:
-            return response
+        return response if is_slow_only else _failed(fault)
+    await drained(visit.request)
+    return _failed(fault)
+
+
+def _failed(fault: Fault) -> Response:
     if fault.is_dropped:
         return DroppedResponse()
     raise _planted(fault)
 
 
-async def _apply_later(visit: Visit, seconds: float, answer: Answer) -> None:
-    await visit.world.clock.sleep(seconds)
+async def _applied(visit: Visit, seconds: float, answer: Answer, kept: KeptRequest) -> None:
     try:
+        await visit.world.clock.sleep(seconds)
         await answer(visit)
     except FoundryError:
         # The caller got a failure long ago; that the change then fails too makes no difference.
         return
+    finally:
+        kept.close()
 
 
 def _planted(fault: Fault) -> FoundryError:

@@ -105,6 +105,8 @@ class World:
     def start(self) -> None:
         """Read the earlier run's records and begin to watch for idle sessions."""
         self.config.folder.mkdir(parents=True, exist_ok=True)
+        for left_over in self.config.folder.glob("upload-*"):
+            left_over.unlink()
         self.state.load()
         self.conversations.load()
         self.roles.load()

@@ -62,7 +62,8 @@ async def create_agent(visit: Visit) -> Response:
         if not name:
             raise invalid("Header 'x-ms-agent-name' is required on this route.", "x-ms-agent-name")
         key = _free_key(visit, name)
-        add_version(world, key, await upload_request(visit, name))
+        async with upload_request(visit, name) as request:
+            add_version(world, key, request)
         return JSONResponse(_view(world, world.state.agent(key)))
     body = parsed(_NewAgentBody, await json_object(visit.request))
     key = _free_key(visit, body.name)
@@ -76,7 +77,8 @@ async def update_agent(visit: Visit) -> Response:
     world = visit.world
     world.state.agent(visit.agent)
     if is_upload(visit.request):
-        add_version(world, visit.agent, await upload_request(visit, visit.agent.name))
+        async with upload_request(visit, visit.agent.name) as request:
+            add_version(world, visit.agent, request)
         return JSONResponse(_view(world, world.state.agent(visit.agent)))
     body = parsed(_AgentBody, await json_object(visit.request))
     add_version(world, visit.agent, version_request(body.definition, body.description, body.metadata))

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from foundry_emulator.bodies import flag, json_object, parsed
-from foundry_emulator.errors import FoundryError, conflict, invalid, not_found
+from foundry_emulator.bodies import flag, json_object, parsed, whole_body
+from foundry_emulator.errors import conflict, invalid, not_found
 from foundry_emulator.identity import refuse_other_users, user_of
 from foundry_emulator.middleware import Visit
 from foundry_emulator.paging import page
@@ -28,9 +28,7 @@ class _FolderBody(BaseModel):
 async def upload(visit: Visit) -> Response:
     """Write one file, its folders too; 201 with the path and the number of bytes."""
     target = _path(visit, visit.query.get("path", ""))
-    data = await visit.request.body()
-    if len(data) > MAX_FILE_BYTES:
-        raise FoundryError(413, "file_too_large", "A session file may have at most 50 MB.", "path")
+    data = await whole_body(visit.request, MAX_FILE_BYTES)
     await asyncio.to_thread(_write, target, data)
     return JSONResponse({"path": _shown(visit, target), "bytes_written": len(data)}, 201)
 

@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from foundry_emulator.bodies import whole_body
 from foundry_emulator.errors import not_found
 from foundry_emulator.forwarding import body_of, container_headers, is_streamed, streamed, whole
 from foundry_emulator.identity import refuse_other_users, user_of
@@ -22,9 +23,10 @@ SESSION_ID = "x-agent-session-id"
 async def create(visit: Visit) -> Response:
     """Forward an invocation to the session in the query, or to a new one on a version drawn by weight."""
     agent = _open(visit)
+    body = await whole_body(visit.request)
     key = _session(visit, agent).key
     headers = {**container_headers(visit.request), INVOCATION_ID: guid()}
-    call = AgentCall("POST", "/invocations", headers, f"agent_session_id={key.id}", await visit.request.body())
+    call = AgentCall("POST", "/invocations", headers, f"agent_session_id={key.id}", body)
     return await _forwarded(visit, key, call)
 
 
@@ -55,7 +57,7 @@ async def _of_invocation(visit: Visit, method: str, suffix: str) -> Response:
     refuse_other_users(usable_session(visit.world, key), user_of(visit.request, agent))
     headers = {**container_headers(visit.request), INVOCATION_ID: invocation}
     path = f"/invocations/{invocation}{suffix}"
-    body = await visit.request.body()
+    body = await whole_body(visit.request)
     return await _forwarded(visit, key, AgentCall(method, path, headers, f"agent_session_id={key.id}", body))
 
 

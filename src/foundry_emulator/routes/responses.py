@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from foundry_emulator.bodies import json_object, parsed
+from foundry_emulator.bodies import json_object, parsed, whole_body
 from foundry_emulator.errors import FoundryError, invalid, response_not_found
 from foundry_emulator.forwarding import body_of, container_headers, is_streamed, streamed, whole
 from foundry_emulator.identity import refuse_other_users, user_of
@@ -115,7 +115,7 @@ async def _passed_on(visit: Visit, method: str, suffix: str) -> Response:
     refuse_other_users(session, user_of(visit.request, agent))
     query = "&".join(f"{name}={value}" for name, value in visit.query.items() if name != "api-version")
     path = f"/responses/{response_id}{suffix}"
-    call = AgentCall(method, path, container_headers(visit.request), query, await visit.request.body())
+    call = AgentCall(method, path, container_headers(visit.request), query, await whole_body(visit.request))
     return await _with_reference(visit, session, await visit.world.compute.call(key, call))
 
 

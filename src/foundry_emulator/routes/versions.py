@@ -53,14 +53,11 @@ async def create_version(visit: Visit) -> Response:
     """Create a version from JSON or a code upload; the agent too when it is new."""
     name = checked_name(visit.agent.name)
     if is_upload(visit.request):
-        request = await upload_request(visit, name)
-    else:
-        body = parsed(_NewVersionBody, await json_object(visit.request))
-        plain = version_request(body.definition, body.description, body.metadata)
-        request = VersionRequest(plain.definition, plain.description, plain.metadata, body.draft or False)
-    if request.is_draft:
-        _refuse_without_opt_in(visit)
-    return _answer(visit, add_version(visit.world, visit.agent, request))
+        async with upload_request(visit, name) as request:
+            return _added(visit, request)
+    body = parsed(_NewVersionBody, await json_object(visit.request))
+    plain = version_request(body.definition, body.description, body.metadata)
+    return _added(visit, VersionRequest(plain.definition, plain.description, plain.metadata, body.draft or False))
 
 
 async def delete_version(visit: Visit) -> Response:
@@ -78,6 +75,12 @@ async def delete_version(visit: Visit) -> Response:
     await deletion.delete_version(world, version)
     name, number = visit.agent.name, version.version
     return JSONResponse({"object": "agent.version.deleted", "name": name, "version": number, "deleted": True})
+
+
+def _added(visit: Visit, request: VersionRequest) -> Response:
+    if request.is_draft:
+        _refuse_without_opt_in(visit)
+    return _answer(visit, add_version(visit.world, visit.agent, request))
 
 
 def _answer(visit: Visit, version: VersionRecord) -> Response:
