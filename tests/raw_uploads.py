@@ -62,6 +62,7 @@ def post(
     path: str,
     body: bytes | Sequence[bytes],
     content_type: str = PLAIN,
+    *,
     headers: Mapping[str, str] | None = None,
     method: str = "POST",
 ) -> Answer:

@@ -50,7 +50,9 @@ def path() -> str:
 
 
 BOM = b"\xef\xbb\xbf"
-WITH_FILENAME = 'Content-Disposition: form-data; name="metadata"; filename="metadata.json"\r\nContent-Type: application/json'
+WITH_FILENAME = (
+    'Content-Disposition: form-data; name="metadata"; filename="metadata.json"\r\nContent-Type: application/json'
+)
 NAKED = 'Content-Disposition: form-data; name="metadata"'
 BIG = json.dumps({"definition": code_definition(environment_variables={"BLOB": "x" * 3_000_000})}).encode()
 UMLAUTS = {"description": "Käse", "definition": code_definition()}
@@ -68,14 +70,16 @@ def in_charset(charset: str) -> bytes:
         pytest.param([code(), metadata(head=WITH_FILENAME)], id="code first"),
         pytest.param([metadata(head=NAKED), code()], id="no content type: the sync SDK"),
         pytest.param([metadata(head=f"{NAKED}\r\nContent-Type: text/plain; charset=utf-8"), code()], id="async SDK"),
-        pytest.param([metadata(head=NAKED.replace("Content-D", "CONTENT-d").replace("form-data", "Form-Data")), code()]),
+        pytest.param(
+            [metadata(head=NAKED.replace("Content-D", "CONTENT-d").replace("form-data", "Form-Data")), code()]
+        ),
         pytest.param([metadata(head="Content-Disposition: form-data; name=metadata"), code()], id="no quotes"),
         pytest.param([metadata(BOM + METADATA), code()], id="a byte order mark"),
         pytest.param([metadata(METADATA.decode().encode("utf-16")), code()], id="UTF-16 with a mark"),
         pytest.param([metadata(BIG), code()], id="3 MB of metadata"),
         pytest.param([metadata(), code(head=f"{CODE_HEAD}\r\nContent-Transfer-Encoding: binary")], id="binary"),
         pytest.param([metadata(), code(head=CODE_HEAD.replace("application/zip", "application/octet-stream"))]),
-        pytest.param([metadata(), code(head=CODE_HEAD.replace("a.zip", "käse \\\"1\\\".zip"))], id="any filename"),
+        pytest.param([metadata(), code(head=CODE_HEAD.replace("a.zip", 'käse \\"1\\".zip'))], id="any filename"),
     ],
 )
 def test_parts_arrive_however_a_client_writes_them(base_url: str, path: str, parts: list[Part]) -> None:
@@ -138,7 +142,9 @@ CODE_NAKED = 'Content-Disposition: form-data; name="code"'
         pytest.param([metadata(), code(head=f'{CODE_NAKED}; filename=""')], "code", "filename", id="empty filename"),
         pytest.param([metadata(), metadata(), code()], "metadata", "second 'metadata'", id="metadata twice"),
         pytest.param([metadata(), code(), code()], "code", "second 'code'", id="code twice"),
-        pytest.param([metadata(), code(), Part(CODE_HEAD.replace("code", "extra"), ZIP)], "extra", "Unknown part 'extra'"),
+        pytest.param(
+            [metadata(), code(), Part(CODE_HEAD.replace("code", "extra"), ZIP)], "extra", "Unknown part 'extra'"
+        ),
         pytest.param([Part(NAKED.replace("metadata", "größe"), b"")], "größe", "Unknown part 'größe'"),
         pytest.param([code()], "metadata", "needs a 'metadata' part", id="no metadata"),
         pytest.param([metadata()], "code", "needs a 'code' part", id="no code"),
@@ -155,7 +161,9 @@ CODE_NAKED = 'Content-Disposition: form-data; name="code"'
         pytest.param([Part(NO_NAME, b"x")], None, "with a name", id="no name"),
         pytest.param([Part(ATTACHMENT, METADATA)], None, "with a name", id="no form-data"),
         pytest.param([Part("Content-Type: text/plain", b"x")], None, "with a name", id="no disposition"),
-        pytest.param([Part(f"{NAKED}\r\nContent-Transfer-Encoding: base64", b"e30=")], "metadata", "base64", id="base64"),
+        pytest.param(
+            [Part(f"{NAKED}\r\nContent-Transfer-Encoding: base64", b"e30=")], "metadata", "base64", id="base64"
+        ),
         pytest.param([metadata(b"x" * (16 * 1024 * 1024 + 1)), code()], "metadata", "at most", id="17 MB of metadata"),
         pytest.param([Part(f"{NAKED}\r\nX: {'x' * 9000}", b"")], None, "header size", id="a header of 9 kB"),
     ],
@@ -200,8 +208,8 @@ def test_a_compressed_body_is_refused_with_what_would_be_read(base_url: str, pat
 
 def test_a_caller_that_hangs_up_in_the_middle_leaves_nothing(base_url: str, path: str, folder: Path) -> None:
     head = (
-        f"POST {path}?api-version=v1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\nContent-Type: {PLAIN}\r\n"
-        "x-ms-code-zip-sha256: 00\r\nContent-Length: 100000000\r\n\r\n"
+        f"POST {path}?api-version=v1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n"
+        f"Content-Type: {PLAIN}\r\nx-ms-code-zip-sha256: 00\r\nContent-Length: 100000000\r\n\r\n"
     )
     with a_socket(base_url) as connection:
         connection.sendall(head.encode() + multipart(metadata(), code(b"x" * 100_000), end="")[:-3])
@@ -213,7 +221,12 @@ def test_a_caller_that_hangs_up_in_the_middle_leaves_nothing(base_url: str, path
 @pytest.mark.parametrize("status", [429, None])
 def test_a_planted_fault_keeps_nothing_either(base_url: str, path: str, folder: Path, status: int | None) -> None:
     agent = path.split("/")[-2]
-    fault = {"operation": "versions.create", "agent": agent, "times": 1, **({"status": status} if status else {"latency_ms": 5})}
+    fault = {
+        "operation": "versions.create",
+        "agent": agent,
+        "times": 1,
+        **({"status": status} if status else {"latency_ms": 5}),
+    }
     planted = post(base_url, "/_emulator/faults", json.dumps(fault).encode(), "application/json")
     assert planted.status == 201, planted.body
     assert post(base_url, path, multipart(metadata(), code())).status == (status or 200)
@@ -263,7 +276,9 @@ def test_the_document_s_own_commands_work(base_url: str, tmp_path: Path) -> None
         cwd=tmp_path,
     )
     assert json.loads(created)["versions"]["latest"]["version"] == "1"
-    again = curl("-X", "POST", f"{endpoint}/agents/{agent}?api-version=2025-11-15-preview", *bearer, *parts, cwd=tmp_path)
+    again = curl(
+        "-X", "POST", f"{endpoint}/agents/{agent}?api-version=2025-11-15-preview", *bearer, *parts, cwd=tmp_path
+    )
     assert json.loads(again)["versions"]["latest"]["version"] == "1"
     download = f"{endpoint}/agents/{agent}/code:download?api-version=2025-11-15-preview"
     curl("-O", "-J", download, *bearer, cwd=tmp_path)
