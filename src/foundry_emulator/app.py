@@ -29,6 +29,8 @@ from foundry_emulator.routes import (
     versions,
 )
 from foundry_emulator.routes.arm import add_arm_routes
+from foundry_emulator.routes.directory import add_directory_routes
+from foundry_emulator.routes.tokens import add_token_routes
 from foundry_emulator.world import World
 
 
@@ -99,6 +101,8 @@ def create_app(config: EmulatorConfig) -> FastAPI:
         for path in operation.paths:
             app.add_route(path, answer, [operation.method])
     add_arm_routes(app, world)
+    add_directory_routes(app, world)
+    add_token_routes(app)
     app.include_router(control_router(lambda: world))
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RequestValidationError, _bad_control)

@@ -18,8 +18,50 @@ ROLES = {
     "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
     "f58310d9-a9f6-439a-9e8d-f62e7b41a168": "Role Based Access Control Administrator",
     "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9": "User Access Administrator",
+    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
+    "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
+    "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd": "Cognitive Services OpenAI User",
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": "Storage Blob Data Reader",
 }
-_FILTER = re.compile(r"atScope\(\)|(?:principalId eq |assignedTo\()'(?P<principal>[0-9A-Fa-f-]{36})'\)?")
+#: One condition of a filter; they are joined by ``and``. Names compare without case.
+_CONDITION = re.compile(
+    r"(?P<scope>atScope)\(\)|principalId eq '(?P<principal>[0-9A-Fa-f-]{36})'"
+    r"|assignedTo\('(?P<assignee>[0-9A-Fa-f-]{36})'\)|roleName eq '(?P<role>(?:[^']|'')+)'|type eq '(?P<type>\w+)'",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list is asked for; None where it does not matter."""
+
+    at_scope: bool = False  #: Only what is assigned at the scope or above it.
+    principal: str | None = None
+    role: str | None = None
+    kind: str | None = None
+
+
+def filter_of(text: str | None) -> Filter:
+    """Read a ``$filter``, or raise the 400 for one that is not understood."""
+    found: dict[str, str] = {}
+    for part in re.split(r" and ", text, flags=re.IGNORECASE) if text else []:
+        match = _CONDITION.fullmatch(part.strip())
+        if match is None:
+            raise FoundryError(400, "BadRequestFormat", f"The filter '{text}' is not supported.")
+        found |= {name: value.lower() for name, value in match.groupdict().items() if value}
+    return Filter(
+        at_scope="scope" in found,
+        principal=found.get("principal") or found.get("assignee"),
+        role=found["role"].replace("''", "'") if "role" in found else None,
+        kind=found.get("type"),
+    )
+
+
+def subscription_of(scope: str) -> str | None:
+    """Return the subscription in a resource id, or None."""
+    parts = scope.lower().split("/")
+    return parts[2] if parts[1:2] == ["subscriptions"] and len(parts) > 2 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +126,17 @@ class Assignments:
 
         ``atScope()`` shows the scope and those above it; without it those below are shown too.
         """
-        match = _FILTER.fullmatch(condition) if condition else None
-        if condition and match is None:
-            raise FoundryError(400, "BadRequestFormat", f"The filter '{condition}' is not supported.")
-        principal = match["principal"] if match else None
-        is_upward_only = condition == "atScope()"
+        wanted = filter_of(condition)
         return [
             each
             for each in self._known.values()
-            if principal in (None, each.principal)
-            and (_is_within(scope, each.scope) or (not is_upward_only and _is_within(each.scope, scope)))
+            if wanted.principal in (None, each.principal)
+            and (_is_within(scope, each.scope) or (not wanted.at_scope and _is_within(each.scope, scope)))
         ]
+
+    def scopes(self) -> list[str]:
+        """Return where roles are assigned."""
+        return [each.scope for each in self._known.values()]
 
 
 def _key(scope: str, name: str) -> tuple[str, str]:

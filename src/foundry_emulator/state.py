@@ -61,6 +61,10 @@ class State:
         """Tell whether the agent exists."""
         return key in self._agents
 
+    def every_agent(self) -> Iterator[AgentRecord]:
+        """Yield the agents of all projects."""
+        yield from self._agents.values()
+
     def agent_of_principal(self, principal: str) -> AgentRecord | None:
         """Return the agent whose instance or blueprint this principal is, or None."""
         for agent in self._agents.values():

@@ -1,6 +1,6 @@
-"""The resource manager's role assignments under ``/_arm``, for grants to agent identities.
+"""The resource manager under ``/_arm``: role assignments for agent identities, and what ``az`` asks before them.
 
-It has an error envelope and an api-version of its own; its scope is any resource id.
+It has an error envelope and api-versions of its own; its scope is any resource id, and paths compare without case.
 """
 
 import re
@@ -12,20 +12,26 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from foundry_emulator.bodies import json_object, parsed
 from foundry_emulator.errors import FoundryError
-from foundry_emulator.roles import ROLES, Assignment
+from foundry_emulator.roles import ROLES, Assignment, filter_of, subscription_of
+from foundry_emulator.routes import subscriptions
 from foundry_emulator.world import World
 
 PREFIX = "/_arm"
-_API_VERSIONS = ("2022-04-01",)
+_API_VERSIONS = ("2022-04-01", "2022-05-01-preview", "2022-09-01", "2022-12-01")
+#: The last is what a generated client sends beside an id that has its own path.
+_PARAMETERS = frozenset({"api-version", "$filter", "tenantId", "disambiguation_dummy"})
 _ASSIGNMENTS = "/{scope:path}/providers/Microsoft.Authorization/roleAssignments"
 _DEFINITIONS = "/{scope:path}/providers/Microsoft.Authorization/roleDefinitions"
+_DEFINITION_PATH = "/providers/Microsoft.Authorization/roleDefinitions/"
+_DISCOVERY = "/metadata/endpoints"
+_METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 _ROLE_ID = re.compile(
     r"(?:/.*)?/providers/Microsoft\.Authorization/roleDefinitions/(?P<role>[0-9a-f-]{36})", re.IGNORECASE
 )
-_ROLE_FILTER = re.compile(r"roleName eq '(?P<name>[^']+)'")
 
 _Answer = Callable[[World, Request], Awaitable[Response]]
 
@@ -54,14 +60,28 @@ def add_arm_routes(app: FastAPI, world: World) -> None:
         ("GET", _ASSIGNMENTS, _list),
         ("GET", f"{_DEFINITIONS}/{{role}}", _definition),
         ("GET", _DEFINITIONS, _definitions),
+        ("GET", "/providers/Microsoft.Authorization/roleDefinitions/{role}", _definition),
+        ("GET", "/subscriptions", subscriptions.list_subscriptions),
+        ("GET", "/subscriptions/{subscription}", subscriptions.read_subscription),
+        ("GET", "/tenants", subscriptions.list_tenants),
+        ("GET", _DISCOVERY, subscriptions.endpoints),
+        ("*", "/{rest:path}", subscriptions.no_such_resource),
     )
     for method, path, answer in routes:
-        app.add_route(PREFIX + path, _endpoint(world, answer), [method])
+        app.router.routes.append(_route(path, method, _endpoint(world, answer, is_open=path == _DISCOVERY)))
 
 
-def _endpoint(world: World, answer: _Answer) -> Callable[[Request], Awaitable[Response]]:
+def _route(path: str, method: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+    route = Route(PREFIX + path, answer, methods=_METHODS if method == "*" else [method])
+    route.path_regex = re.compile(route.path_regex.pattern, re.IGNORECASE)
+    return route
+
+
+def _endpoint(world: World, answer: _Answer, *, is_open: bool) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
         try:
+            if not is_open:
+                _require_token(request)
             _refuse(request)
             return await answer(world, request)
         except FoundryError as error:
@@ -71,10 +91,13 @@ def _endpoint(world: World, answer: _Answer) -> Callable[[Request], Awaitable[Re
     return serve
 
 
-def _refuse(request: Request) -> None:
+def _require_token(request: Request) -> None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise FoundryError(401, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+
+
+def _refuse(request: Request) -> None:
     version = request.query_params.get("api-version")
     if version is None:
         raise FoundryError(
@@ -83,7 +106,7 @@ def _refuse(request: Request) -> None:
     if version not in _API_VERSIONS:
         raise FoundryError(400, "InvalidApiVersionParameter", f"The api-version '{version}' is invalid.")
     for name in request.query_params:
-        if name not in ("api-version", "$filter"):
+        if name not in _PARAMETERS:
             raise FoundryError(400, "InvalidQueryParameter", f"The query parameter '{name}' is not supported.")
 
 
@@ -126,16 +149,15 @@ async def _definition(_: World, request: Request) -> Response:
     role = request.path_params["role"].lower()
     if role not in ROLES:
         raise FoundryError(404, "RoleDefinitionDoesNotExist", f"The role definition '{role}' does not exist.")
-    return JSONResponse(_role_view(role))
+    return JSONResponse(_role_view(role, _scope(request)))
 
 
 async def _definitions(_: World, request: Request) -> Response:
-    condition = request.query_params.get("$filter")
-    match = _ROLE_FILTER.fullmatch(condition) if condition else None
-    if condition and match is None:
-        raise FoundryError(400, "BadRequestFormat", f"The filter '{condition}' is not supported.")
-    shown = [role for role, name in ROLES.items() if match is None or name.lower() == match["name"].lower()]
-    return JSONResponse({"value": [_role_view(role) for role in shown]})
+    wanted = filter_of(request.query_params.get("$filter"))
+    shown = [role for role, name in ROLES.items() if wanted.role in (None, name.lower())]
+    if wanted.kind not in (None, "builtinrole"):
+        shown = []
+    return JSONResponse({"value": [_role_view(role, _scope(request)) for role in shown]})
 
 
 def _known(world: World, request: Request) -> Assignment:
@@ -159,7 +181,7 @@ def _refuse_principal(world: World, principal: str) -> None:
 
 
 def _scope(request: Request) -> str:
-    return "/" + str(request.path_params["scope"]).strip("/")
+    return "/" + str(request.path_params.get("scope", "")).strip("/")
 
 
 def _role(role_id: str) -> str:
@@ -186,7 +208,7 @@ def _view(assignment: Assignment) -> dict[str, Any]:
         "name": assignment.name,
         "type": "Microsoft.Authorization/roleAssignments",
         "properties": {
-            "roleDefinitionId": _role_view(assignment.role, _subscription(scope))["id"],
+            "roleDefinitionId": _role_id(assignment.role, scope),
             "principalId": assignment.principal,
             "principalType": assignment.principal_type,
             "scope": scope,
@@ -194,15 +216,21 @@ def _view(assignment: Assignment) -> dict[str, Any]:
     }
 
 
-def _role_view(role: str, subscription: str = "") -> dict[str, Any]:
+def _role_view(role: str, scope: str) -> dict[str, Any]:
     return {
-        "id": f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}",
+        "id": _role_id(role, scope),
         "name": role,
         "type": "Microsoft.Authorization/roleDefinitions",
-        "properties": {"roleName": ROLES[role], "type": "BuiltInRole"},
+        "properties": {
+            "roleName": ROLES[role],
+            "type": "BuiltInRole",
+            "description": f"{ROLES[role]}, as the local Foundry knows it.",
+            "assignableScopes": ["/"],
+            "permissions": [{"actions": [], "notActions": [], "dataActions": [], "notDataActions": []}],
+        },
     }
 
 
-def _subscription(scope: str) -> str:
-    parts = scope.split("/")
-    return "/".join(parts[:3]) if parts[1:2] == ["subscriptions"] else ""
+def _role_id(role: str, scope: str) -> str:
+    subscription = subscription_of(scope)
+    return f"{f'/subscriptions/{subscription}' if subscription else ''}{_DEFINITION_PATH}{role}"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundry_emulator.records import AgentRecord, SessionRecord, VersionRecord
+from foundry_emulator.tokens import SUBSCRIPTION, TENANT
 
 _PLACEHOLDER = re.compile(r"\$\{\{.*?\}\}")
-_NAMESPACE = uuid.UUID("6f1a3c0e-54f0-4d0e-9d8e-0b6f1c6a8f11")
+_NAMESPACE = uuid.UUID(TENANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def environment_of(where: Surroundings, port: int, packages: Path | None) -> dic
         "FOUNDRY_AGENT_SESSION_GUID": uuid.uuid5(_NAMESPACE, session_id).hex,
         "FOUNDRY_AGENT_INSTANCE_CLIENT_ID": agent.instance.client_id,
         "FOUNDRY_AGENT_BLUEPRINT_CLIENT_ID": agent.blueprint.client_id,
-        "FOUNDRY_AGENT_TENANT_ID": str(_NAMESPACE),
+        "FOUNDRY_AGENT_TENANT_ID": TENANT,
         "SSE_KEEPALIVE_INTERVAL": "15",
         "WS_KEEPALIVE_INTERVAL": "15",
     }
@@ -61,5 +62,5 @@ def _own_variables(version: VersionRecord) -> dict[str, str]:
 
 
 def _arm_id(project: str) -> str:
-    group = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/local"
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/local"
     return f"{group}/providers/Microsoft.CognitiveServices/accounts/local/projects/{project}"
