@@ -236,48 +236,6 @@ def test_the_model_of_one_version_or_of_all_may_throttle(cloud: httpx.Client, ba
         control.post("/reset")
 
 
-OVERRIDE = "x-agent-version-override"
-
-
-def version_of(answer: httpx.Response) -> tuple[str | None, str | None]:
-    """Return which version served, and whether the wish for one was not obeyed."""
-    assert answer.status_code == 200, answer.text
-    return answer.headers.get("x-agent-version-resolved"), answer.headers.get("x-agent-version-fallback")
-
-
-@pytest.mark.parametrize(
-    ("switch", "wish", "expected"),
-    [
-        ("obeys", "2", ("2", None)),
-        ("obeys", "latest", ("2", None)),
-        ("ignores", "2", ("1", None)),
-        ("falls-back", "2", ("1", "true")),
-        ("absent", "2", (None, None)),
-    ],
-)
-def test_a_version_for_one_call(
-    cloud: httpx.Client, base_url: str, switch: str, wish: str, expected: tuple[str | None, str | None]
-) -> None:
-    make(cloud)
-    make(cloud, latency_ms=1)
-    route(cloud, {"1": 100})
-    with httpx.Client(base_url=f"{base_url}/_emulator") as control:
-        control.patch("/switches", json={"version_override": switch})
-        for path, body in (("openai/responses", {"input": "x"}), ("invocations", {"n": 1})):
-            url = f"/agents/a/endpoint/protocols/{path}"
-            assert version_of(cloud.post(url, json=body, headers={OVERRIDE: wish})) == expected
-            assert version_of(cloud.post(url, json=body)) == (None if switch == "absent" else "1", None)
-        control.post("/reset")
-
-
-def test_a_session_keeps_its_version_whatever_a_call_wishes(cloud: httpx.Client) -> None:
-    make(cloud)
-    make(cloud, latency_ms=1)
-    body = {"input": "x", "agent_session_id": open_session(cloud, version="1")}
-    answer = cloud.post("/agents/a/endpoint/protocols/openai/responses", json=body, headers={OVERRIDE: "2"})
-    assert version_of(answer) == ("1", "true")
-
-
 def test_a_session_unused_for_thirty_days_has_expired() -> None:
     config = EmulatorConfig(port=0, lifecycle=Lifecycle("immediate"), clock_speed=10_000_000)
     with running(config) as url, a_project(url) as cloud:

@@ -81,9 +81,9 @@ def _open(visit: Visit) -> AgentRecord:
 
 def _session(visit: Visit, agent: AgentRecord) -> SessionRecord:
     user = user_of(visit.request, agent)
+    version = wanted_version(visit.world, agent, visit.request.headers)
     wanted = visit.query.get("agent_session_id") or visit.query.get("session_id")
     if not wanted:
-        version = wanted_version(visit.world, agent, visit.request.headers)
         return create_session(visit.world, agent, SessionRequest(version=version, user=user))
     session = usable_session(visit.world, SessionKey(agent.key, wanted))
     refuse_other_users(session, user)

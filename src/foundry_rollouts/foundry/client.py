@@ -167,6 +167,13 @@ class FoundryClient:
         """
         return await self.api.invocations.read(Question(agent, question, session), timeout, stream=stream)
 
+    async def ask_version(
+        self, agent: str, version: str, question: Any, timeout: timedelta, *, stream: bool = False
+    ) -> Answer:
+        """Send ``question`` once, as ``ask`` does, in a new session that ``version`` is asked to serve."""
+        asked = Question(agent, question, version_override=version)
+        return await self.api.invocations.read(asked, timeout, stream=stream)
+
     async def log_lines(self, agent: str, version: str, session: str) -> AsyncGenerator[LogLine, None]:
         """Follow a session's log until the server ends the stream; the caller asks again."""
         async with aclosing(self.api.logs.lines(agent, version, session)) as lines:

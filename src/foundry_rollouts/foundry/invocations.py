@@ -5,7 +5,7 @@ What a call did is not known when its answer is lost, so nothing is sent twice u
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,14 +18,14 @@ from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent, json_body, 
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.refusals import one_word, parsed, refusal_of
 from foundry_rollouts.foundry.retry import PATIENT, TIMEOUT, Repeat, RetryBudget
-from foundry_rollouts.ports import Answer
+from foundry_rollouts.foundry.serving import OVERRIDE, refuse_bad_override, serving_of, version_of
+from foundry_rollouts.ports import Answer, Serving
 
 SYNCHRONOUS = timedelta(seconds=150)  #: The gateway itself gives up at about 120 s.
 
 _ANY_STATUS = frozenset(range(300, 600))
 _SESSION = "agent_session_id"
-_RESOLVED = "x-agent-version-resolved"
-_VERSION = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SESSION_HEADER = "x-agent-session-id"
 _USER = re.compile(r"[A-Za-z0-9._:\-@]{1,256}")
 
 
@@ -46,6 +46,7 @@ class Question:
     session: str | None = None  #: None: a new session, drawn by the routing.
     conversation: str | None = None  #: Only of the Responses protocol.
     user: str | None = None  #: On whose behalf; needs the right to impersonate, protocol 2.0.0.
+    version_override: str | None = None  #: Which version is to serve a call in a new session; ``latest`` too.
 
     @property
     def is_text(self) -> bool:
@@ -54,11 +55,15 @@ class Question:
     def __post_init__(self) -> None:
         if self.user is not None and not _USER.fullmatch(self.user):
             raise UsageError(f"user {self.user!r}: 1 to 256 letters, digits and ._:-@ name a user")
+        if self.version_override is not None:
+            refuse_bad_override(self.version_override)
+            if self.session is not None:
+                raise UsageError("a session keeps its version: ask for a version without a session, or without both")
 
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
-    """An answer, and what it says about who gave it."""
+    """An answer, and what it says about who gave it: ``answer.serving`` and ``session`` are of the first one."""
 
     answer: Answer
     said: str  #: The words of a Responses answer, or the body as it stands.
@@ -67,6 +72,15 @@ class Invoked:
     invocation: str | None = None
     is_accepted: bool = False  #: The work goes on; ask for it by ``invocation``.
     retry_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the headers of a stream say, before its first event."""
+
+    serving: Serving
+    session: str | None
+    headers: Mapping[str, str]
 
 
 class Invocations:
@@ -100,7 +114,8 @@ class Invocations:
             async with self._transport.stream(call) as answer, asyncio.timeout((limit - answer.lasts).total_seconds()):
                 ended = await read_to_end(answer, is_response=question.is_text)
                 version = version_of(answer.headers, parsed(ended.text.encode()) if question.is_text else {})
-                return replace(ended, latency=answer.lasts, version=version)
+                told = replace(ended, serving=serving_of(answer.headers), session=answer.headers.get(_SESSION_HEADER))
+                return replace(told, latency=answer.lasts, version=version)
         except TimeoutError as error:
             late = Refusal(None, TIMEOUT, "the answer did not come to its end within the time limit")
             raise AnswerTimeoutError(call.operation, late) from error
@@ -114,10 +129,16 @@ class Invocations:
         call = _call(question, Repeat.INVOCATION, limit, frozenset())
         return _invoked(await self._transport.request(call, self._patience))
 
-    async def stream(self, question: Question, limit: timedelta = SYNCHRONOUS) -> AsyncGenerator[ServerEvent, None]:
+    async def stream(
+        self,
+        question: Question,
+        limit: timedelta = SYNCHRONOUS,
+        on_begin: Callable[[Begun], None] = lambda _begun: None,
+    ) -> AsyncGenerator[ServerEvent, None]:
         """Send ``question`` once and yield the events of its answer; ``limit`` is for the first of them."""
         call = _call(question, Repeat.NEVER, limit, frozenset(), stream=True)
         async with self._transport.stream(call) as answer:
+            on_begin(Begun(serving_of(answer.headers), answer.headers.get(_SESSION_HEADER), answer.headers))
             if "text/event-stream" not in answer.headers.get("content-type", ""):
                 content = b"".join([chunk async for chunk in answer.chunks()])
                 if question.is_text:
@@ -143,6 +164,7 @@ def _call(
     protocols = ("agents", question.agent, "endpoint", "protocols")
     headers = {"Accept": "text/event-stream, application/json;q=0.9, */*;q=0.1"} if stream else {}
     headers |= {"x-ms-user-identity": question.user} if question.user else {}
+    headers |= {OVERRIDE: question.version_override} if question.version_override else {}
     if not question.is_text:
         # The Invocations protocol is routed by the query alone, the body is the container's own.
         params = {_SESSION: question.session} if question.session else {}
@@ -162,7 +184,7 @@ def _invoked(reply: Reply) -> Invoked:
     return Invoked(
         _answer(reply),
         said=reply.content.decode("utf-8", "replace") if said is None else said,
-        session=reply.headers.get("x-agent-session-id") or _text(body.get(_SESSION)),
+        session=reply.headers.get(_SESSION_HEADER) or _text(body.get(_SESSION)),
         version=version_of(reply.headers, body),
         invocation=reply.headers.get("x-agent-invocation-id"),
         is_accepted=reply.status == 202,
@@ -170,27 +192,14 @@ def _invoked(reply: Reply) -> Invoked:
     )
 
 
-def version_of(headers: Mapping[str, str], response: Mapping[str, Any]) -> str | None:
-    """Return which version answered: by the header that names it, else by the reference in the response.
-
-    None: the answer does not say so, which means nothing. A header that is no version, or several, is none.
-    """
-    resolved = headers.get(_RESOLVED, "")
-    if _VERSION.fullmatch(resolved) and resolved != "latest":
-        return resolved
-    reference = response.get("agent_reference")
-    version = reference.get("version") if isinstance(reference, dict) else None
-    return str(version) if isinstance(version, str | int) and _VERSION.fullmatch(str(version)) else None
-
-
 def _answer(reply: Reply) -> Answer:
     """Return the body as it came; a response that failed inside HTTP 200 has its code, too."""
     text = reply.content.decode("utf-8", "replace")
+    answer = Answer(reply.status, text, reply.latency, serving=serving_of(reply.headers))
     if reply.status >= 300:
-        return Answer(reply.status, text, reply.latency, refusal_of(reply.status, reply.headers, reply.content).code)
+        return replace(answer, code=refusal_of(reply.status, reply.headers, reply.content).code)
     failed = reply.json.get("error")
-    code = one_word(failed.get("code") or "failed") if isinstance(failed, dict) else None
-    return Answer(reply.status, text, reply.latency, code)
+    return replace(answer, code=one_word(failed.get("code") or "failed") if isinstance(failed, dict) else None)
 
 
 def output_text(response: Mapping[str, Any]) -> str | None:

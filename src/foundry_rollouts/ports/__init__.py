@@ -28,6 +28,7 @@ from foundry_rollouts.ports.records import (
     RolloutFilter,
     Standing,
 )
+from foundry_rollouts.ports.serving import Serving
 from foundry_rollouts.ports.store import Leases, Readings, Reported, Store, Ticks, Upkeep, Wakes
 from foundry_rollouts.ports.world import Condition, Health, Policies, ReadinessChecks, Source, Wake, World
 
@@ -57,6 +58,7 @@ __all__ = [
     "Reported",
     "Reports",
     "RolloutFilter",
+    "Serving",
     "SessionSeen",
     "SessionStatus",
     "Sessions",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from foundry_rollouts.core.model.incarnation import NO_MARKS, Marks
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import UnreadableError
+from foundry_rollouts.ports.serving import UNTOLD, Serving
 
 
 class VersionStatus(StrEnum):
@@ -146,6 +147,8 @@ class Answer:
     is_whole: bool = True  #: False: it broke off, or its stream ended, before the answer did.
     media: str = ""  #: What it says it is, as ``application/json``.
     version: str | None = None  #: Which version answered, where the answer says so; it need not be the one asked for.
+    serving: Serving = UNTOLD  #: What its headers say of that, by themselves.
+    session: str | None = None  #: In which session, where its headers say so.
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,14 @@ class Sessions(Protocol):
 
         With ``stream`` the answer may come bit by bit. Any HTTP status is an Answer, and so is what broke off once it
         had begun; CloudError means that none came.
+        """
+
+    async def ask_version(
+        self, agent: str, version: str, question: Any, timeout: timedelta, *, stream: bool = False
+    ) -> Answer:
+        """Send ``question`` to ``version`` in a session that the cloud opens for it; ``answer.serving`` tells whether.
+
+        Not every endpoint does that: the answer may be another version's, and it need not say whose it is.
         """
 
     def log_lines(self, agent: str, version: str, session: str) -> AsyncGenerator[LogLine, None]:

@@ -6,9 +6,11 @@ import httpx
 import pytest
 
 from contract.client.local import LATE, image, two_versions
-from foundry_rollouts.errors import CloudError
+from foundry_rollouts.core.model.routing import Routing
+from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.invocations import AnswerTimeoutError, Question, text_of, version_of
+from foundry_rollouts.foundry.invocations import AnswerTimeoutError, Question, text_of
+from foundry_rollouts.foundry.serving import serving_of, version_of
 
 
 async def test_a_faulty_version_answers_with_its_status_and_a_slow_one_in_time_or_not(cloud: FoundryClient) -> None:
@@ -76,3 +78,61 @@ async def test_an_answer_says_which_version_gave_it_by_header_or_by_reference(
 def test_a_header_that_is_no_version_is_none(header: str, reference: object, version: str | None) -> None:
     assert version_of({"x-agent-version-resolved": header}, {"agent_reference": {"version": reference}}) == version
     assert version_of({}, {"agent_reference": "7"}) is None
+
+
+@pytest.mark.parametrize(
+    ("switch", "wish", "objection"),
+    [
+        ("obeys", "2", None),
+        ("obeys", "latest", None),
+        ("ignores", "2", "version 1 served"),
+        ("falls-back", "2", "the service fell back to version 1"),
+        ("absent", "2", "the answer does not say which version served"),
+    ],
+)
+async def test_a_version_asked_for_one_call_is_compared_with_what_the_answer_says(
+    cloud: FoundryClient, control: httpx.AsyncClient, switch: str, wish: str, objection: str | None
+) -> None:
+    await two_versions(cloud)
+    await cloud.route("a", Routing.of({"1": 100}))
+    await control.patch("/switches", json={"version_override": switch})
+    for said in ("hi", {"n": 1}):
+        question, begun = Question("a", said, version_override=wish), []
+        invoked = await cloud.api.invocations.ask(question)
+        async for _ in cloud.api.invocations.stream(question, on_begin=begun.append):
+            pass
+        read = [await cloud.ask_version("a", wish, said, LATE, stream=stream) for stream in (False, True)]
+        servings = [invoked.answer.serving, begun[0].serving, *(answer.serving for answer in read)]
+        assert [serving.objection(wish) for serving in servings] == [objection] * 4
+        opened = {invoked.session, begun[0].session, *(answer.session for answer in read)}
+        assert len(opened & {session.id async for session in cloud.sessions("a")}) == 4
+
+
+def test_a_wish_that_no_header_may_carry_is_never_sent() -> None:
+    for version in ("7\r\nx: y", "", "7,8", "a" * 129):
+        with pytest.raises(UsageError):
+            Question("a", "hi", version_override=version)
+    with pytest.raises(UsageError, match="a session keeps its version"):
+        Question("a", "hi", "session-00000001", version_override="7")
+
+
+@pytest.mark.parametrize(
+    ("headers", "objection"),
+    [
+        ({"resolved": "7"}, None),
+        ({"resolved": "7", "fallback": "false", "resolution": "x"}, None),
+        ({"resolved": "7", "fallback": "True"}, "the service fell back to version 7"),
+        ({"fallback": "true"}, "the service fell back"),
+        ({"resolved": "7", "fallback": "true, true"}, "the answer does not say which version served"),
+        ({"resolved": "7", "fallback": "perhaps"}, "the answer does not say which version served"),
+        ({"resolved": "7, 7"}, "the answer does not say which version served"),
+        ({"resolved": "latest"}, "the answer does not say which version served"),
+        ({"resolved": "8"}, "version 8 served"),
+        ({}, "the answer does not say which version served"),
+    ],
+)
+def test_absent_doubled_and_malformed_headers_are_never_agreement(
+    headers: dict[str, str], objection: str | None
+) -> None:
+    serving = serving_of({f"x-agent-version-{name}": value for name, value in headers.items()})
+    assert serving.objection("7") == objection
