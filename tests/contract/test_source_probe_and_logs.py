@@ -22,6 +22,7 @@ from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Definition
 from foundry_rollouts.ports import Source
 from foundry_rollouts.signals.logs import LogSource
+from foundry_rollouts.signals.own_sessions import OwnSessions
 from foundry_rollouts.signals.probe import ProbeSource
 from patience import PATIENCE
 
@@ -86,7 +87,8 @@ async def test_the_probe_reads_streams_to_their_end_and_believes_no_200_by_itsel
 async def test_the_logs_of_live_sessions_tell_the_same_and_of_the_probe_apart(cloud: FoundryClient) -> None:
     rollout = await a_trial(cloud, "emulator://echo?error_rate=1")
     woken: list[str] = []
-    probe, source = ProbeSource(cloud, clock.now), LogSource(cloud, clock.now, woken.append)
+    own = OwnSessions(cloud, clock.now)
+    probe, source = ProbeSource(own, clock.now), LogSource(own, clock.now, woken.append)
     await source.measure(rollout, Window(clock.now(), clock.now()))
     await probe.measure(rollout, Window(clock.now(), clock.now()))
     user = await cloud.open_session("support-agent", "2", "user-session-4711")
@@ -123,7 +125,8 @@ async def test_a_model_that_throttles_is_told_by_the_answer_and_by_the_log_where
     cloud: FoundryClient,
 ) -> None:
     rollout = await a_trial(cloud, "emulator://echo?throttle_rate=1&throttle_is_masked=true")
-    probe, source = ProbeSource(cloud, clock.now), LogSource(cloud, clock.now)
+    own = OwnSessions(cloud, clock.now)
+    probe, source = ProbeSource(own, clock.now), LogSource(own, clock.now)
     await source.measure(rollout, Window(clock.now(), clock.now()))
     _, asked = await counts(probe, rollout, "probe", 2)
     _, logged = await counts(source, rollout, "logs/probe", 2)

@@ -131,7 +131,9 @@ class Ticker:
         readiness = None if noticed.missing else await self._readiness(noticed, seen)
         analysis, measurements = await self._judged(noticed, standing, now, readiness)
         span = self._time_needed(noticed, analysis)
-        step = transition(rollout, noticed, replace(seen, readiness=readiness, analysis=analysis, time_needed=span))
+        notes = tuple(dict.fromkeys(each.note for each in measurements if each.note))
+        found = replace(seen, readiness=readiness, analysis=analysis, time_needed=span, notes=notes)
+        step = transition(rollout, noticed, found)
         record = record_of(step, seen, measurements, await self._stable_after(step, seen))
         return await self._apply(lease, step, record, seen.settings)
 

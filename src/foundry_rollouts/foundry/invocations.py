@@ -113,9 +113,10 @@ class Invocations:
         try:
             async with self._transport.stream(call) as answer, asyncio.timeout((limit - answer.lasts).total_seconds()):
                 ended = await read_to_end(answer, is_response=question.is_text)
-                version = version_of(answer.headers, parsed(ended.text.encode()) if question.is_text else {})
-                told = replace(ended, serving=serving_of(answer.headers), session=answer.headers.get(_SESSION_HEADER))
-                return replace(told, latency=answer.lasts, version=version)
+                said = parsed(ended.text.encode()) if question.is_text else {}
+                session = answer.headers.get(_SESSION_HEADER) or _text(said.get(_SESSION))
+                told = replace(ended, serving=serving_of(answer.headers), session=session)
+                return replace(told, latency=answer.lasts, version=version_of(answer.headers, said))
         except TimeoutError as error:
             late = Refusal(None, TIMEOUT, "the answer did not come to its end within the time limit")
             raise AnswerTimeoutError(call.operation, late) from error

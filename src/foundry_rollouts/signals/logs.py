@@ -23,7 +23,7 @@ from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import LogLine, LogMemory, Sessions, SessionSeen, SessionStatus
 from foundry_rollouts.signals.limits import CircuitBreaker, RateLimiter, cloud_breaker, cloud_budget
 from foundry_rollouts.signals.loglines import CallReader
-from foundry_rollouts.signals.probe import LOOK, PREFIX
+from foundry_rollouts.signals.own_sessions import LOOK, OwnSessions
 from foundry_rollouts.signals.reported import SourceError
 from foundry_rollouts.signals.samples import Begun, SampleBuffer
 from foundry_rollouts.signals.units import Seen
@@ -58,6 +58,7 @@ class Followed:
 
     session: SessionSeen
     since: datetime  #: Lines before this were counted by an earlier process.
+    is_ours: bool = False
     memory: LogMemory = field(default_factory=LogMemory)
     reader: CallReader = field(default_factory=CallReader)
     stream: asyncio.Task[None] | None = None
@@ -80,7 +81,7 @@ class Followed:
 
     @property
     def stratum(self) -> str:
-        return "logs/probe" if self.session.id.startswith(PREFIX) else "logs"
+        return "logs/probe" if self.is_ours else "logs"
 
 
 @dataclass(slots=True)
@@ -126,7 +127,7 @@ class LogSource:
         budget: RateLimiter | None = None,
         timings: LogTimings = DEFAULT_TIMINGS,
     ) -> None:
-        self._sessions = sessions
+        self._sessions = OwnSessions.over(sessions, now)
         self._now = now
         self._wake = wake
         self._budget = budget or cloud_budget(now)
@@ -184,8 +185,7 @@ class LogSource:
             async for session in self._sessions.sessions(watch.rollout.agent):
                 if session.created_at < since:
                     break  # The newest come first, so that the rest is older still.
-                is_ours = session.version in {watch.rollout.stable, watch.rollout.canary}
-                if is_ours and not session.id.startswith(LOOK):
+                if self._is_certain(watch, session):
                     seen[session.id] = session
         self._note_new(watch, seen.values())
         # An older session is taken to be as it was, until the next read of all of them.
@@ -198,13 +198,22 @@ class LogSource:
         watch.lived = watch.lived | live if watch.skips else live
         watch.skips = watch.skips - 1 if watch.skips else len(seen) // self._timings.page
 
+    def _is_certain(self, watch: Watch, session: SessionSeen) -> bool:
+        """Whether a session is one of a version on trial, and known to be a user's or the probe's."""
+        is_on_trial = session.version in {watch.rollout.stable, watch.rollout.canary}
+        is_known = session.id in watch.followed or not self._sessions.may_include(watch.rollout.agent, session)
+        return is_on_trial and not session.id.startswith(LOOK) and is_known
+
+    def _is_ours(self, watch: Watch, session: SessionSeen) -> bool:
+        return self._sessions.includes(watch.rollout.agent, session.id)
+
     def _note_new(self, watch: Watch, seen: Iterable[SessionSeen]) -> None:
         """Note the users' sessions that are listed for the first time, each on the version that the cloud tells."""
         now = self._now()
         horizon = now - NEW
         watch.begun = {id_: at for id_, at in watch.begun.items() if at >= horizon}
         for session in seen:
-            if session.created_at < horizon or session.id in watch.begun or session.id.startswith(PREFIX):
+            if session.created_at < horizon or session.id in watch.begun or self._is_ours(watch, session):
                 continue
             watch.begun[session.id] = session.created_at
             watch.tallies.begun(Begun(now, self.name, session.version, session.created_at))
@@ -226,7 +235,8 @@ class LogSource:
             if created_at > watch.since:
                 # One that lived failed a call of late, any other its first one.
                 began_at = None if session in watch.lived else created_at
-                self._count(watch, Followed(seen[session], watch.since), Sample(cause="session failed"), began_at)
+                failed_one = Followed(seen[session], watch.since, self._is_ours(watch, seen[session]))
+                self._count(watch, failed_one, Sample(cause="session failed"), began_at)
         watch.failed = failed if not watch.skips else watch.failed | failed
 
     def _follow_if_wanted(self, watch: Watch, session: SessionSeen) -> None:
@@ -234,7 +244,7 @@ class LogSource:
         streams = sum(each.is_open for each in watch.followed.values() if each.session.version == session.version)
         if (followed and followed.is_open) or streams >= watch.limit or watch.streams.rejection(self._now()):
             return
-        followed = followed or Followed(session, since=watch.since - SKEW)
+        followed = followed or Followed(session, watch.since - SKEW, self._is_ours(watch, session))
         followed.session = session  # One that slept may wake on another version.
         watch.followed[session.id] = followed
         name = f"log of {followed.session.id}"

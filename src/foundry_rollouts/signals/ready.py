@@ -18,7 +18,9 @@ from foundry_rollouts.core.model.sources import HARMLESS, Prompt
 from foundry_rollouts.errors import OUR_OWN_STATUSES, CloudError, Refusal
 from foundry_rollouts.ports import Sessions
 from foundry_rollouts.signals.limits import RateLimiter, cloud_budget
-from foundry_rollouts.signals.probe import CALL_LIMIT, LOOK, NO_SANDBOX
+from foundry_rollouts.signals.own_sessions import LOOK
+from foundry_rollouts.signals.probe import NO_SANDBOX
+from foundry_rollouts.signals.probe_target import CALL_LIMIT
 from foundry_rollouts.signals.reported import SourceError
 from foundry_rollouts.signals.wakeups import Wake, no_wake
 
@@ -179,6 +181,8 @@ class ReadyCheck:
         is_refused = answer.status in COLD | OUR_OWN_STATUSES or answer.code in {*NO_SANDBOX, NOT_YET}
         if is_refused or (answer.status == 400 and SWAPPING in answer.text):
             return Refusal(answer.status, answer.code, "not ready")
+        if answer.version not in {None, arm.version} or answer.serving.is_fallback:
+            return Refusal(None, None, f"version {answer.version} answered in a session of version {arm.version}")
         return None
 
     async def _give_back(self, watch: Watch, session: str) -> None:

@@ -20,6 +20,7 @@ from foundry_rollouts.signals.json_endpoint import HttpCounter
 from foundry_rollouts.signals.limits import RateLimiter, cloud_budget
 from foundry_rollouts.signals.logs import LogSource
 from foundry_rollouts.signals.outcomes import OutcomeSource, ReportsKept
+from foundry_rollouts.signals.own_sessions import OwnSessions
 from foundry_rollouts.signals.polling import PollingSource
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.signals.prometheus import PrometheusCounter
@@ -57,5 +58,7 @@ def every_source(
     sessions: Sessions, reports: ReportsKept, now: Callable[[], datetime], wake: Wake, credentials: Credentials
 ) -> tuple[Source, ...]:
     """Return the sources that policies may name; each watches nothing until it is asked."""
-    parts = SourceParts(sessions, reports, now, wake, credentials, cloud_budget(now), RateLimiter(now))
+    # What one source opens is no traffic of users to another.
+    own = OwnSessions(sessions, now)
+    parts = SourceParts(own, reports, now, wake, credentials, cloud_budget(now), RateLimiter(now))
     return tuple(make(parts) for make in REGISTRY.values())

@@ -12,6 +12,7 @@ from foundry_rollouts.signals.windows import StepWindows
 
 #: A rollout that nobody asks about for long keeps its newest samples only.
 MOST_SAMPLES = 50_000
+MOST_NOTES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class SampleBuffer:
     trouble: str | None = None  #: Why counting does not work at present.
     _seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
     _begun: deque[Begun] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
+    _notes: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=MOST_NOTES))
 
     @classmethod
     def of(cls, *strata: str) -> "SampleBuffer":
@@ -92,6 +94,10 @@ class SampleBuffer:
     def begun(self, begun: Begun) -> None:
         self._begun.append(begun)
 
+    def note(self, at: datetime, text: str) -> None:
+        """Have the history tell something beside the counts."""
+        self._notes.append((at, text))
+
     def collect(self, rollout: Rollout, window: Window) -> tuple[Measurement, ...]:
         """Return the counts of what was seen in ``window``; the present trouble stands with the first of them."""
         self.counter.begin(rollout, window)
@@ -100,4 +106,8 @@ class SampleBuffer:
         seen = [each for each in self._seen if each.at < window.end]
         begun = [each for each in self._begun if each.at < window.end]
         measured = self.counter.measured(rollout, window, seen, begun)
-        return tuple(replace(each, trouble=self.trouble) if each.window == window else each for each in measured)
+        self._notes = deque((each for each in self._notes if each[0] >= window.start), maxlen=MOST_NOTES)
+        note = ". ".join(text for at, text in self._notes if at < window.end) or None
+        return tuple(
+            replace(each, trouble=self.trouble, note=note) if each.window == window else each for each in measured
+        )

@@ -9,7 +9,7 @@ from contract.client.local import LATE, image, two_versions
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.invocations import AnswerTimeoutError, Question, text_of
+from foundry_rollouts.foundry.invocations import AnswerTimeoutError, Begun, Question, text_of
 from foundry_rollouts.foundry.serving import serving_of, version_of
 
 
@@ -97,7 +97,8 @@ async def test_a_version_asked_for_one_call_is_compared_with_what_the_answer_say
     await cloud.route("a", Routing.of({"1": 100}))
     await control.patch("/switches", json={"version_override": switch})
     for said in ("hi", {"n": 1}):
-        question, begun = Question("a", said, version_override=wish), []
+        question = Question("a", said, version_override=wish)
+        begun: list[Begun] = []
         invoked = await cloud.api.invocations.ask(question)
         async for _ in cloud.api.invocations.stream(question, on_begin=begun.append):
             pass

@@ -13,7 +13,7 @@ from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.sources import LogsConfig, ProbeConfig, Sources
 from foundry_rollouts.errors import CloudError, Refusal
-from foundry_rollouts.ports import Answer, LogLine, SessionSeen, SessionStatus, Source
+from foundry_rollouts.ports import Answer, LogLine, Serving, SessionSeen, SessionStatus, Source
 from patience import PATIENCE
 
 
@@ -51,6 +51,8 @@ class HandMadeSessions:
     breaks: dict[str, CloudError] = field(default_factory=dict)  #: How the stream of a session ends.
     asked: list[tuple[str, Any]] = field(default_factory=list)
     forms: list[tuple[str, bool]] = field(default_factory=list)  #: Of which session, and whether as a stream.
+    overriding: str = "absent"  #: What becomes of a wish for a version: as the local Foundry's switch.
+    wishes: list[tuple[str, Any]] = field(default_factory=list)  #: Which version was asked for by a header, and what.
     deleted: list[str] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
     listings: int = 0
@@ -77,6 +79,18 @@ class HandMadeSessions:
 
     async def delete_session(self, agent: str, session: str) -> None:
         self.deleted.append(session)
+
+    async def ask_version(
+        self, agent: str, version: str, question: Any, timeout: timedelta, *, stream: bool = False
+    ) -> Answer:
+        self.wishes.append((version, question))
+        if self.overriding == "absent":
+            return WELL
+        served = version if self.overriding == "obeys" else "1"
+        session = f"opened-{served}-{len(self.wishes)}"
+        answer = await self.ask(agent, session, question, timeout, stream=stream)
+        serving = Serving(served, is_fallback=self.overriding == "falls-back")
+        return replace(answer, version=served, serving=serving, session=session)
 
     async def ask(self, agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:
         self.asked.append((session, question))

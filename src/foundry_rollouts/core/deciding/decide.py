@@ -51,6 +51,7 @@ class Situation:
     readiness: Readiness | None = None  #: How sandboxes fare; None: not checked.
     routing: Routing | None = None  #: As the endpoint serves it; None: the cloud could not be read.
     settings: str | None = None  #: What the endpoint has beside its weights, to be kept.
+    notes: tuple[str, ...] = ()  #: What sources have to say for the history, which changes nothing.
     time_needed: str | None = None  #: How long the rollout takes, where that is known for the first time.
     unreadable: str | None = None  #: Why the rules of the endpoint cannot be read: nothing may be changed.
     tick_interval: timedelta = timedelta(seconds=10)  #: The time until the next tick, at most.

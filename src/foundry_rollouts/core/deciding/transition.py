@@ -124,6 +124,7 @@ def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situa
     if event is None and decision.move is Move.HOLD and seen.time_needed and not then.is_time_told:
         then = replace(then, is_time_told=True)
         event = replace(_event(rollout, then, decision, seen.now), because=seen.time_needed)
+    event = _with_notes(event or _event(rollout, then, decision, seen.now), seen.notes) if seen.notes else event
     then = replace(then, event_count=rollout.event_count + (event is not None))
     return Transition(
         before=rollout,
@@ -138,6 +139,11 @@ def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situa
         answered=closed,
         earlier=seen.earlier,
     )
+
+
+def _with_notes(event: Event, notes: tuple[str, ...]) -> Event:
+    """Return the event with what sources have to say, which the history tells at once."""
+    return replace(event, because=". ".join((*notes, event.because)))
 
 
 def may_move(rollout: Rollout, decision: Decision) -> bool:

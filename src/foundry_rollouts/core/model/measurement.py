@@ -92,7 +92,8 @@ class Measurement:
     """One source's counts of one window.
 
     ``source`` may carry a stratum behind a slash (``logs/probe``): counts of different strata are never pooled.
-    ``trouble`` says why the source could not count, when it could not; that is never held against a canary.
+    ``trouble`` says why the source could not count, when it could not; that is never held against a canary. A ``note``
+    is for the history, and changes nothing.
     """
 
     source: str
@@ -100,6 +101,7 @@ class Measurement:
     stable: Counts = field(default_factory=Counts)
     canary: Counts = field(default_factory=Counts)
     trouble: str | None = None
+    note: str | None = field(default=None, compare=False)
 
 
 def bucket_of(latency: timedelta) -> int:

@@ -82,3 +82,17 @@ def test_how_long_it_takes_is_told_once_and_is_no_reason_to_wait() -> None:
     assert first.event is not None
     assert (first.event.kind, first.event.because, first.then.because) == (HELD, told, "so many calls")
     assert transition(first.then, first.then, seen).event is None
+
+
+def test_what_sources_have_to_say_is_told_with_whatever_happens_and_changes_nothing() -> None:
+    rollout, notes = on_step(), ("the service fell back",)
+    seen = judged(Verdict.INSUFFICIENT, rollout)
+    plain, noted = transition(rollout, rollout, seen), transition(rollout, rollout, replace(seen, notes=notes))
+    assert plain.event is None
+    assert noted.event is not None
+    assert (noted.event.kind, noted.event.because) == (HELD, "the service fell back. so many calls")
+    assert noted.then == replace(plain.then, event_count=plain.then.event_count + 1)
+    failed = transition(rollout, rollout, replace(judged(Verdict.FAIL, rollout), notes=notes))
+    assert failed.event is not None
+    assert failed.event.because.startswith("the service fell back. ")
+    assert failed.event.kind != HELD
