@@ -41,8 +41,8 @@ def resolution(world: World, session: SessionRecord, headers: Headers) -> dict[s
         return {}
     agent = world.state.agent(session.key.agent)
     is_obeyed = wish is not None and _concrete(world, agent, wish) == session.version
-    told = {RESOLVED: session.version, RESOLUTION: "override" if is_obeyed and switch == "obeys" else "endpoint"}
-    return told if wish is None or is_obeyed or switch == "ignores" else {**told, FALLBACK: "true"}
+    named = {RESOLVED: session.version, RESOLUTION: "override" if is_obeyed and switch == "obeys" else "endpoint"}
+    return named if wish is None or is_obeyed or switch == "ignores" else {**named, FALLBACK: "true"}
 
 
 def _concrete(world: World, agent: AgentRecord, wish: str) -> str:

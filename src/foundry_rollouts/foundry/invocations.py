@@ -115,8 +115,8 @@ class Invocations:
                 ended = await read_to_end(answer, is_response=question.is_text)
                 said = parsed(ended.text.encode()) if question.is_text else {}
                 session = answer.headers.get(_SESSION_HEADER) or _text(said.get(_SESSION))
-                told = replace(ended, serving=serving_of(answer.headers), session=session)
-                return replace(told, latency=answer.lasts, version=version_of(answer.headers, said))
+                served = replace(ended, serving=serving_of(answer.headers), session=session)
+                return replace(served, latency=answer.lasts, version=version_of(answer.headers, said))
         except TimeoutError as error:
             late = Refusal(None, TIMEOUT, "the answer did not come to its end within the time limit")
             raise AnswerTimeoutError(call.operation, late) from error

@@ -1,4 +1,4 @@
-"""Which version served one call, as the headers of its first answer say. What they leave out is not told."""
+"""Which version served one call, as the headers of its first answer say. What they leave out stays unknown."""
 
 from dataclasses import dataclass
 
