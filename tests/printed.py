@@ -3,12 +3,13 @@
 import fcntl
 import json
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import certifi
+import pytest
 
 from environments import VARIABLES, environment
 from foundry_emulator.background import running
@@ -17,13 +18,19 @@ from foundry_emulator.tokens import SUBSCRIPTION
 from shell import Outcome
 
 PROJECT = "my-project"
+_MISSING = [program for program in ("curl", "jq", "zip", "unzip", "sha256sum") if shutil.which(program) is None]
+NEEDS_TOOLS = pytest.mark.skipif(
+    bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)}: the official documents' commands are left out"
+)
 #: Variables that would lead a client to other authorities, logins or settings than those of the test.
 FOREIGN = ("AZURE_", "IDENTITY_", "MSI_", "FOUNDRY_", "SSL_CERT", "REQUESTS_CA", "CURL_CA")
 
 
-def once(name: str, run_id: str, run: Callable[[Path], dict[str, Outcome]]) -> dict[str, Outcome]:
+def once(name: str, factory: pytest.TempPathFactory, run: Callable[[Path], dict[str, Outcome]]) -> dict[str, Outcome]:
     """Return what came of a document's steps; of all workers of a test run the first one runs them."""
-    folder = Path(tempfile.gettempdir(), f"documents-{run_id}")
+    ours = factory.getbasetemp()
+    # Each worker has its own folder in that of the run.
+    folder = (ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours) / "documents"
     folder.mkdir(exist_ok=True)
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -6,22 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from printed import a_foundry, az, once, with_programs
+from printed import NEEDS_TOOLS, a_foundry, az, once, with_programs
 from shell import Bash, Outcome, Step, steps_of
 
 SCRIPT = Path(__file__).with_name("source_code.sh")
 AGENT = Path(__file__).with_name("agent") / "main.py"
-TOOLS = ("curl", "jq", "zip", "unzip", "sha256sum")
-MISSING = [program for program in TOOLS if shutil.which(program) is None]
 pytestmark = [
     pytest.mark.timeout(900),  # the first worker runs all steps: builds from a package index, calls of az
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)} (Debian: apt-get install them)"),
+    NEEDS_TOOLS,
 ]
 
 
 @pytest.fixture(scope="module")
-def outcomes(testrun_uid: str) -> dict[str, Outcome]:
-    return once("source-code", testrun_uid, run)
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    return once("source-code", tmp_path_factory, run)
 
 
 def run(folder: Path) -> dict[str, Outcome]:

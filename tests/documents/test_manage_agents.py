@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from printed import a_foundry, az, once, with_programs
+from printed import NEEDS_TOOLS, a_foundry, az, once, with_programs
 from shell import Bash, Outcome, Step, steps_of
 
 SCRIPT = Path(__file__).with_name("manage.sh")
-pytestmark = pytest.mark.timeout(900)  # the first worker runs all steps, each some calls of az
+pytestmark = [pytest.mark.timeout(900), NEEDS_TOOLS]  # the first worker runs all steps, each some calls of az
 
 
 @pytest.fixture(scope="module")
-def outcomes(testrun_uid: str) -> dict[str, Outcome]:
-    return once("manage", testrun_uid, run)
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    return once("manage", tmp_path_factory, run)
 
 
 def run(folder: Path) -> dict[str, Outcome]:

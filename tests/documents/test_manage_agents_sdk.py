@@ -16,8 +16,8 @@ pytestmark = pytest.mark.timeout(600)  # the document's loop waits ten seconds b
 
 
 @pytest.fixture(scope="module")
-def outcomes(testrun_uid: str) -> dict[str, Outcome]:
-    return once("manage-sdk", testrun_uid, run)
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    return once("manage-sdk", tmp_path_factory, run)
 
 
 def run(folder: Path) -> dict[str, Outcome]:

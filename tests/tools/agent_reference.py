@@ -54,7 +54,7 @@ def _below(group: Any, words: str) -> Iterator[str]:
 def _section(command: Any, words: str) -> Iterator[str]:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     usage = " ".join([words, *(_usage(each) for each in arguments)])
-    yield f"## {words.removeprefix('foundry-rollouts ')}\n\n```\n{usage}\n```\n"
+    yield f"## {words.removeprefix('foundry-rollouts ')}\n\n```text\n{usage}\n```\n"
     for paragraph in (command.help or "").split("\n\n"):
         yield " ".join(paragraph.split()) + "\n"
     yield "| argument or option | what it is |\n|---|---|"
@@ -62,7 +62,7 @@ def _section(command: Any, words: str) -> Iterator[str]:
         if each.name not in EVERYWHERE:
             yield f"| `{_name(each).replace('|', SLASHED)}` | {_meaning(each)} |"
     lines = [line.removeprefix("  ") for line in (command.epilog or "").splitlines()[1:]]
-    yield "\n```\n" + "\n".join(lines) + "\n```\n"
+    yield "\n```sh\n" + "\n".join(lines) + "\n```\n"
 
 
 def _usage(argument: Any) -> str:
