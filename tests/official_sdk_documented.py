@@ -4,14 +4,50 @@ from collections.abc import Awaitable, Callable
 
 from official_sdk_flavours import Visitors
 
+Methods = dict[str, tuple[str, ...]]
+
 NOT_FOUND = "ResourceNotFoundError 404 not_found"
 BAD = "HttpResponseError 400 invalid_request_error"
 CLOSED = "403 agent_disabled"
 BUSY = "ResourceExistsError 409 conflict"
 NOBODY = "401 unauthorized"
 
+FIXED = "BadRequestError 400 invalid_payload"
+GONE = "NotFoundError 404 invalid_request_error"
+
+#: The methods about prompt agents that every version of the SDK has, and their refusals.
+OF_PROMPTS: Methods = {
+    "agents.create_version(prompt)": (BAD,),
+    "agents.list(prompt)": (),
+    "agents.get(prompt)": (),
+    "agents.list_versions(prompt)": (),
+    "agents.get_version(prompt)": (NOT_FOUND,),
+    "agents.delete_version(prompt)": (NOT_FOUND,),
+    "agents.delete(prompt)": (NOT_FOUND,),
+    "agent's responses.create(prompt)": (FIXED, "NotFoundError 404 not_found"),
+    "agent's responses.create(prompt, stream)": (),
+    "agent's responses.retrieve(prompt)": (GONE,),
+    "agent's responses.input_items.list(prompt)": (),
+    "agent's responses.cancel(prompt)": ("BadRequestError 400 invalid_request_error",),
+    "agent's responses.delete(prompt)": (),
+    "agent's conversations.create(prompt)": (),
+    "project's responses.create(prompt)": (
+        FIXED,
+        "NotFoundError 404 not_found",
+        "InternalServerError 500 server_error",
+    ),
+}
+
 #: Method or form of it (in brackets), and each refusal that the cloud's documents describe for it.
-DOCUMENTED: dict[str, tuple[str, ...]] = {
+DOCUMENTED: Methods = {
+    **OF_PROMPTS,
+    "agents.update_details(prompt)": (BAD,),
+    "agents.enable(prompt)": (),
+    "agents.disable(prompt)": (),
+    "agents.download_code(prompt)": ("ResourceExistsError 409 AgentNotCodeBased",),
+    "agents.create_session(prompt)": (BAD,),
+    "agents.list_sessions(prompt)": (),
+    "agents.get_session_log_stream(prompt)": (NOT_FOUND,),
     "agents.list": (f"ClientAuthenticationError {NOBODY}",),
     "agents.get": (NOT_FOUND, f"ClientAuthenticationError {NOBODY}"),
     "agents.create_version": (BAD, "HttpResponseError 400 EnvVarReserved"),
@@ -51,7 +87,7 @@ DOCUMENTED: dict[str, tuple[str, ...]] = {
         "InternalServerError 500 server_error",
     ),
     "agent's responses.create(stream)": (),
-    "agent's responses.retrieve": ("NotFoundError 404 invalid_request_error",),
+    "agent's responses.retrieve": (GONE,),
     "agent's responses.input_items.list": (),
     "agent's responses.cancel": ("BadRequestError 400 invalid_request_error",),
     "agent's responses.delete": (),
@@ -59,19 +95,33 @@ DOCUMENTED: dict[str, tuple[str, ...]] = {
     "project's responses.create": (f"PermissionDeniedError {CLOSED}", "NotFoundError 404 not_found"),
     "project's conversations.create": (),
 }
-NEVER_ALONE = {"agents.update_details(to a draft)", "agent's responses.cancel"}  #: Only their refusal is documented.
+#: Only their refusal is documented.
+NEVER_ALONE = {
+    "agents.update_details(to a draft)",
+    "agent's responses.cancel",
+    "agent's responses.cancel(prompt)",
+    "agents.download_code(prompt)",
+    "agents.create_session(prompt)",
+    "agents.get_session_log_stream(prompt)",
+    "beta.agents.create_session(prompt)",
+}
 OTHER_FEATURES = ("optimization", "microsoft365", "create_version_from_manifest")  #: Not of hosted agents' life.
 
 Play = Callable[[Visitors], Awaitable[None]]
 PLAYS: dict[str, tuple[Play, frozenset[str]]] = {}
 
 
-def play(*methods: str) -> Callable[[Play], Play]:
+def play(*methods: str, of: Methods = DOCUMENTED) -> Callable[[Play], Play]:
     """Register what shows the success and every refusal of these methods."""
 
     def register(function: Play) -> Play:
-        shown = {f"{method}: {refusal}" for method in methods for refusal in DOCUMENTED[method]}
-        PLAYS[function.__name__] = function, frozenset(shown | (set(methods) - NEVER_ALONE))
+        PLAYS[function.__name__] = function, frozenset(documented({method: of[method] for method in methods}))
         return function
 
     return register
+
+
+def documented(methods: Methods) -> set[str]:
+    """Return each success and each refusal of these methods."""
+    refusals = {f"{method}: {refusal}" for method, refusals in methods.items() for refusal in refusals}
+    return refusals | (set(methods) - NEVER_ALONE)

@@ -69,11 +69,13 @@ class Combination:
     is_async: bool
     base_url: str
     authority: Path | None
+    is_preview: bool = False  #: Whether it is asked for what was in preview when the SDK was made.
 
     def client(self, token: str, project: str) -> Any:
         """Return a client as a program would make it: for TLS with nothing but the authority, else with a policy."""
         address = f"{self.base_url}/api/projects/{project}"
         options: dict[str, Any] = {} if self.authority else {"authentication_policy": OwnPolicy(token)}
+        options |= {"allow_preview": True} if self.is_preview else {}
         if not self.is_async:
             return AIProjectClient(address, Bearer(token), **options)
         if self.authority:

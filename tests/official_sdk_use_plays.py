@@ -6,7 +6,8 @@ from azure.ai.projects.models import VersionRefIndicator
 
 from official_sdk_documented import play
 from official_sdk_flavours import Face, Visitors
-from official_sdk_plays import agent, session
+from official_sdk_plays import agent, routed, session
+from official_sdk_prompt_plays import prompt
 
 
 @play(
@@ -102,3 +103,30 @@ async def _converse(client: Face) -> None:
     await client.refused("responses.cancel", answers[0].id)
     await client.call("responses.delete", answers[0].id)
     await client.refused("responses.retrieve", answers[0].id)
+
+
+@play(
+    "agents.update_details(prompt)",
+    "agents.enable(prompt)",
+    "agents.disable(prompt)",
+    "agents.download_code(prompt)",
+    "agents.create_session(prompt)",
+    "agents.list_sessions(prompt)",
+    "agents.get_session_log_stream(prompt)",
+)
+async def prompt_agents_are_routed_and_have_nothing_of_a_container(both: Visitors) -> None:
+    sdk = both.sdk
+    for reply in ("one", "two"):
+        await prompt(sdk, model=f"emulator://echo?reply={reply}")
+    changed = await sdk.call("agents.update_details(prompt)", "p", agent_endpoint=routed(v1=100))
+    assert changed.agent_endpoint.version_selector.version_selection_rules[0].agent_version == "1"
+    await sdk.refused("agents.update_details(prompt)", "p", agent_endpoint=routed(v1=90))
+    async with sdk.openai("p") as client:
+        assert (await client.call("responses.create(prompt)", input="x")).output_text == "one"
+    await sdk.call("agents.disable(prompt)", "p")
+    assert (await sdk.call("agents.get(prompt)", "p")).state == "disabled"
+    await sdk.call("agents.enable(prompt)", "p")
+    assert await sdk.items("agents.list_sessions(prompt)", "p") == []
+    await sdk.refused("agents.create_session(prompt)", "p", {})
+    await sdk.refused("agents.download_code(prompt)", "p")
+    await sdk.refused("agents.get_session_log_stream(prompt)", "p", "1", "session-none")

@@ -11,6 +11,7 @@ from azure.ai.projects.models import (
     ContainerConfiguration,
     FixedRatioVersionSelectionRule,
     HostedAgentDefinition,
+    PromptAgentDefinition,
     ProtocolVersionRecord,
     VersionRefIndicator,
     VersionSelectionRule,
@@ -21,7 +22,7 @@ from emulated import AGENT
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.definition import Code, Definition
+from foundry_rollouts.foundry.definition import Code, Definition, PromptDefinition
 from foundry_rollouts.foundry.files import Place
 from foundry_rollouts.foundry.invocations import Question
 from foundry_rollouts.foundry.packaging import Archive
@@ -43,6 +44,10 @@ SDK_DEFINITION = HostedAgentDefinition(
 )
 OUR_DEFINITION = Definition(image="reg.example/x:1", environment={"A": "b"})
 
+SDK_PROMPT = PromptAgentDefinition(model="m", instructions="Be brief.")
+OUR_PROMPT = PromptDefinition({"model": "m", "instructions": "Be brief."})
+REFERENCE = {"agent_reference": {"type": "agent_reference", "name": "a", "version": "2"}}
+
 SDK_CODE = HostedAgentDefinition(
     cpu="1",
     memory="2Gi",
@@ -57,8 +62,8 @@ Theirs = Callable[[AIProjectClient], Any]
 Ours = Callable[[FoundryClient], Any]
 
 
-def opened(sdk: AIProjectClient, ask: Callable[[Any], Any]) -> None:
-    with sdk.get_openai_client(agent_name="a") as client:
+def opened(sdk: AIProjectClient, ask: Callable[[Any], Any], agent: str | None = "a") -> None:
+    with sdk.get_openai_client(agent_name=agent) as client:
         ask(client)
 
 
@@ -80,6 +85,10 @@ CALLS: dict[str, tuple[Theirs, Ours]] = {
     "create a version": (
         lambda sdk: sdk.agents.create_version("a", definition=SDK_DEFINITION),
         lambda our: our.api.versions.create("a", OUR_DEFINITION),
+    ),
+    "create a prompt version": (
+        lambda sdk: sdk.agents.create_version("a", definition=SDK_PROMPT),
+        lambda our: our.api.versions.create("a", OUR_PROMPT),
     ),
     "create a draft": (
         lambda sdk: sdk.agents.create_version("a", definition=SDK_DEFINITION, draft=True),
@@ -110,7 +119,7 @@ CALLS: dict[str, tuple[Theirs, Ours]] = {
         lambda sdk: sdk.agents.delete_session_file("a", SESSION, path="/a.txt", recursive=True),
         lambda our: our.api.files.delete(Place("a", SESSION, "/a.txt"), recursive=True),
     ),
-    "list agents": (lambda sdk: list(sdk.agents.list(kind="hosted", limit=100)), lambda our: every(our.agents())),
+    "list agents": (lambda sdk: list(sdk.agents.list(limit=100)), lambda our: every(our.agents())),
     "list versions": (
         lambda sdk: list(sdk.agents.list_versions("a", limit=100, order="desc")),
         lambda our: every(our.api.versions.all("a")),
@@ -152,6 +161,10 @@ CALLS: dict[str, tuple[Theirs, Ours]] = {
     "respond in a stream": (
         lambda sdk: opened(sdk, lambda client: list(client.responses.create(input="hi", stream=True))),
         lambda our: every(our.api.invocations.stream(Question("a", "hi"))),
+    ),
+    "respond as one version": (
+        lambda sdk: opened(sdk, lambda client: client.responses.create(input="hi", extra_body=REFERENCE), None),
+        lambda our: our.api.invocations.ask(Question("a", "hi", version="2")),
     ),
     "open a conversation": (
         lambda sdk: opened(sdk, lambda client: client.conversations.create()),
@@ -214,7 +227,7 @@ DIFFERENCES: list[tuple[str, tuple[str, ...], str]] = [
     ("header content-type", ("cancel a response", "delete a response"), "There is no body that could have a type."),
     (
         "header foundry-features",
-        tuple(name for name in OPENAI),
+        tuple(name for name in OPENAI if name != "respond as one version"),
         "The OpenAI client opts in to every preview; the agents' own endpoint asks for none.",
     ),
     ("header foundry-features", ("route",), "Older interfaces ask for the opt-in to endpoints; it is harmless since."),
@@ -226,7 +239,7 @@ DIFFERENCES: list[tuple[str, tuple[str, ...], str]] = [
     ),
     (
         "number of requests",
-        ("create a version", "deploy code"),
+        ("create a version", "create a prompt version", "deploy code"),
         "We look at the agent first: only then can we say whether the version is new, or the agent must be made.",
     ),
     ("path", ("deploy code",), "We upload to the agent as azd does: this route can make the agent too."),

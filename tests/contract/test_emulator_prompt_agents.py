@@ -74,6 +74,13 @@ def test_a_wrong_definition_is_refused_by_field(cloud: httpx.Client, change: dic
     assert refusal(response) == (400, "invalid_request_error", param)
 
 
+def test_the_other_routes_make_prompt_versions_too(cloud: httpx.Client) -> None:
+    made = cloud.post("/agents", json={"name": "p", "definition": EVERY_FIELD})
+    assert made.json()["versions"]["latest"]["status"] == "active"
+    changed = cloud.post("/agents/p", json={"definition": {**EVERY_FIELD, "top_p": 1}})
+    assert changed.json()["versions"]["latest"]["version"] == "2"
+
+
 def test_an_agent_is_of_one_kind_and_lists_can_be_of_one(cloud: httpx.Client) -> None:
     prompt(cloud)
     make(cloud, "h")

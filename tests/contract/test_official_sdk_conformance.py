@@ -1,4 +1,4 @@
-"""Every hosted-agents method of the official SDK, sync and async, over plain HTTP and TLS: success and refusal."""
+"""Every method of the official SDK about agents, sync and async, over plain HTTP and TLS: success and refusal."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -8,16 +8,15 @@ from azure.ai.projects.aio.operations import AgentsOperations as AsyncAgentsOper
 from azure.ai.projects.operations import AgentsOperations
 
 import official_sdk_plays  # noqa: F401
+import official_sdk_prompt_plays  # noqa: F401
 import official_sdk_use_plays  # noqa: F401
 from foundry_emulator.background import running
 from foundry_emulator.config import EmulatorConfig, Lifecycle
-from official_sdk_documented import DOCUMENTED, NEVER_ALONE, OTHER_FEATURES, PLAYS
+from official_sdk_documented import DOCUMENTED, OTHER_FEATURES, PLAYS, documented
 from official_sdk_flavours import Combination, Visitors, visitors
 
 COMBINATIONS = ["sync over http", "async over http", "sync over tls", "async over tls"]
-EVERYTHING = {method for method in DOCUMENTED if method not in NEVER_ALONE} | {
-    f"{method}: {refusal}" for method, refusals in DOCUMENTED.items() for refusal in refusals
-}
+EVERYTHING = documented(DOCUMENTED)
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS)

@@ -9,6 +9,7 @@ import structlog
 
 from foundry_rollouts.controller.existence import compared
 from foundry_rollouts.controller.incarnation import read_agent
+from foundry_rollouts.controller.kinds import unmeasured
 from foundry_rollouts.controller.new_versions import earlier_trial
 from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.loss import AGENT, losing, loss_of
@@ -181,7 +182,7 @@ def _failure(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen, no
         return f"version {version.version} is a draft: drafts cannot take traffic, promote it to a release first"
     if version.status.is_end and rollout.is_at_its_end(version.version, now):
         return f"version {version.version} is {version.status}: {version.error or 'the cloud gives no reason'}"
-    return None if rollout.is_revert else _mute(version, agent)
+    return None if rollout.is_revert else (unmeasured(version, rollout) or _mute(version, agent))
 
 
 def _mute(version: VersionSeen, agent: AgentSeen) -> str | None:

@@ -11,14 +11,14 @@ from foundry_rollouts.foundry.wire import AgentDetails, agent_details, unreadabl
 
 
 class Agents:
-    """The hosted agents of one project. Every method raises CloudError."""
+    """The agents of one project, of every kind. Every method raises CloudError."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     async def all(self) -> AsyncGenerator[AgentDetails, None]:
-        """Yield every hosted agent, a hundred to a request; one without a name has an empty one, and its fault."""
-        call = Call("agents.list", "GET", path_of("agents"), params={"kind": "hosted"}, shape=shapes.agents())
+        """Yield every agent, a hundred to a request; one without a name has an empty one, and its fault."""
+        call = Call("agents.list", "GET", path_of("agents"), shape=shapes.agents())
         place = 0
         async for item in items(self._transport, call):
             place += 1

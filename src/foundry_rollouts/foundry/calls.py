@@ -42,6 +42,7 @@ class Call:
     limit: timedelta = LIMIT
     tolerates: frozenset[int] = frozenset()  #: Error statuses that are a reply to this caller.
     shape: Shape | None = None  #: What a good answer is; None: whatever bytes come.
+    is_versioned: bool = True  #: False: the project's own OpenAI surface, which takes no ``api-version``.
 
     def sending(self, body: Body) -> Self:
         return replace(self, body=body)

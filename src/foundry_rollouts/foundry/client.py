@@ -24,8 +24,9 @@ from foundry_rollouts.foundry.responses import Responses
 from foundry_rollouts.foundry.retry import DEFAULT, RetryBudget
 from foundry_rollouts.foundry.sessions import WAKING, Sessions
 from foundry_rollouts.foundry.settings import lost
+from foundry_rollouts.foundry.stand_ins import StandIns, refuse_other_version
 from foundry_rollouts.foundry.versions import Versions
-from foundry_rollouts.ports import AgentSeen, Answer, LogLine, SessionSeen, VersionSeen
+from foundry_rollouts.ports import HOSTED, PROMPT, AgentSeen, Answer, LogLine, SessionSeen, VersionSeen
 
 if TYPE_CHECKING:
     from foundry_rollouts import ports
@@ -35,7 +36,7 @@ MOST_VERSIONS = 100  #: How many versions of an agent are listed when the neares
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Every resource of the hosted agents, one object each."""
+    """Every resource of the agents, one object each."""
 
     agents: Agents
     versions: Versions
@@ -71,7 +72,7 @@ class Api:
 
 
 class FoundryClient:
-    """The hosted agents of one project: answers the ports ``Cloud`` and ``Sessions``.
+    """The agents of one project: answers the ports ``Cloud`` and ``Sessions``.
 
     ``endpoint`` is ``https://{account}.services.ai.azure.com/api/projects/{project}``. Every method raises
     CloudError when the cloud refuses or is away, UsageError for what must not be sent at all.
@@ -87,6 +88,8 @@ class FoundryClient:
     ) -> None:
         self._transport = Transport(endpoint, credential, TransportOptions(on_request, retries, wire=wire))
         self.api = Api.over(self._transport, retries)
+        self._stand_ins = StandIns()
+        self._kinds: dict[str, str] = {}  #: Of each agent, as it was last read; who has a rollout was.
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,13 +103,21 @@ class FoundryClient:
         await self._transport.aclose()
 
     async def agents(self) -> AsyncGenerator[AgentSeen, None]:
-        """Yield every hosted agent; a hundred of them cost one request."""
+        """Yield every hosted agent and every prompt agent; a hundred of them cost one request."""
         async with aclosing(self.api.agents.all()) as agents:
             async for agent in agents:
-                yield agent.seen
+                self._note(agent.seen)
+                if agent.seen.kind in {HOSTED, PROMPT}:
+                    yield agent.seen
 
     async def agent(self, name: str) -> AgentSeen:
-        return (await self.api.agents.one(name)).seen
+        seen = (await self.api.agents.one(name)).seen
+        self._note(seen)
+        return seen
+
+    def _note(self, seen: AgentSeen) -> None:
+        if seen.latest is not None:
+            self._kinds[seen.name] = seen.latest.kind
 
     async def version(self, agent: str, version: str) -> VersionSeen:
         return (await self.api.versions.one(agent, version)).seen
@@ -145,19 +156,24 @@ class FoundryClient:
         await self.api.endpoint.disable(agent)
 
     async def sessions(self, agent: str) -> AsyncGenerator[SessionSeen, None]:
+        if self._kinds.get(agent) == PROMPT:
+            return
         async with aclosing(self.api.sessions.all(agent)) as sessions:
             async for session in sessions:
                 yield session
 
     async def open_session(self, agent: str, version: str, session: str) -> SessionSeen:
-        """Open a session of that id on ``version``; one that is open already will do."""
+        """Open a session of that id on ``version``; one that is open already will do. Of a prompt agent, a stand-in."""
+        if self._kinds.get(agent) == PROMPT:
+            return self._stand_ins.open(agent, version, session)
         return await self.api.sessions.create(agent, version, session)
 
     async def stop_session(self, agent: str, session: str) -> None:
         await self.api.sessions.stop(agent, session)
 
     async def delete_session(self, agent: str, session: str) -> None:
-        await self.api.sessions.delete(agent, session)
+        if not self._stand_ins.close(agent, session):
+            await self.api.sessions.delete(agent, session)
 
     async def ask(self, agent: str, session: str, question: Any, timeout: timedelta, *, stream: bool = False) -> Answer:
         """Send ``question`` once, text by Responses, anything else by Invocations, and read the answer to its end.
@@ -165,13 +181,21 @@ class FoundryClient:
         Any HTTP status is an Answer. AnswerTimeoutError (a CloudError that is not ours, and a TimeoutError) tells
         that none came in time; ``refusal.code`` of any other is ``connection`` or ``dropped``.
         """
-        return await self.api.invocations.read(Question(agent, question, session), timeout, stream=stream)
+        addressed = self._stand_ins.addressed(Question(agent, question, session))
+        answer = await self.api.invocations.read(addressed, timeout, stream=stream)
+        refuse_other_version(addressed, answer)
+        return answer
 
     async def ask_version(
         self, agent: str, version: str, question: Any, timeout: timedelta, *, stream: bool = False
     ) -> Answer:
-        """Send ``question`` once, as ``ask`` does, in a new session that ``version`` is asked to serve."""
-        asked = Question(agent, question, version_override=version)
+        """Send ``question`` once, as ``ask`` does, in a new session that ``version`` is asked to serve.
+
+        The header that asks for it is not for prompt agents; a reference names the version there.
+        """
+        is_prompt = self._kinds.get(agent) == PROMPT
+        names = {"version": version} if is_prompt else {"version_override": version}
+        asked = Question(agent, question, **names)
         return await self.api.invocations.read(asked, timeout, stream=stream)
 
     async def log_lines(self, agent: str, version: str, session: str) -> AsyncGenerator[LogLine, None]:

@@ -1,4 +1,4 @@
-"""Definitions of hosted versions: what people choose, and both dialects of how the cloud writes it down."""
+"""Definitions of versions: what people choose, and both dialects of how the cloud writes it down."""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from foundry_rollouts.errors import UsageError
+from foundry_rollouts.ports import HOSTED, PROMPT
 
 Json = Mapping[str, Any]
 
@@ -48,6 +49,18 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptDefinition:
+    """What a version of a prompt agent is, in the cloud's own words: ``model``, ``instructions``, ``tools``."""
+
+    fields: Json
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it names its model, the one thing that it cannot be without."""
+        return bool(self.fields.get("model"))
+
+
+@dataclass(frozen=True, slots=True)
 class Labels:
     """What people write on a version; it changes nothing about how it runs."""
 
@@ -59,11 +72,15 @@ class Labels:
         return described | ({"metadata": dict(self.metadata)} if self.metadata else {})
 
 
-def definition_json(definition: Definition) -> dict[str, Any]:
+def definition_json(definition: Definition | PromptDefinition) -> dict[str, Any]:
     """Write ``definition`` in the current dialect. Raises UsageError for what the cloud would refuse."""
+    if isinstance(definition, PromptDefinition):
+        if not definition.is_whole:
+            raise UsageError("a prompt agent needs a model: name its deployment")
+        return {**definition.fields, "kind": PROMPT}
     _refuse_bad(definition)
     json: dict[str, Any] = {
-        "kind": "hosted",
+        "kind": HOSTED,
         "cpu": definition.cpu,
         "memory": definition.memory,
         "protocol_versions": [{"protocol": name, "version": v} for name, v in definition.protocols.items()],

@@ -6,7 +6,7 @@ There is no call that promotes a draft: a release is a new version of the same d
 from typing import Any
 
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.foundry.definition import Definition, Labels, definition_json, rewritten
+from foundry_rollouts.foundry.definition import Definition, Labels, PromptDefinition, definition_json, rewritten
 from foundry_rollouts.foundry.deploy import Deploy
 from foundry_rollouts.foundry.download import Downloads
 from foundry_rollouts.foundry.packaging import Archive
@@ -25,7 +25,9 @@ class Drafts:
         self._deploy = deploy
         self._downloads = downloads
 
-    async def of_image(self, agent: str, definition: Definition, labels: Labels | None = None) -> Created:
+    async def of_image(
+        self, agent: str, definition: Definition | PromptDefinition, labels: Labels | None = None
+    ) -> Created:
         return await self._versions.create_draft(agent, definition, labels)
 
     async def of_code(

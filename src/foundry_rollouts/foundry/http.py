@@ -195,6 +195,7 @@ class Transport:
 
     def _built(self, client: httpx.AsyncClient, call: Call, silence: timedelta | None) -> httpx.Request:
         headers = {"Accept": "application/json", **call.headers}
+        interface = {"api-version": self._options.api_version} if call.is_versioned else {}
         content: dict[str, Any] = {}
         if call.body is not None and call.body.archive is not None:
             content["files"] = {
@@ -207,7 +208,7 @@ class Transport:
         return client.build_request(
             call.method,
             f"{self._base}/{call.path}",
-            params={"api-version": self._options.api_version, **call.params},
+            params={**interface, **call.params},
             headers=headers,
             timeout=_spans(call, silence),
             **content,

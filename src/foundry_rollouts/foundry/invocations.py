@@ -47,6 +47,7 @@ class Question:
     conversation: str | None = None  #: Only of the Responses protocol.
     user: str | None = None  #: On whose behalf; needs the right to impersonate, protocol 2.0.0.
     version_override: str | None = None  #: Which version is to serve a call in a new session; ``latest`` too.
+    version: str | None = None  #: Of a prompt agent: the version that is to answer, whatever the weights say.
 
     @property
     def is_text(self) -> bool:
@@ -59,6 +60,8 @@ class Question:
             refuse_bad_override(self.version_override)
             if self.session is not None:
                 raise UsageError("a session keeps its version: ask for a version without a session, or without both")
+        if self.version is not None and not self.is_text:
+            raise UsageError(f"{self.agent} is a prompt agent, which answers Responses only: ask it a text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,12 @@ def _call(
     wish |= {_SESSION: question.session} if question.session else {}
     wish |= {"conversation": question.conversation} if question.conversation else {}
     path = path_of(*protocols, "openai", "responses")
-    return Call("responses.create", "POST", path, repeat, {}, headers, json_body(wish), limit, tolerates)
+    call = Call("responses.create", "POST", path, repeat, {}, headers, json_body(wish), limit, tolerates)
+    if question.version is None:
+        return call
+    # There is no session that could be bound to a version: the reference names it, at the project's own address.
+    wish["agent_reference"] = {"type": "agent_reference", "name": question.agent, "version": question.version}
+    return replace(call, path=path_of("openai", "v1", "responses"), body=json_body(wish), is_versioned=False)
 
 
 def _invoked(reply: Reply) -> Invoked:

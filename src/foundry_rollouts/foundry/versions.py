@@ -8,7 +8,7 @@ from typing import Any
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry import shapes
 from foundry_rollouts.foundry.calls import Call, json_body, path_of
-from foundry_rollouts.foundry.definition import Definition, Labels, definition_json
+from foundry_rollouts.foundry.definition import Definition, Labels, PromptDefinition, definition_json
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.paging import items
 from foundry_rollouts.foundry.polling import Pace, read_until
@@ -80,8 +80,10 @@ class Versions:
         latest = found.get("latest") if isinstance(found, dict) else None
         return version_details(latest).seen if latest else None
 
-    async def create(self, agent: str, definition: Definition, labels: Labels | None = None) -> Created:
-        """Create a version from an image, and the agent too when there is none.
+    async def create(
+        self, agent: str, definition: Definition | PromptDefinition, labels: Labels | None = None
+    ) -> Created:
+        """Create a version from an image or a prompt, and the agent too when there is none.
 
         An unchanged definition makes no new version: the cloud returns the one it has.
         """
@@ -93,7 +95,9 @@ class Versions:
         made = await self._made(agent, wish, Repeat.DEDUPLICATED)
         return Created(made, is_new=before is None or made.version != before.version)
 
-    async def create_draft(self, agent: str, definition: Definition, labels: Labels | None = None) -> Created:
+    async def create_draft(
+        self, agent: str, definition: Definition | PromptDefinition, labels: Labels | None = None
+    ) -> Created:
         """Create a draft: a version outside the numbering that takes no traffic.
 
         Where drafts are not offered the cloud silently makes a release: check ``is_silent_release``.

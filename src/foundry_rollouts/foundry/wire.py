@@ -15,7 +15,7 @@ from foundry_rollouts.errors import UsageError
 from foundry_rollouts.foundry.refusals import one_line
 from foundry_rollouts.foundry.rules import RATIO, routing_seen
 from foundry_rollouts.foundry.settings import settings_of
-from foundry_rollouts.ports import AgentSeen, SessionSeen, SessionStatus, VersionSeen, VersionStatus
+from foundry_rollouts.ports import HOSTED, AgentSeen, SessionSeen, SessionStatus, VersionSeen, VersionStatus
 
 Json = Mapping[str, Any]
 
@@ -142,6 +142,7 @@ def version_seen(json: Json) -> VersionSeen:
         is_draft=bool(json.get("draft")) or number.startswith("draft-"),
         protocols=_declared(_object(json, "definition")),
         content=_text(_object(_object(json, "definition"), "code_configuration"), "content_hash"),
+        kind=_text(_object(json, "definition"), "kind") or HOSTED,
     )
 
 

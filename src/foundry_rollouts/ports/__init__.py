@@ -4,6 +4,8 @@
 """
 
 from foundry_rollouts.ports.cloud import (
+    HOSTED,
+    PROMPT,
     AgentSeen,
     Answer,
     Catalogue,
@@ -33,6 +35,8 @@ from foundry_rollouts.ports.store import Leases, Readings, Reported, Store, Tick
 from foundry_rollouts.ports.world import Condition, Health, Policies, ReadinessChecks, Source, Wake, World
 
 __all__ = [
+    "HOSTED",
+    "PROMPT",
     "AgentKnown",
     "AgentSeen",
     "Answer",

@@ -11,6 +11,9 @@ from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import UnreadableError
 from foundry_rollouts.ports.serving import UNTOLD, Serving
 
+#: Kinds of agents, in the cloud's words: those with a container for each session, and those that are only a prompt.
+HOSTED, PROMPT = "hosted", "prompt"
+
 
 class VersionStatus(StrEnum):
     """How far a version's provisioning is."""
@@ -39,6 +42,7 @@ class VersionSeen:
     is_draft: bool = False
     protocols: tuple[str, ...] | None = None  #: What it declares to speak; None: it declares nothing.
     content: str | None = None  #: The hash of its code; None: unknown.
+    kind: str = HOSTED  #: In the cloud's word, which may be one that we do not know.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,11 @@ class AgentSeen:
     unreadable: str | None = None  #: Why its rules cannot be read; ``routing`` says nothing then.
     protocols: tuple[str, ...] = ()  #: Those that the endpoint serves.
     settings: str = ""  #: All of the endpoint beside the rules, as canonical JSON: for comparison, and to be put back.
+
+    @property
+    def kind(self) -> str:
+        """What its versions are, in the cloud's word."""
+        return self.latest.kind if self.latest else HOSTED
 
     def routing_read(self) -> Routing:
         """Return the routing. Raises UnreadableError where the rules are not known here: nothing may be changed."""
@@ -72,10 +81,13 @@ class Catalogue(Protocol):
 
 
 class Cloud(Catalogue, Protocol):
-    """The hosted agents of one project. Every method raises CloudError when the cloud refuses or is away."""
+    """The agents of one project. Every method raises CloudError when the cloud refuses or is away."""
 
     def agents(self) -> AsyncIterator[AgentSeen]:
-        """Yield every agent; what the cloud lists without a name has none here, and is unreadable."""
+        """Yield every hosted agent and every prompt agent.
+
+        What the cloud lists without a name has none here, and is unreadable.
+        """
 
     async def route(self, agent: str, routing: Routing) -> bool:
         """Send the weights of ``routing``; does not open or close the endpoint, does not read back.
@@ -161,7 +173,11 @@ class LogLine:
 
 
 class Sessions(Protocol):
-    """Calling versions and reading their logs: what sources ask of the cloud. Raises CloudError."""
+    """Calling versions and reading their logs: what sources ask of the cloud. Raises CloudError.
+
+    A prompt agent has no sessions and no logs: none are listed, and what ``open_session`` returns is a name under which
+    ``ask`` calls that version, until ``delete_session``.
+    """
 
     def sessions(self, agent: str) -> AsyncIterator[SessionSeen]: ...
 

@@ -16,7 +16,7 @@ from unit.cli.engineer import Engineer
 
 def test_an_empty_project_is_a_sentence_and_no_failure(engineer: Engineer) -> None:
     done = engineer.run("list")
-    assert (done.code, done.out, done.err) == (0, "", "the project has no hosted agents\n")
+    assert (done.code, done.out, done.err) == (0, "", "the project has no agents\n")
 
 
 def test_agents_are_listed_with_their_routing(engineer: Engineer) -> None:

@@ -27,7 +27,7 @@ async def test_agents_are_read_page_by_page_with_routing_and_latest() -> None:
         settings="{}",
     )
     assert not seen[1].routing.is_open
-    assert cloud.lines == ["GET /agents?kind=hosted&limit=100", "GET /agents?kind=hosted&limit=100&after=a"]
+    assert cloud.lines == ["GET /agents?limit=100", "GET /agents?limit=100&after=a"]
 
 
 async def test_an_agent_whose_endpoint_is_not_in_the_list_is_looked_at_by_itself() -> None:

@@ -10,12 +10,13 @@ import typer
 
 from foundry_rollouts.cli.errors import ERROR
 from foundry_rollouts.cli.output import pass_on, say
-from foundry_rollouts.errors import CloudError, Refusal
+from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.calls import ServerEvent
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.invocations import SYNCHRONOUS, Invoked, Question, output_text, text_of
 from foundry_rollouts.foundry.long_calls import PACE, LongCall, Progress
 from foundry_rollouts.foundry.refusals import one_line, one_word, parsed, refusal_of
+from foundry_rollouts.ports import PROMPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,17 @@ async def call_again(cloud: FoundryClient, long_call: LongCall, manner: Manner, 
 async def _seated(
     cloud: FoundryClient, question: Question, version: str | None, manner: Manner
 ) -> AsyncIterator[Question]:
-    """Give the question a session on ``version``; one that has no name of the user's own is deleted afterwards."""
+    """Give the question a session on ``version``; one that has no name of the user's own is deleted afterwards.
+
+    A prompt agent has no sessions: the question itself names the version.
+    """
     if version is None:
         yield question
+        return
+    if (await cloud.agent(question.agent)).kind == PROMPT:
+        if question.session is not None:
+            raise UsageError(f"{question.agent} is a prompt agent, which has no sessions: leave out --session")
+        yield replace(question, version=version)
         return
     made = await cloud.api.sessions.create(question.agent, version, question.session)
     try:

@@ -1,6 +1,7 @@
-"""``agent create`` and ``promote-draft``: an image becomes a version, a draft becomes a release."""
+"""``agent create`` and ``promote-draft``: an image or a prompt becomes a version, a draft becomes a release."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.options import TimeoutOption
 from foundry_rollouts.cli.output import Output, OutputOption
 
-create_commands = group("Create versions from images; release drafts.")
+create_commands = group("Create versions from images and prompts; release drafts.")
 
 
 @create_commands.command(
@@ -23,12 +24,21 @@ create_commands = group("Create versions from images; release drafts.")
         "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.4.2 --wait",
         "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.5.0 --draft "
         "--cpu 0.5 --memory 1Gi --protocol responses --protocol invocations --env LEVEL=info",
+        "foundry-rollouts agent create greeter --model gpt-4.1-mini --prompt prompts/greeter.md",
     ),
 )
 @waits
 async def create(
     agent: AgentArgument,
-    image: Annotated[str, typer.Option(help="The container image, with registry and tag or digest.")],
+    image: Annotated[str | None, typer.Option(help="The container image, with registry and tag or digest.")] = None,
+    model: Annotated[str | None, typer.Option(help="Of a prompt agent: the deployment of its model.")] = None,
+    prompt: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of a prompt agent: a text file with its instructions, or its whole definition as .json or .yaml.",
+        ),
+    ] = None,
     draft: Annotated[bool, typer.Option("--draft", help="Make a draft, which takes no traffic.")] = False,
     cpu: options.CpuOption = "1",
     memory: options.MemoryOption = "2Gi",
@@ -43,20 +53,22 @@ async def create(
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> int:
-    """Create a version from a container image, and the agent if it is new.
+    """Create a version from a container image or a prompt, and the agent if it is new.
 
     An unchanged definition creates no version. Where drafts are not enabled the cloud silently makes a release of
     --draft; that is reported as an error, exit code 1.
 
-    The endpoint then serves what --protocol names. Unless it is pinned, a release serves all new sessions
-    as soon as it is active.
+    The endpoint then serves what --protocol names; of a prompt agent, Responses. Unless it is pinned, a release serves
+    all new sessions as soon as it is active.
     """
+    from foundry_rollouts.cli.agent.prompt import image_or_prompt
     from foundry_rollouts.foundry.definition import Definition
     from foundry_rollouts.foundry.versions import IMAGE_LIMIT
 
     ending = Ending.of(wait, timeout, IMAGE_LIMIT, output)
     names, environment = options.protocols(protocol), options.pairs_of("--env", env)
-    definition = Definition(image, None, cpu, memory, names, environment, idle_timeout)
+    of_image = Definition(image, None, cpu, memory, names, environment, idle_timeout)
+    definition = image_or_prompt(of_image, model, prompt)
     labels = options.labels(description, metadata)
     with progress() as tell:
         async with project(project_endpoint, credential) as cloud:

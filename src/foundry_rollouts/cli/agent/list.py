@@ -25,12 +25,12 @@ async def list_agents(
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List the hosted agents of the project, with their routing."""
+    """List the agents of the project, of every kind, with their routing."""
     from foundry_rollouts.cli.agent.views import AGENTS, agent_item
 
     async with project(project_endpoint, credential) as cloud:
         found = [agent_item(agent) async for agent in cloud.api.agents.all()]
-        show_items(found, AGENTS, output, "the project has no hosted agents")
+        show_items(found, AGENTS, output, "the project has no agents")
 
 
 @list_commands.command(

@@ -9,6 +9,7 @@ import typer
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.options import parse_span
+from foundry_rollouts.errors import UsageError
 
 logs_commands = group("Read logs.")
 
@@ -52,11 +53,14 @@ async def logs(
     """
     from foundry_rollouts import clock
     from foundry_rollouts.cli.agent.tail import Lines, Wanted, follow_all, follow_one, read_all
+    from foundry_rollouts.ports import PROMPT
 
     oldest = clock.now() - since if since else None
     lines = Lines(is_json=output is Form.JSON, is_one=session is not None, oldest=oldest)
     wanted = Wanted(agent, version, session)
     async with project(project_endpoint, credential) as cloud:
+        if (await cloud.agent(agent)).kind == PROMPT:
+            raise UsageError(f"{agent} is a prompt agent: it runs in no container, so there are no logs")
         if not follow:
             return await read_all(cloud, wanted, lines)
         return await (follow_one(cloud, wanted, lines) if session else follow_all(cloud, wanted, lines))

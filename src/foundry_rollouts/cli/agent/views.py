@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from foundry_rollouts.cli.output import Column, Item, column
+from foundry_rollouts.ports import HOSTED
 
 if TYPE_CHECKING:
     from foundry_rollouts.core.model.routing import Routing
@@ -21,6 +22,7 @@ def agent_item(agent: "AgentDetails") -> dict[str, Any]:
     latest = agent.seen.latest
     return {
         "name": agent.seen.name or NAMELESS,
+        "kind": agent.seen.kind,
         "state": state_of(agent.seen.routing),
         "weights": dict(agent.seen.routing.weights),
         "latest": latest.version if latest else None,
@@ -49,13 +51,16 @@ def version_item(version: "VersionDetails") -> dict[str, Any]:
     return {
         **seen_item(version.seen),
         "draft": version.seen.is_draft,
+        "kind": version.seen.kind,
+        "model": version.definition.get("model"),
+        "instructions": version.definition.get("instructions"),
         "image": definition.image,
         "runtime": code.runtime if code else None,
         "entry_point": list(code.entry_point) if code else None,
         "bundled": code.is_bundled if code else None,
         "sha256": (version.definition.get("code_configuration") or {}).get("content_hash"),
-        "cpu": definition.cpu,
-        "memory": definition.memory,
+        "cpu": definition.cpu or None,
+        "memory": definition.memory or None,
         "protocols": dict(definition.protocols),
         "environment": sorted(definition.environment),
         "description": version.description,
@@ -92,15 +97,17 @@ def _yes(name: str) -> Column:
 
 
 def _made_of(item: Item) -> str:
+    if item["kind"] != HOSTED:
+        return ", ".join(filter(None, (item["kind"], item["model"])))
     return str(item["image"] or f"code, {item['runtime']}" + (", bundled" if item["bundled"] else ""))
 
 
-def _size(item: Item) -> str:
-    return f"{item['cpu']}/{item['memory']}"
+def _size(item: Item) -> str | None:
+    return f"{item['cpu']}/{item['memory']}" if item["cpu"] else None
 
 
 AGENTS = (
-    *map(column, ("name", "state")),
+    *map(column, ("name", "kind", "state")),
     Column("weights", lambda item: f"unreadable: {item['unreadable']}" if item["unreadable"] else item["weights"]),
     Column("latest", lambda item: f"{item['latest']} ({item['latest_status']})" if item["latest"] else None),
     column("protocols"),
@@ -117,7 +124,7 @@ VERSION = (
     *map(column, ("version", "status", "error", "created_at")),
     _yes("draft"),
     Column("made of", _made_of),
-    *map(column, ("entry_point", "sha256")),
+    *map(column, ("instructions", "entry_point", "sha256")),
     Column("size", _size),
     *map(column, ("protocols", "environment", "description", "metadata", "principal")),
 )

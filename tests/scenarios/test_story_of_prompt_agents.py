@@ -1,0 +1,46 @@
+"""Prompt agents through the real service: no sessions, no logs, and yet a bad version is rolled back."""
+
+from foundry_rollouts.foundry.definition import PromptDefinition
+from town import AGENT, POLICY, Town
+
+ONLY_PROBE = POLICY.replace("  logs: {}\n", "").replace("[probe, logs]", "[probe]")
+
+
+async def prompt(town: Town, model: str, instructions: str = "Be brief.") -> None:
+    await town.cloud.api.versions.create(AGENT, PromptDefinition({"model": model, "instructions": instructions}))
+
+
+async def a_stable_prompt(town: Town, policy: str = ONLY_PROBE) -> None:
+    await prompt(town, "gpt-4.1-mini")
+    await town.control(policy)
+    await town.until_pinned("1")
+
+
+async def test_a_healthy_prompt_walks_all_weights_and_is_promoted(town: Town) -> None:
+    await a_stable_prompt(town, f"{ONLY_PROBE}ready-within: 5s\n")
+    await prompt(town, "gpt-4.1-mini", "Be kind.")
+    rollout = await town.until_phase("promoted")
+    assert await town.kinds() == ["created", "started", "advanced", "advanced", "promoted"]
+    assert "0 of" in rollout["because"]
+    assert await town.weights() == {"2": 100}
+
+
+async def test_a_bad_prompt_is_rolled_back_at_the_first_weight(town: Town) -> None:
+    await a_stable_prompt(town)
+    await prompt(town, "emulator://echo?error_rate=0.5")
+    rollout = await town.until_phase("rolled_back")
+    assert await town.kinds() == ["created", "started", "rolled_back"]
+    assert "failed (HTTP 500" in rollout["because"]
+    assert await town.weights() == {"1": 100}
+
+
+async def test_a_policy_that_wants_logs_is_refused_in_one_sentence(town: Town) -> None:
+    await a_stable_prompt(town, POLICY)
+    await prompt(town, "gpt-4.1-mini", "Be kind.")
+    rollout = await town.until_phase("failed")
+    assert await town.kinds() == ["created", "failed"]
+    assert rollout["because"] == (
+        f"{AGENT} is a prompt agent, which has no logs, and logs are among the sources of policy support: leave them"
+        " out, or give prompt agents a policy of their own"
+    )
+    assert await town.weights() == {"1": 100}
