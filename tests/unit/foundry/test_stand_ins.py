@@ -41,6 +41,14 @@ async def test_a_call_names_the_version_at_the_project_s_own_address() -> None:
     assert cloud.body() == {"input": "hi", "agent_reference": reference}
 
 
+async def test_the_header_for_one_version_is_not_for_prompt_agents() -> None:
+    client, cloud = await standing(an_answer("2"))
+    answer = await client.ask_version("p", "2", "hi", LIMIT)
+    assert (answer.version, answer.serving.resolved, answer.session) == ("2", None, None)
+    assert "x-agent-version-override" not in cloud.asked[1].headers
+    assert cloud.body()["agent_reference"]["version"] == "2"
+
+
 @pytest.mark.parametrize(
     ("version", "words"),
     [("1", "of version 1"), (None, "that does not say which version gave it,")],
