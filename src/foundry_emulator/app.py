@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from foundry_emulator.config import EmulatorConfig
 from foundry_emulator.control import control_router
+from foundry_emulator.control_agents import control_agents_router
 from foundry_emulator.errors import FoundryError, invalid, not_found
 from foundry_emulator.guard import Guard
 from foundry_emulator.ids import guid
@@ -104,6 +105,7 @@ def create_app(config: EmulatorConfig) -> FastAPI:
     add_directory_routes(app, world)
     add_token_routes(app)
     app.include_router(control_router(lambda: world))
+    app.include_router(control_agents_router(lambda: world))
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(RequestValidationError, _bad_control)
     app.add_exception_handler(FoundryError, _refused)
@@ -121,6 +123,8 @@ def start(world: World) -> None:
 
 async def _no_route(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 400:
+        return refusal(invalid(f"The request body cannot be read: {getattr(error, 'detail', error)}"), guid())
     if status == 405:
         message = f"Method {request.method} is not allowed on {request.url.path}"
         return refusal(FoundryError(405, "method_not_allowed", message), guid())

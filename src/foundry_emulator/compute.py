@@ -158,7 +158,7 @@ class Compute:
             await asyncio.gather(*(self.release(key) for key in tired))
 
     def _draining(self, agent: AgentKey) -> list[SessionKey]:
-        if not self._state.has_agent(agent) or self._state.agent(agent).is_enabled:
+        if not self._state.has_agent(agent) or self._state.agent(agent).is_open:
             return []
         return [key for key, slot in self._slots.items() if key.agent == agent and slot.is_live]
 

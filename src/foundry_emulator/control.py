@@ -18,7 +18,7 @@ from foundry_emulator.operations import OPERATIONS
 from foundry_emulator.records import AgentKey
 from foundry_emulator.world import PlannedFailure, VersionOverride, World
 
-Span = Annotated[float, Field(ge=0)]
+Span = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _FAULT_WORDS = {"drop": "is_dropped", "applied": "is_applied"}
 
 
@@ -72,6 +72,8 @@ class SwitchesBody(_Strict):
     model_throttle_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     model_throttle_version: str | None = None
     routing_lag_seconds: Span = 0.0
+    swap_interrupts: bool = False
+    preview_invoke: bool = True
     drafts_enabled: bool = True
     lenient_routing: bool = False
     rebind_pinned: bool = False

@@ -17,7 +17,7 @@ DEFAULT_IDLE_SECONDS = 900
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = re.compile(
     r"(FOUNDRY_|AGENT_).*|PORT|HOME|SSE_KEEPALIVE_INTERVAL"
-    r"|APPLICATIONINSIGHTS_CONNECTION_STRING|OTEL_EXPORTER_OTLP_ENDPOINT"
+    r"|APPLICATIONINSIGHTS_CONNECTION_STRING"
 )
 
 Protocol = Literal[
@@ -33,6 +33,10 @@ Protocol = Literal[
 ]
 
 
+#: No program can be given a NUL.
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -41,13 +45,13 @@ class ProtocolVersion(_Strict):
     """One protocol that the agent speaks."""
 
     protocol: Protocol
-    version: str
+    version: Text
 
 
 class ContainerConfiguration(_Strict):
     """Where the image is."""
 
-    image: Annotated[str, Field(min_length=1)]
+    image: Text
     registry_connection_id: str | None = None
 
 
@@ -55,7 +59,7 @@ class CodeConfiguration(_Strict):
     """How the uploaded source code is run; ``content_hash`` belongs to the service."""
 
     runtime: Literal["python_3_13", "python_3_14", "dotnet_8", "dotnet_9", "dotnet_10"]
-    entry_point: Annotated[list[str], Field(min_length=1)]
+    entry_point: Annotated[list[Text], Field(min_length=1)]
     dependency_resolution: Literal["remote_build", "bundled"]
 
 
@@ -71,7 +75,7 @@ class HostedDefinition(_Strict):
     kind: Literal["hosted"]
     cpu: str
     memory: str
-    image: str | None = None
+    image: Text | None = None
     container_configuration: ContainerConfiguration | None = None
     code_configuration: CodeConfiguration | None = None
     protocol_versions: list[ProtocolVersion] | None = None
@@ -116,12 +120,14 @@ def idle_seconds_of(definition: dict[str, Any]) -> float:
 
 
 def _refuse_variables(variables: dict[str, str]) -> None:
-    for name in variables:
+    for name, value in variables.items():
         param = f"definition.environment_variables.{name}"
         if not _VARIABLE.fullmatch(name):
             raise invalid(f"'{name}' is not a valid environment variable name.", param)
         if _RESERVED.fullmatch(name):
             raise invalid(f"Environment variable '{name}' is reserved by the platform.", param, "EnvVarReserved")
+        if "\0" in value:
+            raise invalid(f"The value of environment variable '{name}' holds a NUL.", param)
 
 
 def _settle_image(definition: HostedDefinition, kept: dict[str, Any], code_hash: str | None) -> None:

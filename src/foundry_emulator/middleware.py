@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from foundry_emulator.admission import AI_AUDIENCES, problem_of
 from foundry_emulator.errors import RESPONSE_DETAILS, FoundryError, invalid
 from foundry_emulator.faults import Fault
 from foundry_emulator.ids import guid
@@ -16,7 +17,8 @@ from foundry_emulator.records import AgentKey, SessionKey
 from foundry_emulator.replays import KeptRequest, drained
 from foundry_emulator.world import World
 
-API_VERSIONS = ("v1", "2025-11-15-preview")
+_PREVIEW = "2025-11-15-preview"
+API_VERSIONS = ("v1", _PREVIEW)
 _VERSION = "api-version"
 
 
@@ -90,6 +92,8 @@ def refusal(error: FoundryError, request_id: str) -> Response:
 async def _pass(visit: Visit, operation: Operation, answer: Answer) -> Response:
     _require_token(visit.request)
     _refuse_query(visit.request, operation)
+    if operation.is_call and not visit.world.switches.preview_invoke and visit.query.get(_VERSION) == _PREVIEW:
+        raise FoundryError(404, "404", "Resource not found")
     agent = visit.request.path_params.get("name")
     fault = visit.world.faults.strike(operation.name, agent)
     if fault is None:
@@ -143,10 +147,10 @@ def _planted(fault: Fault) -> FoundryError:
 
 
 def _require_token(request: Request) -> None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    problem = problem_of(request.headers.get("authorization", ""), AI_AUDIENCES)
+    if problem:
         challenge = {"WWW-Authenticate": 'Bearer authorization_uri="https://login.microsoftonline.com/common"'}
-        message = "Access denied: a bearer token for https://ai.azure.com is required."
+        message = f"Access denied: {problem}. Acquire a token with the scope https://ai.azure.com/.default."
         raise FoundryError(401, "unauthorized", message, headers=challenge)
 
 

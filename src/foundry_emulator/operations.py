@@ -31,6 +31,11 @@ class Operation:
     is_versioned: bool = True
 
     @property
+    def is_call(self) -> bool:
+        """Tell whether it speaks to the agent itself."""
+        return self.path.startswith((_OPENAI, _INVOCATIONS))
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """Every full path of the operation."""
         return tuple(PROJECT + path for path in (self.path, *self.aliases))

@@ -4,6 +4,7 @@ The official pager ignores ``has_more`` and asks on as long as ``last_id`` is se
 give an empty page without cursors, or it would never end.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -11,6 +12,10 @@ from foundry_emulator.errors import invalid
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+
+DIGITS = re.compile(
+    r"[0-9]{1,9}"
+)  #: What ``int`` reads besides, digits of other scripts and any number of them, is none.
 
 Item = TypeVar("Item")
 
@@ -48,7 +53,7 @@ def _order(query: Mapping[str, str]) -> str:
 
 def _limit(query: Mapping[str, str]) -> int:
     text = query.get("limit", str(DEFAULT_LIMIT))
-    if not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
+    if not DIGITS.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
         raise invalid(f"Invalid value '{text}' for 'limit': expected 1 to {MAX_LIMIT}.", "limit")
     return int(text)
 

@@ -29,7 +29,7 @@ class SessionRequest:
 def open_agent(world: World, key: AgentKey) -> AgentRecord:
     """Return the agent if its endpoint takes traffic: 404 when unknown, 403 when disabled."""
     agent = world.state.agent(key)
-    if not agent.is_enabled:
+    if not agent.is_open:
         raise agent_disabled(key.name)
     return agent
 
@@ -55,7 +55,7 @@ def create_session(world: World, agent: AgentRecord, request: SessionRequest) ->
 
 def version_for(world: World, agent: AgentRecord, wish: str | None) -> VersionRecord:
     """Return the version that is asked for, or one drawn by weight."""
-    return _requested_version(world, agent.key, wish) if wish else _drawn_version(world, agent)
+    return _drawn_version(world, agent) if wish is None else _requested_version(world, agent.key, wish)
 
 
 def session_of(world: World, key: SessionKey) -> SessionRecord:
@@ -94,6 +94,9 @@ def _drawn_version(world: World, agent: AgentRecord) -> VersionRecord:
     name = drawn(rules, world.random, ignores_weights=switches.ignore_weights)
     if switches.new_sessions_to and world.state.has_version(agent.key, switches.new_sessions_to):
         name = switches.new_sessions_to
+    newest = world.state.latest(agent.key)
+    if switches.swap_interrupts and name == LATEST and newest is not None and newest.status == "creating":
+        return _provisioned(newest)
     version = world.state.routed(agent.key, name)
     if version is None:
         raise invalid(f"Agent '{agent.key.name}' has no version '{name}' to serve.", code="bad_request")
@@ -101,7 +104,7 @@ def _drawn_version(world: World, agent: AgentRecord) -> VersionRecord:
 
 
 def _requested_version(world: World, agent: AgentKey, name: str) -> VersionRecord:
-    if name == LATEST:
+    if name in ("", LATEST):
         raise invalid("'agent_version' must be a concrete version.", "version_indicator.agent_version")
     return _provisioned(world.state.version(agent, name))
 

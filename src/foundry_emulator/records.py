@@ -9,6 +9,9 @@ SESSION_LIFETIME_SECONDS = 30 * 24 * 3600
 VersionStatus = Literal["creating", "active", "failed"]
 SessionStatus = Literal["creating", "active", "idle", "failed", "expired"]
 
+DisabledBy = Literal["agent_instance_identity", "agent_blueprint"]
+PublishApproval = Literal["not_published", "pending", "approved", "rejected", "no_approval_needed"]
+
 
 class AgentKey(NamedTuple):
     """Which agent of which project."""
@@ -63,6 +66,14 @@ class AgentRecord:
     card: dict[str, Any] | None = None
     is_enabled: bool = True
     last_number: int = 0
+    disabled_by: DisabledBy | None = None
+    digital_worker_type: str | None = None
+    publish_approval_status: PublishApproval | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether its endpoint takes traffic: nobody disabled the agent, nor an identity it needs."""
+        return self.is_enabled and self.disabled_by is None
 
 
 @dataclass(frozen=True, slots=True)

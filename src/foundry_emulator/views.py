@@ -2,24 +2,28 @@
 
 from typing import Any
 
-from foundry_emulator.records import AgentRecord, Identity, SessionRecord, VersionRecord
+from foundry_emulator.records import AgentRecord, DisabledBy, Identity, SessionRecord, VersionRecord
 
 
 def agent_view(agent: AgentRecord, latest: VersionRecord | None) -> dict[str, Any]:
     """Return the ``agent`` object; it names its enabled protocols in both dialects."""
-    state = "enabled" if agent.is_enabled else "disabled"
+    hidden = {
+        "state_source": agent.disabled_by,
+        "digital_worker_type": agent.digital_worker_type,
+    }
     return {
         "object": "agent",
         "id": agent.key.name,
         "name": agent.key.name,
-        "state": state,
-        "configuration_state": state,
+        "state": "enabled" if agent.is_open else "disabled",
+        "configuration_state": "enabled" if agent.is_enabled else "disabled",
         "versions": {"latest": version_view(latest, agent) if latest else None},
-        "agent_endpoint": {**agent.endpoint, "protocols": list(agent.endpoint["protocol_configuration"])},
-        "instance_identity": {**_identity(agent.instance), "status": "active"},
-        "blueprint": _identity(agent.blueprint),
+        "agent_endpoint": _endpoint(agent),
+        "instance_identity": {**_identity(agent.instance), "status": _status(agent, "agent_instance_identity")},
+        "blueprint": {**_identity(agent.blueprint), "status": _status(agent, "agent_blueprint")},
         "blueprint_reference": _blueprint_reference(agent),
         "agent_card": agent.card,
+        **{name: value for name, value in hidden.items() if value is not None},
     }
 
 
@@ -57,6 +61,19 @@ def session_view(session: SessionRecord) -> dict[str, Any]:
         "expires_at": int(session.expires_at),
         "stopped_at": None if session.stopped_at is None else int(session.stopped_at),
     }
+
+
+def _endpoint(agent: AgentRecord) -> dict[str, Any]:
+    approval = agent.publish_approval_status
+    return {
+        **agent.endpoint,
+        "protocols": list(agent.endpoint["protocol_configuration"]),
+        **({"publish_approval_status": approval} if approval else {}),
+    }
+
+
+def _status(agent: AgentRecord, identity: DisabledBy) -> str:
+    return "disabled" if agent.disabled_by == identity else "active"
 
 
 def _identity(identity: Identity) -> dict[str, str]:

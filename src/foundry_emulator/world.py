@@ -46,6 +46,8 @@ class Switches:
     model_throttle_rate: float = 0.0  #: Share of calls that the model behind ``emulator://`` agents refuses.
     model_throttle_version: str | None = None  #: Only of this version; None: of all.
     routing_lag_seconds: float = 0.0
+    swap_interrupts: bool = False  #: New sessions of ``@latest`` are refused while a newer release is in ``creating``.
+    preview_invoke: bool = True  #: Agents can be called with the preview's api-version.
     drafts_enabled: bool = True
     lenient_routing: bool = False
     rebind_pinned: bool = False

@@ -32,6 +32,7 @@ class _AgentBody(BaseModel):
     state: Literal["enabled", "disabled"] | None = None
     agent_endpoint: dict[str, Any] | None = None
     agent_card: dict[str, Any] | None = None
+    digital_worker_type: Literal["m365"] | None = None
 
 
 class _NewAgentBody(_AgentBody):
@@ -130,6 +131,8 @@ def _configured(world: World, key: AgentKey, body: _AgentBody) -> AgentRecord:
     agent = _patched(world, agent, patch) if patch else agent
     if body.state is not None:
         agent = replace(agent, is_enabled=body.state == "enabled")
+    if body.digital_worker_type is not None:
+        agent = replace(agent, digital_worker_type=body.digital_worker_type)
     return world.state.put_agent(agent)
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from foundry_emulator.admission import ARM_AUDIENCES, problem_of
 from foundry_emulator.bodies import json_object, parsed
 from foundry_emulator.errors import FoundryError
 from foundry_emulator.roles import ROLES, Assignment, filter_of, subscription_of
@@ -92,9 +93,12 @@ def _endpoint(world: World, answer: _Answer, *, is_open: bool) -> Callable[[Requ
 
 
 def _require_token(request: Request) -> None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    header = request.headers.get("authorization")
+    if header is None:
         raise FoundryError(401, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+    problem = problem_of(header, ARM_AUDIENCES)
+    if problem:
+        raise FoundryError(401, "InvalidAuthenticationToken", f"The access token is invalid: {problem}.")
 
 
 def _refuse(request: Request) -> None:

@@ -2,7 +2,7 @@
 
 from starlette.responses import FileResponse, Response
 
-from foundry_emulator.errors import conflict, not_found
+from foundry_emulator.errors import conflict, invalid, not_found
 from foundry_emulator.middleware import Visit
 
 
@@ -11,6 +11,8 @@ async def download_code(visit: Visit) -> Response:
     world, key = visit.world, visit.agent
     agent = world.state.agent(key)
     wanted = visit.query.get("agent_version")
+    if wanted == "":
+        raise invalid("'agent_version' must not be empty.", "agent_version")
     version = world.state.latest(key) if wanted is None else world.state.version(key, wanted)
     if version is None:
         raise not_found(f"Agent '{key.name}' has no version")

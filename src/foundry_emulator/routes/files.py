@@ -16,6 +16,7 @@ from foundry_emulator.paging import page
 from foundry_emulator.placement import usable_session
 
 MAX_FILE_BYTES = 50 * 1024 * 1024
+_PATH_BYTES = 1024
 _HOME = "home/session"
 
 
@@ -72,7 +73,10 @@ async def make_folder(visit: Visit) -> Response:
     target = _path(visit, body.path)
     if target.is_file():
         raise conflict(f"'{body.path}' is a file")
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise invalid(f"The directory cannot be made: {error.strerror}.", "path") from error
     return JSONResponse({"path": _shown(visit, target)}, 201)
 
 
@@ -90,6 +94,8 @@ def _existing(visit: Visit) -> Path:
 
 def _path(visit: Visit, given: str, *, is_root_allowed: bool = False) -> Path:
     home = _home(visit)
+    if "\0" in given or len(given.encode()) > _PATH_BYTES or any(len(each.encode()) > 255 for each in given.split("/")):
+        raise invalid("The path holds a NUL or is too long.", "path")
     relative = PurePosixPath(given.strip("/"))
     if relative.is_relative_to(_HOME):
         relative = relative.relative_to(_HOME)

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from foundry_emulator.bodies import whole_body
-from foundry_emulator.errors import not_found
+from foundry_emulator.errors import invalid, not_found
 from foundry_emulator.forwarding import body_of, container_headers, is_streamed, streamed, whole
 from foundry_emulator.identity import refuse_other_users, user_of
 from foundry_emulator.ids import guid
@@ -82,8 +82,10 @@ def _open(visit: Visit) -> AgentRecord:
 def _session(visit: Visit, agent: AgentRecord) -> SessionRecord:
     user = user_of(visit.request, agent)
     version = wanted_version(visit.world, agent, visit.request.headers)
-    wanted = visit.query.get("agent_session_id") or visit.query.get("session_id")
-    if not wanted:
+    wanted = visit.query.get("agent_session_id", visit.query.get("session_id"))
+    if wanted == "":
+        raise invalid("'agent_session_id' must not be empty.", "agent_session_id")
+    if wanted is None:
         return create_session(visit.world, agent, SessionRequest(version=version, user=user))
     session = usable_session(visit.world, SessionKey(agent.key, wanted))
     refuse_other_users(session, user)

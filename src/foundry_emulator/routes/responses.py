@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from foundry_emulator.bodies import json_object, parsed, whole_body
@@ -28,7 +28,7 @@ class _AgentReference(BaseModel):
 
     name: str
     type: str = "agent_reference"
-    version: str | None = None
+    version: Annotated[str, Field(min_length=1)] | None = None
 
 
 async def create(visit: Visit) -> Response:
@@ -120,11 +120,12 @@ async def _passed_on(visit: Visit, method: str, suffix: str) -> Response:
 
 
 def _session(visit: Visit, agent: AgentRecord, body: dict[str, Any], request: SessionRequest) -> SessionRecord:
-    wanted = body.get("agent_session_id") or body.get("session_id") or visit.request.headers.get("x-agent-session-id")
+    named = [body[name] for name in ("agent_session_id", "session_id") if body.get(name) is not None]
+    wanted = named[0] if named else visit.request.headers.get("x-agent-session-id")
     if wanted is None:
         return _session_of_conversation(visit, agent, body.get("conversation"), request)
-    if not isinstance(wanted, str):
-        raise invalid("'agent_session_id' must be a string.", "agent_session_id")
+    if not isinstance(wanted, str) or not wanted:
+        raise invalid("'agent_session_id' must be a string that is not empty.", "agent_session_id")
     session = usable_session(visit.world, SessionKey(agent.key, wanted))
     refuse_other_users(session, request.user)
     return session

@@ -1,9 +1,9 @@
 """Sessions of an endpoint: create, list, get, stop, delete, and their log streams."""
 
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from foundry_emulator.bodies import json_object, parsed
@@ -13,7 +13,7 @@ from foundry_emulator.identity import refuse_other_users, user_of
 from foundry_emulator.kinds import refuse_sessions
 from foundry_emulator.logs import TAIL_LINES, LogTail, event
 from foundry_emulator.middleware import Visit
-from foundry_emulator.paging import page
+from foundry_emulator.paging import DIGITS, page
 from foundry_emulator.placement import SessionRequest, aged, create_session, open_agent, session_of
 from foundry_emulator.records import SessionRecord
 from foundry_emulator.views import session_view
@@ -23,7 +23,7 @@ class _VersionIndicator(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     type: Literal["version_ref"]
-    agent_version: str
+    agent_version: Annotated[str, Field(min_length=1)]
 
 
 class _NewSessionBody(BaseModel):
@@ -112,7 +112,7 @@ async def _frames(visit: Visit, session: SessionRecord, log: LogTail, tail: int)
 
 def _tail(visit: Visit) -> int:
     text = visit.query.get("tail", str(TAIL_LINES))
-    if not text.isdigit() or not 1 <= int(text) <= TAIL_LINES:
+    if not DIGITS.fullmatch(text) or not 1 <= int(text) <= TAIL_LINES:
         raise invalid(f"Invalid value '{text}' for 'tail': expected 1 to {TAIL_LINES}.", "tail")
     return int(text)
 

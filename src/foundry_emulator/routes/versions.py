@@ -1,6 +1,7 @@
 """Versions of an agent: list, get, create, delete."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
@@ -29,6 +30,7 @@ class _NewVersionBody(BaseModel):
     metadata: dict[str, str] | None = None
     blueprint_reference: dict[str, Any] | None = None
     draft: bool | None = None
+    digital_worker_type: Literal["m365"] | None = None
 
 
 async def list_versions(visit: Visit) -> Response:
@@ -57,7 +59,11 @@ async def create_version(visit: Visit) -> Response:
             return _added(visit, request)
     body = parsed(_NewVersionBody, await json_object(visit.request))
     plain = version_request(body.definition, body.description, body.metadata)
-    return _added(visit, VersionRequest(plain.definition, plain.description, plain.metadata, body.draft or False))
+    answer = _added(visit, VersionRequest(plain.definition, plain.description, plain.metadata, body.draft or False))
+    if body.digital_worker_type is not None:
+        agent = visit.world.state.agent(visit.agent)
+        visit.world.state.put_agent(replace(agent, digital_worker_type=body.digital_worker_type))
+    return answer
 
 
 async def delete_version(visit: Visit) -> Response:

@@ -75,8 +75,9 @@ class ProcessSandbox:
                 start_new_session=True,
                 limit=_LINE_BYTES,
             )
-        except OSError as error:
-            raise SandboxCrashedError(f"{self._plan.command[0]}: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SandboxCrashedError(f"{self._plan.command[0]}: {reason}") from error
         if self._is_stopped:
             _signal_group(self._process, signal.SIGKILL)
         streams: tuple[tuple[Stream, asyncio.StreamReader | None], ...] = (
