@@ -182,7 +182,7 @@ def deploy(
     agent: str = "a",
 ) -> dict[str, Any]:
     """Create a version from source code and return it when it is active or failed."""
-    data = a_zip(files if files is not None else {"main.py": AGENT})
+    data = a_zip({"requirements.txt": "", **(files if files is not None else {"main.py": AGENT})})
     created = upload(project, f"/agents/{agent}/versions", data, definition)
     assert created.status_code == 200, created.text
     return settled(project, created.json())

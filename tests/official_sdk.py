@@ -54,7 +54,7 @@ def echo(**settings: str) -> HostedAgentDefinition:
 
 
 def archive(source: str) -> io.BytesIO:
-    buffer = io.BytesIO(a_zip({"main.py": source}))
+    buffer = io.BytesIO(a_zip({"main.py": source, "requirements.txt": ""}))
     buffer.name = "agent.zip"
     return buffer
 

@@ -83,7 +83,7 @@ async def code_goes_up_and_comes_back(both: Visitors) -> None:
     )
     made = await sdk.call("agents.create_version_from_code", "c", definition=definition, code=archive(AGENT))
     chunks = await sdk.items("agents.download_code", "c", agent_version=made.version)
-    assert b"".join(chunks) == a_zip({"main.py": AGENT})
+    assert b"".join(chunks) == a_zip({"main.py": AGENT, "requirements.txt": ""})
     wrong = {"code": archive(AGENT), "code_zip_sha256": "0" * 64}
     await sdk.refused("agents.create_version_from_code", "c", definition=definition, **wrong)
     await agent(sdk)

@@ -45,7 +45,7 @@ class Recorder:
         if url.path.endswith((":enable", ":disable", ":stop")) or (method == "DELETE" and is_session):
             return 204, "application/json", b""
         if url.path.endswith("code:download"):
-            return 200, "application/zip", a_zip({"main.py": AGENT})
+            return 200, "application/zip", a_zip({"main.py": AGENT, "requirements.txt": ""})
         if url.path.endswith("logstream") or (url.path.endswith("/responses") and b'"stream"' in body):
             return 200, "text/event-stream", b""
         is_made = (method == "POST" and url.path.endswith("/sessions")) or method == "PUT"

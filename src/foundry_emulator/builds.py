@@ -2,33 +2,41 @@
 
 import asyncio
 import os
+import re
 import shutil
-import stat
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
+from foundry_emulator.archives import unpack
 from foundry_emulator.definitions import image_of
+from foundry_emulator.errors import BuildError, build_failed
+from foundry_emulator.layouts import (
+    is_dotnet,
+    is_remote,
+    project_file,
+    refuse_layout,
+    refuse_output,
+    script_of,
+)
 from foundry_emulator.records import VersionRecord
 from foundry_emulator.sandboxes.behaviours import ImageError
 from foundry_emulator.sandboxes.images import Images
 from foundry_emulator.sandboxes.launch import BuildFolder
 
-_HELP = "https://aka.ms/hosted-agents-build-errors"
 _PYTHONS = ("python", "python3")
-
-
-class BuildError(Exception):
-    """The version cannot be built; ``code`` and the text become its ``error``."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-    def view(self) -> dict[str, Any]:
-        """Return the ``error`` object of the failed version."""
-        return {"code": self.code, "message": str(self), "details": None}
+# Compiles the entry point and the modules beside it, and writes nothing.
+_COMPILE = """
+import pathlib, sys, warnings
+warnings.simplefilter("ignore")
+for name in sorted({*sys.argv[1:], *(path.name for path in pathlib.Path().glob("*.py") if path.is_file())}):
+    try:
+        compile(pathlib.Path(name).read_bytes(), name, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+"""
+_ERROR = re.compile(r"error\b", re.IGNORECASE)
+_COMPILER_ERROR = re.compile(r": error [A-Z]+[0-9]+:")
 
 
 def keep_archive(build: BuildFolder, archive: Path) -> None:
@@ -37,23 +45,20 @@ def keep_archive(build: BuildFolder, archive: Path) -> None:
     shutil.move(archive, build.archive)
 
 
-async def build(version: VersionRecord, folder: BuildFolder, images: Images) -> None:
+async def build(version: VersionRecord, folder: BuildFolder, images: Images, *, checks_layout: bool = True) -> None:
     """Make the version ready to start, or raise ``BuildError``."""
     try:
         image = image_of(version.definition)
-        await (_build(version, folder) if image is None else _prepare(images, image, folder))
+        if image is not None:
+            await _prepare(images, image, folder)
+            return
+        code = version.definition["code_configuration"]
+        await asyncio.to_thread(unpack, folder.archive, folder.app)
+        if checks_layout:
+            await asyncio.to_thread(refuse_layout, folder.app, code)
+        await (_build_dotnet(code, folder) if is_dotnet(code) else _build_python(code, folder, checks_layout))
     except OSError as error:
         raise BuildError("ProvisioningError", f"the build could not run: {error}") from error
-
-
-async def _build(version: VersionRecord, folder: BuildFolder) -> None:
-    code = version.definition["code_configuration"]
-    await asyncio.to_thread(_unpack, folder)
-    program = code["entry_point"][0]
-    if program not in _PYTHONS and shutil.which(program) is None and not (folder.app / program).is_file():
-        raise BuildError("CodeError", f"entry point program '{program}' was not found")
-    if code["dependency_resolution"] == "remote_build":
-        await _install(folder)
 
 
 async def _prepare(images: Images, image: str, folder: BuildFolder) -> None:
@@ -63,27 +68,37 @@ async def _prepare(images: Images, image: str, folder: BuildFolder) -> None:
         raise BuildError("ImageError", str(error)) from error
 
 
-def _unpack(folder: BuildFolder) -> None:
-    shutil.rmtree(folder.app, ignore_errors=True)
-    folder.app.mkdir(parents=True)
-    try:
-        with zipfile.ZipFile(folder.archive) as archive:
-            for entry in archive.infolist():
-                _extract(archive, entry, folder.app)
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
-        raise BuildError("CodeError", f"the code archive cannot be read: {error}") from error
+async def _build_python(code: dict[str, Any], folder: BuildFolder, checks_syntax: bool) -> None:
+    _refuse_program(code, folder)
+    if checks_syntax:
+        script = script_of(code)
+        await _run(
+            folder, sys.executable, "-I", "-c", _COMPILE, *([script] if script and script.endswith(".py") else [])
+        )
+    if is_remote(code):
+        await _install(folder)
 
 
-def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    mode = entry.external_attr >> 16
-    if stat.S_ISLNK(mode):
-        return
-    path = (target / entry.filename).resolve()
-    if not path.is_relative_to(target.resolve()):
-        raise BuildError("CodeError", f"the code archive holds an unsafe path: {entry.filename}")
-    archive.extract(entry, target)
-    if mode & 0o111 and path.is_file():
-        path.chmod(0o755)
+async def _build_dotnet(code: dict[str, Any], folder: BuildFolder) -> None:
+    program = code["entry_point"][0]
+    if shutil.which("dotnet") is None and (program == "dotnet" or is_remote(code)):
+        message = "dotnet is not on the PATH of the local Foundry: the layout is right, but nothing can be built or run"
+        raise BuildError("ProvisioningError", message)
+    if is_remote(code):
+        published = folder.root / "published"
+        project = project_file(folder.app).name
+        await _run(folder, "dotnet", "publish", project, "-c", "Release", "-o", str(published), "--nologo", "-v:quiet")
+        shutil.rmtree(folder.app)
+        published.rename(folder.app)
+        if program == "dotnet" and code["entry_point"][1:]:
+            refuse_output(folder.app, code["entry_point"][1])
+    _refuse_program(code, folder)
+
+
+def _refuse_program(code: dict[str, Any], folder: BuildFolder) -> None:
+    program = code["entry_point"][0]
+    if program not in _PYTHONS and shutil.which(program) is None and not (folder.app / program).is_file():
+        raise build_failed(f"entry point program '{program}' was not found")
 
 
 async def _install(folder: BuildFolder) -> None:
@@ -109,7 +124,7 @@ async def _run(folder: BuildFolder, *command: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder.app,
-        env={**os.environ, "NO_COLOR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        env={**os.environ, "NO_COLOR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "DOTNET_CLI_TELEMETRY_OPTOUT": "1"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -121,12 +136,14 @@ async def _run(folder: BuildFolder, *command: str) -> None:
         await process.wait()
         raise
     if process.returncode:
-        last = _last_error(output.decode(errors="replace"))
-        raise BuildError("CodeError", f"{last} (exit code {process.returncode}). See {_HELP}")
+        raise build_failed(_last_error(output.decode(errors="replace")), process.returncode)
 
 
 def _last_error(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["the build failed"]
-    starts = [number for number, line in enumerate(lines) if line.lower().startswith("error")]
+    compilers = [line for line in lines if _COMPILER_ERROR.search(line)]
+    if compilers:
+        return compilers[-1][:500]
+    starts = [number for number, line in enumerate(lines) if _ERROR.match(line)]
     # Installers wrap a long message, so it goes on to the end of the output.
     return " ".join(lines[starts[-1] if starts else -1 :])[:500]

@@ -73,6 +73,7 @@ class SwitchesBody(_Strict):
     model_throttle_version: str | None = None
     routing_lag_seconds: Span = 0.0
     swap_interrupts: bool = False
+    checks_layout: bool = True
     preview_invoke: bool = True
     drafts_enabled: bool = True
     lenient_routing: bool = False

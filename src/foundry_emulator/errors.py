@@ -9,10 +9,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 RESPONSE_DETAILS = "x-adc-response-details"
+_BUILD_HELP = "https://aka.ms/hosted-agents-build-errors"
 
 
 class EmulatorError(Exception):
     """The emulator itself cannot run; the text is one sentence for a person."""
+
+
+class BuildError(Exception):
+    """A version cannot be built; ``code`` and the text become its ``error``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def view(self) -> dict[str, Any]:
+        """Return the ``error`` object of the failed version."""
+        return {"code": self.code, "message": str(self), "details": None}
+
+
+def build_failed(line: str, exit_code: int | None = 1) -> BuildError:
+    """Return the error of a failed build as the cloud words it: its last line, its exit code, where to read on."""
+    return BuildError("CodeError", f"{line} (exit code {exit_code}). See {_BUILD_HELP}")
 
 
 @dataclass(eq=False)

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from foundry_emulator.builds import BuildError, build, keep_archive
+from foundry_emulator.builds import build, keep_archive
 from foundry_emulator.config import Lifecycle
 from foundry_emulator.definitions import image_of, protocols_of
-from foundry_emulator.errors import FoundryError, not_found
+from foundry_emulator.errors import BuildError, FoundryError, not_found
 from foundry_emulator.ids import guid
 from foundry_emulator.kinds import kind_of, refuse_other_kind
 from foundry_emulator.records import AgentKey, AgentRecord, Identity, RoutingChange, VersionRecord
@@ -76,7 +76,8 @@ async def provision(world: World, version: VersionRecord) -> None:
     """Take a version from ``creating`` to ``active`` or ``failed``."""
     agent = world.state.agent(version.agent)
     try:
-        await build(version, world.factory.build_folder(agent.guid, version.version), world.factory.images)
+        folder = world.factory.build_folder(agent.guid, version.version)
+        await build(version, folder, world.factory.images, checks_layout=world.switches.checks_layout)
     except BuildError as error:
         _settle(world, version, error.view())
         return

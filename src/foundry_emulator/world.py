@@ -47,6 +47,7 @@ class Switches:
     model_throttle_version: str | None = None  #: Only of this version; None: of all.
     routing_lag_seconds: float = 0.0
     swap_interrupts: bool = False  #: New sessions of ``@latest`` are refused while a newer release is in ``creating``.
+    checks_layout: bool = True  #: A zip of the wrong layout fails its version, not its sessions.
     preview_invoke: bool = True  #: Agents can be called with the preview's api-version.
     drafts_enabled: bool = True
     lenient_routing: bool = False

@@ -209,7 +209,7 @@ def test_session_files_go_both_ways(project: AIProjectClient) -> None:
 def test_code_comes_back_as_it_was_sent(project: AIProjectClient) -> None:
     active(project, code_version(project, "returned"))
     stream: Any = project.agents.download_code("returned", agent_version="1")
-    assert b"".join(stream) == a_zip({"main.py": AGENT})
+    assert b"".join(stream) == a_zip({"main.py": AGENT, "requirements.txt": ""})
 
 
 def test_sessions_are_listed_stopped_and_deleted(project: AIProjectClient) -> None:
