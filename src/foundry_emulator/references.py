@@ -46,7 +46,7 @@ def body_with_reference(body: bytes, author: Author) -> tuple[bytes, str | None]
     """Return a response body with its references, and the response's id; any other body is unchanged."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body, None
     if not isinstance(found, dict) or found.get("object") != "response":
         return body, None
@@ -71,7 +71,7 @@ def _line_with_reference(line: bytes, author: Author, seen: Callable[[str], None
         return line
     try:
         data = json.loads(line[len(_DATA) :])
-    except ValueError:
+    except (ValueError, RecursionError):
         return line
     response = data.get("response") if isinstance(data, dict) else None
     if not isinstance(response, dict):

@@ -133,6 +133,7 @@ def _schemes(endpoint: dict[str, Any]) -> list[Any]:
     for scheme in schemes:
         if _mapping(scheme, at).get("type") not in _SCHEMES:
             raise invalid(f"Unknown authorization scheme '{scheme.get('type')}'.", at)
+        _mapping(scheme.get("isolation_key_source") or {}, f"{at}.isolation_key_source")
     return schemes
 
 

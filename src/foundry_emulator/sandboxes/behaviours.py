@@ -46,7 +46,10 @@ class Behaviour(BaseModel):
 
 def behaviour_of(image: str) -> Behaviour:
     """Read an image reference; raise ``ImageError`` when it cannot be run here."""
-    parts = urlsplit(image)
+    try:
+        parts = urlsplit(image)
+    except ValueError as error:
+        raise ImageError(f"this is no image: {error}") from error
     if parts.scheme != SCHEME:
         raise ImageError(f"'{image}' is no {SCHEME}:// image")
     if parts.netloc != "echo" or parts.path not in ("", "/"):
