@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -52,7 +53,7 @@ def no_dotnet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def built(
-    cloud: httpx.Client, files: Mapping[str, str], resolution: str = "remote_build", **code: object
+    cloud: httpx.Client, files: Mapping[str, str], resolution: str = "remote_build", **code: Any
 ) -> tuple[str, str, str]:
     """Return status, error code and message of a version made of these files alone."""
     definition = code_definition(resolution)
@@ -136,7 +137,7 @@ def test_a_damaged_archive_fails_the_version(cloud: httpx.Client) -> None:
     assert "cannot be read" in version["error"]["message"]
 
 
-DOTNET = {"runtime": "dotnet_10", "entry_point": ["dotnet", "MyAgent.dll"]}
+DOTNET: dict[str, Any] = {"runtime": "dotnet_10", "entry_point": ["dotnet", "MyAgent.dll"]}
 PUBLISHED = {"MyAgent.dll": AGENT, "MyAgent.runtimeconfig.json": "{}"}
 
 

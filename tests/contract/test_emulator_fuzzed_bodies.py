@@ -151,8 +151,9 @@ CHANGES = st.dictionaries(NAMES, VALUES, max_size=3)
 def test_no_definition_breaks_a_version(agents: httpx.Client, change: dict[str, Any], inner: dict[str, Any]) -> None:
     made = agents.post("/agents/d/versions", content=json.dumps({"definition": {**ECHO, **change}, **inner}).encode())
     assert made.status_code in (200, 400, 404), made.text
-    code_change = code_definition(**change)
-    code_change["code_configuration"].update(inner)
+    code_change = code_definition(
+        **{"code_configuration": {**code_definition()["code_configuration"], **inner}, **change}
+    )
     sent = multipart(metadata(json.dumps({"definition": code_change}).encode()), code())
     headers = {"Content-Type": "multipart/form-data; boundary=b", "x-ms-code-zip-sha256": "00"}
     assert agents.post("/agents/d/versions", content=sent, headers=headers).status_code == 400

@@ -64,7 +64,7 @@ def test_a_token_for_this_audience_is_let_in(cloud: httpx.Client, audience: obje
 
 @pytest.mark.parametrize("token", ["opaque", "a.b.c", "eyJhbGciOiJub25lIn0.bm90IGpzb24.", "é"])
 def test_what_is_no_jwt_is_any_token(base_url: str, token: str) -> None:
-    headers = {"Authorization": f"Bearer {token}".encode()}
+    headers = {b"Authorization": f"Bearer {token}".encode()}
     assert httpx.get(f"{base_url}/api/projects/p/agents?api-version=v1", headers=headers).status_code == 200
 
 
