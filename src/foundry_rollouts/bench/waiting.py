@@ -3,9 +3,9 @@
 import numpy as np
 
 from foundry_rollouts.bench.arrays import Bools, Counts, Ints
-from foundry_rollouts.core.judging.constants import BATCH_CALLS
+from foundry_rollouts.core.judging.constants import BATCH_CALLS, WAITING_STABLE_CALLS
 
-_ROOM = BATCH_CALLS + 2
+_ROOM = WAITING_STABLE_CALLS + 2
 _CANARY, _STABLE = 0, 2  # Where the calls stand in a row.
 
 
@@ -43,10 +43,11 @@ class Waiting:
         rows = np.concatenate([counts[:, None], self._rows[at, :-1]], axis=1)
         together = rows.sum(axis=1)
         is_batch = _is_batch(together)
-        # The oldest go where more than so many wait and the newer ones hold as many calls as a batch.
+        # The oldest go where more than so many wait and the newer ones hold enough calls.
+        enough = np.where(rows[:, :, _CANARY].any(axis=1), BATCH_CALLS, WAITING_STABLE_CALLS)
         calls = rows[:, :, _CANARY] + rows[:, :, _STABLE]
         newer = np.cumsum(calls, axis=1) - calls
-        is_kept = (np.arange(rows.shape[1]) < at_most) | (newer < BATCH_CALLS)
+        is_kept = (np.arange(rows.shape[1]) < at_most) | (newer < enough[:, None])
         self._rows[at] = np.where(is_batch[:, None, None] | ~is_kept[:, :, None], 0, rows)
         return is_batch, together
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from foundry_rollouts.core.judging.constants import BATCH_CALLS, WAITING_INTERVALS
+from foundry_rollouts.core.judging.constants import BATCH_CALLS, WAITING_INTERVALS, WAITING_STABLE_CALLS
 from foundry_rollouts.errors import UsageError
 
 
@@ -44,14 +44,16 @@ def next_batch(waiting: tuple[Tally, ...], tally: Tally) -> tuple[Tally | None, 
     Where one version goes unheard, its calls of now must not meet the other's of long ago. So an interval that is large
     enough stands alone, and what waited is dropped: it is the batch, or nothing is where it heard one version only.
     What waits are small intervals, the last three in which anything was heard, or as many more as it takes to hold the
-    last eight calls. See ``statistics.md``, 10.1.
+    last eight calls; the last 32 where all are on stable, for a canary that few calls meet has to be compared with
+    enough of them. See ``statistics.md``, 10.1.
     """
     if tally.calls >= BATCH_CALLS:
         return (tally if tally.is_batch else None), ()
     kept = (*waiting, tally) if tally.calls else waiting
     if (together := total(kept)).is_batch:
         return together, ()
-    while len(kept) > WAITING_INTERVALS and total(kept[1:]).calls >= BATCH_CALLS:
+    enough = BATCH_CALLS if total(kept).canary_calls else WAITING_STABLE_CALLS
+    while len(kept) > WAITING_INTERVALS and total(kept[1:]).calls >= enough:
         kept = kept[1:]
     return None, kept
 

@@ -18,6 +18,8 @@ BATCH_CALLS = 8
 WHOLE = 0.9
 #: Intervals that may wait to become a batch together, where they hold as many calls as one takes (10.1; bench world).
 WAITING_INTERVALS = 3
+#: Calls on stable alone that may wait: so many compare with a canary that one call in a hundred meets (bench wald).
+WAITING_STABLE_CALLS = 32
 
 # What is claimed
 

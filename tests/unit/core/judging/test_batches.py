@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundry_rollouts.core.judging.batches import Tally, next_batch, total
-from foundry_rollouts.core.judging.constants import BATCH_CALLS, WAITING_INTERVALS
+from foundry_rollouts.core.judging.constants import BATCH_CALLS, WAITING_INTERVALS, WAITING_STABLE_CALLS
 
 CANARY_ALONE, STABLE_ALONE, BOTH = Tally(5, 5), Tally(0, 0, 90, 0), Tally(10, 1, 90, 1)
 LONELY = st.one_of(st.builds(Tally, st.integers(0, 12)), st.builds(Tally, stable_calls=st.integers(0, 12)))
@@ -37,16 +37,25 @@ def test_of_a_version_that_is_heard_alone_only_the_last_three_intervals_wait() -
 def test_a_trickle_waits_until_it_has_as_many_calls_as_a_batch_takes() -> None:
     waiting: tuple[Tally, ...] = ()
     for _ in range(20):
-        _, waiting = next_batch(waiting, Tally(stable_calls=1))
+        _, waiting = next_batch(waiting, Tally(1, 1))
         _, waiting = next_batch(waiting, Tally())  # Where nothing is heard, nothing grows old.
-    assert waiting == (Tally(stable_calls=1),) * BATCH_CALLS
-    assert next_batch(waiting, Tally(1, 1))[0] == Tally(1, 1, BATCH_CALLS, 0)
+    assert waiting == (Tally(1, 1),) * BATCH_CALLS
+    assert next_batch(waiting, Tally(stable_calls=1))[0] == Tally(BATCH_CALLS, BATCH_CALLS, 1, 0)
+
+
+def test_calls_on_stable_alone_wait_longer_for_a_canary_that_few_calls_meet() -> None:
+    waiting: tuple[Tally, ...] = ()
+    for _ in range(50):
+        _, waiting = next_batch(waiting, Tally(stable_calls=1))
+    assert waiting == (Tally(stable_calls=1),) * WAITING_STABLE_CALLS
+    assert next_batch(waiting, Tally(1, 1))[0] == Tally(1, 1, WAITING_STABLE_CALLS, 0)
 
 
 @given(st.lists(LONELY, max_size=40))
-def test_what_waits_is_never_more_than_three_intervals_or_the_calls_of_one_batch(tallies: list[Tally]) -> None:
+def test_what_waits_is_never_more_than_three_intervals_or_the_calls_that_it_takes(tallies: list[Tally]) -> None:
     waiting: tuple[Tally, ...] = ()
     for tally in tallies:
         _, waiting = next_batch(waiting, tally)
-        assert len(waiting) <= WAITING_INTERVALS or total(waiting[1:]).calls < BATCH_CALLS
+        enough = BATCH_CALLS if total(waiting).canary_calls else WAITING_STABLE_CALLS
+        assert len(waiting) <= WAITING_INTERVALS or total(waiting[1:]).calls < enough
         assert not total(waiting).is_batch
