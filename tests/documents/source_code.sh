@@ -165,7 +165,8 @@ pip install -q -r requirements.txt \
     --implementation cp \
     --only-binary=:all:
 zip -qr agent-code.zip main.py requirements.txt packages/
-unzip -Z1 agent-code.zip | grep -qx "packages/idna/__init__.py"
+unzip -Z1 agent-code.zip > names.txt
+grep -qx "packages/idna/__init__.py" names.txt
 
 # step: deploy the bundle
 SHA=$(sha256sum "$ZIP" | cut -d' ' -f1)
@@ -183,11 +184,23 @@ curl -sS -X POST "$ENDPOINT/agents/$AGENT/endpoint/protocols/openai/responses?ap
     -d '{"input":"packages"}' > answer.json
 jq -e '.output[0].content[0].text == "idna of packages"' answer.json
 
+# step: a layout that cannot start fails the version, and its error says why
+mkdir -p wrapped && cp main.py wrapped/ && zip -qr wrapped.zip wrapped
+curl -sS -X POST "$ENDPOINT/agents?api-version=$API_VERSION" \
+    -H "Authorization: Bearer $TOKEN" -H "x-ms-agent-name: wrapped" \
+    -H "x-ms-code-zip-sha256: $(sha256sum wrapped.zip | cut -d' ' -f1)" \
+    -F "metadata=@metadata.json;type=application/json" \
+    -F "code=@wrapped.zip;type=application/zip;filename=wrapped.zip" > created.json
+AGENT=wrapped refused poll 1
+curl -sS -H "Authorization: Bearer $TOKEN" "$ENDPOINT/agents/wrapped/versions/1?api-version=$API_VERSION" > version.json
+jq -e '.error.code and .error.message' version.json
+
 # step: build .NET output (needs dotnet)
 dotnet new web --output MyAgent --no-restore
 (cd MyAgent && dotnet publish -c Release -r linux-x64 --self-contained false -o publish/)
 (cd MyAgent/publish && zip -qr ../../dotnet.zip .)
-unzip -Z1 dotnet.zip | grep -qx "MyAgent.dll"
+unzip -Z1 dotnet.zip > names.txt
+grep -qx "MyAgent.dll" names.txt
 
 # step: troubleshooting, a call without a token
 code_of() { curl -sS -o refusal.json -w '%{http_code}' "$@"; }
