@@ -10,6 +10,7 @@ from pathlib import Path
 from foundry_emulator.errors import build_failed
 
 _UNREADABLE = (zipfile.BadZipFile, OSError, RuntimeError, ValueError, EOFError, zlib.error, lzma.LZMAError)
+_UNPACKED_BYTES = 2 << 30
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -18,6 +19,9 @@ def unpack(archive: Path, target: Path) -> None:
     target.mkdir(parents=True)
     try:
         with zipfile.ZipFile(archive) as opened:
+            # No entry is read beyond the size that it declares.
+            if sum(entry.file_size for entry in opened.infolist()) > _UNPACKED_BYTES:
+                raise build_failed("the code archive unpacks to more than 2 GB")
             for entry in opened.infolist():
                 _extract(opened, entry, target)
     except _UNREADABLE as error:

@@ -4,9 +4,11 @@ The library parses parts. Around it stands what it leaves to its user: text befo
 ends before its last one.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import unquote
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -15,6 +17,7 @@ from python_multipart.multipart import parse_options_header
 from foundry_emulator.errors import FoundryError, invalid
 
 _PREAMBLE_BYTES = 64 * 1024
+_EXTENDED = re.compile(r";\s*filename\*\s*=([^;]+)", re.IGNORECASE)
 _ENCODINGS = ("", "7bit", "8bit", "binary")
 
 
@@ -129,34 +132,41 @@ def _head(headers: dict[str, str]) -> PartHead:
     filename = options.get(b"filename")
     return PartHead(
         name=name,
-        filename=None if filename is None else filename.decode("utf-8", "replace"),
+        filename=_extended_filename(headers) if filename is None else filename.decode("utf-8", "replace"),
         charset=declared_charset(headers.get("content-type", "").encode("ascii", "replace").decode()),
     )
 
 
+def _extended_filename(headers: dict[str, str]) -> str | None:
+    # Not for forms (RFC 7578 4.2), but older clients send names of other scripts in no other way.
+    found = _EXTENDED.search(headers["content-disposition"])
+    return unquote(found[1].strip().rpartition("'")[2]) if found else None
+
+
 async def _from_first_boundary(delimiter: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the body from its first boundary on: mail programs put a line for people before it."""
+    """Yield the body from its first boundary on: there may be a line for people before it, and blanks behind it."""
+    line = re.compile(rb"(?:\A|\n)(" + re.escape(delimiter) + rb"(?:--)?)[ \t]*\r\n")
     held: bytes | None = b""
     async for chunk in chunks:
         if held is None:
             yield chunk
             continue
         held += chunk
-        start = _start(delimiter, held)
-        if start is not None:
-            yield held[start:]
+        if found := line.search(held):
+            yield found[1] + b"\r\n" + held[found.end() :]
             held = None
         elif len(held) > _PREAMBLE_BYTES:
             raise _unreadable("its boundary is not where the content type says")
     if held is not None:
-        raise _unreadable("its boundary does not occur in it" if held else "it is empty")
+        yield _last_line(delimiter, held)
 
 
-def _start(delimiter: bytes, held: bytes) -> int | None:
-    if held.startswith(delimiter):
-        return 0
-    found = held.find(b"\n" + delimiter)
-    return None if found < 0 else found + 1
+def _last_line(delimiter: bytes, held: bytes) -> bytes:
+    # Without the line's end it can only be the last boundary.
+    last = delimiter + b"--"
+    if held == last or held.endswith(b"\n" + last):
+        return last
+    raise _unreadable("its boundary does not occur in it" if held else "it is empty")
 
 
 def _unreadable(problem: str, param: str | None = None) -> FoundryError:

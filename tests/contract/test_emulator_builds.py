@@ -1,6 +1,8 @@
 """Builds: what a zip must hold, and how a version fails that does not. ``dotnet`` is a stand-in where it runs."""
 
+import io
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,7 +89,6 @@ def built(
             "SyntaxError: invalid syntax (other.py, line 1)",
         ),
         ({"main.py": "\0"}, "bundled", "null bytes"),
-        ({"main.py": AGENT, "requirements.txt": "./none.whl"}, "remote_build", "none.whl"),
     ],
 )
 def test_a_bad_layout_fails_the_version_with_its_last_line(
@@ -135,6 +136,15 @@ def test_a_damaged_archive_fails_the_version(cloud: httpx.Client) -> None:
     version = settled(cloud, upload(cloud, "/agents/a/versions", bytes(whole)).json())
     assert (version["status"], version["error"]["code"]) == ("failed", "CodeError")
     assert "cannot be read" in version["error"]["message"]
+
+
+def test_an_archive_that_would_fill_the_disk_fails_the_version(cloud: httpx.Client) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("main.py", AGENT)
+        archive.filelist[0].file_size = 3 << 30
+    version = settled(cloud, upload(cloud, "/agents/a/versions", buffer.getvalue()).json())
+    assert version["error"]["message"].startswith("the code archive unpacks to more than 2 GB")
 
 
 DOTNET: dict[str, Any] = {"runtime": "dotnet_10", "entry_point": ["dotnet", "MyAgent.dll"]}

@@ -88,6 +88,12 @@ def test_everything_confirmed_is_there_after_a_restart(tmp_path: Path) -> None:
         assert make(cloud, latency_ms=2)["version"] == "3"
 
 
+def test_an_upload_that_a_killed_emulator_left_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "upload-of-before").write_bytes(b"PK")
+    with running(config_in(tmp_path)):
+        assert not (tmp_path / "upload-of-before").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_agents_and_then_the_emulator_in_peace(tmp_path: Path, number: signal.Signals) -> None:
     server = a_server(tmp_path)

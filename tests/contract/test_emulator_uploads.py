@@ -80,6 +80,10 @@ def in_charset(charset: str) -> bytes:
         pytest.param([metadata(), code(head=f"{CODE_HEAD}\r\nContent-Transfer-Encoding: binary")], id="binary"),
         pytest.param([metadata(), code(head=CODE_HEAD.replace("application/zip", "application/octet-stream"))]),
         pytest.param([metadata(), code(head=CODE_HEAD.replace("a.zip", 'käse \\"1\\".zip'))], id="any filename"),
+        pytest.param(
+            [metadata(), code(head=CODE_HEAD.replace('filename="a.zip"', "filename*=UTF-8''k%C3%A4se.zip"))],
+            id="a filename as older clients write other scripts",
+        ),
     ],
 )
 def test_parts_arrive_however_a_client_writes_them(base_url: str, path: str, parts: list[Part]) -> None:
@@ -99,6 +103,8 @@ def test_parts_arrive_however_a_client_writes_them(base_url: str, path: str, par
             id="quoted boundary",
         ),
         pytest.param(PLAIN, b"For old readers.\r\n" + multipart(metadata(), code()), id="preamble"),
+        pytest.param(PLAIN, b"--bold\r\n" + multipart(metadata(), code()), id="nearly a boundary"),
+        pytest.param(PLAIN, multipart(metadata(), code()).replace(b"--b\r", b"--b \t\r", 1), id="padding first"),
         pytest.param(PLAIN, b"\r\n" + multipart(metadata(), code()), id="empty line first"),
         pytest.param(PLAIN, multipart(metadata(), code()) + b"\r\nThe end." * 9000, id="epilogue"),
         pytest.param(PLAIN, multipart(metadata(), code(), end="--"), id="nothing after the last boundary"),
@@ -185,6 +191,7 @@ def test_a_wrong_part_is_refused_by_name(
         pytest.param("multipart/form-data; boundary=other", ZIP * 2000, "boundary", id="wrong, and much of it"),
         pytest.param(f"multipart/form-data; boundary={'b' * 300}", b"--" + b"b" * 300, "Boundary length", id="long"),
         pytest.param(PLAIN, b"", "it is empty", id="empty"),
+        pytest.param(PLAIN, b"--b--", "needs a 'metadata' part", id="no parts and no line"),
         pytest.param(PLAIN, b"--b--\r\n", "needs a 'metadata' part", id="no parts"),
         pytest.param(PLAIN, b"--b\r\n", "before its closing boundary", id="only a boundary"),
         pytest.param(PLAIN, multipart(metadata(), code(), end="")[:-3], "closing boundary, in part 'code'", id="cut"),

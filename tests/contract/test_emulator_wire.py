@@ -102,6 +102,12 @@ def test_a_routing_that_makes_no_sense_is_refused_and_changes_nothing(
     assert selector["version_selection_rules"][0]["agent_version"] == "@latest"
 
 
+def test_an_agent_with_a_wrong_endpoint_is_not_created(cloud: httpx.Client) -> None:
+    body = {"name": "a", "definition": ECHO, "agent_endpoint": {"protocols": "responses"}}
+    assert cloud.post("/agents", json=body).status_code == 400
+    assert cloud.get("/agents/a").status_code == 404
+
+
 def test_a_patch_merges_protocols_in_either_dialect_and_ignores_strangers(cloud: httpx.Client) -> None:
     make(cloud)
     patched = cloud.patch("/agents/a", json={"agent_endpoint": {"protocol_configuration": {"invocations": {}}}}).json()

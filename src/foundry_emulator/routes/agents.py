@@ -17,7 +17,7 @@ from foundry_emulator.provisioning import add_version
 from foundry_emulator.records import AgentKey, AgentRecord, RoutingChange
 from foundry_emulator.routes.requests import checked_name, version_request
 from foundry_emulator.routes.uploads import is_upload, upload_request
-from foundry_emulator.routing import merge, patched_endpoint, refuse_targets, rules_of
+from foundry_emulator.routing import default_endpoint, merge, patched_endpoint, refuse_targets, rules_of
 from foundry_emulator.views import agent_view
 from foundry_emulator.world import World
 
@@ -69,6 +69,8 @@ async def create_agent(visit: Visit) -> Response:
     body = parsed(_NewAgentBody, await json_object(visit.request))
     key = _free_key(visit, body.name)
     request = version_request(body.definition, body.description, body.metadata)
+    if body.agent_endpoint is not None:
+        patched_endpoint(default_endpoint(["responses"]), body.agent_endpoint)
     add_version(world, key, replace(request, is_draft=body.draft or False))
     return JSONResponse(_view(world, _configured(world, key, body)))
 
