@@ -76,6 +76,7 @@ def test_everything_confirmed_is_there_after_a_restart(tmp_path: Path) -> None:
         invoke(cloud, {"write": "note.txt"}, session=session)
         conversation = cloud.post("/agents/a/endpoint/protocols/openai/conversations", json={}).json()["id"]
         bound = ask(cloud, conversation=conversation).json()["agent_session_id"]
+        cloud.post("/agents/p/versions", json={"definition": {"kind": "prompt", "model": "emulator://echo?reply=yes"}})
         before, project = cloud.get("/agents/a").json(), name_of(cloud)
     with running(config_in(tmp_path)) as url, client_of(url, project) as cloud:
         assert cloud.get("/agents/a").json() == before
@@ -86,6 +87,7 @@ def test_everything_confirmed_is_there_after_a_restart(tmp_path: Path) -> None:
         assert note.text == "written by the agent"
         assert ask(cloud, conversation=conversation).json()["agent_session_id"] == bound
         assert make(cloud, latency_ms=2)["version"] == "3"
+        assert text_of(ask(cloud, agent="p")) == "yes"
 
 
 def test_an_upload_that_a_killed_emulator_left_is_deleted(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "agent-commands.md"
 
 HEAD = """# Agent commands
 
-What a release engineer does with hosted agents, on the command line and in a pipeline. This page is generated from the
+What a release engineer does with agents, on the command line and in a pipeline. This page is generated from the
 commands (`PYTHONPATH=tests .venv/bin/python -m tools.agent_reference`), and a test compares it with them.
 
 The project and the credential come from `--project-endpoint` and `--credential`, else from

@@ -1,1 +1,1 @@
-"""``foundry-rollouts agent``: what a release engineer does with hosted agents, one file per group of commands."""
+"""``foundry-rollouts agent``: what a release engineer does with agents, one file per group of commands."""

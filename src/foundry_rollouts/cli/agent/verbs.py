@@ -12,7 +12,7 @@ from foundry_rollouts.cli.agent.routing import routing
 from foundry_rollouts.cli.agent.sessions import sessions
 from foundry_rollouts.cli.commands import group
 
-agent = group("Deploy, route, call and inspect hosted agents; every change applies to the project at once.")
+agent = group("Deploy, route, call and inspect agents; every change applies to the project at once.")
 
 for _part in (
     list_commands,
