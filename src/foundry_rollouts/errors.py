@@ -64,6 +64,14 @@ class Refusal:
     code: str | None
     message: str
     request_id: str | None = None
+    region: str | None = None
+    response_id: str | None = None  #: Of a response that failed.
+
+    @property
+    def ids(self) -> str:
+        """What a support ticket names, as far as it is known: ``request X, region Y, response Z``."""
+        named = (("request", self.request_id), ("region", self.region), ("response", self.response_id))
+        return ", ".join(f"{name} {value}" for name, value in named if value)
 
 
 class CloudError(UnavailableError):
@@ -74,7 +82,7 @@ class CloudError(UnavailableError):
     def __init__(self, operation: str, refusal: Refusal) -> None:
         status = "no answer" if refusal.status is None else f"HTTP {refusal.status}"
         code = f" {refusal.code}" if refusal.code else ""
-        ticket = f" (request {refusal.request_id})" if refusal.request_id else ""
+        ticket = f" ({refusal.ids})" if refusal.ids else ""
         is_half = refusal.code == NOT_WHOLE
         what = f"{operation} {refusal.message}" if is_half else f"{operation}: {status}{code}: {refusal.message}"
         super().__init__(what + ticket)

@@ -46,6 +46,7 @@ class Reader:
         (folder / "requirements.txt").write_text("idna==3.10\n", "utf-8")
         (folder / "prompts").mkdir()
         (folder / "prompts" / "greeter.md").write_text("Greet whoever speaks to you.\n", "utf-8")
+        (folder / ".env").write_text("LEVEL=info\n", "utf-8")
         self._git("init", "--quiet")
         self._git("-c", "user.name=n", "-c", "user.email=e@example.org", "commit", "--quiet", "--allow-empty", "-mx")
         with httpx.Client(

@@ -19,14 +19,18 @@ What a release engineer does with agents, on the command line and in a pipeline.
 commands (`PYTHONPATH=tests .venv/bin/python -m tools.agent_reference`), and a test compares it with them.
 
 The project and the credential come from `--project-endpoint` and `--credential`, else from
-`FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT` (or `FOUNDRY_PROJECT_ENDPOINT`) and `FOUNDRY_ROLLOUTS_CREDENTIAL`. Results go to
-stdout, progress and remarks to stderr. An error is one line with the cloud's code, its message, the request id and the
-remedy.
+`FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT`, `FOUNDRY_PROJECT_ENDPOINT` or `AZURE_AI_PROJECT_ENDPOINT`, and from
+`FOUNDRY_ROLLOUTS_CREDENTIAL`. An environment of azd sets the endpoint, once it is exported:
+`export $(azd env get-values)`. Results go to stdout, progress and remarks to stderr.
+
+An error is one line with the cloud's code, its message, the ids to name in a support ticket (request, region and
+response) and the remedy. `--verbose` shows the ids of every answer, and the trace of an error. Without a login the one
+line says how to sign in (exit code 1).
 
 | exit code | meaning |
 |---|---|
 | 0 | success |
-| 1 | an error: the cloud refused, or a draft silently became a release |
+| 1 | an error: the cloud refused, an answer failed or broke off, the wrong version served, a draft became a release |
 | 2 | wrong usage, a wrong setting, or a layout that cannot be deployed; nothing was sent |
 | 3 | the version failed, or is being deleted |
 | 4 | a wait timed out; the operation continues |

@@ -17,6 +17,7 @@ from foundry_rollouts.cli.errors import report
 from foundry_rollouts.cli.policy import policy
 from foundry_rollouts.cli.rollout import rollout
 from foundry_rollouts.cli.serve import SERVE_EXAMPLES, ServeCommand, serve
+from foundry_rollouts.cli.verbosity import set_verbose
 from foundry_rollouts.cli.verbs import add_verbs
 
 NAME = "foundry-rollouts"
@@ -42,7 +43,9 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     # Taken out of the arguments by ``main``, so that it may stand anywhere; declared here for the help.
-    _verbose: Annotated[bool, typer.Option("--verbose", help="Show the trace of an error.")] = False,
+    _verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the trace of an error, and the ids of answers.")
+    ] = False,
 ) -> None:
     pass
 
@@ -61,6 +64,7 @@ app.add_typer(agent, name="agent")
 def main(args: Sequence[str]) -> int:
     """Run the command line with ``args`` and return its exit code; an error is reported on stderr."""
     is_verbose = "--verbose" in args
+    set_verbose(is_verbose)
     asked = [arg for arg in args if arg != "--verbose"] or ["--help"]
     try:
         code = _command()(asked, prog_name=NAME, standalone_mode=False)

@@ -158,7 +158,9 @@ def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen) 
     if version.status.is_end:
         return f"a second read: version {version.version} reads {version.status}, and one read ends nothing"
     if version.status is not VersionStatus.ACTIVE:
-        return f"version {rollout.canary} to become active (it is {version.status})"
+        return f"version {rollout.canary} to become active (it is {version.status_word})"
+    if agent.disabled_by is not None:
+        return f"the agent's identity: it is disabled by {agent.disabled_by}, and enabling the agent cannot help"
     if not agent.routing.is_open:
         return "the endpoint to be enabled: somebody disabled it"
     return None

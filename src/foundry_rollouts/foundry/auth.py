@@ -16,6 +16,10 @@ from foundry_rollouts.untrusted import clean
 FOUNDRY = "https://ai.azure.com/.default"  #: The audience of agents, sessions and invocations.
 ARM = "https://management.azure.com/.default"  #: The audience of role assignments.
 
+NO_LOGIN = "no login to Azure was found"
+#: How the library begins when none of its credentials has a token; a paragraph for each of them follows.
+_NONE_OF_THEM = "DefaultAzureCredential failed to retrieve a token"
+
 EARLY = timedelta(minutes=5)  #: A token is renewed this long before it ends.
 TOKEN_TIMEOUT = timedelta(seconds=60)  #: A credential that is silent for so long has none.
 
@@ -80,7 +84,7 @@ class EntraTokens:
             if still_good := self._fresh(audience, rejected, early=timedelta(0)):
                 return still_good
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise _unavailable(clean(reason)) from error
+            raise _unavailable(clean(NO_LOGIN if reason.startswith(_NONE_OF_THEM) else reason)) from error
         self._held[audience] = (found.token, datetime.fromtimestamp(found.expires_on, UTC))
         return str(found.token)
 

@@ -15,7 +15,7 @@ from foundry_rollouts.foundry.download import Downloads
 from foundry_rollouts.foundry.drafts import Drafts
 from foundry_rollouts.foundry.endpoint import Endpoint
 from foundry_rollouts.foundry.files import SessionFiles
-from foundry_rollouts.foundry.http import OnRequest, Transport, TransportOptions, Wire
+from foundry_rollouts.foundry.http import OnAnswer, OnRequest, Transport, TransportOptions, Wire
 from foundry_rollouts.foundry.invocations import Invocations, Question
 from foundry_rollouts.foundry.logs import Logs
 from foundry_rollouts.foundry.long_calls import LongCalls
@@ -101,6 +101,10 @@ class FoundryClient:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+    def on_answer(self, hears: OnAnswer) -> None:
+        """Have ``hears`` told of each answer and its headers, refusals included."""
+        self._transport.on_answer = hears
 
     async def agents(self) -> AsyncGenerator[AgentSeen, None]:
         """Yield every hosted agent and every prompt agent; a hundred of them cost one request."""

@@ -100,6 +100,11 @@ def definition_json(definition: Definition | PromptDefinition) -> dict[str, Any]
     return json
 
 
+def is_reserved(variable: str) -> bool:
+    """Whether the cloud keeps an environment variable for itself."""
+    return variable in _RESERVED or variable.startswith(_RESERVED_PREFIXES)
+
+
 def _refuse_bad(definition: Definition) -> None:
     if (definition.image is None) == (definition.code is None):
         raise UsageError("a version is made of an image or of code: name exactly one of them")
@@ -108,7 +113,7 @@ def _refuse_bad(definition: Definition) -> None:
     for name in definition.environment:
         if not _VARIABLE.fullmatch(name):
             raise UsageError(f"{name!r} is no name for an environment variable: letters, digits and _ only")
-        if name in _RESERVED or name.startswith(_RESERVED_PREFIXES):
+        if is_reserved(name):
             raise UsageError(f"environment variable {name} is reserved by the cloud: choose another name")
     if definition.idle_timeout is not None and not _IDLE[0] <= definition.idle_timeout <= _IDLE[1]:
         raise UsageError("idle timeout: between 2 minutes and 4 hours")

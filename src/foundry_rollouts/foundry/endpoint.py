@@ -1,6 +1,6 @@
 """An agent's endpoint: how new sessions are divided, and whether it answers at all."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from foundry_rollouts.core.model.routing import Routing
@@ -42,6 +42,18 @@ class Endpoint:
         """Answer ``protocols`` too; those that are answered already stay as they are configured."""
         configured: dict[str, dict[str, str]] = {name: {} for name in protocols}
         body = json_body({"agent_endpoint": {"protocol_configuration": configured}}, _MERGE_PATCH)
+        path, shape = path_of("agents", agent), shapes.agent(agent, is_routed=False)
+        await self._transport.request(Call("agents.protocols", "PATCH", path, headers=_OPT_IN, body=body, shape=shape))
+
+    async def serve(self, agent: str, before: Sequence[str], after: Sequence[str], *, as_list: bool = False) -> None:
+        """Serve ``after`` and no other protocol; those that stay are left as they are configured.
+
+        A service that knows the older dialect only takes a whole list instead.
+        """
+        configured: dict[str, Any] = {name: {} for name in after if name not in before}
+        configured |= {name: None for name in before if name not in after}
+        endpoint = {"protocols": list(after)} if as_list else {"protocol_configuration": configured}
+        body = json_body({"agent_endpoint": endpoint}, _MERGE_PATCH)
         path, shape = path_of("agents", agent), shapes.agent(agent, is_routed=False)
         await self._transport.request(Call("agents.protocols", "PATCH", path, headers=_OPT_IN, body=body, shape=shape))
 

@@ -38,6 +38,7 @@ API_VERSION = "v1"
 CONNECT = timedelta(seconds=10)
 SILENCE = timedelta(seconds=150)  #: A stream that sends nothing for so long is dead.
 
+OnAnswer = Callable[[str, int, Mapping[str, str]], None]  #: operation, HTTP status, headers in lower case
 OnRequest = Callable[[str, int | None, float], None]  #: operation, HTTP status (None: no answer), seconds
 Wire = httpx.AsyncBaseTransport  #: What carries requests; tests hand in their own.
 
@@ -103,6 +104,7 @@ class Transport:
         self._base = endpoint.rstrip("/")
         self._options = options
         self._priorities = PriorityQueue(options.priorities)
+        self.on_answer: OnAnswer | None = None
         self._auth = _Bearer(tokens, options.audience)
         # One for both pools: reading the certificates of the machine takes its time.
         trust = httpx.create_ssl_context() if options.wire is None else True
@@ -166,7 +168,7 @@ class Transport:
         try:
             async with asyncio.timeout(call.limit.total_seconds()):
                 response = await self._requests.send(self._built(self._requests, call, None))
-            status = response.status_code
+            status = self._heard(call, response)
         except (httpx.HTTPError, TimeoutError) as error:
             raise _no_answer(call.operation, error) from error
         finally:
@@ -184,7 +186,7 @@ class Transport:
         try:
             async with asyncio.timeout(call.limit.total_seconds()):
                 response = await self._streams.send(self._built(self._streams, call, SILENCE), stream=True)
-                status = response.status_code
+                status = self._heard(call, response)
                 content = b"" if response.is_success else await response.aread()
         except (httpx.HTTPError, TimeoutError) as error:
             raise _no_answer(call.operation, error) from error
@@ -192,6 +194,11 @@ class Transport:
             self._tell(call.operation, status, begun)
         _refuse_errors(call, Reply(status, dict(response.headers), content, timedelta(0)))
         return response, begun
+
+    def _heard(self, call: Call, response: httpx.Response) -> int:
+        if self.on_answer is not None:
+            self.on_answer(call.operation, response.status_code, dict(response.headers))
+        return response.status_code
 
     def _built(self, client: httpx.AsyncClient, call: Call, silence: timedelta | None) -> httpx.Request:
         headers = {"Accept": "application/json", **call.headers}

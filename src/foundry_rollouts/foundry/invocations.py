@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -75,6 +75,7 @@ class Invoked:
     invocation: str | None = None
     is_accepted: bool = False  #: The work goes on; ask for it by ``invocation``.
     retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ def _invoked(reply: Reply) -> Invoked:
         invocation=reply.headers.get("x-agent-invocation-id"),
         is_accepted=reply.status == 202,
         retry_after=reply.headers.get("retry-after"),
+        headers=reply.headers,
     )
 
 

@@ -14,6 +14,7 @@ from foundry_rollouts.untrusted import clean, visible_line
 LONGEST = 300  #: Characters of the service's text that are kept.
 
 _REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id")
+_REGION = "x-ms-region"
 _CLASS_HEADER = "x-adc-response-details"
 _NOT_TEXT = re.compile(r"<[^>]*>|\s+")
 
@@ -27,7 +28,19 @@ def refusal_of(status: int, headers: Mapping[str, str], content: bytes) -> Refus
     code = error.get("code") or failure_class(headers)
     message = error.get("message") or body.get("detail") or body.get("title") or body.get("message")
     text = one_line(str(message)) if message else one_line(content.decode("utf-8", "replace"))
-    return Refusal(status, one_word(code) if code else None, text or "no text", _request_id(headers, error))
+    return Refusal(
+        status,
+        one_word(code) if code else None,
+        text or "no text",
+        _request_id(headers, error),
+        one_word(headers[_REGION]) if headers.get(_REGION) else None,
+        one_word(body["id"]) if body.get("object") == "response" and body.get("id") else None,
+    )
+
+
+def ids_of(headers: Mapping[str, str]) -> str:
+    """Return what a support ticket about an answer names, in a few words; empty where it has no such headers."""
+    return refusal_of(0, headers, b"").ids
 
 
 def parsed(content: bytes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Versions: list, show one, create from an image, wait, delete."""
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from foundry_rollouts.foundry.definition import Definition, Labels, PromptDefini
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.paging import items
 from foundry_rollouts.foundry.polling import Pace, read_until
+from foundry_rollouts.foundry.refusals import ids_of
 from foundry_rollouts.foundry.retry import Repeat
 from foundry_rollouts.foundry.wire import VersionDetails, version_details
 from foundry_rollouts.ports import VersionSeen, VersionStatus
@@ -20,6 +21,7 @@ CREATE_LIMIT = timedelta(seconds=60)
 IMAGE_LIMIT = timedelta(minutes=10)  #: After that an image's version is thought stuck.
 BUILD_LIMIT = timedelta(minutes=15)  #: The same for a version that the cloud builds from source.
 
+NO_REASON = "the cloud gives no reason"
 _WITH_ERRORS = {"api-version": "2025-11-15-preview"}  #: The interface that always tells why a version failed.
 
 
@@ -64,8 +66,13 @@ class Versions:
         details = version_details((await self._transport.request(call)).json)
         if details.seen.status is not VersionStatus.FAILED or details.seen.error:
             return details
-        again = call.asking(_WITH_ERRORS)
-        return version_details((await self._transport.request(again)).json)
+        reply = await self._transport.request(call.asking(_WITH_ERRORS))
+        details = version_details(reply.json)
+        if details.seen.status is not VersionStatus.FAILED or details.seen.error:
+            return details
+        ids = ids_of(reply.headers)
+        unknown = f"{NO_REASON} ({ids})" if ids else NO_REASON
+        return replace(details, seen=replace(details.seen, error=unknown))
 
     async def latest(self, agent: str) -> VersionSeen | None:
         """Return the newest release; None when there is no such agent, or no release of it."""

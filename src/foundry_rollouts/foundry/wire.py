@@ -12,7 +12,7 @@ from typing import Any
 from foundry_rollouts.core.model.incarnation import Marks
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.foundry.refusals import one_line
+from foundry_rollouts.foundry.refusals import one_line, one_word
 from foundry_rollouts.foundry.rules import RATIO, routing_seen
 from foundry_rollouts.foundry.settings import settings_of
 from foundry_rollouts.ports import HOSTED, AgentSeen, SessionSeen, SessionStatus, VersionSeen, VersionStatus
@@ -35,7 +35,6 @@ class AgentDetails:
     protocols: tuple[str, ...] = ()  #: Those the endpoint answers.
     principal: str | None = None  #: The object id of its identity, to which roles are granted.
     tells_routing: bool = True  #: False where the cloud left the endpoint out of a list.
-    disabled_by: str | None = None  #: What keeps the agent closed although its own configuration opens it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,12 @@ def agent_details(json: Json) -> AgentDetails:
             marks=_marks(json, latest),
             unreadable=unreadable,
             protocols=tuple(_protocol(name) for name in served if _protocol(name) in PROTOCOLS),
+            disabled_by=_disabled_by(json),
             settings=settings_of(endpoint),
         ),
         protocols=served,
         principal=_object(json, "instance_identity").get("principal_id"),
         tells_routing=bool(endpoint),
-        disabled_by=_disabled_by(json),
     )
 
 
@@ -80,7 +79,7 @@ def _disabled_by(json: Json) -> str | None:
     state, configured = (str(json.get(name, "")).lower() for name in ("state", "configuration_state"))
     if state != _DISABLED or configured in {_DISABLED, ""}:
         return None
-    return _text(json, "state_source") or "something else"
+    return one_word(_text(json, "state_source") or "something else")
 
 
 def _marks(json: Json, latest: Json) -> Marks:
@@ -137,6 +136,7 @@ def version_seen(json: Json) -> VersionSeen:
     return VersionSeen(
         version=number,
         status=_status(str(json.get("status") or "")),
+        word=_word(json),
         created_at=instant(json.get("created_at")),
         error=_error(json.get("error")),
         is_draft=bool(json.get("draft")) or number.startswith("draft-"),
@@ -144,6 +144,10 @@ def version_seen(json: Json) -> VersionSeen:
         content=_text(_object(_object(json, "definition"), "code_configuration"), "content_hash"),
         kind=_text(_object(json, "definition"), "kind") or HOSTED,
     )
+
+
+def _word(json: Json) -> str:
+    return one_word(json["status"])[:40] if isinstance(json.get("status"), str) else ""
 
 
 def _status(word: str) -> VersionStatus:
@@ -167,6 +171,7 @@ def session_seen(json: Json) -> SessionSeen:
         version=str(_object(json, "version_indicator").get("agent_version") or ""),
         created_at=instant(json.get("created_at")) or _LONG_AGO,
         status=_session_status(str(json.get("status") or "")),
+        word=_word(json),
     )
 
 

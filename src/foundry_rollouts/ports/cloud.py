@@ -1,7 +1,7 @@
 """What is asked of the cloud: its agents and their routing; its sessions, calls and logs."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -33,7 +33,10 @@ class VersionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionSeen:
-    """One version as the cloud shows it; ``error`` is the service's own text when provisioning failed."""
+    """One version as the cloud shows it; ``error`` is the service's own text when provisioning failed.
+
+    Where it failed and no reason was given, that is what ``error`` says, with the request to name in a ticket.
+    """
 
     version: str
     status: VersionStatus
@@ -43,6 +46,12 @@ class VersionSeen:
     protocols: tuple[str, ...] | None = None  #: What it declares to speak; None: it declares nothing.
     content: str | None = None  #: The hash of its code; None: unknown.
     kind: str = HOSTED  #: In the cloud's word, which may be one that we do not know.
+    word: str = field(default="", compare=False)  #: The cloud's word for the status, where we do not know it.
+
+    @property
+    def status_word(self) -> str:
+        """The status as people read it: a word that we do not know is the cloud's own."""
+        return self.word if self.status is VersionStatus.UNKNOWN and self.word else self.status.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class AgentSeen:
     unreadable: str | None = None  #: Why its rules cannot be read; ``routing`` says nothing then.
     protocols: tuple[str, ...] = ()  #: Those that the endpoint serves.
     settings: str = ""  #: All of the endpoint beside the rules, as canonical JSON: for comparison, and to be put back.
+    disabled_by: str | None = None  #: What keeps it closed although its own configuration opens it.
 
     @property
     def kind(self) -> str:
@@ -146,6 +156,12 @@ class SessionSeen:
     version: str
     created_at: datetime
     status: SessionStatus
+    word: str = field(default="", compare=False)  #: The cloud's word for the status, where we do not know it.
+
+    @property
+    def status_word(self) -> str:
+        """The status as people read it: a word that we do not know is the cloud's own."""
+        return self.word if self.status is SessionStatus.UNKNOWN and self.word else self.status.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ DELIMITER = "__"  #: Between the name of a group of settings and one of its sett
 TOML_FILE = "foundry-rollouts.toml"
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"  #: The folder of secret files; a variable only, for it says where the files are.
 ENDPOINT_ALIAS = "FOUNDRY_PROJECT_ENDPOINT"
+OLD_ENDPOINT_ALIAS = "AZURE_AI_PROJECT_ENDPOINT"  #: What environments of azd had before.
 ENDPOINT_FORM = "https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT"
 
 
@@ -69,7 +70,7 @@ class DatabaseSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, environment, secret files, TOML file: the first that has a value counts."""
-        endpoint = os.environ.get(ENDPOINT_ALIAS)
+        endpoint = os.environ.get(ENDPOINT_ALIAS) or os.environ.get(OLD_ENDPOINT_ALIAS)
         return (
             init_settings,
             env_settings,
@@ -86,7 +87,8 @@ class Settings(DatabaseSettings):
     model_config = SettingsConfigDict(extra="forbid")
 
     project_endpoint: str = Field(
-        description=f"`https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT`; also `{ENDPOINT_ALIAS}`. "
+        description=f"`https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT`; also `{ENDPOINT_ALIAS}` and "
+        f"`{OLD_ENDPOINT_ALIAS}`. "
         "Plain http is refused unless the address is loopback.",
     )
     credential: Literal["default", "emulator"] = Field(

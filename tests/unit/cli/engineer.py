@@ -15,7 +15,13 @@ import httpx
 from unit.cli.command_line import Outcome
 
 PROJECTS = itertools.count()
-AS_USUAL = {"drafts_enabled": True, "routing_lag_seconds": 0.0, "arm_forbidden": False, "principal_delay_seconds": 0.0}
+AS_USUAL = {
+    "drafts_enabled": True,
+    "routing_lag_seconds": 0.0,
+    "arm_forbidden": False,
+    "principal_delay_seconds": 0.0,
+    "version_override": "obeys",
+}
 READY = """
 import http.server, json, os
 class Agent(http.server.BaseHTTPRequestHandler):

@@ -11,7 +11,14 @@ TABLE = [
     ("agents.update", None, "timeout", "", "check before you run it again"),
     ("responses.create", 400, "bad_request", "Agent version is still being provisioned", "active"),
     ("versions.create", 400, "EnvVarReserved", "", "another name"),
-    ("versions.create", 400, "UserError", "too many", "1000"),
+    ("versions.create", 400, "UserError", "The agent has 1000 valid versions", "delete versions"),
+    ("versions.create", 400, "UserError", "Version limit exceeded", "delete versions"),
+    ("versions.create", 400, "UserError", "The environment variable HOME is reserved", "another name"),
+    ("versions.create", 400, "UserError", "cpu must be a valid resource tier", "--cpu"),
+    ("versions.create", 400, "UserError", "Hosted agents: unsupported region", "region that has"),
+    ("versions.create", 400, "UserError", "The image r/a:1 cannot be pulled", "AcrPull"),
+    ("versions.create", 400, "UserError", "entry_point is empty", "refused again"),
+    ("responses.create", 400, "endpoint-protocol-not-enabled", "Protocol 'x' is not enabled", "agent protocols"),
     ("versions.create", 400, None, "CPU and Memory must be specified as a valid resource tier", "--cpu"),
     ("agents.create", 400, None, "Unsupported region for Foundry Hosted Agents", "region"),
     ("roles.grant", 400, "PrincipalTypeNotSupported", "", "instance identity"),
@@ -45,7 +52,10 @@ TABLE = [
     ("invocations.create", 500, "server_error", "", "agent logs"),
     ("agents.list", 500, None, "", "ticket"),
     ("agents.list", 503, None, "", "ticket"),
-    ("responses.create", 200, "failed", "", "unexpected answer"),
+    ("responses.create", 200, "failed", "", "agent logs"),
+    ("responses.create", 200, "max_output_tokens", "", "ask for less"),
+    ("invocations.create", 200, "failed", "", "agent logs"),
+    ("agents.list", 302, None, "", "unexpected answer"),
 ]
 
 

@@ -64,7 +64,8 @@ def test_a_split_is_set_and_read_back(engineer: Engineer) -> None:
     engineer.an_image("a", "emulator://echo?latency_ms=1")
     engineer.switch(routing_lag_seconds=0.5)
     set_to = engineer.told("route", "a", "1=90", "2=10")
-    assert set_to == {"agent": "a", "state": "enabled", "pinned": True, "weights": {"1": 90, "2": 10}}
+    expected = {"agent": "a", "state": "enabled", "disabled_by": None, "pinned": True, "weights": {"1": 90, "2": 10}}
+    assert set_to == expected
     assert engineer.told("route", "a") == set_to
 
 
@@ -132,7 +133,7 @@ def test_an_agent_that_its_identity_closes_is_not_opened_by_enabling_it(
     state: str, configured: str, source: str | None, disabled_by: str | None
 ) -> None:
     told = {"name": "a", "state": state, "configuration_state": configured, "state_source": source}
-    assert agent_details(told).disabled_by == disabled_by
+    assert agent_details(told).seen.disabled_by == disabled_by
     if disabled_by is None:
         refuse_where_that_cannot_help("a", disabled_by)
     else:

@@ -3,16 +3,21 @@
 The rows are asked in order: the first whose status and code fit gives the advice.
 """
 
+import re
 from dataclasses import dataclass
 
 from foundry_rollouts.errors import CloudError, UnavailableError
 
+NO_CREDENTIAL = "credential_unavailable"
 _ANY = range(100, 600)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: which refusals it is about, and what to do. Empty ``codes`` and ``operation`` fit all."""
+    """One row: which refusals it is about, and what to do. Empty ``codes`` and ``operation`` fit all.
+
+    ``words`` is a pattern for the text: one code may stand for several mistakes.
+    """
 
     statuses: range | tuple[int | None, ...]
     todo: str
@@ -26,19 +31,31 @@ class Row:
             refusal.status in self.statuses
             and (not self.codes or refusal.code in self.codes)
             and error.operation.startswith(self.operation)
-            and self.words in refusal.message
+            and re.search(self.words, refusal.message, re.IGNORECASE) is not None
         )
 
 
 ROWS = (
-    Row((None,), "sign in, for example with 'az login', or name another --credential", ("credential_unavailable",)),
+    Row((None,), "sign in, for example with 'az login', or name another --credential", (NO_CREDENTIAL,)),
     Row((None,), "check the project endpoint and the network, then run it again", ("connection",)),
     Row((None,), "it may have been done anyway: check before you run it again"),
     Row((400,), "wait until the version is active, 'foundry-rollouts agent versions' shows it", words="provisioned"),
     Row((400,), "choose another name for the environment variable", ("EnvVarReserved",)),
-    Row((400,), "delete versions that nobody needs, an agent may have 1000", ("UserError",)),
+    Row((400,), "choose another name for the environment variable", words=r"variable.*\breserved|\breserved.*variable"),
     Row((400,), "choose a pair of --cpu and --memory such as 0.5 1Gi, 1 2Gi or 2 4Gi", words="resource tier"),
-    Row((400,), "create the project in a region that has hosted agents", words="Unsupported region"),
+    Row((400,), "create the project in a region that has hosted agents", words="unsupported region|region.*not supp"),
+    Row(
+        (400,),
+        "delete versions that nobody needs, an agent may have 1000",
+        ("UserError",),
+        words=r"\b1[,.]?000\b|too many|(limit|maximum|exceed).*version|version.*(limit|maximum|exceed)",
+    ),
+    Row(
+        (400,),
+        "check the image's registry, name and tag, and that the project's identity may pull it (AcrPull)",
+        words=r"\bimage\b.*(pull|not found|exist|access|manifest)|pull.*\bimage\b|\bregistry\b",
+    ),
+    Row((400,), "enable it: 'foundry-rollouts agent protocols AGENT --add NAME'", words="protocol.*not enabled"),
     Row((400,), "name the agent's instance identity, never its blueprint", ("PrincipalTypeNotSupported",)),
     Row((400,), "fix what it names; the same request will be refused again"),
     Row((401,), "sign in again; the token must be for https://ai.azure.com"),
@@ -75,6 +92,9 @@ ROWS = (
     Row((500,), "the agent failed: see 'foundry-rollouts agent logs'", operation="responses."),
     Row((500,), "the agent failed: see 'foundry-rollouts agent logs'", operation="invocations."),
     Row(range(500, 600), "the fault is in the cloud: try later, and give the request id in a support ticket"),
+    Row((200,), "the answer was cut at a limit: ask for less, or have the agent allow more", ("max_output_tokens",)),
+    Row((200,), "the agent did not finish: see 'foundry-rollouts agent logs'", operation="responses."),
+    Row((200,), "the agent did not finish: see 'foundry-rollouts agent logs'", operation="invocations."),
     Row(_ANY, "the cloud gave an unexpected answer: check the project endpoint"),
 )
 
@@ -86,4 +106,6 @@ def what_to_do(error: CloudError) -> str:
 
 def advised(error: CloudError) -> UnavailableError:
     """Return an error whose one line ends with what to do."""
+    if error.refusal.code == NO_CREDENTIAL:
+        return UnavailableError(f"{error.refusal.message}: {what_to_do(error)}")
     return UnavailableError(f"{error}: {what_to_do(error)}")

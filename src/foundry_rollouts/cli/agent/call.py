@@ -1,21 +1,19 @@
 """The call behind ``agent invoke``: its session, its answer whole or in pieces, its polling."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
-import typer
-
+from foundry_rollouts.cli.agent.answers import disobeyed, response_id, tell, whole
+from foundry_rollouts.cli.agent.routing import refuse_where_that_cannot_help
+from foundry_rollouts.cli.agent.streamed import Streamed
 from foundry_rollouts.cli.errors import ERROR
 from foundry_rollouts.cli.output import pass_on, say
-from foundry_rollouts.errors import CloudError, Refusal, UsageError
-from foundry_rollouts.foundry.calls import ServerEvent
+from foundry_rollouts.errors import CloudError, UsageError
 from foundry_rollouts.foundry.client import FoundryClient
-from foundry_rollouts.foundry.invocations import SYNCHRONOUS, Invoked, Question, output_text, text_of
+from foundry_rollouts.foundry.invocations import SYNCHRONOUS, Invoked, Question
 from foundry_rollouts.foundry.long_calls import PACE, LongCall, Progress
-from foundry_rollouts.foundry.refusals import one_line, one_word, parsed, refusal_of
 from foundry_rollouts.ports import PROMPT
 
 
@@ -35,17 +33,36 @@ class Manner:
 
 async def call(cloud: FoundryClient, question: Question, version: str | None, manner: Manner) -> int:
     """Ask, show the answer, return the exit code. Raises CloudError when the agent or the cloud refuses."""
+    if question.version_override and (await cloud.agent(question.agent)).kind == PROMPT:
+        raise UsageError(f"{question.agent} is a prompt agent, which takes no --version-override: use --version")
+    try:
+        return await _called(cloud, question, version, manner)
+    except CloudError as error:
+        if error.refusal.status == 403:
+            await _refuse_where_closed(cloud, question.agent)
+        raise
+
+
+async def _refuse_where_closed(cloud: FoundryClient, agent: str) -> None:
+    """Raise DriftError where it is the agent's identity that keeps it closed: enabling the agent cannot help."""
+    with suppress(CloudError):
+        refuse_where_that_cannot_help(agent, (await cloud.agent(agent)).disabled_by)
+
+
+async def _called(cloud: FoundryClient, question: Question, version: str | None, manner: Manner) -> int:
     async with _seated(cloud, question, version, manner) as seated:
         if manner.is_stream:
-            return await _stream(cloud, seated, manner)
+            return await Streamed(seated).show(cloud, manner.limit)
         ask = cloud.api.invocations.ask_patiently if manner.is_patient else cloud.api.invocations.ask
         invoked = await ask(seated, manner.limit)
-        _refuse_failure(seated, invoked)
+        said = whole(seated, invoked)
         _tell_who(invoked)
-        if not invoked.is_accepted:
-            pass_on(invoked.said)
-            return 0
-        return await _go_on(cloud, seated, invoked, manner)
+        if invoked.is_accepted:
+            code = await _go_on(cloud, seated, invoked, manner)
+        else:
+            pass_on(said)
+            code = 0
+        return code or disobeyed(seated, invoked.answer.serving)
 
 
 async def call_again(cloud: FoundryClient, long_call: LongCall, manner: Manner, *, ends: bool) -> int:
@@ -101,77 +118,6 @@ def _shown(progress: Progress, good: tuple[str, ...] = ("completed",)) -> int:
     return ERROR
 
 
-async def _stream(cloud: FoundryClient, question: Question, manner: Manner) -> int:
-    is_inside_line = False
-    async with aclosing(cloud.api.invocations.stream(question, manner.limit)) as events:
-        async for event in events:
-            _refuse_failed_event(question, event)
-            if question.is_text:
-                _tell_author(event)
-                piece = _whole_text(event) or text_of(event)
-                pass_on(piece, nl=False)
-                is_inside_line = is_inside_line or bool(piece)
-            else:
-                pass_on(event.data)
-    if is_inside_line:
-        typer.echo()
-    return 0
-
-
-def _whole_text(event: ServerEvent) -> str | None:
-    """Return the words of an agent that answers whole although it was asked for a stream."""
-    return output_text(_object(event.data)) if event.event == "message" else None
-
-
-def _tell_author(event: ServerEvent) -> None:
-    if event.event != "response.created":
-        return
-    response = _part(_object(event.data), "response")
-    version = _part(response, "agent_reference").get("version")
-    _tell(version, response.get("agent_session_id"), None)
-
-
-def _refuse_failed_event(question: Question, event: ServerEvent) -> None:
-    if event.event not in {"error", "response.failed"}:
-        return
-    body = _object(event.data)
-    error = _part(body, "error") or _part(_part(body, "response"), "error") or body
-    what = one_line(str(error.get("message") or event.data))
-    raise CloudError(_operation(question), Refusal(200, one_word(error.get("code") or "failed"), what))
-
-
-def _refuse_failure(question: Question, invoked: Invoked) -> None:
-    answer = invoked.answer
-    if answer.status >= 300:
-        headers = {"x-agent-session-id": invoked.session or ""}
-        raise CloudError(_operation(question), refusal_of(answer.status, headers, answer.text.encode()))
-    if answer.code is not None:
-        refusal = refusal_of(answer.status, {}, answer.text.encode())
-        raise CloudError(_operation(question), refusal)
-
-
-def _operation(question: Question) -> str:
-    return "responses.create" if question.is_text else "invocations.create"
-
-
 def _tell_who(invoked: Invoked) -> None:
-    _tell(invoked.version, invoked.session, invoked.answer.latency)
-
-
-def _tell(version: object, session: object, took: timedelta | None) -> None:
-    words = [
-        f"version {version}" if version else "",
-        f"session {session}" if session else "",
-        f"{took.total_seconds():.2f} s" if took else "",
-    ]
-    if line := ", ".join(word for word in words if word):
-        say(line, err=True)
-
-
-def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
-    found = body.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _object(text: str) -> dict[str, Any]:
-    return parsed(text.encode("utf-8", "replace"))
+    ids = {"invocation": invoked.invocation, "response": response_id(invoked.answer.text)}
+    tell(invoked.version, invoked.session, invoked.answer.latency, **ids)

@@ -44,6 +44,7 @@ async def create(
     memory: options.MemoryOption = "2Gi",
     protocol: options.ProtocolOption = None,
     env: options.EnvOption = None,
+    env_file: options.EnvFileOption = None,
     idle_timeout: options.IdleOption = None,
     description: options.DescriptionOption = None,
     metadata: options.MetadataOption = None,
@@ -66,7 +67,7 @@ async def create(
     from foundry_rollouts.foundry.versions import IMAGE_LIMIT
 
     ending = Ending.of(wait, timeout, IMAGE_LIMIT, output)
-    names, environment = options.protocols(protocol), options.pairs_of("--env", env)
+    names, environment = options.protocols(protocol), options.environment(env_file, env)
     of_image = Definition(image, None, cpu, memory, names, environment, idle_timeout)
     definition = image_or_prompt(of_image, model, prompt)
     labels = options.labels(description, metadata)

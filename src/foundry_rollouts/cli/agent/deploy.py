@@ -30,6 +30,7 @@ deploy_commands = group("Deploy source code.")
     epilog=examples(
         "foundry-rollouts agent deploy agents/support-eu --wait",
         "foundry-rollouts agent deploy . --agent support-eu --protocol invocations --env LEVEL=info --wait",
+        "foundry-rollouts agent deploy . --agent support-eu --env-file .env --wait",
         "foundry-rollouts agent deploy . --agent support-eu --bundled --build --metadata commit=$(git rev-parse HEAD)",
     ),
 )
@@ -48,6 +49,7 @@ async def deploy(
     memory: options.MemoryOption = "2Gi",
     protocol: options.ProtocolOption = None,
     env: options.EnvOption = None,
+    env_file: options.EnvFileOption = None,
     idle_timeout: options.IdleOption = None,
     description: options.DescriptionOption = None,
     metadata: options.MetadataOption = None,
@@ -72,7 +74,7 @@ async def deploy(
 
     ending = Ending.of(wait, timeout, BUILD_LIMIT, output)
     code = Code(runtime, options.words_of(entry_point), is_bundled=bundled)
-    names, environment = options.protocols(protocol), options.pairs_of("--env", env)
+    names, environment = options.protocols(protocol), options.environment(env_file, env)
     definition = Definition(None, code, cpu, memory, names, environment, idle_timeout)
     labels = options.labels(description, metadata)
     name = name_of(path, agent)

@@ -1,7 +1,8 @@
 """``agent invoke``: one call, as a person or a pipeline makes it."""
 
 from datetime import timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +28,7 @@ _LONG = "For an accepted call: "
     epilog=examples(
         'foundry-rollouts agent invoke support-eu "Where is my order?" --stream',
         'foundry-rollouts agent invoke support-eu "Where is my order?" --version 8',
+        'foundry-rollouts agent invoke support-eu "Where is my order?" --version-override 8',
         """foundry-rollouts agent invoke orders '{"order": 4711}' --invocations""",
         "foundry-rollouts agent invoke orders --cancel 1f0c2d --session 5c7a9e01",
     ),
@@ -38,12 +40,26 @@ async def invoke(
     version: Annotated[
         str | None, typer.Option(help="Call this version, in a session of its own that is deleted afterwards.")
     ] = None,
-    session: Annotated[
-        str | None, typer.Option(help="Call in this session; with --version, create it if needed.")
+    version_override: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION|latest",
+            help="Ask the endpoint to serve this one call by this version, whatever the weights say.",
+        ),
     ] = None,
-    conversation: Annotated[str | None, typer.Option(help="Call within this Responses conversation.")] = None,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", "--session-id", help="Call in this session; with --version, create it if needed."),
+    ] = None,
+    conversation: Annotated[
+        str | None, typer.Option("--conversation", "--conversation-id", help="Call within this Responses conversation.")
+    ] = None,
     user: Annotated[str | None, typer.Option(help="Call on behalf of this user; requires permission.")] = None,
     invocations: Annotated[bool, typer.Option("--invocations", help="Send INPUT as JSON by Invocations.")] = False,
+    protocol: Annotated[
+        Literal["responses", "invocations"] | None, typer.Option(help="The same choice, as azd has it.")
+    ] = None,
+    input_file: Annotated[Path | None, typer.Option("--input-file", "-f", help="Read INPUT from this file.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Show the answer as it comes.")] = False,
     patient: Annotated[
         bool, typer.Option("--patient", help="Retry while a sandbox starts; the call may be made twice.")
@@ -63,27 +79,51 @@ async def invoke(
     """Call an agent, by Responses or by Invocations, whole or as a stream.
 
     The answer goes to stdout; its version and session go to stderr. A call that the agent accepts and continues is
-    polled to its end. Without --session and --version the routing chooses the version.
+    polled to its end. Without --session and --version the routing chooses the version. An answer that fails, is
+    incomplete or breaks off is exit code 1, once what came of it is shown.
+
+    Not every endpoint obeys --version-override, which always opens a new session. If the service falls back, another
+    version serves, or the answer does not say which one did, that is exit code 1, too: the answer is shown, and the
+    call is not repeated. --version opens a session by number and works everywhere.
     """
     from foundry_rollouts.cli.agent.call import Manner, call, call_again
     from foundry_rollouts.foundry.invocations import AnswerTimeoutError, Question
     from foundry_rollouts.foundry.long_calls import LongCall
     from foundry_rollouts.foundry.polling import WaitTimeoutError
 
+    content = read_input(content, input_file)
     if sum(each is not None for each in (content, poll, cancel)) != 1:
         raise UsageError("what to do: give INPUT to ask, or --poll or --cancel with the id of a call")
     if stream and patient:
         raise UsageError("a stream is asked for once: leave out --patient or --stream")
+    if version_override is not None and any((version, session, conversation, poll, cancel)):
+        raise UsageError("--version-override is for a call in a new session: leave out the other, or use --version")
+    if invocations and protocol == "responses":
+        raise UsageError("one protocol at a time: leave out --invocations or --protocol")
+    as_json = invocations or protocol == "invocations"
     manner = Manner(stream, patient, wait, timeout)
     try:
         async with project(project_endpoint, credential) as cloud:
             if content is None:
                 return await call_again(cloud, LongCall(agent, str(poll or cancel), session), manner, ends=bool(cancel))
-            question = Question(agent, content_of(content, as_json=invocations), session, conversation, user)
+            asked = content_of(content, as_json=as_json)
+            question = Question(agent, asked, session, conversation, user, version_override)
             return await call(cloud, question, version, manner)
     except (AnswerTimeoutError, WaitTimeoutError) as error:
         say(f"error: {error}: wait longer with --timeout", err=True)
         return TIMED_OUT
+
+
+def read_input(given: str | None, file: Path | None) -> str | None:
+    """Return INPUT as it is given, or as it stands in a file. Raises UsageError for both, and for what is no text."""
+    if file is None:
+        return given
+    if given is not None:
+        raise UsageError("INPUT is given twice: leave it out, or --input-file")
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--input-file {file}: it is no UTF-8 text, {error.reason}") from None
 
 
 def content_of(text: str, *, as_json: bool) -> object:

@@ -1,13 +1,16 @@
 """What a version is made of, as options say it."""
 
+import io
 import shlex
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foundry_rollouts.cli.options import parse_span
+from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +32,14 @@ ProtocolOption = Annotated[
 EnvOption = Annotated[
     list[str] | None,
     typer.Option("--env", metavar="NAME=VALUE", help="An environment variable; repeatable."),
+]
+EnvFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--env-file",
+        metavar="FILE",
+        help="A .env file of environment variables; --env goes before. Names that the cloud reserves are left out.",
+    ),
 ]
 IdleOption = Annotated[
     timedelta | None,
@@ -66,6 +77,35 @@ def pairs_of(option: str, pairs: Sequence[str] | None) -> dict[str, str]:
             raise UsageError(f"{option} {name!r} is given twice: give it once")
         found[name] = value
     return found
+
+
+def environment(file: Path | None, pairs: Sequence[str] | None) -> dict[str, str]:
+    """Read the variables of a .env file, and those given one by one, which go before. Raises UsageError.
+
+    Such files hold the project's own variables, too: what the cloud reserves is left out, and named on stderr.
+    """
+    from foundry_rollouts.foundry.definition import is_reserved
+
+    found = _of_file(file) if file else {}
+    if left_out := [name for name in found if is_reserved(name)]:
+        say(f"left out of {file}, for the cloud reserves them: {', '.join(left_out)}", err=True)
+    return {name: value for name, value in found.items() if name not in left_out} | pairs_of("--env", pairs)
+
+
+def _of_file(file: Path) -> dict[str, str]:
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--env-file {file}: it is no UTF-8 text, {error.reason}") from None
+    if wrong := next((each.original.line for each in parse_stream(io.StringIO(text)) if each.error), None):
+        raise UsageError(f"--env-file {file}:{wrong}: this is no NAME=VALUE")
+    read = dotenv_values(stream=io.StringIO(text))
+    if empty := next((name for name, value in read.items() if value is None), None):
+        raise UsageError(f"--env-file {file}: {empty} has no value: write {empty}=VALUE, or leave it out")
+    return {name: value for name, value in read.items() if value is not None}
 
 
 def labels(description: str | None, metadata: Sequence[str] | None) -> "Labels":

@@ -69,7 +69,7 @@ async def _waited(
 
     pace = Pace(limit, first=timedelta(seconds=1), every=timedelta(seconds=5))
     return await cloud.api.versions.wait_until_active(
-        agent, seen.version, pace, lambda now: tell(f"version {now.version} is {now.status}")
+        agent, seen.version, pace, lambda now: tell(f"version {now.version} is {now.status_word}")
     )
 
 
@@ -93,7 +93,7 @@ async def _opened(cloud: "FoundryClient", agent: str, protocols: Sequence[str], 
 def _show(agent: str, created: "Created", seen: "VersionSeen", ending: Ending) -> None:
     if ending.output is Output.TABLE:
         known = "" if created.is_new else "already deployed as "
-        say(f"{known}version {seen.version} of {agent}: {seen.status}")
+        say(f"{known}version {seen.version} of {agent}: {seen.status_word}")
         return
     from foundry_rollouts.cli.agent.views import seen_item
 
@@ -120,7 +120,7 @@ def _code(agent: str, created: "Created", seen: "VersionSeen") -> int:
     if seen.status not in {VersionStatus.FAILED, VersionStatus.DELETING, VersionStatus.DELETED}:
         return 0
     why = f": {seen.error}" if seen.error else ""
-    say(f"error: version {seen.version} of {agent} is {seen.status}{why}: {_remedy(created, seen)}", err=True)
+    say(f"error: version {seen.version} of {agent} is {seen.status_word}{why}: {_remedy(created, seen)}", err=True)
     return ENDED_BADLY
 
 

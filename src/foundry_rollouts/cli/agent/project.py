@@ -1,6 +1,7 @@
 """The project that the commands work on: two options, and a client whose refusals say what to do."""
 
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 from foundry_rollouts.addresses import host_of, is_loopback
 from foundry_rollouts.cli.agent.advice import advised
 from foundry_rollouts.cli.output import say
+from foundry_rollouts.cli.verbosity import is_verbose
 from foundry_rollouts.errors import CloudError
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ EndpointOption = Annotated[
     typer.Option(
         "--project-endpoint",
         metavar="URL",
-        help="The Foundry project; else FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT or FOUNDRY_PROJECT_ENDPOINT.",
+        help="The Foundry project; else FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT, FOUNDRY_PROJECT_ENDPOINT or "
+        "AZURE_AI_PROJECT_ENDPOINT.",
     ),
 ]
 CredentialOption = Annotated[
@@ -45,7 +48,9 @@ async def project(endpoint: str | None, credential: str | None) -> AsyncIterator
     chosen = settings.load(project_endpoint=endpoint, credential=credential)
     tokens = credential_for(chosen.credential, chosen.project_endpoint, clock.now)
     async with FoundryClient(chosen.project_endpoint, tokens) as client:
-        with _told_on_stderr(), _advice():
+        if is_verbose():
+            client.on_answer(_report_answer)
+        with _quiet_credentials(), _told_on_stderr(), _advice():
             yield client
 
 
@@ -60,10 +65,30 @@ async def roles(endpoint: str | None, credential: str | None, arm: str | None) -
     tokens = credential_for(chosen.credential, chosen.project_endpoint, clock.now)
     assignments = role_assignments(tokens, arm or _arm_of(chosen.project_endpoint))
     try:
-        with _told_on_stderr(), _advice():
+        with _quiet_credentials(), _told_on_stderr(), _advice():
             yield assignments
     finally:
         await assignments.aclose()
+
+
+def _report_answer(operation: str, status: int, headers: Mapping[str, str]) -> None:
+    """Write which request this was, in which region, for a support ticket."""
+    from foundry_rollouts.foundry.refusals import ids_of
+
+    say(f"{operation}: HTTP {status}, {ids_of(headers) or 'without ids'}", err=True)
+
+
+@contextmanager
+def _quiet_credentials() -> Iterator[None]:
+    """Leave out what the library of credentials writes to stderr, a paragraph for each login that is not there."""
+    logger = logging.getLogger("azure.identity")
+    usual = logger.level
+    if not is_verbose():
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(usual)
 
 
 @contextmanager

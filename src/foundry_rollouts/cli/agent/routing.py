@@ -57,7 +57,8 @@ async def route(
         raise UsageError("one thing at a time: weights, --pin or --latest")
     wanted = parsed_weights(weights or [])
     async with project(project_endpoint, credential) as cloud:
-        seen = (await cloud.agent(agent)).routing
+        shown = await cloud.agent(agent)
+        seen = shown.routing
         if pin:
             wanted = await _pinned(cloud, agent, seen)
         elif latest:
@@ -65,7 +66,7 @@ async def route(
         if wanted is not None:
             await _refuse_unready(cloud, agent, wanted)
             seen = await _routed(cloud, agent, wanted)
-    show_item(routing_item(agent, seen), ROUTING, output)
+    show_item(routing_item(agent, seen, shown.disabled_by), ROUTING, output)
 
 
 def parsed_weights(pairs: Sequence[str]) -> "Routing | None":
@@ -116,7 +117,7 @@ async def _refuse_unready(cloud: "FoundryClient", agent: str, wanted: "Routing")
             how = f"make it a release with 'foundry-rollouts agent promote-draft {agent} {version}'"
             raise UsageError(f"{version} is a draft, and drafts take no traffic: {how}")
         if seen.status is not VersionStatus.ACTIVE:
-            raise UsageError(f"version {version} is {seen.status}: route to it once it is active")
+            raise UsageError(f"version {version} is {seen.status_word}: route to it once it is active")
 
 
 async def _routed(cloud: "FoundryClient", agent: str, wanted: "Routing") -> "Routing":
@@ -139,7 +140,7 @@ async def enable(
     """Enable an agent, and read back that it is enabled."""
     async with project(project_endpoint, credential) as cloud:
         await cloud.enable(agent)
-        refuse_where_that_cannot_help(agent, (await cloud.api.agents.one(agent)).disabled_by)
+        refuse_where_that_cannot_help(agent, (await cloud.agent(agent)).disabled_by)
         _tell_state(agent, await _read_back(cloud, agent, lambda routing: routing.is_open), is_open=True)
 
 

@@ -8,6 +8,7 @@ from foundry_rollouts.cli.agent.grant import grant_commands
 from foundry_rollouts.cli.agent.invoke import invoke_commands
 from foundry_rollouts.cli.agent.list import list_commands
 from foundry_rollouts.cli.agent.logs import logs_commands
+from foundry_rollouts.cli.agent.protocols import protocols_commands
 from foundry_rollouts.cli.agent.routing import routing
 from foundry_rollouts.cli.agent.sessions import sessions
 from foundry_rollouts.cli.commands import group
@@ -21,6 +22,7 @@ for _part in (
     download_commands,
     delete_commands,
     routing,
+    protocols_commands,
     invoke_commands,
     logs_commands,
     grant_commands,

@@ -24,9 +24,10 @@ def agent_item(agent: "AgentDetails") -> dict[str, Any]:
         "name": agent.seen.name or NAMELESS,
         "kind": agent.seen.kind,
         "state": state_of(agent.seen.routing),
+        "disabled_by": agent.seen.disabled_by,
         "weights": dict(agent.seen.routing.weights),
         "latest": latest.version if latest else None,
-        "latest_status": latest.status.value if latest else None,
+        "latest_status": latest.status_word if latest else None,
         "protocols": list(agent.protocols),
         "principal": agent.principal,
         "unreadable": agent.seen.unreadable,
@@ -38,9 +39,14 @@ def state_of(routing: "Routing") -> str:
     return "enabled" if routing.is_open else "disabled"
 
 
-def routing_item(agent: str, routing: "Routing") -> dict[str, Any]:
-    weights = dict(routing.weights)
-    return {"agent": agent, "state": state_of(routing), "pinned": routing.is_pinned, "weights": weights}
+def routing_item(agent: str, routing: "Routing", disabled_by: str | None = None) -> dict[str, Any]:
+    return {
+        "agent": agent,
+        "state": state_of(routing),
+        "disabled_by": disabled_by,
+        "pinned": routing.is_pinned,
+        "weights": dict(routing.weights),
+    }
 
 
 def version_item(version: "VersionDetails") -> dict[str, Any]:
@@ -72,7 +78,7 @@ def version_item(version: "VersionDetails") -> dict[str, Any]:
 def seen_item(version: "VersionSeen") -> dict[str, Any]:
     return {
         "version": version.version,
-        "status": version.status.value,
+        "status": version.status_word,
         "created_at": instant_text(version.created_at),
         "error": version.error,
     }
@@ -82,7 +88,7 @@ def session_item(session: "SessionSeen") -> dict[str, Any]:
     return {
         "id": session.id,
         "version": session.version,
-        "status": session.status.value,
+        "status": session.status_word,
         "created_at": instant_text(session.created_at),
     }
 
@@ -90,6 +96,10 @@ def session_item(session: "SessionSeen") -> dict[str, Any]:
 def instant_text(at: datetime | None) -> str | None:
     """Return a time as listings write it; None when it is not known."""
     return at.isoformat(timespec="seconds").replace("+00:00", "Z") if at else None
+
+
+def _state(item: Item) -> str:
+    return f"{item['state']} by {item['disabled_by']}" if item["disabled_by"] else str(item["state"])
 
 
 def _yes(name: str) -> Column:
@@ -107,13 +117,14 @@ def _size(item: Item) -> str | None:
 
 
 AGENTS = (
-    *map(column, ("name", "kind", "state")),
+    *map(column, ("name", "kind")),
+    Column("state", _state),
     Column("weights", lambda item: f"unreadable: {item['unreadable']}" if item["unreadable"] else item["weights"]),
     Column("latest", lambda item: f"{item['latest']} ({item['latest_status']})" if item["latest"] else None),
     column("protocols"),
 )
 AGENT = (*AGENTS, column("principal"))
-ROUTING = (column("agent"), column("state"), _yes("pinned"), column("weights"))
+ROUTING = (column("agent"), Column("state", _state), _yes("pinned"), column("weights"))
 VERSIONS = (
     *map(column, ("version", "status", "created_at")),
     Column("made of", _made_of),
