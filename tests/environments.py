@@ -38,7 +38,7 @@ def _install(requirements: Path, python: Path) -> None:
     uv = Path(sys.prefix, "bin", "uv")
     venv.EnvBuilder(clear=True, with_pip=not uv.exists()).create(python.parents[1])
     command: list[str | Path] = (
-        [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", python, "--require-hashes", requirements]
+        [uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", requirements]
         if uv.exists()
         else [python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement", requirements]
     )

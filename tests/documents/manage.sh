@@ -8,6 +8,14 @@ az cloud set --name FoundryLocal
 az login --identity > accounts.json
 jq -e 'length == 1 and .[0].isDefault' accounts.json
 
+# step: sign in as on a virtual machine
+env -u IDENTITY_ENDPOINT -u IDENTITY_HEADER AZURE_CONFIG_DIR="$PWD/machine" REGISTER="$EMULATOR/_arm" \
+    AZURE_POD_IDENTITY_AUTHORITY_HOST="$EMULATOR/_identity" bash -ec '
+        az cloud register --name FoundryLocal --endpoint-resource-manager "$REGISTER"
+        az cloud set --name FoundryLocal
+        az login --identity' > accounts.json
+jq -e 'length == 1 and .[0].user.type == "servicePrincipal"' accounts.json
+
 # step: set the variables
 API_VERSION="v1"
 RESOURCE="https://ai.azure.com"
@@ -228,7 +236,7 @@ jq -e --arg id "$AGENT_IDENTITY" --arg scope "$PROJECT_SCOPE" '.principalId == $
 az role assignment create \
     --assignee-object-id "$AGENT_IDENTITY" \
     --assignee-principal-type ServicePrincipal \
-    --role "Azure AI Developer" \
+    --role "azure ai developer" \
     --scope "$PROJECT_SCOPE" > again.json
 [ "$(jq -r .name again.json)" = "$(jq -r .name assignment.json)" ]
 
