@@ -103,7 +103,7 @@ class FoundryClient:
         await self._transport.aclose()
 
     def on_answer(self, hears: OnAnswer) -> None:
-        """Have ``hears`` told of each answer and its headers, refusals included."""
+        """Pass each answer and its headers to ``hears``, refusals included."""
         self._transport.on_answer = hears
 
     async def agents(self) -> AsyncGenerator[AgentSeen, None]:

@@ -103,14 +103,17 @@ def test_the_endpoint_is_taken_from_what_azd_sets(engineer: Engineer, monkeypatc
 
 
 def test_variables_come_from_an_env_file_and_reserved_ones_are_left_out(engineer: Engineer) -> None:
-    lines = "# settings\nexport LEVEL=info\nGREETING='good day'\nFOUNDRY_PROJECT_ENDPOINT=https://x\nPORT=1\nURL=${LEVEL}/x\n"
+    lines = (
+        "# settings\nexport LEVEL=info\nGREETING='good day'\nFOUNDRY_PROJECT_ENDPOINT=https://x\nPORT=1\n"
+        "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\nURL=${LEVEL}/x\n"
+    )
     (engineer.folder / "dev.env").write_text(f"\ufeff{lines}", "utf-8")
     words = ("--env-file", "dev.env", "--env", "LEVEL=debug")
     for made in (("create", "a", "--image", "emulator://echo"), ("deploy", str(engineer.some_code("a")))):
         done = engineer.well(*made, *words)
         assert "left out of dev.env, for the cloud reserves them: FOUNDRY_PROJECT_ENDPOINT, PORT" in done.err
     shown = engineer.told("show", "a", "--version", "2")
-    assert shown["environment"] == ["GREETING", "LEVEL", "URL"]
+    assert shown["environment"] == ["GREETING", "LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "URL"]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,19 @@
 """What one pass over an agent does, with the real store and a small cloud."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from foundry_rollouts.controller.existence import Compared
 from foundry_rollouts.core.model.command import Verb
+from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import Automatic, SessionsOnRollback
-from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import VersionStatus
-from small_world import TICK, SmallWorld, a_quick_policy
+from small_world import TICK, SmallSource, SmallWorld, a_quick_policy
 from unit.controller.asking import ask, kinds
 
 AWAY = CloudError("agents.get", Refusal(None, "connection", "no answer"))
@@ -41,6 +43,28 @@ async def test_automatic_steps_go_where_the_evidence_leads_and_are_told_as_steps
         ("rollout.created", None), ("rollout.started", 1), ("rollout.advanced", 6), ("rollout.advanced", 7),
         ("rollout.promoted", 7),
     ]  # fmt: skip
+
+
+@dataclass
+class NotingSource(SmallSource):
+    """A source with a word for the history, in its second window and in no other."""
+
+    windows: int = 0
+
+    async def measure(self, rollout: Rollout, window: Window) -> Sequence[Measurement]:
+        self.windows += 1
+        note = "the service fell back" if self.windows == 2 else None
+        return [replace(each, note=note) for each in await super().measure(rollout, window)]
+
+
+async def test_what_a_source_notes_is_in_the_history_at_once_and_the_rollout_goes_on(world: SmallWorld) -> None:
+    world.watched_by = NotingSource
+    world.source = NotingSource(world.cloud)
+    await world.begin()
+    await world.run(3)
+    noted = [event for event in await world.history() if event[3].startswith("the service fell back. ")]
+    assert len(noted) == 1
+    assert (await world.run(20)).phase is Phase.PROMOTED
 
 
 async def test_a_version_that_is_still_created_is_waited_for(world: SmallWorld) -> None:

@@ -1,4 +1,4 @@
-"""An answer as it comes: shown bit by bit, and told apart from one that broke off on the way."""
+"""An answer as it comes: shown bit by bit, and never taken for whole where it broke off on the way."""
 
 from contextlib import aclosing
 from datetime import timedelta
