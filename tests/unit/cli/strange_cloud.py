@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = Callable[[str, str, Any], tuple[int, Any]]  #: method, path behind the project, JSON: status and JSON
+#: Method, path behind the project, JSON: status and JSON; bytes are a stream of events that breaks off.
+Answer = Callable[[str, str, Any], tuple[int, Any]]
 IDS = {"x-request-id": "req-4711", "x-ms-region": "swedencentral"}
 
 
@@ -20,9 +21,11 @@ def a_cloud(answer: Answer) -> Iterator[tuple[str, ...]]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             path = self.path.partition("?")[0].removeprefix("/api/projects/p")
             status, said = answer(self.command, path, json.loads(body) if body else None)
-            content = json.dumps(said).encode()
+            is_cut = isinstance(said, bytes)
+            content, kind = (said, "text/event-stream") if is_cut else (json.dumps(said).encode(), "application/json")
             self.send_response(status)
-            for name, value in {**IDS, "Content-Type": "application/json", "Content-Length": len(content)}.items():
+            length = len(content) + is_cut
+            for name, value in {**IDS, "Content-Type": kind, "Content-Length": length}.items():
                 self.send_header(name, str(value))
             self.end_headers()
             self.wfile.write(content)

@@ -73,6 +73,23 @@ def test_a_version_that_failed_without_a_reason_says_so_and_names_the_request(in
     assert deployed.errors[-1].startswith(f"error: version 1 of a is failed: {reason}: ")
 
 
+@pytest.mark.parametrize("words", [(), ("--invocations",)])
+def test_a_stream_whose_connection_breaks_shows_what_came_and_names_the_request(
+    inside: Inside, words: tuple[str, ...]
+) -> None:
+    data = "half of" if words else '{"type": "response.output_text.delta", "delta": "half of"}'
+    kind = "message" if words else "response.output_text.delta"
+
+    def answer(method: str, path: str, _body: Any) -> tuple[int, Any]:
+        return 200, f"event: {kind}\ndata: {data}\n\n".encode() if method == "POST" else an_agent()
+
+    with a_cloud(answer) as project:
+        done = inside("agent", "invoke", "a", "{}", "--stream", *words, *project)
+    assert (done.code, done.out) == (1, "half of\n")
+    assert "no answer cut_off: the connection broke (RemoteProtocolError) (request req-4711, region" in done.errors[-1]
+    assert len(done.errors) == 1
+
+
 @pytest.mark.parametrize("words", [("list",), ("invoke", "a", "hello"), ("identity", "a")])
 def test_without_a_login_there_is_one_line_that_says_how_to_sign_in(
     inside: Inside, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

@@ -13,7 +13,7 @@ from foundry_rollouts.core.deciding.readiness import Readiness
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import HARMLESS, ProbeConfig, Prompt, Sources
 from foundry_rollouts.errors import CloudError, Refusal
-from foundry_rollouts.ports import Answer
+from foundry_rollouts.ports import Answer, Serving
 from foundry_rollouts.signals.ready import ReadyCheck, ReadyTimings
 from patience import PATIENCE
 from unit.signals.session_world import Hand, HandMadeSessions, refused, until
@@ -60,6 +60,18 @@ async def test_the_first_look_tells_what_is_ready_at_once_and_gives_back_what_it
     await looking.tries(2)
     assert set(first) <= set(looking.cloud.deleted)
     assert all(session.startswith("probe-ready-r-1-") for session in first)
+
+
+@pytest.mark.parametrize("wrong", [{"version": "1"}, {"version": "2", "serving": Serving("2", is_fallback=True)}])
+async def test_a_sandbox_that_another_version_answers_for_is_our_trouble_and_no_fault_of_the_canary(
+    looking: Looking, wrong: dict[str, Any]
+) -> None:
+    looking.cloud.answers["2"] = [replace(Answer(200, "", NOW), **wrong)]
+    seen = await looking.seen()
+    assert (seen.canary.ready_in, seen.canary.is_ours) == (None, True)
+    assert "answered in a session of version 2" in str(seen.canary.trouble)
+    assert seen.stable is not None
+    assert seen.stable.ready_in is not None
 
 
 @pytest.mark.parametrize(

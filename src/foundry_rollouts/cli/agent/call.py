@@ -119,5 +119,9 @@ def _shown(progress: Progress, good: tuple[str, ...] = ("completed",)) -> int:
 
 
 def _tell_who(invoked: Invoked) -> None:
-    ids = {"invocation": invoked.invocation, "response": response_id(invoked.answer.text)}
+    ids = {
+        "chosen by": invoked.answer.serving.how,
+        "invocation": invoked.invocation,
+        "response": response_id(invoked.answer.text),
+    }
     tell(invoked.version, invoked.session, invoked.answer.latency, **ids)

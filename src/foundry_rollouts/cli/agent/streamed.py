@@ -95,7 +95,7 @@ class Streamed:
 
     def _tell_author(self, version: object, session: object) -> None:
         if not self._is_author_told:
-            tell(version, session, None, response=self._response)
+            tell(version, session, None, **{"chosen by": self._serving.how, "response": self._response})
         self._is_author_told = True
 
     def _end_line(self) -> None:
