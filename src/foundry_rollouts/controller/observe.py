@@ -9,7 +9,7 @@ import structlog
 
 from foundry_rollouts.controller.existence import compared
 from foundry_rollouts.controller.incarnation import read_agent
-from foundry_rollouts.controller.kinds import unmeasured
+from foundry_rollouts.controller.kinds import fitted, unmeasured
 from foundry_rollouts.controller.new_versions import earlier_trial
 from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.loss import AGENT, losing, loss_of
@@ -63,7 +63,7 @@ async def observe(
         return _with_losses(recorded, replace(seen, failure=failure))
     except CloudError as error:
         return _unread(recorded, seen, error)
-    noticed = losing(_with_versions(recorded, version, there.stable, now), there.missing, now)
+    noticed, note = fitted(version, losing(_with_versions(recorded, version, there.stable, now), there.missing, now))
     routing = agent.routing if agent.unreadable is None else None
     seen = replace(
         seen,
@@ -76,6 +76,7 @@ async def observe(
         earlier=await _earlier(world, noticed),
         newer=newer,
         settings=agent.settings,
+        notes=(note,) if note else (),
     )
     return _with_losses(noticed, seen)
 

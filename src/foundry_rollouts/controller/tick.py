@@ -132,7 +132,7 @@ class Ticker:
         analysis, measurements = await self._judged(noticed, standing, now, readiness)
         span = self._time_needed(noticed, analysis)
         notes = tuple(dict.fromkeys(each.note for each in measurements if each.note))
-        found = replace(seen, readiness=readiness, analysis=analysis, time_needed=span, notes=notes)
+        found = replace(seen, readiness=readiness, analysis=analysis, time_needed=span, notes=seen.notes + notes)
         step = transition(rollout, noticed, found)
         record = record_of(step, seen, measurements, await self._stable_after(step, seen))
         return await self._apply(lease, step, record, seen.settings)
