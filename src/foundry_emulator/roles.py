@@ -73,6 +73,7 @@ class Assignment:
     role: str
     principal: str
     principal_type: str
+    description: str | None = None
 
     def says_the_same_as(self, other: "Assignment") -> bool:
         """Tell whether both grant the same role to the same principal at the same scope."""

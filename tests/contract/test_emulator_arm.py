@@ -36,7 +36,8 @@ def a_scope() -> str:
 
 def assign(arm: httpx.Client, scope: str, principal: str, name: str | None = None) -> httpx.Response:
     role = f"{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{FOUNDRY_USER}"
-    body = {"properties": {"roleDefinitionId": role, "principalId": principal, "principalType": "ServicePrincipal"}}
+    who = {"principalId": principal, "principalType": "ServicePrincipal"}
+    body = {"properties": {"roleDefinitionId": role, **who, "description": "as agreed"}}
     name = name or str(uuid.uuid4())
     return arm.put(f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}", json=body)
 
@@ -52,6 +53,7 @@ def test_a_grant_is_made_once(arm: httpx.Client, agent: dict[str, Any]) -> None:
     made = assign(arm, scope, principal, name)
     assert made.status_code == 201
     assert made.json()["properties"]["scope"] == scope
+    assert made.json()["properties"]["description"] == "as agreed"
     assert made.json()["properties"]["roleDefinitionId"].startswith(SUBSCRIPTION)
     assert assign(arm, scope, principal, name).status_code == 200
     again = assign(arm, scope, principal)

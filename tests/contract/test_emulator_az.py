@@ -95,7 +95,7 @@ def test_subscriptions_and_what_the_resource_manager_lacks(azure: httpx.Client) 
     assert azure.get(f"/_arm{HERE}", params=query).json()["tenantId"] == listed[0]["tenantId"]
     tenants = azure.get("/_arm/tenants", params=query).json()["value"]
     assert [each["tenantId"] for each in tenants] == [listed[0]["tenantId"]]
-    absent = azure.post("/_arm/providers/Microsoft.Compute/unknown", params=query)
+    absent = azure.post("/_arm/providers/Microsoft.Compute/unknown", params={"api-version": "of that resource"})
     assert (absent.status_code, absent.json()["error"]["code"]) == (404, "ResourceNotFound")
     assert httpx.get(f"{azure.base_url}/_arm/subscriptions", params=query).status_code == 401
 
@@ -107,6 +107,9 @@ def test_the_directory_names_an_agent_by_its_principal_and_by_its_client_id(azur
     body = {"ids": [identity["principal_id"], str(uuid.uuid4())], "types": ["servicePrincipal"]}
     found = azure.post("/_graph/v1.0/directoryObjects/getByIds", json=body).json()["value"]
     assert [(each["id"], each["appId"]) for each in found] == [(identity["principal_id"], identity["client_id"])]
+    one = azure.get(f"/_graph/v1.0/servicePrincipals/{identity['principal_id']}").json()
+    assert one == found[0]
+    assert azure.get(f"/_graph/v1.0/servicePrincipals/{uuid.uuid4()}").status_code == 404
     search = {"$filter": f"servicePrincipalNames/any(c:c eq '{identity['client_id']}')"}
     assert azure.get("/_graph/v1.0/servicePrincipals", params=search).json()["value"] == found
     other = {"$filter": "displayName eq 'x'"}

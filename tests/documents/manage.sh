@@ -72,6 +72,10 @@ az rest --method GET \
     --resource "${RESOURCE}" > agents.json
 jq -e --arg name "$AGENT_NAME" '[.data[].name] == [$name]' agents.json
 
+# step: without its resource the token is for another audience
+refused az rest --method GET --url "${BASE_URL}/agents?api-version=${API_VERSION}" 2> refusal.txt
+grep -qi "unauthorized" refusal.txt
+
 # step: read an agent
 az rest --method GET \
     --url "${AGENT_URL}?api-version=${API_VERSION}" \

@@ -83,7 +83,8 @@ def _endpoint(world: World, answer: _Answer, *, is_open: bool) -> Callable[[Requ
         try:
             if not is_open:
                 _require_token(request)
-            _refuse(request)
+            if answer is not subscriptions.no_such_resource:
+                _refuse(request)
             return await answer(world, request)
         except FoundryError as error:
             body = {"error": {"code": error.code, "message": error.message}}
@@ -127,6 +128,7 @@ async def _assign(world: World, request: Request) -> Response:
         role=_role(wanted.roleDefinitionId),
         principal=principal,
         principal_type=wanted.principalType or "ServicePrincipal",
+        description=wanted.description,
     )
     is_new = world.roles.put(assignment)
     return JSONResponse(_view(assignment), 201 if is_new else 200)
@@ -216,6 +218,7 @@ def _view(assignment: Assignment) -> dict[str, Any]:
             "principalId": assignment.principal,
             "principalType": assignment.principal_type,
             "scope": scope,
+            "description": assignment.description,
         },
     }
 

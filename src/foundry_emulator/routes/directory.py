@@ -19,7 +19,7 @@ _BY_NAME = re.compile(r"servicePrincipalNames/any\(c:c eq '(?P<name>[^']*)'\)")
 
 
 def add_directory_routes(app: FastAPI, world: World) -> None:
-    """Add the two requests that name service principals."""
+    """Add the requests that name service principals."""
 
     async def search(request: Request) -> Response:
         match = _BY_NAME.fullmatch(request.query_params.get("$filter", ""))
@@ -27,6 +27,13 @@ def add_directory_routes(app: FastAPI, world: World) -> None:
             return _refused(400, "Request_UnsupportedQuery", "Only a search by servicePrincipalNames is supported.")
         wanted = match["name"].lower()
         return _found(each for each in _principals(world) if wanted in each["servicePrincipalNames"])
+
+    async def read_one(request: Request) -> Response:
+        name = request.path_params["name"]
+        for each in _principals(world):
+            if each["id"] == name.lower():
+                return JSONResponse(each)
+        return _refused(404, "Request_ResourceNotFound", f"Resource '{name}' does not exist.")
 
     async def read_all(request: Request) -> Response:
         try:
@@ -38,6 +45,7 @@ def add_directory_routes(app: FastAPI, world: World) -> None:
         return _found(each for each in _principals(world) if each["id"] in ids)
 
     app.add_route(f"{PREFIX}/v1.0/servicePrincipals", search, ["GET"])
+    app.add_route(f"{PREFIX}/v1.0/servicePrincipals/{{name}}", read_one, ["GET"])
     app.add_route(f"{PREFIX}/v1.0/directoryObjects/getByIds", read_all, ["POST"])
 
 
