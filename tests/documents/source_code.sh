@@ -95,11 +95,11 @@ jq -e '.heard == "Hello, this is a test invocation!"' answer.json
 grep -qi '^x-agent-session-id:' headers.txt
 
 # step: stream the container's logs
-curl -sSN -m 5 "$ENDPOINT/agents/$AGENT/sessions/$SESSION:logstream?api-version=$API_VERSION" \
+curl -sSN "$ENDPOINT/agents/$AGENT/sessions/$SESSION:logstream?api-version=$API_VERSION" \
     -H "Authorization: Bearer $TOKEN" \
     -H "Accept: text/event-stream" > log.txt 2> ended.txt & # a live stream goes on until somebody hangs up
 READER=$!
-for _ in $(seq 50); do grep -q "Inbound POST /responses" log.txt && break; sleep 0.1; done
+for _ in $(seq 600); do grep -q "Inbound POST /responses" log.txt && break; sleep 0.1; done
 kill "$READER"
 grep -q "^event: log" log.txt
 grep -q "Inbound POST /responses" log.txt
@@ -139,22 +139,23 @@ jq -e '.object == "agent.version" and .version == "2"' version.json
 
 # step: download the latest zip
 VERSION=1
-mkdir -p latest specific
-(cd latest && curl -sS -O -J -D ../headers.txt "$ENDPOINT/agents/$AGENT/code:download?api-version=$API_VERSION" \
+mkdir downloads && cd downloads
+curl -sS -O -J -D ../headers.txt "$ENDPOINT/agents/$AGENT/code:download?api-version=$API_VERSION" \
     -H "Authorization: Bearer $TOKEN" \
     -H "Accept: application/zip" \
-    -H "Foundry-Features: CodeAgents=V1Preview,HostedAgents=V1Preview")
-[ "$(ls latest)" = "$AGENT.zip" ]
-[ "$(sha256sum latest/* | cut -d' ' -f1)" = "$SHA" ]
-grep -qi "^x-ms-agent-version: 2" headers.txt
-grep -qi "^x-ms-code-zip-sha256: $SHA" headers.txt
+    -H "Foundry-Features: CodeAgents=V1Preview,HostedAgents=V1Preview"
+[ "$(sha256sum "$AGENT.zip" | cut -d' ' -f1)" = "$SHA" ]
+grep -qi "^x-ms-agent-version: 2" ../headers.txt
+grep -qi "^x-ms-code-zip-sha256: $SHA" ../headers.txt
 
 # step: download the zip of a version
-(cd specific && curl -sS -O -J "$ENDPOINT/agents/$AGENT/code:download?api-version=$API_VERSION&agent_version=$VERSION" \
+# curl -J never overwrites, so that a second download needs a name of its own.
+curl -sS -O -J "$ENDPOINT/agents/$AGENT/code:download?api-version=$API_VERSION&agent_version=$VERSION" \
     -H "Authorization: Bearer $TOKEN" \
     -H "Accept: application/zip" \
-    -H "Foundry-Features: CodeAgents=V1Preview,HostedAgents=V1Preview")
-[ "$(sha256sum specific/* | cut -d' ' -f1)" = "$FIRST_SHA" ]
+    -H "Foundry-Features: CodeAgents=V1Preview,HostedAgents=V1Preview"
+[ "$(sha256sum "$AGENT-$VERSION.zip" | cut -d' ' -f1)" = "$FIRST_SHA" ]
+cd ..
 
 # step: build Linux dependencies for a bundle
 rm -f agent-code.zip
