@@ -1,13 +1,12 @@
 """Kinds of agents: what each accepts as a definition, and what only some of them have."""
 
-from typing import Any, Literal
+from typing import Any
 
 from foundry_emulator import definitions, prompt_agents
 from foundry_emulator.errors import FoundryError, invalid
-from foundry_emulator.records import AgentKey
+from foundry_emulator.records import AgentKey, Kind
 from foundry_emulator.state import State
 
-Kind = Literal["hosted", "prompt"]
 KINDS = ("prompt", "hosted", "workflow", "external", "voice")  #: The cloud's own; the last three are not made here.
 
 
@@ -25,7 +24,7 @@ def kind_of(definition: dict[str, Any]) -> Kind:
 
 def kind_of_agent(state: State, key: AgentKey) -> Kind:
     """Return an agent's kind, which all its versions share."""
-    return kind_of(state.versions(key)[0].definition)
+    return state.agent(key).kind
 
 
 def refuse_other_kind(state: State, key: AgentKey, definition: dict[str, Any]) -> None:

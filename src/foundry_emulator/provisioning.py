@@ -51,6 +51,7 @@ def new_agent(world: World, key: AgentKey, definition: dict[str, Any]) -> AgentR
             blueprint_id=f"{key.name}-{guid()[:5]}",
             endpoint=default_endpoint(protocols_of(definition)),
             served=(RoutingChange(now, EVERYTHING_TO_LATEST),),
+            kind=kind_of(definition),
         )
     )
 

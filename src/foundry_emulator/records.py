@@ -10,6 +10,7 @@ VersionStatus = Literal["creating", "active", "failed"]
 SessionStatus = Literal["creating", "active", "idle", "failed", "expired"]
 
 DisabledBy = Literal["agent_instance_identity", "agent_blueprint"]
+Kind = Literal["hosted", "prompt"]
 PublishApproval = Literal["not_published", "pending", "approved", "rejected", "no_approval_needed"]
 
 
@@ -53,7 +54,7 @@ class RoutingChange:
 
 @dataclass(frozen=True, slots=True)
 class AgentRecord:
-    """A hosted agent: a name with one endpoint."""
+    """An agent: a name with one endpoint, and a kind that all its versions share."""
 
     key: AgentKey
     guid: str
@@ -64,6 +65,7 @@ class AgentRecord:
     endpoint: dict[str, Any]
     served: tuple[RoutingChange, ...]
     card: dict[str, Any] | None = None
+    kind: Kind = "hosted"
     is_enabled: bool = True
     last_number: int = 0
     disabled_by: DisabledBy | None = None

@@ -159,6 +159,20 @@ def test_image_agents_have_no_code_to_download(cloud: httpx.Client) -> None:
     assert refusal(cloud.get("/agents/a/code:download"))[:2] == (409, "AgentNotCodeBased")
 
 
+def test_the_only_version_is_deleted_as_printed_and_the_next_one_has_the_next_number(cloud: httpx.Client) -> None:
+    make(cloud)
+    gone = cloud.delete("/agents/a/versions/1")
+    assert (gone.status_code, gone.json()["deleted"]) == (200, True)
+    assert cloud.get("/agents/a").json()["versions"] == {"latest": None}
+    listed = cloud.get("/agents/a/versions")
+    assert (listed.status_code, listed.json().get("data")) == (200, []), listed.text
+    agents = cloud.get("/agents")
+    assert agents.status_code == 200, agents.text
+    call = cloud.post("/agents/a/endpoint/protocols/openai/responses", json={"input": "hi"})
+    assert 400 <= call.status_code < 500
+    assert cloud.post("/agents/a/versions", json={"definition": ECHO}).json()["version"] == "2"
+
+
 def test_an_invocation_passes_through_and_says_who_answered(cloud: httpx.Client) -> None:
     definition = {**ECHO, "protocol_versions": [{"protocol": "invocations", "version": "2.0.0"}]}
     cloud.post("/agents/a/versions", json={"definition": definition})

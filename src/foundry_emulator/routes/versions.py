@@ -73,8 +73,6 @@ async def delete_version(visit: Visit) -> Response:
     agent = world.state.agent(visit.agent)
     if any(rule.version == version.version for rule in rules_of(agent.endpoint)):
         raise conflict(f"Version '{version.version}' is named by the agent's version selector")
-    if [each for each in world.state.versions(visit.agent) if not each.is_draft] == [version]:
-        raise conflict(f"Version '{version.version}' is the agent's only version; delete the agent instead")
     sessions = [each for each in world.state.sessions(visit.agent) if each.version == version.version]
     if not flag(visit.query, "force") and any(holds_compute(session) for session in sessions):
         raise conflict("Agent version has active sessions")
