@@ -26,6 +26,7 @@ from coverage import Coverage
 
 from mutation.mutants import Mutant, Source
 
+SOURCES = Path(__file__).parents[2] / "src"
 TESTS = "tests/unit/core"
 QUIET = ("-q", "--no-header", "--no-summary", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 OPTIONS = (*QUIET, "-p", "no:randomly", "-p", "no:cacheprovider", "-o", "timeout=0")
@@ -125,12 +126,12 @@ def try_living(source: Source, mutant: Mutant, watch: Watch) -> str | None:
     """
     chosen = watch.tests_of(source.path, mutant.lines)
     by_name = {item.nodeid: item for item in watch.items}
-    limit_cpu(sum(watch.seconds[name] for name in chosen))
     mutant.apply()
     fresh = {key_of(code): code for code in codes_of(compiled(source))}
     for function in watch.functions[str(source.path)]:
         function.__code__ = fresh[key_of(function.__code__)]
     for item, following in with_next([by_name[name] for name in chosen]):
+        limit_cpu(watch.seconds[item.nodeid])
         if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
             return item.nodeid
     return None
@@ -178,7 +179,7 @@ class MutantFinder:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.name = ".".join(("foundry_rollouts", *source.path.with_suffix("").parts[-2:]))
+        self.name = ".".join(source.path.with_suffix("").relative_to(SOURCES).parts)
 
     def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != self.name:
@@ -198,9 +199,9 @@ class MutantLoader(SourceFileLoader):
 
 
 def limit_cpu(seconds: float) -> None:
-    """End this process when it takes far longer than the tests do on the code as it is; a loop may have no end."""
+    """End this process when it takes far longer than the test does on the code as it is; a loop may have no end."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, 5.0 + 8.0 * seconds)
+    signal.setitimer(signal.ITIMER_PROF, 2.0 + 8.0 * seconds)
     resource.setrlimit(resource.RLIMIT_AS, (8 * GIGABYTE, 8 * GIGABYTE))
 
 

@@ -12,7 +12,7 @@ from foundry_rollouts.core.deciding.transition import Transition, transition
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.core.model.decision import Move
+from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.policy import ApprovalStep, OnFailure, OnSplit, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
@@ -149,7 +149,12 @@ def test_calls_that_are_still_under_way_keep_a_step_from_going_on() -> None:
     assert decide(rollout, Situation(NOON + 5 * MINUTE, proved)).move is Move.ADVANCE
     doubtful = replace(proved, suspicion="shared trouble: stable fails more than before")
     waits = decide(rollout, Situation(NOON + 5 * MINUTE, doubtful))
-    assert (waits.move, waits.because) == (Move.HOLD, "maybe shared trouble: stable fails more than before")
+    assert waits == Decision(Move.HOLD, "maybe shared trouble: stable fails more than before", "stable's next calls")
+    unproved = replace(doubtful, verdict=Verdict.INSUFFICIENT, waiting_for="40 calls")
+    assert decide(rollout, Situation(NOON + 5 * MINUTE, unproved)) == Decision(Move.HOLD, "so", "40 calls")
+    last = at_100()
+    assert decide(last, Situation(NOON + 30 * MINUTE, replace(doubtful, suspicion=None))).move is Move.PROMOTE
+    assert decide(last, Situation(NOON + 30 * MINUTE, doubtful)) == waits
 
 
 def test_what_was_proved_on_the_way_up_counts_no_more_after_a_step_back() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import CLUSTER_AT_MOST, GUARD_ODDS, SPLIT_ODDS, TROUBLE_ODDS
-from foundry_rollouts.core.judging.one_armed import Guard
+from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
 from foundry_rollouts.core.judging.shared import SharedTrouble, begin_trouble
 from foundry_rollouts.core.judging.split import Split
 from foundry_rollouts.core.judging.spread import Spread
@@ -34,6 +35,12 @@ def test_a_canary_that_warms_up_or_fails_in_clusters_is_given_more() -> None:
     assert guarded(0.01, bad).log > math.log(GUARD_ODDS)
     assert guarded(0.01, bad, is_warm=True).log < 0
     assert guarded(0.01, bad, cluster=5.0).log < math.log(GUARD_ODDS)
+
+
+def test_the_stake_of_a_minute_flows_evenly() -> None:
+    quiet = guarded(0.01, *[Tally()] * 70).process.harm
+    assert quiet.cash == pytest.approx(math.log(0.5) + 70 / 6 * math.log(0.95))
+    assert quiet.log == pytest.approx(0)
 
 
 @given(st.integers(0, 9), st.floats(0.001, 0.2))
@@ -63,9 +70,23 @@ def test_stable_that_fails_much_more_than_before_is_in_trouble_and_a_little_more
     assert troubled(calm, *[0.02] * 60).log < 0
 
 
+def test_failures_in_clusters_are_trouble_later() -> None:
+    calm, few = begin_trouble(Tally(stable_calls=400, stable_failures=4)), Tally(stable_calls=20, stable_failures=6)
+    logs = [calm.after(few, 10.0, is_on=False, cluster=cluster).log for cluster in (1.0, 5.0)]
+    assert logs[0] > math.log(TROUBLE_ODDS) > logs[1] > 0
+
+
+def test_what_stable_fails_at_now_is_that_of_the_last_five_minutes() -> None:
+    ill = troubled(begin_trouble(None), *[0.5] * 6, *[0.3] * 24, 0.2, calls=100)
+    assert ill.recent == pytest.approx((24 * 30 + 20) / 2500)
+    assert begin_trouble(None).recent is None
+    assert troubled(begin_trouble(None), *[0.1] * 7, calls=10).minutes == ((60, 6), (10, 1))
+
+
 def test_what_stable_failed_at_in_history_is_known_from_the_first_call() -> None:
     assert begin_trouble(Tally(stable_calls=400, stable_failures=4)).before == 0.01
-    assert begin_trouble(Tally(stable_calls=100, stable_failures=4)).before is None
+    assert begin_trouble(Tally(stable_calls=200, stable_failures=4)).before == 0.02
+    assert begin_trouble(Tally(stable_calls=199, stable_failures=4)).before is None
     assert begin_trouble(None) == SharedTrouble()
 
 
@@ -95,6 +116,9 @@ def test_trouble_is_over_once_the_last_five_minutes_are_as_before() -> None:
 def test_a_little_that_is_heard_does_not_end_trouble_and_silence_does_after_five_minutes() -> None:
     ill = begin_trouble(Tally(stable_calls=400, stable_failures=4)).begun()
     assert not troubled(ill, *[0.0] * 5, calls=30).is_over
+    assert troubled(ill, *[0.0] * 6, calls=5).is_over
+    late_in_a_minute = troubled(ill, *[0.3] * 3).begun()
+    assert not troubled(late_in_a_minute, *[0.0] * 3, calls=30).is_over
     assert not troubled(ill, *[0.0] * 12, calls=1).is_over
     assert troubled(ill, *[0.0] * 12, calls=3).is_over
     assert not troubled(ill, *[0.0] * 20, calls=0).is_over
@@ -108,7 +132,26 @@ def test_a_step_goes_by_what_stable_failed_at_in_calm_times_of_the_step_before()
     for _ in range(30):
         ill = ill.after(Tally(0, 0, 200, 60), 10.0, is_on=True, cluster=1.0)
     assert ill.at_new_weight().before == slowly_worse.at_new_weight().before
+    calm = slowly_worse.after(Tally(0, 0, 200, 0), 10.0, is_on=True, cluster=1.0)
+    assert (calm.learnt, calm.log < 0) == (slowly_worse.learnt, True)
     assert begin_trouble(None).at_new_weight().before is None
+
+
+ILL = troubled(begin_trouble(Tally(stable_calls=400, stable_failures=4)), 0.3, 0.3)
+
+
+def test_trouble_begins_with_minutes_of_its_own() -> None:
+    assert ILL.clock == 20.0
+    begun = ILL.begun()
+    assert (begun.minutes, begun.clock) == (((0, 0),), 0.0)
+    assert (begun.before, begun.process) == (ILL.before, ILL.process)
+
+
+def test_a_step_begins_without_evidence_and_firmly_where_a_hundred_calm_calls_are_known() -> None:
+    few = replace(ILL, learnt=(99, 8), is_firm=False).at_new_weight()
+    assert few == replace(ILL, process=CeilingProcess(), learnt=(99, 8), is_firm=False)
+    enough = replace(ILL, learnt=(100, 8), is_firm=False).at_new_weight()
+    assert enough == replace(ILL, process=CeilingProcess(), learnt=(0, 0), is_firm=True, before=10 / 102)
 
 
 @given(st.integers(0, 9), st.floats(0.001, 0.2))

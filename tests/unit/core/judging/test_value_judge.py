@@ -233,3 +233,8 @@ def test_gates_and_bounds_that_do_not_belong_together_are_refused() -> None:
     two = (a_value(max=5), a_value(min=1))
     with pytest.raises(UsageError, match="two gates of one kind"):
         a_watching(*two)
+
+
+def test_at_100_a_policy_of_numbers_alone_has_nothing_to_guard_with() -> None:
+    rollout = replace(a_watching(a_value(max=5)), step=3)
+    assert judged(rollout, 1, 1).guarded is None

@@ -17,6 +17,7 @@ from foundry_rollouts.core.judging.harm import part_of
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.judging.logarithms import TEN, as_log10, log_sum
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
+from foundry_rollouts.core.judging.spread import Spread
 from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure, Policy
@@ -314,9 +315,9 @@ def test_every_gate_has_to_be_not_gross() -> None:
     assert not analysed(policy, of_errors(well), of_lines()).is_not_gross
 
 
-def needed(track: Track, share: float) -> int:
+def needed(track: Track, share: float, cluster: float = 1.0) -> int:
     judging = a_policy().judge
-    bets = Hypotheses(judging.tolerate, judging.bad)
+    bets = Hypotheses(judging.tolerate, judging.bad, cluster)
     return calls_needed(track.processes[0], bets, -math.log(judging.missed_bad), share)
 
 
@@ -332,6 +333,15 @@ def test_the_calls_that_are_missing_go_by_the_share_that_the_canary_really_has()
     assert read(a_policy(), of_errors(PROVED)).missing_calls is None
 
 
+def test_the_calls_that_are_missing_go_by_what_is_proved_already_and_by_the_cluster() -> None:
+    alone = of_errors(at_step=Tally(30, 0, 0, 0))
+    assert read(a_policy(), alone).missing_calls is None  # However many there were, they would prove nothing.
+    begun = of_errors(proving(safe=0.65), at_step=Tally(30, 0, 90, 0))
+    assert read(a_policy(), begun).missing_calls == needed(begun, 0.25)
+    clustered = of_errors(at_step=Tally(30, 0, 90, 0), spread=Spread(squares=12.0, expected=9.0))
+    assert read(a_policy(), clustered).missing_calls == needed(clustered, 0.25, cluster=3.0)
+
+
 def test_at_100_no_calls_are_missing_for_it_is_a_bake() -> None:
     alone = of_errors(proving(), guard=Guard(0.01), at_step=Tally(100, 0), stratum="logs")
     said = read(a_policy(), alone, step=3)
@@ -339,6 +349,38 @@ def test_at_100_no_calls_are_missing_for_it_is_a_bake() -> None:
     assert "(stable failed about 1% before)" in said.because
     warned = replace(alone, guard=Guard(0.01, CeilingProcess(capital_of(0.5))))
     assert read(a_policy(), warned, step=3).verdict is Verdict.INSUFFICIENT
+    said = read(a_policy(), of_errors(proving(0.5), at_step=Tally(100, 0, 100, 0)), step=3)
+    assert (said.verdict, said.missing_calls) == (Verdict.INSUFFICIENT, None)
+
+
+def test_a_stratum_without_calls_on_stable_borrows_the_comparison_for_its_ceiling() -> None:
+    broken = of_errors(
+        stratum="outcomes", share=0.5, strict=proving(-1), ceiling=CeilingProcess(capital_of(4)), at_step=Tally(100, 60)
+    )
+    worse = of_errors(share=0.5, strict=proving(4), ceiling=CeilingProcess(capital_of(-3)), at_step=Tally(9, 0, 9, 0))
+    policy = seen_by_two(CEILING)
+    assert read(policy, broken, worse, step=3).verdict is Verdict.FAIL
+    compared = replace(broken, at_step=Tally(100, 60, 100, 60))
+    assert read(policy, compared, worse, step=3).verdict is not Verdict.FAIL
+
+
+def test_a_ceiling_broken_at_100_is_a_reason_to_step_back_only_where_no_stratum_compares() -> None:
+    broken = of_errors(
+        stratum="outcomes", share=0.5, strict=proving(-1), ceiling=CeilingProcess(capital_of(4)), at_step=Tally(100, 60)
+    )
+    other = of_errors(share=0.5, strict=proving(-1), ceiling=CeilingProcess(capital_of(-3)), at_step=Tally(9, 0))
+    policy = seen_by_two(CEILING)
+    assert analysed(policy, broken, other, step=3).guarded
+    assert not analysed(policy, broken, replace(other, at_step=Tally(9, 0, 9, 0)), step=3).guarded
+
+
+@pytest.mark.parametrize(("harm", "is_guarded"), [(2.28, False), (2.32, True)])
+def test_the_guard_of_one_stratum_counts_with_its_share(harm: float, is_guarded: bool) -> None:
+    alone = of_errors(
+        stratum="outcomes", share=0.5, guard=Guard(0.01, CeilingProcess(capital_of(harm))), at_step=Tally(100, 60)
+    )
+    other = of_errors(share=0.5, at_step=Tally(9, 0, 9, 0))
+    assert bool(analysed(seen_by_two(ERRORS), alone, other, step=3).guarded) is is_guarded
 
 
 def test_what_is_slow_has_to_be_learnt_before_calls_can_be_missing() -> None:
