@@ -32,7 +32,7 @@ def test_calls_of_the_trial_fade_by_half_in_a_half_life() -> None:
     once = StableEstimate().after(FRESH, 10.0)
     assert (once.calls, once.failures, once.fresh) == (100, 10, 100)
     twice = once.after(FRESH, HALF_LIFE)
-    assert (twice.calls, twice.failures) == (pytest.approx(150), pytest.approx(15))
+    assert (twice.calls, twice.failures) == pytest.approx((150, 15))
 
 
 def test_what_was_known_before_stays_until_two_hundred_calls_of_now_are_known_and_then_fades_too() -> None:
@@ -40,7 +40,7 @@ def test_what_was_known_before_stays_until_two_hundred_calls_of_now_are_known_an
     for known, old in ((100, 500), (200, 500), (200, 250), (200, 125)):
         estimate = estimate.after(FRESH, HALF_LIFE)
         assert estimate.fresh == known
-        assert (estimate.old_calls, estimate.old_failures) == (pytest.approx(old), pytest.approx(old / 10))
+        assert (estimate.old_calls, estimate.old_failures) == pytest.approx((old, old / 10))
 
 
 def test_nothing_fails_always_or_never() -> None:

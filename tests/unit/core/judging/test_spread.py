@@ -8,7 +8,7 @@ from foundry_rollouts.core.judging.spread import Spread
 
 def test_an_interval_adds_its_square_and_what_was_due() -> None:
     spread = Spread().after(1000, 16, 0.01, 10.0)
-    assert (spread.squares, spread.expected) == (pytest.approx(36 / 0.99), pytest.approx(10))
+    assert (spread.squares, spread.expected) == pytest.approx((36 / 0.99, 10))
 
 
 def test_an_interval_out_of_all_proportion_counts_as_the_largest_cluster_does() -> None:
@@ -18,7 +18,7 @@ def test_an_interval_out_of_all_proportion_counts_as_the_largest_cluster_does() 
 
 def test_what_was_seen_counts_half_after_half_an_hour() -> None:
     later = Spread(squares=80.0, expected=40.0).after(0, 0, 0.01, CLUSTER_HALF_LIFE)
-    assert (later.squares, later.expected) == (pytest.approx(40), pytest.approx(20))
+    assert (later.squares, later.expected) == pytest.approx((40, 20))
 
 
 @pytest.mark.parametrize(
