@@ -40,9 +40,7 @@ def observed_floor(
     return CeilingProcess(replace(process.harm, staked=staked).later(seconds))
 
 
-def alarmed(
-    process: CeilingProcess, limit: float, tally: Tally, seconds: float, cluster: float = 1.0
-) -> CeilingProcess:
+def alarmed(process: CeilingProcess, limit: float, tally: Tally, seconds: float, cluster: float) -> CeilingProcess:
     """Return the evidence after one more interval, where what breaks just now has to be seen at once.
 
     The stake of a minute flows evenly, and before the interval is known: an alarm that had to wait for the minute to be
