@@ -32,7 +32,7 @@ class Split:
 
     def after(self, canary: int, stable: int, weight: int) -> "Split":
         """Return it after so many new sessions on either version, at ``weight`` percent."""
-        if not 0 < weight < 100 or not canary + stable:
+        if not 0 < weight < 100:
             return self
         share = weight / 100
         more = (*(min(times * share, (1 + share) / 2) for times in SPLIT_ABOVE), 1 - SPLIT_NONE)
