@@ -14,6 +14,8 @@ def test_before_any_session_nothing_is_known_and_claims_have_their_parts() -> No
     assert not split.is_ignored
     assert split.after(0, 0, 10) == split
     assert split.after(3, 4, 0) == split.after(3, 4, 100) == split
+    assert split.after(3, 4, 1) != split
+    assert split.after(3, 4, 99) != split
 
 
 @pytest.mark.parametrize(("canary", "stable"), [(1, 0), (0, 1)])
@@ -49,8 +51,8 @@ def test_no_claim_wins_more_than_it_needs() -> None:
 def test_the_sentence_has_both_shares() -> None:
     assert (
         Split("logs")
-        .after(6, 14, 10)
+        .after(18, 2, 10)
         .sentence(10)
-        .startswith("of 20 new sessions 6 went to the canary (30%), where its weight is 10%, seen by logs: ")
+        .startswith("of 20 new sessions 18 went to the canary (90%), where its weight is 10%, seen by logs: ")
     )
     assert Split("outcomes").sentence(50).startswith("of 0 new sessions 0 went to the canary (0%), where")
