@@ -1,6 +1,6 @@
 """The application: every operation of the table behind its checks, the control API, an envelope for the rest."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from foundry_emulator.config import EmulatorConfig
 from foundry_emulator.control import control_router
@@ -16,7 +17,7 @@ from foundry_emulator.errors import FoundryError, invalid, not_found
 from foundry_emulator.guard import Guard
 from foundry_emulator.ids import guid
 from foundry_emulator.middleware import Answer, endpoint, refusal
-from foundry_emulator.operations import OPERATIONS
+from foundry_emulator.operations import OPERATIONS, Operation
 from foundry_emulator.placement import version_on_resume
 from foundry_emulator.provisioning import provision
 from foundry_emulator.routes import (
@@ -100,7 +101,7 @@ def create_app(config: EmulatorConfig) -> FastAPI:
     for operation in OPERATIONS:
         answer = endpoint(world, operation, ANSWERS[operation.name])
         for path in operation.paths:
-            app.add_route(path, answer, [operation.method])
+            app.router.routes.append(_route(path, operation, answer))
     add_arm_routes(app, world)
     add_directory_routes(app, world)
     add_token_routes(app)
@@ -111,6 +112,14 @@ def create_app(config: EmulatorConfig) -> FastAPI:
     app.add_exception_handler(FoundryError, _refused)
     app.add_exception_handler(Exception, _broken)
     return app
+
+
+def _route(path: str, operation: Operation, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+    route = Route(path, answer, methods=[operation.method])
+    if operation.may_stream and route.methods:
+        # A stream without its body would hold the connection until it ends.
+        route.methods.discard("HEAD")
+    return route
 
 
 def start(world: World) -> None:
@@ -127,8 +136,14 @@ async def _no_route(request: Request, error: Exception) -> Response:
         return refusal(invalid(f"The request body cannot be read: {getattr(error, 'detail', error)}"), guid())
     if status == 405:
         message = f"Method {request.method} is not allowed on {request.url.path}"
-        return refusal(FoundryError(405, "method_not_allowed", message), guid())
+        return refusal(FoundryError(405, "method_not_allowed", message, headers={"Allow": _allowed(request)}), guid())
     return refusal(not_found(f"No such resource: {request.method} {request.url.path}"), guid())
+
+
+def _allowed(request: Request) -> str:
+    routes = (each for each in request.app.routes if isinstance(each, Route) and each.methods)
+    methods = [each.methods for each in routes if each.path_regex.match(request.url.path)]
+    return ", ".join(sorted({name for each in methods for name in each or ()}))
 
 
 async def _bad_control(_: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from foundry_emulator.admission import AI_AUDIENCES, problem_of
-from foundry_emulator.errors import RESPONSE_DETAILS, FoundryError, invalid
+from foundry_emulator.errors import RESPONSE_DETAILS, FoundryError, invalid, not_found
 from foundry_emulator.faults import Fault
 from foundry_emulator.ids import guid
 from foundry_emulator.operations import Operation
@@ -76,21 +76,27 @@ def endpoint(world: World, operation: Operation, answer: Answer) -> Callable[[Re
             response = refusal(error, request_id)
         except ClientDisconnect:
             response = DroppedResponse()
-        response.headers.setdefault("x-request-id", request_id)
-        response.headers.setdefault("apim-request-id", guid())
-        response.headers.setdefault("x-ms-region", "local")
-        return response
+        return _named(response, request_id)
 
     return serve
 
 
 def refusal(error: FoundryError, request_id: str) -> Response:
     """Return the error envelope as an answer."""
-    return JSONResponse(error.envelope(request_id), error.status, dict(error.headers))
+    return _named(JSONResponse(error.envelope(request_id), error.status, dict(error.headers)), request_id)
+
+
+def _named(response: Response, request_id: str) -> Response:
+    """Return the answer with the headers by which support finds a request: no answer goes without them."""
+    response.headers.setdefault("x-request-id", request_id)
+    response.headers.setdefault("apim-request-id", guid())
+    response.headers.setdefault("x-ms-region", "local")
+    return response
 
 
 async def _pass(visit: Visit, operation: Operation, answer: Answer) -> Response:
     _require_token(visit.request)
+    _refuse_slash(visit.request)
     _refuse_query(visit.request, operation)
     if operation.is_call and not visit.world.switches.preview_invoke and visit.query.get(_VERSION) == _PREVIEW:
         raise FoundryError(404, "404", "Resource not found")
@@ -152,6 +158,12 @@ def _require_token(request: Request) -> None:
         challenge = {"WWW-Authenticate": 'Bearer authorization_uri="https://login.microsoftonline.com/common"'}
         message = f"Access denied: {problem}. Acquire a token with the scope https://ai.azure.com/.default."
         raise FoundryError(401, "unauthorized", message, headers=challenge)
+
+
+def _refuse_slash(request: Request) -> None:
+    # The path arrives decoded: without this, agents/a%2Fversions%2F1 would be a version.
+    if b"%2f" in request.scope.get("raw_path", b"").lower():
+        raise not_found(f"No such resource: {request.method} {request.url.path}")
 
 
 def _refuse_query(request: Request, operation: Operation) -> None:

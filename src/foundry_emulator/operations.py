@@ -36,6 +36,11 @@ class Operation:
         return self.path.startswith((_OPENAI, _INVOCATIONS))
 
     @property
+    def may_stream(self) -> bool:
+        """Tell whether its answer may be a stream of events."""
+        return self.is_call or self.path.endswith(":logstream") or self.path.startswith("/openai/")
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """Every full path of the operation."""
         return tuple(PROJECT + path for path in (self.path, *self.aliases))

@@ -29,7 +29,9 @@ def patched_endpoint(current: dict[str, Any], patch: object) -> dict[str, Any]:
     known = {"version_selector", "protocol_configuration", "protocols", "authorization_schemes"}
     wanted = {name: value for name, value in _mapping(patch, "agent_endpoint").items() if name in known}
     if "protocols" in wanted:
-        names = _names(wanted.pop("protocols"))
+        # The older word for the same member: null takes it away, as RFC 7386 has it.
+        names = _names([] if wanted["protocols"] is None else wanted["protocols"])
+        del wanted["protocols"]
         kept = {name: current["protocol_configuration"].get(name, {}) for name in names}
         current = {**current, "protocol_configuration": kept}
     merged = merge(current, wanted)

@@ -91,3 +91,40 @@ def test_a_body_that_is_too_large_is_413_and_a_compressed_one_415(cloud: httpx.C
     packed = cloud.post("/agents/a/versions", content=b"{}", headers={"Content-Encoding": "gzip"})
     assert refusal(packed) == (415, "unsupported_media_type", "Content-Encoding")
     assert invoke(cloud, {}).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["kind=all", "follow=yes", "tail=0", "tail=301"])
+def test_the_words_of_a_log_stream_are_few(base_url: str, cloud: httpx.Client, query: str) -> None:
+    url = f"{base_url}/api/projects/{name_of(cloud)}/agents/a/sessions/session-1:logstream?api-version=v1&{query}"
+    answer = httpx.get(url, headers={"Authorization": "Bearer x"})
+    assert refusal(answer) == (400, "invalid_request_error", query.partition("=")[0])
+
+
+def rules(version: str) -> dict[str, Any]:
+    rule = {"type": "FixedRatio", "agent_version": version, "traffic_percentage": 100}
+    return {"version_selector": {"version_selection_rules": [rule]}}
+
+
+def test_an_agent_may_be_made_with_a_rule_for_its_first_version(cloud: httpx.Client) -> None:
+    body = {"name": "pinned", "definition": ECHO, "agent_endpoint": rules("1")}
+    made = cloud.post("/agents", json=body).json()
+    assert made["agent_endpoint"]["version_selector"] == rules("1")["version_selector"]
+
+
+def test_an_agent_with_a_rule_for_another_version_is_not_made(cloud: httpx.Client) -> None:
+    body = {"name": "wrong", "definition": ECHO, "agent_endpoint": rules("2")}
+    assert refusal(cloud.post("/agents", json=body))[0] == 400
+    assert cloud.get("/agents/wrong").status_code == 404
+
+
+def test_an_update_with_a_wrong_rule_makes_no_version(cloud: httpx.Client) -> None:
+    body = {"definition": {**ECHO, "cpu": "2", "memory": "4Gi"}, "agent_endpoint": rules("9")}
+    assert refusal(cloud.post("/agents/a", json=body))[0] == 400
+    assert cloud.get("/agents/a").json()["versions"]["latest"]["version"] == "1"
+
+
+def test_null_takes_the_protocols_away_in_either_dialect(cloud: httpx.Client) -> None:
+    for word in ("protocols", "protocol_configuration"):
+        cloud.patch("/agents/a", json={"agent_endpoint": {"protocols": ["responses"]}})
+        endpoint = cloud.patch("/agents/a", json={"agent_endpoint": {word: None}}).json()["agent_endpoint"]
+        assert (endpoint["protocols"], endpoint["protocol_configuration"]) == ([], {})

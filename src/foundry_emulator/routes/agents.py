@@ -16,10 +16,12 @@ from foundry_emulator.paging import page
 from foundry_emulator.provisioning import add_version
 from foundry_emulator.records import AgentKey, AgentRecord, RoutingChange
 from foundry_emulator.routes.requests import checked_name, version_request
-from foundry_emulator.routes.uploads import is_upload, upload_request
+from foundry_emulator.routes.uploads import is_upload, required_header, upload_request
 from foundry_emulator.routing import default_endpoint, merge, patched_endpoint, refuse_targets, rules_of
 from foundry_emulator.views import agent_view
 from foundry_emulator.world import World
+
+_NAME = "x-ms-agent-name"
 
 
 class _AgentBody(BaseModel):
@@ -59,10 +61,8 @@ async def create_agent(visit: Visit) -> Response:
     """Create an agent with its first version, from JSON or from a code upload named by ``x-ms-agent-name``."""
     world = visit.world
     if is_upload(visit.request):
-        name = visit.request.headers.get("x-ms-agent-name")
-        if not name:
-            raise invalid("Header 'x-ms-agent-name' is required on this route.", "x-ms-agent-name")
-        key = _free_key(visit, name)
+        name = required_header(visit.request, _NAME)
+        key = _free_key(visit, name, _NAME)
         async with upload_request(visit, name) as request:
             add_version(world, key, request)
         return JSONResponse(_view(world, world.state.agent(key)))
@@ -70,21 +70,24 @@ async def create_agent(visit: Visit) -> Response:
     key = _free_key(visit, body.name)
     request = version_request(body.definition, body.description, body.metadata)
     if body.agent_endpoint is not None:
-        patched_endpoint(default_endpoint(["responses"]), body.agent_endpoint)
-    add_version(world, key, replace(request, is_draft=body.draft or False))
-    return JSONResponse(_view(world, _configured(world, key, body)))
+        rules = rules_of(patched_endpoint(default_endpoint(["responses"]), body.agent_endpoint))
+        refuse_targets(rules, lambda version: None if version == "1" else f"a new agent has no version '{version}'")
+    made = add_version(world, key, replace(request, is_draft=body.draft or False))
+    return JSONResponse(_view(world, _configured(world, key, body, made.version)))
 
 
 async def update_agent(visit: Visit) -> Response:
     """Add a version if the definition changed, and answer the agent."""
     world = visit.world
-    world.state.agent(visit.agent)
+    agent = world.state.agent(visit.agent)
     if is_upload(visit.request):
         async with upload_request(visit, visit.agent.name) as request:
             add_version(world, visit.agent, request)
         return JSONResponse(_view(world, world.state.agent(visit.agent)))
     body = parsed(_AgentBody, await json_object(visit.request))
-    add_version(world, visit.agent, version_request(body.definition, body.description, body.metadata))
+    request = version_request(body.definition, body.description, body.metadata)
+    _patched(world, agent, _patch_of(body))  # refuses, before there is a version
+    add_version(world, visit.agent, request)
     return JSONResponse(_view(world, _configured(world, visit.agent, body)))
 
 
@@ -120,17 +123,20 @@ async def delete_agent(visit: Visit) -> Response:
     return JSONResponse({"object": "agent.deleted", "name": key.name, "deleted": True})
 
 
-def _free_key(visit: Visit, name: str) -> AgentKey:
-    key = AgentKey(visit.project, checked_name(name))
+def _free_key(visit: Visit, name: str, param: str = "name") -> AgentKey:
+    key = AgentKey(visit.project, checked_name(name, param))
     if visit.world.state.has_agent(key):
         raise conflict(f"Agent '{name}' already exists")
     return key
 
 
-def _configured(world: World, key: AgentKey, body: _AgentBody) -> AgentRecord:
-    agent = world.state.agent(key)
-    patch = {name: value for name in ("agent_endpoint", "agent_card") if (value := getattr(body, name)) is not None}
-    agent = _patched(world, agent, patch) if patch else agent
+def _patch_of(body: _AgentBody) -> dict[str, Any]:
+    return {name: value for name in ("agent_endpoint", "agent_card") if (value := getattr(body, name)) is not None}
+
+
+def _configured(world: World, key: AgentKey, body: _AgentBody, made: str | None = None) -> AgentRecord:
+    """Return the agent as the body wants it; a rule may name the version that the same request made."""
+    agent = _patched(world, world.state.agent(key), _patch_of(body), made)
     if body.state is not None:
         agent = replace(agent, is_enabled=body.state == "enabled")
     if body.digital_worker_type is not None:
@@ -138,7 +144,7 @@ def _configured(world: World, key: AgentKey, body: _AgentBody) -> AgentRecord:
     return world.state.put_agent(agent)
 
 
-def _patched(world: World, agent: AgentRecord, patch: dict[str, Any]) -> AgentRecord:
+def _patched(world: World, agent: AgentRecord, patch: dict[str, Any], made: str | None = None) -> AgentRecord:
     if "agent_card" in patch:
         card = patch["agent_card"]
         if card is not None and not isinstance(card, dict):
@@ -150,7 +156,7 @@ def _patched(world: World, agent: AgentRecord, patch: dict[str, Any]) -> AgentRe
     rules = rules_of(endpoint)
     if rules == rules_of(agent.endpoint):
         return replace(agent, endpoint=endpoint)
-    refuse_targets(rules, lambda version: _problem_of(world, agent.key, version))
+    refuse_targets(rules, lambda version: None if version == made else _problem_of(world, agent.key, version))
     change = RoutingChange(world.clock.now() + world.switches.routing_lag_seconds, rules)
     return replace(agent, endpoint=endpoint, served=(*agent.served[-4:], change))
 

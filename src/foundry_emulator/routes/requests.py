@@ -30,8 +30,8 @@ def checked_metadata(metadata: dict[str, str] | None) -> dict[str, str]:
     return pairs
 
 
-def checked_name(name: str) -> str:
-    """Return an agent name the cloud accepts."""
+def checked_name(name: str, param: str = "name") -> str:
+    """Return an agent name the cloud accepts; ``param`` says where it was given."""
     if not AGENT_NAME.fullmatch(name):
-        raise invalid(f"'{name}' is not a valid agent name: 1 to 63 alphanumerics and inner hyphens.", "name")
+        raise invalid(f"'{name}' is not a valid agent name: 1 to 63 alphanumerics and inner hyphens.", param)
     return name

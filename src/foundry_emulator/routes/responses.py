@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -27,7 +27,7 @@ class _AgentReference(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str
-    type: str = "agent_reference"
+    type: Literal["agent_reference"] = "agent_reference"
     version: Annotated[str, Field(min_length=1)] | None = None
 
 

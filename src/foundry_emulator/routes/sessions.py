@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from foundry_emulator.bodies import json_object, parsed
+from foundry_emulator.bodies import flag, json_object, parsed
 from foundry_emulator.deletion import delete_sessions
 from foundry_emulator.errors import invalid, session_not_found
 from foundry_emulator.identity import refuse_other_users, user_of
@@ -90,6 +90,7 @@ async def log_stream(visit: Visit) -> Response:
     if log is None or wanted != session.version:
         raise session_not_found(session.key.id)
     tail = _tail(visit)
+    _refuse_words(visit)
     chunks = _frames(visit, session, log, tail)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "x-agent-session-id": session.key.id}
     return StreamingResponse(chunks, media_type="text/event-stream", headers=headers)
@@ -115,6 +116,13 @@ def _tail(visit: Visit) -> int:
     if not DIGITS.fullmatch(text) or not 1 <= int(text) <= TAIL_LINES:
         raise invalid(f"Invalid value '{text}' for 'tail': expected 1 to {TAIL_LINES}.", "tail")
     return int(text)
+
+
+def _refuse_words(visit: Visit) -> None:
+    # Both are accepted and change nothing: one log holds both kinds, and clients end the stream themselves.
+    flag(visit.query, "follow")
+    if visit.query.get("kind", "console") not in ("console", "system"):
+        raise invalid(f"Invalid value '{visit.query['kind']}' for 'kind': expected console or system.", "kind")
 
 
 def _known(visit: Visit) -> SessionRecord:

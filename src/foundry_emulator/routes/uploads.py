@@ -41,12 +41,20 @@ def is_upload(request: Request) -> bool:
     return is_multipart(request.headers.get("content-type", ""))
 
 
+def required_header(request: Request, name: str) -> str:
+    """Return the one value of a header, without blanks around it; 400 when there is none, or several that differ."""
+    values = {value.strip() for value in request.headers.getlist(name)}
+    if len(values) > 1:
+        raise invalid(f"Header '{name}' is given twice.", name)
+    if not values or values == {""}:
+        raise invalid(f"Header '{name}' is required.", name)
+    return values.pop()
+
+
 @asynccontextmanager
 async def upload_request(visit: Visit, agent: str) -> AsyncIterator[VersionRequest]:
     """Give what a code upload asks for; a zip that no version has taken by the end of the block is thrown away."""
-    announced = visit.request.headers.get(_HASH)
-    if not announced:
-        raise invalid(f"Header '{_HASH}' is required.", _HASH)
+    announced = required_header(visit.request, _HASH)
     refuse_encoding(visit.request)
     with tempfile.NamedTemporaryFile(dir=visit.world.config.folder, prefix="upload-", delete=False) as file:
         try:

@@ -1,0 +1,71 @@
+"""The headers beside a code upload, written line by line: blanks around them, two of a name, none at all."""
+
+import hashlib
+import http.client
+from itertools import count
+
+import httpx
+import pytest
+
+from patience import PATIENCE
+from raw_uploads import PLAIN, ZIP, code, metadata, multipart
+
+AGENTS = count()
+HASH = "x-ms-code-zip-sha256"
+NAME = "x-ms-agent-name"
+SHA = hashlib.sha256(ZIP).hexdigest()
+
+
+def create(base_url: str, *headers: tuple[str, str]) -> httpx.Response:
+    """Send the headers as they are: clients tidy them up."""
+    body = multipart(metadata(), code())
+    address = httpx.URL(base_url)
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=PATIENCE)
+    connection.putrequest("POST", "/api/projects/headers/agents?api-version=2025-11-15-preview")
+    for name, value in [("Authorization", "Bearer x"), ("Content-Type", PLAIN), *headers]:
+        connection.putheader(name, value)
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return httpx.Response(answer.status, content=content)
+
+
+@pytest.mark.parametrize("value", [SHA, SHA.upper(), f"  {SHA} \t"])
+def test_the_hash_is_read_in_any_case_and_without_its_blanks(base_url: str, value: str) -> None:
+    name = f"agent-{next(AGENTS)}"
+    answer = create(base_url, (HASH, value), (NAME, f" {name} "))
+    assert answer.json()["name"] == name, answer.text
+
+
+def test_a_header_may_be_there_twice_when_it_says_the_same(base_url: str) -> None:
+    name = f"agent-{next(AGENTS)}"
+    assert create(base_url, (HASH, SHA), (HASH, SHA), (NAME, name), (NAME, name)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "param", "says"),
+    [
+        ([(NAME, "b")], HASH, "is required"),
+        ([(HASH, ""), (NAME, "b")], HASH, "is required"),
+        ([(HASH, " "), (NAME, "b")], HASH, "is required"),
+        ([(HASH, SHA), (HASH, "0" * 64), (NAME, "b")], HASH, "given twice"),
+        ([(HASH, "0" * 64), (NAME, "b")], HASH, "does not match"),
+        ([(HASH, f"{SHA},{SHA}"), (NAME, "b")], HASH, "does not match"),
+        ([(HASH, SHA)], NAME, "is required"),
+        ([(HASH, SHA), (NAME, "b"), (NAME, "c")], NAME, "given twice"),
+        ([(HASH, SHA), (NAME, "b" * 64)], NAME, "not a valid agent name"),
+        ([(HASH, SHA), (NAME, "-b")], NAME, "not a valid agent name"),
+        ([(HASH, SHA), (NAME, "b/c")], NAME, "not a valid agent name"),
+    ],
+)
+def test_a_wrong_header_is_400_by_name(base_url: str, headers: list[tuple[str, str]], param: str, says: str) -> None:
+    answer = create(base_url, *headers)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, param)
+    assert says in error["message"]
+
+
+def test_a_name_of_63_characters_is_a_name(base_url: str) -> None:
+    assert create(base_url, (HASH, SHA), (NAME, "b" * 63)).json()["name"] == "b" * 63
