@@ -70,7 +70,8 @@ def _read(verdict: Verdict, rollout: Rollout, history: Sequence[Event]) -> None:
         verdict.steps_twice.append(f"{told}: steps {steps}")
     moves = tuple(event.kind.removeprefix("rollout.") for event in history if event.kind not in WAITS)
     if rollout.phase in WALKS and moves != WALKS[rollout.phase]:
-        verdict.others.append(f"{told}: not the walk of a calm run")
+        reasons = "; ".join(f"{event.kind.removeprefix('rollout.')}: {event.because}" for event in history)
+        verdict.others.append(f"{told}: not the walk of a calm run ({reasons})")
     verdict.others += [f"{told}: {fault}" for fault in _leaps(history)]
 
 

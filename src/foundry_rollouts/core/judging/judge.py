@@ -17,6 +17,7 @@ from foundry_rollouts.core.judging.harm import failing_gate, guard_of, harm_of, 
 from foundry_rollouts.core.judging.proof import at_most_worse, missing_calls, safe_of, strongest
 from foundry_rollouts.core.judging.sentences import (
     because_baking,
+    because_doubted,
     because_guarded,
     because_harm,
     because_proved,
@@ -27,7 +28,7 @@ from foundry_rollouts.core.judging.sentences import (
 from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.judging.value_judge import value_reading
 from foundry_rollouts.core.model.measurement import Measurement
-from foundry_rollouts.core.model.policy import Gate, OnSplit, Policy
+from foundry_rollouts.core.model.policy import Gate, Judging, OnSplit, Policy
 from foundry_rollouts.core.model.rollout import Rollout
 
 #: The worst verdict first; the worst gate speaks for the rollout.
@@ -151,12 +152,17 @@ def _verdict(rollout: Rollout, tracks: Sequence[Track], harm: float, safe: float
         if any(track.trouble for track in tracks):
             return Verdict.SOURCE_ERROR
         return Verdict.STALE if seen else Verdict.NO_DATA
-    is_safe = safe >= -math.log(policy.judge.missed_bad)
+    is_safe = is_proved(policy.judge, safe)
     if rollout.weight < 100:
         return Verdict.PASS if is_safe and harm <= EVEN else Verdict.INSUFFICIENT
     # A plan without a weight below 100 has proved nothing before, so that it has to be proved here.
     was_compared = rollout.step_below_all is not None or rollout.is_revert or is_safe
     return Verdict.PASS if was_compared and _is_calm(tracks) else Verdict.INSUFFICIENT
+
+
+def is_proved(judging: Judging, safe: float) -> bool:
+    """Whether so much evidence of safety is a proof."""
+    return safe >= -math.log(judging.missed_bad)
 
 
 def _is_calm(tracks: Sequence[Track]) -> bool:
@@ -181,6 +187,8 @@ def _because(verdict: Verdict, rollout: Rollout, gate: Gate, tracks: Sequence[Tr
             return because_baking(gate, max(tracks, key=lambda track: track.at_step.canary_calls))
         case Verdict.PASS:
             return because_proved(gate, judging, strongest(tracks), safe_of(tracks))
+        case Verdict.INSUFFICIENT if is_proved(judging, safe_of(tracks)):
+            return because_doubted(gate, judging, strongest(tracks))
         case Verdict.INSUFFICIENT:
             return because_unproved(gate, judging, strongest(tracks), missing)
         case _:

@@ -59,6 +59,12 @@ def because_unproved(gate: Gate, judging: Judging, track: Track, missing: int | 
     return f"{seen} so far: {more} to be proved better than {judging.bad} stable"
 
 
+def because_doubted(gate: Gate, judging: Judging, track: Track) -> str:
+    """Say that the canary is proved to be better than bad, and that its failures still speak against it."""
+    proved = f"better than {judging.bad} stable, and maybe worse than {judging.tolerate} stable"
+    return f"{_compared(gate.kind, track.at_step)} so far: {proved}; needs more canary calls without failures"
+
+
 def because_baking(gate: Gate, track: Track) -> str:
     """Say what is seen of a canary that has all traffic, beside what stable did before."""
     if track.at_step.stable_calls:

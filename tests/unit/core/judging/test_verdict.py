@@ -72,6 +72,16 @@ def test_harm_is_answered_at_a_hundred_to_one_and_safety_is_proved_at_twenty(
     assert read(a_policy(), of_errors(proving(harm, safe))).verdict is verdict
 
 
+def test_what_is_proved_and_still_doubted_says_so() -> None:
+    said = read(a_policy(), of_errors(proving(0.01, 3), at_step=Tally(278, 2, 278, 0)))
+    assert said.verdict is Verdict.INSUFFICIENT
+    judging = a_policy().judge
+    assert said.because == (
+        f"canary 2 of 278 failed against 0 of 278 on stable so far: better than {judging.bad} stable, and maybe worse"
+        f" than {judging.tolerate} stable; needs more canary calls without failures"
+    )
+
+
 def test_the_odds_that_decide_are_the_policys() -> None:
     surer = a_policy(judge=replace(a_policy().judge, false_rollback=0.001, missed_bad=0.01))
     assert read(surer, of_errors(proving(2.9, 0))).verdict is Verdict.INSUFFICIENT
