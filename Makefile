@@ -16,7 +16,7 @@ PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header -
 COMPILE := $(PIN) pyproject.toml --no-emit-package foundry-rollouts-emulator
 EMULATOR := src/foundry_emulator
 
-.PHONY: help demo serve emulator test lint format types imports unit contract scenarios storm soak mutants requirements packages image clean
+.PHONY: help demo serve emulator test lint format types imports unit simulation contract scenarios storm soak mutants requirements packages image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -47,6 +47,9 @@ imports: $(FOR_TESTS) ## check who imports whom
 
 unit: $(FOR_TESTS) ## the unit tests: a minute, no network; the slowest are listed
 	@$(BIN)/pytest -n auto --durations=10 tests/unit
+
+simulation: $(FOR_TESTS) ## the judge's promises and its bench, on thousands of simulated rollouts
+	@$(BIN)/pytest -n auto tests/simulation
 
 contract: $(FOR_TESTS) ## one exam per port: SQLite and PostgreSQL, client and emulator
 	@$(BIN)/pytest -n auto tests/contract tests/migrations

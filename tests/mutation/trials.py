@@ -27,7 +27,7 @@ from coverage import Coverage
 from mutation.mutants import Mutant, Source
 
 SOURCES = Path(__file__).parents[2] / "src"
-TESTS = "tests/unit/core"
+TESTS = ("tests/unit/core", "tests/simulation/test_world.py", "tests/simulation/test_capital_promises.py")
 QUIET = ("-q", "--no-header", "--no-summary", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 OPTIONS = (*QUIET, "-p", "no:randomly", "-p", "no:cacheprovider", "-o", "timeout=0")
 COLLECTED = "collected"  #: The name under which lines are noted that run before any test.
@@ -111,7 +111,7 @@ def be_steady() -> None:
 def watched(package: Path, then: Callable[[Watch], None]) -> Watch:
     """Collect and run the tests, and hand what they reach to ``then``, which runs among the collected tests."""
     watch = Watch(package)
-    pytest.main([*OPTIONS, TESTS], plugins=[Session(watch, then)])
+    pytest.main([*OPTIONS, *TESTS], plugins=[Session(watch, then)])
     return watch
 
 
@@ -157,7 +157,7 @@ def try_afresh(source: Source, mutant: Mutant, order: Sequence[str], seconds: fl
     limit_cpu(seconds)
     mutant.apply()
     sys.meta_path.insert(0, MutantFinder(source))
-    code = pytest.main([*OPTIONS, "-x", TESTS], plugins=[InOrder(order)])
+    code = pytest.main([*OPTIONS, "-x", *TESTS], plugins=[InOrder(order)])
     return None if code == pytest.ExitCode.OK else "a test"
 
 
