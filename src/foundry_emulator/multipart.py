@@ -153,20 +153,29 @@ async def _from_first_boundary(delimiter: bytes, chunks: AsyncIterator[bytes]) -
             continue
         held += chunk
         if found := line.search(held):
+            if found[1].endswith(b"--"):
+                _refuse_bare_lines(delimiter, held)
             yield found[1] + b"\r\n" + held[found.end() :]
             held = None
         elif len(held) > _PREAMBLE_BYTES:
+            _refuse_bare_lines(delimiter, held)
             raise _unreadable("its boundary is not where the content type says")
     if held is not None:
         yield _last_line(delimiter, held)
 
 
 def _last_line(delimiter: bytes, held: bytes) -> bytes:
+    _refuse_bare_lines(delimiter, held)
     # Without the line's end it can only be the last boundary.
     last = delimiter + b"--"
     if held == last or held.endswith(b"\n" + last):
         return last
     raise _unreadable("its boundary does not occur in it" if held else "it is empty")
+
+
+def _refuse_bare_lines(delimiter: bytes, held: bytes) -> None:
+    if re.search(rb"(?:\A|\n)" + re.escape(delimiter) + rb"[ \t]*\n", held):
+        raise _unreadable("its lines end in LF alone, not in CRLF")
 
 
 def _unreadable(problem: str, param: str | None = None) -> FoundryError:

@@ -1,5 +1,6 @@
 """Role assignments as the resource manager answers them."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -98,3 +99,19 @@ def test_roles_are_found_by_name(arm: httpx.Client) -> None:
     assert [each["name"] for each in found] == [FOUNDRY_USER]
     assert arm.get(f"{where}/{FOUNDRY_USER}").json()["properties"]["roleName"] == "Foundry User"
     assert arm.get(f"{where}/{uuid.uuid4()}").status_code == 404
+
+
+def test_a_refusal_is_in_the_words_of_the_resource_manager(arm: httpx.Client) -> None:
+    path = f"{a_scope()}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+    wrong = {"properties": {"roleDefinitionId": "x", "principalId": "x", "principalType": "Robot"}}
+    for content in (b"{", b"[]", json.dumps(wrong).encode()):
+        answer = arm.put(path, content=content)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidRequestContent")
+        assert answer.headers["x-ms-request-id"]
+        assert answer.headers["x-ms-correlation-request-id"]
+
+
+def test_without_a_token_the_answer_says_whom_to_ask(arm: httpx.Client) -> None:
+    answer = arm.get("/subscriptions", headers={"Authorization": ""})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith('Bearer authorization_uri="https://login.microsoftonline.com/')

@@ -39,6 +39,7 @@ def cloud(cloud: httpx.Client) -> httpx.Client:
             {"input": "x", "agent_session_id": False},
             "agent_session_id",
         ),
+        (RESPONSES, {"input": "x", "conversation": 5}, "conversation"),
         (f"{SESSION}/files/mkdir", {"path": "a\0b"}, "path"),
         (f"{SESSION}/files/mkdir", {"path": "x" * 300}, "path"),
     ],
@@ -128,3 +129,18 @@ def test_null_takes_the_protocols_away_in_either_dialect(cloud: httpx.Client) ->
         cloud.patch("/agents/a", json={"agent_endpoint": {"protocols": ["responses"]}})
         endpoint = cloud.patch("/agents/a", json={"agent_endpoint": {word: None}}).json()["agent_endpoint"]
         assert (endpoint["protocols"], endpoint["protocol_configuration"]) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [({}, "input"), ({"input": None}, "input"), ({"input": 5}, "input"), ({"input": "x", "stream": "true"}, "stream")],
+)
+def test_the_built_in_agent_answers_no_nonsense(cloud: httpx.Client, body: dict[str, Any], param: str) -> None:
+    answer = cloud.post(RESPONSES, json=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_request_error", param)
+
+
+def test_an_agent_without_a_description_of_its_invocations_says_so(cloud: httpx.Client) -> None:
+    answer = cloud.get("/agents/a/endpoint/protocols/invocations/docs/openapi.json")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, "no route /invocations/docs/openapi.json")

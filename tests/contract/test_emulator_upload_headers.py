@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from patience import PATIENCE
-from raw_uploads import PLAIN, ZIP, code, metadata, multipart
+from raw_uploads import PLAIN, ZIP, a_socket, code, metadata, multipart
 
 AGENTS = count()
 HASH = "x-ms-code-zip-sha256"
@@ -69,3 +69,22 @@ def test_a_wrong_header_is_400_by_name(base_url: str, headers: list[tuple[str, s
 
 def test_a_name_of_63_characters_is_a_name(base_url: str) -> None:
     assert create(base_url, (HASH, SHA), (NAME, "b" * 63)).json()["name"] == "b" * 63
+
+
+def test_of_two_callers_who_create_an_agent_at_once_one_is_refused(base_url: str) -> None:
+    """Both pass the check of the name before their bodies arrive."""
+    name, body = f"agent-{next(AGENTS)}", multipart(metadata(), code())
+    head = (
+        "POST /api/projects/headers/agents?api-version=v1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\n"
+        f"Content-Type: {PLAIN}\r\n{HASH}: {SHA}\r\n{NAME}: {name}\r\nConnection: close\r\n"
+        f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    with a_socket(base_url) as one, a_socket(base_url) as other:
+        for caller in (one, other):
+            caller.sendall(head)
+            assert caller.recv(4096).startswith(b"HTTP/1.1 100 ")
+        statuses = []
+        for caller in (one, other):
+            caller.sendall(body)
+            statuses.append(caller.recv(4096).split()[1])
+    assert statuses == [b"200", b"409"]

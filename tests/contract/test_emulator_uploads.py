@@ -194,7 +194,11 @@ def test_a_wrong_part_is_refused_by_name(
         pytest.param(PLAIN, b"--b\r\n", "before its closing boundary", id="only a boundary"),
         pytest.param(PLAIN, multipart(metadata(), code(), end="")[:-3], "closing boundary, in part 'code'", id="cut"),
         pytest.param(PLAIN, multipart(metadata(), code())[:30], "before its closing boundary", id="cut in a header"),
-        pytest.param(PLAIN, multipart(metadata(), code()).replace(b"\r\n", b"\n"), "cannot be read", id="LF"),
+        pytest.param(PLAIN, multipart(metadata(), code()).replace(b"\r\n", b"\n"), "end in LF alone", id="LF"),
+        pytest.param(
+            PLAIN, multipart(metadata(), end="\n").replace(b"\r\n", b"\n") + b"\n--b--\r\n", "end in LF alone"
+        ),
+        pytest.param(PLAIN, multipart(code(b"x" * 70_000)).replace(b"\r\n", b"\n"), "end in LF alone", id="long, LF"),
         pytest.param(PLAIN, METADATA, "boundary", id="plain JSON"),
     ],
 )

@@ -64,7 +64,7 @@ async def create_agent(visit: Visit) -> Response:
         name = required_header(visit.request, _NAME)
         key = _free_key(visit, name, _NAME)
         async with upload_request(visit, name) as request:
-            add_version(world, key, request)
+            add_version(world, _free_key(visit, name), request)  # another caller may have been faster meanwhile
         return JSONResponse(_view(world, world.state.agent(key)))
     body = parsed(_NewAgentBody, await json_object(visit.request))
     key = _free_key(visit, body.name)
@@ -82,6 +82,7 @@ async def update_agent(visit: Visit) -> Response:
     agent = world.state.agent(visit.agent)
     if is_upload(visit.request):
         async with upload_request(visit, visit.agent.name) as request:
+            world.state.agent(visit.agent)  # it may have been deleted meanwhile
             add_version(world, visit.agent, request)
         return JSONResponse(_view(world, world.state.agent(visit.agent)))
     body = parsed(_AgentBody, await json_object(visit.request))

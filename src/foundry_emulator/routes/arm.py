@@ -6,7 +6,7 @@ It has an error envelope and api-versions of its own; its scope is any resource 
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
@@ -17,8 +17,10 @@ from starlette.routing import Route
 from foundry_emulator.admission import ARM_AUDIENCES, problem_of
 from foundry_emulator.bodies import json_object, parsed
 from foundry_emulator.errors import FoundryError
+from foundry_emulator.ids import guid
 from foundry_emulator.roles import ROLES, Assignment, filter_of, subscription_of
 from foundry_emulator.routes import subscriptions
+from foundry_emulator.tokens import TENANT
 from foundry_emulator.world import World
 
 PREFIX = "/_arm"
@@ -29,6 +31,7 @@ _ASSIGNMENTS = "/{scope:path}/providers/Microsoft.Authorization/roleAssignments"
 _DEFINITIONS = "/{scope:path}/providers/Microsoft.Authorization/roleDefinitions"
 _DEFINITION_PATH = "/providers/Microsoft.Authorization/roleDefinitions/"
 _DISCOVERY = "/metadata/endpoints"
+_CHALLENGE = f'Bearer authorization_uri="https://login.microsoftonline.com/{TENANT}", error="invalid_token"'
 _METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
 _ROLE_ID = re.compile(
     r"(?:/.*)?/providers/Microsoft\.Authorization/roleDefinitions/(?P<role>[0-9a-f-]{36})", re.IGNORECASE
@@ -42,7 +45,7 @@ class _Properties(BaseModel):
 
     roleDefinitionId: str  # noqa: N815 - the wire's own spelling
     principalId: str  # noqa: N815
-    principalType: str | None = None  # noqa: N815
+    principalType: Literal["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"] | None = None  # noqa: N815
     description: str | None = None
 
 
@@ -85,12 +88,22 @@ def _endpoint(world: World, answer: _Answer, *, is_open: bool) -> Callable[[Requ
                 _require_token(request)
             if answer is not subscriptions.no_such_resource:
                 _refuse(request)
-            return await answer(world, request)
+            response = await answer(world, request)
         except FoundryError as error:
-            body = {"error": {"code": error.code, "message": error.message}}
-            return JSONResponse(body, error.status, dict(error.headers))
+            response = _refused(error)
+        for name in ("x-ms-request-id", "x-ms-correlation-request-id"):
+            response.headers.setdefault(name, guid())
+        return response
 
     return serve
+
+
+def _refused(error: FoundryError) -> Response:
+    # What the common checks of a body say has another code here.
+    code = "InvalidRequestContent" if error.code == "invalid_request_error" else error.code
+    challenge = {"WWW-Authenticate": _CHALLENGE} if error.status == 401 else {}
+    body = {"error": {"code": code, "message": error.message}}
+    return JSONResponse(body, error.status, {**challenge, **error.headers})
 
 
 def _require_token(request: Request) -> None:

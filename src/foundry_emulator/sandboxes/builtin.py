@@ -131,7 +131,11 @@ class BuiltinSandbox:
     def _respond(self, call: AgentCall, *, is_empty: bool) -> tuple[int, dict[str, str], Iterable[bytes]]:
         body = _object_of(call.body)
         if body is None or "input" not in body:
-            return _refusal(400, "invalid_request_error", "input is required")
+            return _refusal(400, "invalid_request_error", "input is required", "input")
+        if not isinstance(body["input"], str | list):
+            return _refusal(400, "invalid_request_error", "input must be a string or a list", "input")
+        if not isinstance(body.get("stream"), bool | None):
+            return _refusal(400, "invalid_request_error", "stream must be true or false", "stream")
         said = self._plan.behaviour.reply if self._plan.behaviour.reply is not None else text_of(body["input"])
         reply = Reply(tagged("caresp"), int(self._clock.now()), body.get("model"), None if is_empty else said)
         if body.get("store", True):
@@ -156,6 +160,8 @@ class BuiltinSandbox:
             self._remembered.popitem(last=False)
 
     def _recall(self, call: AgentCall) -> tuple[int, dict[str, str], Iterable[bytes]]:
+        if call.path.startswith("/invocations"):
+            return _refusal(404, "not_found", f"no route {call.path}")
         _, _, response_id, *rest = [*call.path.split("/"), ""][:4]
         known = self._remembered.get(response_id)
         if known is None:
