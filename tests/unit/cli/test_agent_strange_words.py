@@ -149,3 +149,22 @@ def test_an_env_file_that_is_none_is_refused_before_anything_is_sent(
     assert (done.code, len(done.errors), says in done.err) == (2, 1, True)
     missing = engineer.run("create", "a", "--image", "emulator://echo", "--env-file", "no.env")
     assert (missing.code, missing.errors) == (1, ["error: No such file or directory: no.env"])
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        ({"status": "evaporated"}, "evaporated: the response is evaporated, without a reason"),
+        ({"status": {"a": 1}}, "{'a': 1}: the response is {'a': 1}, without a reason"),
+        ({"status": "failed", "error": "out of tea"}, "failed: out of tea"),
+        ({"status": "completed", "error": {"code": "x\x1b[2J", "message": "a\nerror: b"}}, "x\\x1b[2J: a error: b"),
+    ],
+)
+def test_a_response_that_ends_in_unknown_words_is_shown_and_no_success(
+    inside: Inside, end: dict[str, Any], says: str
+) -> None:
+    message = {"type": "message", "content": [{"type": "output_text", "text": "half of it"}]}
+    with a_cloud(lambda *_: (200, {"object": "response", "id": "caresp_1", "output": [message], **end})) as project:
+        done = inside("agent", "invoke", "a", "hello", *project)
+    assert (done.code, done.out, len(done.errors)) == (1, "half of it\n", 1)
+    assert done.errors[0].startswith(f"error: responses.create: HTTP 200 {says} (request req-4711, ")

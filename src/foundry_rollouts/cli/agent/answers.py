@@ -14,10 +14,9 @@ from foundry_rollouts.errors import NOT_WHOLE, CloudError, Refusal
 from foundry_rollouts.foundry.invocations import Invoked, Question, output_text
 from foundry_rollouts.foundry.refusals import one_line, one_word, parsed, refusal_of
 from foundry_rollouts.ports import Serving
+from foundry_rollouts.untrusted import visible_line
 
 WHOLE = "completed"
-#: Ends of a response that are none of an answer.
-_ENDS = frozenset({"failed", "incomplete", "cancelled", "in_progress", "queued"})
 
 
 def operation_of(question: Question) -> str:
@@ -47,11 +46,11 @@ def refuse_unfinished(
 ) -> None:
     """Raise CloudError for a response that is not completed; show ``came``, what it said until then."""
     status, error = response.get("status"), response.get("error")
-    if not isinstance(error, Mapping) and status not in _ENDS:
+    if error in (None, "", []) and status in (None, WHOLE):
         return
     if came:
         pass_on(came)
-    error = error if isinstance(error, Mapping) else {}
+    error = error if isinstance(error, Mapping) else {"message": error}
     details = response.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, Mapping) else None
     what = error.get("message") or f"the response is {status}" + (f": {reason}" if reason else ", without a reason")
@@ -78,9 +77,9 @@ def disobeyed(question: Question, serving: Serving) -> int:
 def tell(version: object, session: object, took: timedelta | None, **ids: object) -> None:
     """Write on stderr who answered and how long it took; the ids too for who wants to know more."""
     words = [
-        f"version {version}" if version else "",
-        f"session {session}" if session else "",
-        *(f"{name} {value}" for name, value in ids.items() if value and is_verbose()),
+        f"version {visible_line(str(version))}" if version else "",
+        f"session {visible_line(str(session))}" if session else "",
+        *(f"{name} {visible_line(str(value))}" for name, value in ids.items() if value and is_verbose()),
         f"{took.total_seconds():.2f} s" if took else "",
     ]
     if line := ", ".join(word for word in words if word):

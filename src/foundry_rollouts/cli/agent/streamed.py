@@ -72,7 +72,7 @@ class Streamed:
         """Show a piece of a response, or a whole one where the agent answers whole although asked for a stream."""
         is_whole = kind == _WHOLE
         response = data if is_whole else _part(data, "response")
-        self._response = str(response["id"]) if response.get("id") else self._response
+        self._response = one_word(response["id"]) if response.get("id") else self._response
         if is_whole or kind == "response.created":
             version = self._serving.resolved or _part(response, "agent_reference").get("version")
             self._tell_author(version, response.get("agent_session_id"))
