@@ -22,6 +22,7 @@ from unit.signals.session_world import until
 
 BROKEN = "emulator://echo?error_rate=1"
 WISH = "x-agent-version-override"
+SESSION = "x-agent-session-id"
 TOLD = ("x-agent-version-resolved", "x-agent-version-resolution", "x-agent-version-fallback")
 
 
@@ -38,6 +39,23 @@ class Stripping(httpx.AsyncBaseTransport):
         answer = await self._wire.handle_async_request(request)
         for name in self.names:
             answer.headers.pop(name, None)
+        return answer
+
+    async def aclose(self) -> None:
+        await self._wire.aclose()
+
+
+class Garbling(httpx.AsyncBaseTransport):
+    """A proxy that writes the session of an answer as ``garbled`` has it."""
+
+    def __init__(self, garbled: str) -> None:
+        self.garbled = garbled
+        self._wire = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._wire.handle_async_request(request)
+        if session := answer.headers.get(SESSION):
+            answer.headers[SESSION] = self.garbled.format(session)
         return answer
 
     async def aclose(self) -> None:
@@ -92,6 +110,19 @@ async def test_each_version_is_asked_and_counted_for_itself_whatever_the_service
         assert (await note_of(source, rollout) is None) is (note is None)
         await source.close()
         assert [session.id async for session in cloud.sessions("support-agent")] == []
+
+
+@pytest.mark.parametrize("garbled", ["{0}, {0}", "..", "../../{0}", "opened-for-one-call-only"])
+async def test_a_session_that_cannot_be_used_again_is_no_evidence_against_a_version(
+    base_url: str, garbled: str
+) -> None:
+    endpoint = f"{base_url}/api/projects/override-{next(NUMBERS)}"
+    async with FoundryClient(endpoint, FixedToken(), wire=Garbling(garbled)) as cloud:
+        rollout = await a_probed(cloud, "emulator://echo?reply=fine")
+        source = ProbeSource(cloud, clock.now)
+        stable, canary = await counts(source, rollout, "probe", 6)
+        assert (stable.failures, canary.failures) == (0, 0)
+        await source.close()
 
 
 async def test_a_service_that_stops_obeying_is_reported_and_nothing_counts_for_another_version(

@@ -18,14 +18,13 @@ from foundry_rollouts.foundry.calls import Call, Reply, ServerEvent, json_body, 
 from foundry_rollouts.foundry.http import Transport
 from foundry_rollouts.foundry.refusals import one_word, parsed, refusal_of
 from foundry_rollouts.foundry.retry import PATIENT, TIMEOUT, Repeat, RetryBudget
-from foundry_rollouts.foundry.serving import OVERRIDE, refuse_bad_override, serving_of, version_of
+from foundry_rollouts.foundry.serving import OVERRIDE, refuse_bad_override, serving_of, session_of, version_of
 from foundry_rollouts.ports import Answer, Serving
 
 SYNCHRONOUS = timedelta(seconds=150)  #: The gateway itself gives up at about 120 s.
 
 _ANY_STATUS = frozenset(range(300, 600))
 _SESSION = "agent_session_id"
-_SESSION_HEADER = "x-agent-session-id"
 _USER = re.compile(r"[A-Za-z0-9._:\-@]{1,256}")
 
 
@@ -118,8 +117,8 @@ class Invocations:
             async with self._transport.stream(call) as answer, asyncio.timeout((limit - answer.lasts).total_seconds()):
                 ended = await read_to_end(answer, is_response=question.is_text)
                 said = parsed(ended.text.encode()) if question.is_text else {}
-                session = answer.headers.get(_SESSION_HEADER) or _text(said.get(_SESSION))
-                served = replace(ended, serving=serving_of(answer.headers), session=session)
+                session, serving = session_of(answer.headers, said), serving_of(answer.headers)
+                served = replace(ended, serving=serving, session=session)
                 return replace(served, latency=answer.lasts, version=version_of(answer.headers, said))
         except TimeoutError as error:
             late = Refusal(None, TIMEOUT, "the answer did not come to its end within the time limit")
@@ -143,7 +142,7 @@ class Invocations:
         """Send ``question`` once and yield the events of its answer; ``limit`` is for the first of them."""
         call = _call(question, Repeat.NEVER, limit, frozenset(), stream=True)
         async with self._transport.stream(call) as answer:
-            on_begin(Begun(serving_of(answer.headers), answer.headers.get(_SESSION_HEADER), answer.headers))
+            on_begin(Begun(serving_of(answer.headers), session_of(answer.headers, {}), answer.headers))
             if "text/event-stream" not in answer.headers.get("content-type", ""):
                 content = b"".join([chunk async for chunk in answer.chunks()])
                 if question.is_text:
@@ -194,7 +193,7 @@ def _invoked(reply: Reply) -> Invoked:
     return Invoked(
         _answer(reply),
         said=reply.content.decode("utf-8", "replace") if said is None else said,
-        session=reply.headers.get(_SESSION_HEADER) or _text(body.get(_SESSION)),
+        session=session_of(reply.headers, body),
         version=version_of(reply.headers, body),
         invocation=reply.headers.get("x-agent-invocation-id"),
         is_accepted=reply.status == 202,
@@ -225,10 +224,6 @@ def output_text(response: Mapping[str, Any]) -> str | None:
         for part in _parts(item)
         if isinstance(part, dict) and part.get("type") == "output_text"
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _parts(item: Mapping[str, Any]) -> list[Any]:

@@ -17,6 +17,9 @@ _RESOLVED = "x-agent-version-resolved"
 _RESOLUTION = "x-agent-version-resolution"
 _FALLBACK = "x-agent-version-fallback"
 _VERSION = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SESSION = "agent_session_id"
+_SESSION_HEADER = "x-agent-session-id"
+_SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}")
 _TRUTH = {"": False, "false": False, "true": True}
 
 
@@ -35,6 +38,12 @@ def serving_of(headers: Mapping[str, str]) -> Serving:
         _TRUTH.get(headers.get(_FALLBACK, "").strip().lower()),
         one_word(headers[_RESOLUTION]) if headers.get(_RESOLUTION) else None,
     )
+
+
+def session_of(headers: Mapping[str, str], response: Mapping[str, Any]) -> str | None:
+    """Return the session of an answer, by its header or by the response; what can be no id, or is two, is none."""
+    named = (headers.get(_SESSION_HEADER, "").strip(), response.get(_SESSION))
+    return next((each for each in named if isinstance(each, str) and _SESSION_ID.fullmatch(each)), None)
 
 
 def version_of(headers: Mapping[str, str], response: Mapping[str, Any]) -> str | None:

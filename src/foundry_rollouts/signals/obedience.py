@@ -35,7 +35,7 @@ class Obedience:
     """What is known of one endpoint."""
 
     obeys: bool = False
-    objections: int = 0  #: In a row.
+    objections: int = 0  #: In all: an endpoint that ignores the wish obeys now and then, by the luck of the draw.
     because: str | None = None  #: Why it is not asked so.
     again_at: datetime | None = None
 
@@ -68,7 +68,7 @@ class Obedient:
         """
         known = self._known.setdefault(endpoint, Obedience())
         has_obeyed, known.obeys = known.obeys, objection is None
-        known.objections = 0 if objection is None else known.objections + 1
+        known.objections += objection is not None
         known.again_at = None if objection is None else self._now() + PAUSES.pause(known.objections)
         because = objection.because if objection else None
         is_news = has_obeyed is not known.obeys or known.because != because

@@ -24,6 +24,7 @@ from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
 from foundry_rollouts.signals.answers import is_model_limit
 from foundry_rollouts.signals.expectations import flaw
 from foundry_rollouts.signals.limits import RateLimiter, cloud_budget
+from foundry_rollouts.signals.own_sessions import PREFIX
 from foundry_rollouts.signals.probe_sessions import ProbeSessions
 from foundry_rollouts.signals.probe_target import DEFAULT_TIMINGS, ProbeTarget, ProbeTimings, Watch
 from foundry_rollouts.signals.reported import SourceError
@@ -139,8 +140,6 @@ class ProbeSource:
         sample = await self._asked(watch, arm, prompt, stream=stream)
         if sample is None or sample.cause:
             arm.session = None
-        else:
-            arm.is_by_number = False
         return sample
 
     async def _asked(self, watch: Watch, arm: ProbeTarget, prompt: Prompt, *, stream: bool) -> Sample | None:
@@ -160,6 +159,11 @@ class ProbeSource:
                 raise
             return self._failed(arm, error.refusal.status, error.refusal.code)
         arm.note(answer)
+        is_lost = answer.status == 404 or answer.code in NO_SANDBOX
+        if is_lost and not arm.is_by_number and not session.startswith(PREFIX):
+            # Perhaps what a call opens is for that call only. Whether the version is at fault, one by number shows.
+            arm.is_by_number = True
+            return None
         return None if arm.mistake else self._judged(arm, answer, prompt)
 
     async def _asked_by_header(self, watch: Watch, arm: ProbeTarget, prompt: Prompt, *, stream: bool) -> Sample | None:

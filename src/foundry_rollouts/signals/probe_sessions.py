@@ -142,6 +142,7 @@ class ProbeSessions:
         if objection := objection_of(answer, arm.version):
             return objection
         arm.opened, arm.calls, arm.session, arm.met = arm.opened + 1, 1, answer.session, arm.version
+        arm.is_by_number = False
         return None
 
     def _disobeyed(self, watch: Watch, arm: ProbeTarget, objection: Objection) -> bool:

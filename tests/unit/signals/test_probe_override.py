@@ -100,8 +100,21 @@ async def test_what_opens_a_session_is_no_evidence_where_it_does_not_say_whose_i
     probing.cloud.answers["2"] = [BROKEN, late, WELL]
     _, canary = await until_calls(probing.source, rollout, "probe", 8)
     assert (canary.failures, await note(probing, rollout)) == (1, None)
-    # After the call without an answer, one session was opened by number.
+    # After the call without an answer, sessions are opened by number.
     assert {each.startswith(PREFIX) for each, _ in probing.cloud.asked if each.split("-")[-2] == "2"} == {True, False}
+
+
+async def test_a_canary_that_hangs_at_the_start_of_its_sessions_loses_one_call_to_the_header_and_no_more(
+    probing: Probing,
+) -> None:
+    probing.cloud.overriding = "obeys"
+    late = LateError("responses.create", refused(None, "timeout").refusal)
+    rollout = a_probed()
+    await until_calls(probing.source, rollout, "probe", 1)
+    probing.cloud.answers["2"] = [BROKEN, *(each for _ in range(4) for each in (late, WELL, BROKEN)), WELL]
+    _, canary = await until_calls(probing.source, rollout, "probe", 24)
+    assert canary.failures == 1 + 4 * 2 - 1
+    assert [version for version, _ in probing.cloud.wishes].count("2") == 2
 
 
 class LateError(CloudError, TimeoutError):
@@ -197,6 +210,9 @@ def test_an_endpoint_is_noted_once_for_each_cause_and_asked_again_ever_later() -
     assert not obedient.learn(endpoint, None)
     assert (obedient.includes(endpoint), obedient.is_due(endpoint)) == (True, False)
     assert obedient.learn(endpoint, silent)  # It did say so before.
+    # An endpoint that ignores the wish obeys by the luck of the draw: that makes nobody ask it more often.
+    hand.on(PAUSES.pause(5).total_seconds() - 1)
+    assert not obedient.is_due(endpoint)
     assert not obedient.includes(("a", 2))
 
 
