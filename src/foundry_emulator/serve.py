@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundry_emulator.app import create_app
 from foundry_emulator.config import EmulatorConfig
 from foundry_emulator.errors import EmulatorError
+from foundry_emulator.upgrades import WithoutUpgrade
 from foundry_emulator.world import World
 
 _POLL_SECONDS = 0.01
@@ -78,7 +79,7 @@ def cutting(app: ASGIApp) -> ASGIApp:
 def _server_config(config: EmulatorConfig, app: ASGIApp) -> uvicorn.Config:
     settings = uvicorn.Config(
         app,
-        http="httptools",
+        http=WithoutUpgrade,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 from itertools import count
 
 import httpx
@@ -88,3 +89,17 @@ def test_of_two_callers_who_create_an_agent_at_once_one_is_refused(base_url: str
             caller.sendall(body)
             statuses.append(caller.recv(4096).split()[1])
     assert statuses == [b"200", b"409"]
+
+
+def test_an_offer_of_another_protocol_loses_no_body(base_url: str) -> None:
+    """Java's HttpClient and ``curl --http2`` send one with every request in clear text."""
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "UPGRADE": "h2c", "HTTP2-Settings": "AAMAAABk"}
+    headers = {"Authorization": "Bearer x", "Content-Type": PLAIN, HASH: SHA, **offer}
+    address = httpx.URL(base_url)
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=PATIENCE)
+    for _ in range(2):
+        path = f"/api/projects/headers/agents/agent-{next(AGENTS)}/versions?api-version=v1"
+        connection.request("POST", path, multipart(metadata(), code()), headers)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["version"]) == (200, "1")
+    connection.close()
