@@ -34,6 +34,7 @@ TABLE = [
     ("versions.get", 404, "not_found", "", "agent versions"),
     ("sessions.get", 404, "not_found", "", "agent sessions list"),
     ("responses.create", 404, "not_found", "", "leave --session out"),
+    ("responses.create", 404, "not_found", "Version '9' of agent 'x' not found", "check the version, "),
     ("invocations.get", 404, "not_found", "", "the call's id"),
     ("agents.get", 404, "not_found", "", "agent list"),
     ("code.download", 409, "AgentNotCodeBased", "", "no code to download"),

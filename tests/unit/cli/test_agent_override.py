@@ -68,3 +68,5 @@ def test_what_azd_calls_its_options_is_understood(two_versions: Engineer) -> Non
     assert two_versions.run("invoke", "a", "{}", "--invocations", "--protocol", "responses").code == 2
     (two_versions.folder / "noise").write_bytes(b"\xff\xfe\xff")
     assert two_versions.run("invoke", "a", "-f", "noise").err.startswith("error: --input-file noise: it is no UTF-8")
+    missing = two_versions.run("invoke", "a", "-f", "no.json")
+    assert (missing.code, missing.err) == (2, "error: --input-file no.json: No such file or directory\n")

@@ -42,6 +42,7 @@ def test_a_version_that_does_not_speak_what_is_added_is_reported(engineer: Engin
     ("words", "says"),
     [
         (["--add", "smoke"], "protocol 'smoke' is unknown: known are a2a, "),
+        (["--set", "responses,"], "protocol '' is unknown: known are a2a, "),
         (["--set", "responses", "--add", "mcp"], "one thing at a time"),
         (["--add", "mcp", "--remove", "mcp"], "mcp cannot be added and removed at once"),
         (["--remove", "responses,invocations"], "an endpoint without protocols serves nobody"),

@@ -148,7 +148,7 @@ def test_an_env_file_that_is_none_is_refused_before_anything_is_sent(
     done = engineer.run("create", "a", "--image", "emulator://echo", "--env-file", "dev.env")
     assert (done.code, len(done.errors), says in done.err) == (2, 1, True)
     missing = engineer.run("create", "a", "--image", "emulator://echo", "--env-file", "no.env")
-    assert (missing.code, missing.errors) == (1, ["error: No such file or directory: no.env"])
+    assert (missing.code, missing.errors) == (2, ["error: --env-file no.env: No such file or directory"])
 
 
 @pytest.mark.parametrize(

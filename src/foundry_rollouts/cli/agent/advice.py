@@ -68,6 +68,7 @@ ROWS = (
     Row((403,), "have a role granted to you that may do this, for example Foundry Project Manager"),
     Row((404,), "the stream begins with the session's first call: call the agent, then try again", operation="logs."),
     Row((404,), "check the agent and the version, 'foundry-rollouts agent versions' lists them", operation="versions."),
+    Row((404,), "check the version, 'foundry-rollouts agent versions' lists them", words=r"^version\b.*not found"),
     Row((404,), "check the agent and the session, 'foundry-rollouts agent sessions list' lists them", operation="sess"),
     Row((404,), "check the agent and the session, or leave --session out for a new one", operation="responses."),
     Row(

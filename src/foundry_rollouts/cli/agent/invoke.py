@@ -124,6 +124,8 @@ def read_input(given: str | None, file: Path | None) -> str | None:
         return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"--input-file {file}: it is no UTF-8 text, {error.reason}") from None
+    except OSError as error:
+        raise UsageError(f"--input-file {file}: {error.strerror}") from None
 
 
 def content_of(text: str, *, as_json: bool) -> object:

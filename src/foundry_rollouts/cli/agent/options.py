@@ -100,6 +100,8 @@ def _of_file(file: Path) -> dict[str, str]:
         text = file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"--env-file {file}: it is no UTF-8 text, {error.reason}") from None
+    except OSError as error:
+        raise UsageError(f"--env-file {file}: {error.strerror}") from None
     if wrong := next((each.original.line for each in parse_stream(io.StringIO(text)) if each.error), None):
         raise UsageError(f"--env-file {file}:{wrong}: this is no NAME=VALUE")
     read = dotenv_values(stream=io.StringIO(text))

@@ -66,7 +66,8 @@ def _names(given: Sequence[str] | None) -> list[str]:
     from foundry_rollouts.foundry.wire import PROTOCOLS
 
     names = [name.strip() for each in given or () for name in each.split(",")]
-    if unknown := next((name for name in names if name not in PROTOCOLS), None):
+    unknown = next((name for name in names if name not in PROTOCOLS), None)
+    if unknown is not None:
         raise UsageError(f"protocol {unknown!r} is unknown: known are {', '.join(sorted(PROTOCOLS))}")
     return list(dict.fromkeys(names))
 
