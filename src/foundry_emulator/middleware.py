@@ -96,7 +96,7 @@ def _named(response: Response, request_id: str) -> Response:
 
 async def _pass(visit: Visit, operation: Operation, answer: Answer) -> Response:
     _require_token(visit.request)
-    _refuse_slash(visit.request)
+    _refuse_path(visit.request)
     _refuse_query(visit.request, operation)
     if operation.is_call and not visit.world.switches.preview_invoke and visit.query.get(_VERSION) == _PREVIEW:
         raise FoundryError(404, "404", "Resource not found")
@@ -160,9 +160,9 @@ def _require_token(request: Request) -> None:
         raise FoundryError(401, "unauthorized", message, headers=challenge)
 
 
-def _refuse_slash(request: Request) -> None:
-    # The path arrives decoded: without this, agents/a%2Fversions%2F1 would be a version.
-    if b"%2f" in request.scope.get("raw_path", b"").lower():
+def _refuse_path(request: Request) -> None:
+    # The path arrives decoded: without this, agents/a%2Fversions%2F1 would be a version. No process can be given a NUL.
+    if b"%2f" in request.scope.get("raw_path", b"").lower() or "\0" in request.path_params["project"]:
         raise not_found(f"No such resource: {request.method} {request.url.path}")
 
 

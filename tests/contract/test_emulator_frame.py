@@ -80,3 +80,8 @@ def test_what_is_no_http_is_refused_and_hung_up_on(base_url: str) -> None:
         connection.sendall(b"GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_no_project_has_a_nul_in_its_name(base_url: str) -> None:
+    url = f"{base_url}/api/projects/p%00/agents?api-version=v1"
+    assert httpx.get(url, headers={"Authorization": "Bearer x"}).status_code == 404
