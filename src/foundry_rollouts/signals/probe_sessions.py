@@ -52,7 +52,7 @@ class ProbeSessions:
         """
         if not self._obedient.is_due(endpoint_of(watch.rollout)):
             return False
-        question, limit = watch.plan.prompts[0].input, self._timings.call_limit
+        question, limit = watch.plan.prompts[0].input, self._timings.self_test_limit
         calls = (self._by_header(watch, arm, question, limit, stream=False) for arm in watch.arms)
         said = await asyncio.gather(*calls, return_exceptions=True)
         objections = [self._seated(arm, each) for arm, each in zip(watch.arms, said, strict=True)]

@@ -21,6 +21,7 @@ class ProbeTimings:
     """How long the probe waits for what it asks."""
 
     call_limit: timedelta = CALL_LIMIT
+    self_test_limit: timedelta = timedelta(seconds=10)  #: No call counts before: a canary that hangs is soon judged.
     network_grace: timedelta = timedelta(seconds=5)  #: What the network may take beyond a prompt's own limit.
     opening_limit: timedelta = timedelta(minutes=5)  #: Longer than any call: the session's sandbox may be cold.
 

@@ -14,7 +14,8 @@ from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import Answer, Serving
 from foundry_rollouts.signals.obedience import NO_SESSION, PAUSES, Obedient, Objection, objection_of
 from foundry_rollouts.signals.own_sessions import PREFIX, SKEW, OwnSessions
-from foundry_rollouts.signals.probe_target import CALLS_PER_SESSION
+from foundry_rollouts.signals.probe import ProbeSource
+from foundry_rollouts.signals.probe_target import CALLS_PER_SESSION, ProbeTimings
 from unit.signals.session_world import (
     WELL,
     Hand,
@@ -115,6 +116,19 @@ async def test_a_canary_that_hangs_at_the_start_of_its_sessions_loses_one_call_t
     _, canary = await until_calls(probing.source, rollout, "probe", 24)
     assert canary.failures == 1 + 4 * 2 - 1
     assert [version for version, _ in probing.cloud.wishes].count("2") == 2
+
+
+async def test_a_canary_that_hangs_keeps_the_first_pair_waiting_for_a_moment_only() -> None:
+    hand, cloud = Hand(), HandMadeSessions(overriding="obeys", is_mute={"2"})
+    quick = timedelta(milliseconds=20)
+    source = ProbeSource(cloud, hand.now, timings=ProbeTimings(self_test_limit=quick, network_grace=quick))
+    await seen_by(source, a_probed())
+
+    async def is_by_number() -> bool:
+        return any(each.startswith(PREFIX) and each.split("-")[-2] == "2" for each, _ in cloud.asked)
+
+    await until(is_by_number)
+    await source.close()
 
 
 class LateError(CloudError, TimeoutError):
