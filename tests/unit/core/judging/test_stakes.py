@@ -69,11 +69,12 @@ def test_the_guard_goes_by_the_calm_rate_where_it_is_lower(calm: float | None, p
 
 
 def test_the_pot_is_a_tenth_of_the_evidence_and_bets_only_while_it_may() -> None:
-    stakes = Stakes((proving(1),), pot=proving(2))
+    seen = StableEstimate(calls=100.0, failures=20.0)
+    stakes = Stakes((replace(proving(1), guess=seen),), pot=proving(2))
     assert stakes.harm_log == pytest.approx(math.log((1 - WARM_PART) * 10 + WARM_PART * 100))
     line = Hypotheses(Margin(1.0, 0.25), BETS.bad, 3.0)
     warm = bet(stakes, Terms(BETS), an_interval(is_warm=True))
-    assert warm.pot == observed(replace(proving(2), guess=stakes.processes[0].guess), line, TEN, 10.0)
+    assert warm.pot == observed(replace(proving(2), guess=seen), line, TEN, 10.0)
     calm = replace(stakes, pot=proving(-1))
     assert bet(calm, Terms(BETS), an_interval()).pot == calm.pot
     assert bet(stakes, Terms(BETS), an_interval()).pot != stakes.pot
