@@ -7,7 +7,7 @@ import pytest
 
 from builders import NOON
 from foundry_rollouts.core.judging.batches import Tally
-from foundry_rollouts.core.judging.capital import Hypotheses, Use, begin, observed
+from foundry_rollouts.core.judging.capital import Hypotheses, Use, begin, observed, reweighted
 from foundry_rollouts.core.judging.constants import STRICT, WARM_PART
 from foundry_rollouts.core.judging.estimate import StableEstimate
 from foundry_rollouts.core.judging.one_armed import Guard, begin_floor, observed_floor
@@ -33,6 +33,7 @@ def test_an_interval_that_goes_on_was_in_trouble_where_any_part_was(first: bool,
 
 def test_what_an_interval_is_good_for() -> None:
     assert an_interval().use is Use.ALL
+    assert not an_interval().is_part
     assert an_interval(is_troubled=True).use is Use.TROUBLED
     assert an_interval(is_warm=True, is_troubled=True).use is Use.NONE
 
@@ -83,6 +84,7 @@ def test_the_pot_is_a_tenth_of_the_evidence_and_bets_only_while_it_may() -> None
 def test_a_step_begins_with_stakes_of_its_own() -> None:
     anew = restaked(Stakes((proving(1, 2),), proving(1, 2), begin_floor(), proving(1), Guard(0.1)))
     assert anew.guard is None
+    assert anew.pot == reweighted(proving(1))
     assert anew.ceiling == begin_floor()
     assert anew.processes[0].safe_log == pytest.approx(0)
     assert restaked(Stakes((proving(),))) == Stakes(restaked(Stakes((proving(),))).processes)
