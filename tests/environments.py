@@ -35,15 +35,20 @@ def environment(name: str) -> Path:
 
 
 def _install(requirements: Path, python: Path) -> None:
-    uv = Path(sys.prefix, "bin", "uv")
-    venv.EnvBuilder(clear=True, with_pip=not uv.exists()).create(python.parents[1])
-    command: list[str | Path] = (
-        [uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", requirements]
-        if uv.exists()
-        else [python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement", requirements]
-    )
-    run = subprocess.run(command, env=VARIABLES, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert run.returncode == 0, f"{requirements.name} was not installed:\n{run.stdout}{run.stderr}"
+    """Fill a new environment; pip does what uv cannot, as where an index is trusted by the system only."""
+    venv.EnvBuilder(clear=True).create(python.parents[1])
+    uv, exactly = Path(sys.prefix, "bin", "uv"), ("--quiet", "--require-hashes")
+    commands: list[list[str | Path]] = [
+        [uv, "pip", "sync", *exactly, "--python", python, requirements],
+        [sys.executable, "-m", "pip", "--python", python, "install", *exactly, "--no-deps", "-r", requirements],
+    ]
+    said = ""
+    for command in commands if uv.exists() else commands[1:]:
+        run = subprocess.run(command, env=VARIABLES, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        if run.returncode == 0:
+            return
+        said += run.stdout + run.stderr
+    raise AssertionError(f"{requirements.name} was not installed:\n{said}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,16 @@ OF_PROMPTS: Methods = {
     ),
 }
 
+#: What the OpenAI client of a hosted agent calls, with every version of the SDK.
+OF_RESPONSES: Methods = {
+    "agent's responses.create(stream)": (),
+    "agent's responses.retrieve": (GONE,),
+    "agent's responses.input_items.list": (),
+    "agent's responses.cancel": ("BadRequestError 400 invalid_request_error",),
+    "agent's responses.delete": (),
+    "agent's conversations.create": (),
+}
+
 #: Method or form of it (in brackets), and each refusal that the cloud's documents describe for it.
 DOCUMENTED: Methods = {
     **OF_PROMPTS,
@@ -86,12 +96,7 @@ DOCUMENTED: Methods = {
         "BadRequestError 400 invalid_request_error",
         "InternalServerError 500 server_error",
     ),
-    "agent's responses.create(stream)": (),
-    "agent's responses.retrieve": (GONE,),
-    "agent's responses.input_items.list": (),
-    "agent's responses.cancel": ("BadRequestError 400 invalid_request_error",),
-    "agent's responses.delete": (),
-    "agent's conversations.create": (),
+    **OF_RESPONSES,
     "project's responses.create": (f"PermissionDeniedError {CLOSED}", "NotFoundError 404 not_found"),
     "project's conversations.create": (),
 }

@@ -1,6 +1,6 @@
 """What the first official SDK with hosted agents, 2.1.0, offers, and what the cloud's documents say of each method."""
 
-from official_sdk_documented import BAD, BUSY, GONE, NOBODY, NOT_FOUND, OF_PROMPTS, Methods
+from official_sdk_documented import BAD, BUSY, NOBODY, NOT_FOUND, OF_PROMPTS, OF_RESPONSES, Methods
 
 UNAUTHORIZED = f"ClientAuthenticationError {NOBODY}"
 
@@ -36,12 +36,7 @@ DOCUMENTED_OLD: Methods = {
         "BadRequestError 400 invalid_request_error",
         "InternalServerError 500 server_error",
     ),
-    "agent's responses.create(stream)": (),
-    "agent's responses.retrieve": (GONE,),
-    "agent's responses.input_items.list": (),
-    "agent's responses.cancel": ("BadRequestError 400 invalid_request_error",),
-    "agent's responses.delete": (),
-    "agent's conversations.create": (),
+    **OF_RESPONSES,
     "project's responses.create": ("NotFoundError 404 not_found",),
     "project's conversations.create": (),
 }

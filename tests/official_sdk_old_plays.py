@@ -14,7 +14,7 @@ from azure.ai.projects.models import (  # type: ignore[attr-defined]  # AgentEnd
     VersionSelector,
 )
 
-from official_sdk_documented import play
+from official_sdk_documented import OF_RESPONSES, play
 from official_sdk_flavours import Face, Visitors
 from official_sdk_old_documented import DOCUMENTED_OLD
 from official_sdk_prompt_plays import prompt, reference
@@ -182,12 +182,7 @@ async def what_is_in_use_is_not_deleted(both: Visitors) -> None:
 
 @play(
     "agent's responses.create",
-    "agent's responses.create(stream)",
-    "agent's responses.retrieve",
-    "agent's responses.input_items.list",
-    "agent's responses.cancel",
-    "agent's responses.delete",
-    "agent's conversations.create",
+    *OF_RESPONSES,
     "project's responses.create",
     "project's conversations.create",
     of=DOCUMENTED_OLD,

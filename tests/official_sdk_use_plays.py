@@ -4,7 +4,7 @@ from typing import Any
 
 from azure.ai.projects.models import VersionRefIndicator
 
-from official_sdk_documented import play
+from official_sdk_documented import OF_RESPONSES, play
 from official_sdk_flavours import Face, Visitors
 from official_sdk_plays import agent, routed, session
 from official_sdk_prompt_plays import prompt
@@ -67,12 +67,7 @@ async def what_is_in_use_is_not_deleted(both: Visitors) -> None:
 
 @play(
     "agent's responses.create",
-    "agent's responses.create(stream)",
-    "agent's responses.retrieve",
-    "agent's responses.input_items.list",
-    "agent's responses.cancel",
-    "agent's responses.delete",
-    "agent's conversations.create",
+    *OF_RESPONSES,
 )
 async def the_openai_client_of_an_agent_talks(both: Visitors) -> None:
     sdk = both.sdk

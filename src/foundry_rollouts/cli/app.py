@@ -24,7 +24,7 @@ NAME = "foundry-rollouts"
 
 app = typer.Typer(
     name=NAME,
-    help="Progressive rollouts for Microsoft Foundry hosted agents.",
+    help="Progressive rollouts for Microsoft Foundry agents.",
     epilog="Exit codes: 0 success, 1 an error, 2 wrong usage, 3 the rollout ended badly, 4 a wait timed out.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

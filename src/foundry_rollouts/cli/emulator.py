@@ -36,7 +36,7 @@ async def emulator(
         ),
     ] = "strict",
 ) -> None:
-    """Serve a local Foundry until stopped: every project, any token, agents as real processes."""
+    """Serve a local Foundry until stopped: every project, no login, agents as real processes."""
     require_emulator()
     from foundry_emulator.config import EmulatorConfig
     from foundry_emulator.errors import EmulatorError

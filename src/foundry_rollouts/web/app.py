@@ -17,7 +17,7 @@ def create_app(services: Services) -> FastAPI:
     """Build the app over ``services``."""
     app = FastAPI(
         title="foundry-rollouts",
-        description="Progressive rollouts of hosted agents: what is running, why, and the commands that people give.",
+        description="Progressive rollouts of agents: what is running, why, and the commands that people give.",
         version="1",
         openapi_url="/api/openapi.json",
         docs_url=None,  # the ready-made pages load their scripts from elsewhere

@@ -86,3 +86,12 @@ def engineer(local_foundry: str, inside: Inside, tmp_path: Path) -> Iterator[Eng
         yield Engineer(local_foundry, inside, tmp_path, control)
         control.delete("/faults")
         control.patch("/switches", json=AS_USUAL)
+
+
+@pytest.fixture
+def two_versions(engineer: Engineer) -> Engineer:
+    """Version 1 repeats and has all the weight, version 2 says who it is."""
+    engineer.an_image("a")
+    engineer.an_image("a", "emulator://echo?reply=from+the+second")
+    engineer.well("route", "a", "1=100")
+    return engineer

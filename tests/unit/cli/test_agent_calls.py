@@ -10,17 +10,6 @@ import pytest
 from patience import PATIENCE
 from unit.cli.engineer import Engineer
 
-REPLY = "emulator://echo?reply=from+the+second"
-
-
-@pytest.fixture
-def two_versions(engineer: Engineer) -> Engineer:
-    """Version 1 repeats, version 2 says who it is; all new sessions go to 1."""
-    engineer.an_image("a")
-    engineer.an_image("a", REPLY)
-    engineer.well("route", "a", "1=100")
-    return engineer
-
 
 def sessions(engineer: Engineer) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = engineer.told("sessions", "list", "a")

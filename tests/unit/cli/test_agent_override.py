@@ -4,17 +4,7 @@ import pytest
 
 from unit.cli.engineer import Engineer
 
-REPLY = "emulator://echo?reply=from+the+second"
 FORMS = (["hello"], ["hello", "--stream"], ['{"n": 1}', "--invocations"], ['{"n": 1}', "--protocol", "invocations"])
-
-
-@pytest.fixture
-def two_versions(engineer: Engineer) -> Engineer:
-    """Version 1 repeats and has all the weight, version 2 says who it is."""
-    engineer.an_image("a")
-    engineer.an_image("a", REPLY)
-    engineer.well("route", "a", "1=100")
-    return engineer
 
 
 @pytest.mark.parametrize("wish", ["2", "latest"])
