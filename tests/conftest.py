@@ -1,5 +1,6 @@
 """What every test relies on."""
 
+import signal
 from collections.abc import Iterator
 
 import certifi
@@ -7,6 +8,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from plain_logs import log_plainly
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts us in the background ignores Ctrl-C for all that we start, and some tests press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 # A shared machine may be slow for a second; that says nothing about the code.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
