@@ -41,6 +41,10 @@ def once(name: str, factory: pytest.TempPathFactory, run: Callable[[Path], dict[
         return {step: Outcome(*both) for step, both in json.loads(result.read_text("utf-8")).items()}
 
 
+#: Debian's; pip trusts it without being asked, and may need it for the index.
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
 @contextmanager
 def a_foundry(folder: Path) -> Iterator[dict[str, str]]:
     """Serve a local Foundry and give the environment in which a reader has an account, a login and a trusted cloud."""
@@ -49,7 +53,8 @@ def a_foundry(folder: Path) -> Iterator[dict[str, str]]:
     with running(config) as url:
         bundle = folder / "trusted.pem"
         known = Path(VARIABLES.get("SSL_CERT_FILE") or certifi.where())
-        bundle.write_text(known.read_text("utf-8") + config.ca_path.read_text("utf-8"), "utf-8")
+        trusted = [each.read_text("utf-8") for each in (known, SYSTEM_BUNDLE, config.ca_path) if each.exists()]
+        bundle.write_text("\n".join(trusted), "utf-8")
         yield {
             **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
             **dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT"), str(bundle)),
