@@ -16,7 +16,7 @@ PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header -
 COMPILE := $(PIN) pyproject.toml --no-emit-package foundry-rollouts-emulator
 EMULATOR := src/foundry_emulator
 
-.PHONY: help demo serve emulator test lint format types imports unit simulation contract scenarios storm soak mutants requirements packages image clean
+.PHONY: help demo serve emulator test lint format types imports unit component simulation contract scenarios storm soak mutants requirements packages image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -45,8 +45,11 @@ types: $(FOR_TESTS) ## check the types
 imports: $(FOR_TESTS) ## check who imports whom
 	@$(BIN)/lint-imports
 
-unit: $(FOR_TESTS) ## the unit tests: a minute, no network; the slowest are listed
+unit: $(FOR_TESTS) ## the unit tests: a minute, nothing outside the process; the slowest are listed
 	@$(BIN)/pytest -n auto --durations=10 tests/unit
+
+component: $(FOR_TESTS) ## the command line against a served API and a local Foundry; policies that are watched
+	@$(BIN)/pytest -n auto tests/component
 
 simulation: $(FOR_TESTS) ## the judge's promises and its bench, on thousands of simulated rollouts
 	@$(BIN)/pytest -n auto tests/simulation

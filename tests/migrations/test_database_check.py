@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from command_line import Outcome, begin, outcome_of
 from databases import address_of, aside, writing
 from foundry_rollouts.cli.app import main
 from foundry_rollouts.store import schema
 from schemas import bring_to, revisions
-from unit.cli.command_line import Outcome, begin, outcome_of
 
 Check = Callable[..., Outcome]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from command_line import Outcome, outcome_of
 from databases import writing
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.store import schema
 from patience import PATIENCE
 from releases import NEXT, following
 from schemas import bring_to, revisions
-from unit.cli.command_line import Outcome, outcome_of
 
 #: Seconds: who waited for so long came behind the upgrade, which lets others pass after half a second.
 BEHIND = 0.1

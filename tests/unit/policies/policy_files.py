@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from foundry_rollouts.errors import PolicyError
+from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.policies.load import policies_in
 
 REPOSITORY = Path(__file__).parents[3]
@@ -62,3 +63,13 @@ def problems_of(folder: Path, text: str) -> list[str]:
     except PolicyError as error:
         return [line.replace(f"{folder}/", "") for line in error.problems]
     return []
+
+
+def a_file(folder: Path, name: str, glob: str) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(f'name: {name}\nagents: ["{glob}"]\nsteps: [{{weight: 100}}]\n')
+    return path
+
+
+def names(folder: PolicyFolder) -> list[str]:
+    return [policy.name for policy in folder.all()]

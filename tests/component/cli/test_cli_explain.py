@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from command_line import Outcome
+from component.cli.conftest import Service
 from foundry_rollouts.cli.explain import _rows
 from foundry_rollouts.cli.output import Item
 from foundry_rollouts.core.model.policy import OnSplit
 from small_world import CostlySource, SmallWorld, a_costly_policy
-from unit.cli.command_line import Outcome
-from unit.cli.conftest import Service
 from users_world import UsersSource, a_users_policy
 
 POLICY = """\

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from unit.cli.conftest import Inside
-from unit.cli.engineer import Engineer
-from unit.cli.strange_cloud import a_cloud, a_version, an_agent
+from component.cli.conftest import Inside
+from component.cli.engineer import Engineer
+from component.cli.strange_cloud import a_cloud, a_version, an_agent
 
 BY_IDENTITY = {"state": "disabled", "configuration_state": "enabled", "state_source": "agent_instance_identity"}
 SESSION = {

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from command_line import Outcome
+from component.cli.engineer import Engineer
 from foundry_rollouts.errors import CloudError, Refusal
-from unit.cli.command_line import Outcome
-from unit.cli.engineer import Engineer
 
 AGENT = """
 import http.server, json, os

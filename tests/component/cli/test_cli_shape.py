@@ -10,11 +10,11 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from command_line import run
+from component.cli.conftest import Inside
 from foundry_rollouts.cli.app import app
 from foundry_rollouts.cli.commands import waits
 from foundry_rollouts.settings import reference
-from unit.cli.command_line import run
-from unit.cli.conftest import Inside
 
 CONTRACT = {
     "demo", "serve", "emulator", "db upgrade", "db current", "db check", "policy lint", "policy schema",

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from component.cli.engineer import Engineer
 from patience import PATIENCE
-from unit.cli.engineer import Engineer
 
 
 def sessions(engineer: Engineer) -> list[dict[str, Any]]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from command_line import Outcome, begin
+from component.cli.engineer import AS_USUAL, Engineer
 from foundry_emulator.background import running
 from foundry_emulator.config import EmulatorConfig, Lifecycle
 from foundry_rollouts.cli.app import main
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.services import Services
 from plain_logs import log_plainly
-from unit.cli.command_line import Outcome, begin
-from unit.cli.engineer import AS_USUAL, Engineer
 from unit.web.served import serving
 
 Inside = Callable[..., Outcome]

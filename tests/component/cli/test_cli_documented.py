@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from component.cli.conftest import Inside
 from tools.repository import ROOT
-from unit.cli.conftest import Inside
 
 PAGE = (ROOT / "docs/tools-for-policies.md").read_text("utf-8")
 #: A command, and what stands below it until the block ends or the next command begins.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unit.cli.engineer import Engineer
+from component.cli.engineer import Engineer
 
 FORMS = (["hello"], ["hello", "--stream"], ['{"n": 1}', "--invocations"], ['{"n": 1}', "--protocol", "invocations"])
 

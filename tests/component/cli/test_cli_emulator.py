@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 
+from command_line import begin, outcome_of
 from patience import PATIENCE
-from unit.cli.command_line import begin, outcome_of
 
 
 async def said(process: asyncio.subprocess.Process) -> str:

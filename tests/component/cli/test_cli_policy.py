@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from component.cli.conftest import Inside
 from foundry_rollouts.policies.export import policy_schema, prompts_schema
-from unit.cli.conftest import Inside
 
 POLICY = 'name: a\nagents: ["*"]\nsteps: [{weight: 10, max: 5m}, {approval: {}}, {weight: 100}]\n'
 OTHER = "name: b\nagents: [b]\nsteps: [{weight: 100}]\n"

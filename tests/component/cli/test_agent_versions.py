@@ -7,8 +7,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from component.cli.engineer import Engineer
 from foundry_rollouts.foundry.packaging import zipped
-from unit.cli.engineer import Engineer
 
 
 def test_code_is_deployed_and_progress_goes_to_stderr(engineer: Engineer) -> None:

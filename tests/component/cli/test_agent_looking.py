@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from ruamel.yaml import YAML
 
+from component.cli.engineer import Engineer
 from foundry_rollouts.cli.agent.routing import last_read, refuse_where_that_cannot_help
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import DriftError
 from foundry_rollouts.foundry.wire import agent_details
-from unit.cli.engineer import Engineer
 
 
 def test_an_empty_project_is_a_sentence_and_no_failure(engineer: Engineer) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from component.cli.conftest import Inside
 from foundry_rollouts.cli.staircase import WIDTH, staircase
-from unit.cli.conftest import Inside
 
 POLICY = """\
 name: a

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unit.cli.conftest import Inside
+from component.cli.conftest import Inside
 
 HEADER = "seconds,canary_weight,canary_calls,canary_failures,stable_calls,stable_failures\n"
 ROWS = "60,10,12,0,108,1\n120,10,12,0,108,1\n180.5,50,60,0,60,1\n190,50,60,60,60,0\n"

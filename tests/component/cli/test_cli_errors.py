@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from command_line import Outcome, run
+from component.cli.conftest import Inside
 from foundry_rollouts.cli.errors import report
 from foundry_rollouts.errors import ConflictError, NotFoundError, PolicyError, StoreError, UsageError
-from unit.cli.command_line import Outcome, run
-from unit.cli.conftest import Inside
 
 LOCAL = "http://127.0.0.1:9/api/projects/local"
 POLICY = 'name: a\nagents: ["*"]\nsteps: [{weight: 100}]\n'

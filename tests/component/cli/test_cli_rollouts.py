@@ -12,12 +12,12 @@ from ruamel.yaml import YAML
 
 from answering import a_server, say
 from builders import NOON, a_rollout
+from command_line import begin, outcome_of
+from component.cli.conftest import Service
 from fakes import stand
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.web.services import Services
 from patience import PATIENCE
-from unit.cli.command_line import begin, outcome_of
-from unit.cli.conftest import Service
 from unit.web.served import serving
 
 PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, because="the first step has begun")

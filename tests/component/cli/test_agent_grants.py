@@ -1,6 +1,6 @@
 """Identity and roles."""
 
-from unit.cli.engineer import Engineer
+from component.cli.engineer import Engineer
 
 SCOPE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/a/projects/p"
 DEVELOPER = "64702f94-c441-49e6-a78b-ef80e0188fee"

@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 
 from builders import NOON, a_rollout
+from command_line import begin
+from component.cli.conftest import Service
 from fakes import stand
 from foundry_rollouts.cli.api import OpsApi
 from foundry_rollouts.cli.live import follow_live, view_of
 from foundry_rollouts.cli.output import Column, Output, column, show_items
 from foundry_rollouts.core.model.rollout import Phase
-from unit.cli.command_line import begin
-from unit.cli.conftest import Service
 
 ROLLOUT = {
     "id": "r-1",

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from unit.cli.command_line import Outcome
+from command_line import Outcome
 
 PROJECTS = itertools.count()
 AS_USUAL = {

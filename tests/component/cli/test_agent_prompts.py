@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unit.cli.engineer import Engineer
+from component.cli.engineer import Engineer
 
 
 @pytest.fixture
