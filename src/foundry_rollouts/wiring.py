@@ -82,6 +82,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             wake=scheduler,
             now=clock.now,
             stop=stop,
+            project=settings.project_name,
             hosts=frozenset({settings.host}),
             catalogue=world.cloud,
         )

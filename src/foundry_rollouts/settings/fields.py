@@ -146,6 +146,12 @@ class Settings(DatabaseSettings):
         return f"{parts.scheme}://{where}{parts.path}"
 
     @property
+    def project_name(self) -> str:
+        """What people call the project: ``ACCOUNT / PROJECT``; a local one has no account."""
+        host, project = host_of(self.project_endpoint), self.project_endpoint.rpartition("/")[2]
+        return project if is_loopback(host) else f"{host.split('.')[0]} / {project}"
+
+    @property
     def host(self) -> str:
         return loopback_address(self.listen)[0]
 

@@ -4,9 +4,10 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from foundry_rollouts.web import api, outcomes, pages
+from foundry_rollouts.web import api, outcomes, pages, rollout_page
 from foundry_rollouts.web.guard import BODY_BYTES, Guard
 from foundry_rollouts.web.problems import answer_problems
+from foundry_rollouts.web.render import serve_static
 from foundry_rollouts.web.schemas import Alive, Readiness
 from foundry_rollouts.web.services import Ours, Services
 
@@ -29,6 +30,8 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(api.router)
     app.include_router(outcomes.router)
     app.include_router(pages.router)
+    app.include_router(rollout_page.router)
+    serve_static(app)
     answer_problems(app)
     # The guard comes last, which is outermost: what the limit refuses carries the safe headers too.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES)

@@ -25,6 +25,7 @@ class Services:
     now: Callable[[], datetime]
     stop: asyncio.Event
     author: str = "api"  #: Who asked, when the request does not say.
+    project: str = ""  #: What the pages call the project: ``ACCOUNT / PROJECT``.
     hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
     new_id: Callable[[datetime], str] = new_id
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.

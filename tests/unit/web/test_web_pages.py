@@ -1,5 +1,7 @@
-"""The plain pages: what they show, for whom, and that they load nothing."""
+"""The pages: what they show, for whom, and that they load nothing from elsewhere."""
 
+import re
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
@@ -7,7 +9,12 @@ import pytest
 from builders import NOON, a_rollout
 from fakes import stand
 from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.web.render import STATIC
 from unit.web.served import Web
+
+PAGES = ["/", "/rollouts/r-1"]
+#: ``| file | package | version | licence | `hash` |``
+VENDORED = re.compile(r"^\| (\S+) \| .+ \| (\S+) \| `([0-9a-f]{64})` \|$", re.MULTILINE)
 
 
 async def test_the_first_page_shows_agents_and_rollouts_with_their_reasons(web: Web) -> None:
@@ -16,16 +23,16 @@ async def test_the_first_page_shows_agents_and_rollouts_with_their_reasons(web: 
     answer = await web.client.get("/")
 
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    for shown in ("support-agent", "rolled back", "version 1 at 100%", "canary 14 of 120 failed"):
+    for shown in ("support-agent", "rolled back", "canary 14 of 120 failed"):
         assert shown in answer.text
-    assert "href='/rollouts/r-1'" in answer.text
+    assert 'href="/rollouts/r-1"' in answer.text
 
 
 async def test_an_empty_first_page_says_so(web: Web) -> None:
     assert "none yet" in (await web.client.get("/")).text
 
 
-async def test_the_page_of_a_rollout_tells_its_history(web: Web) -> None:
+async def test_the_page_of_a_rollout_shows_its_history(web: Web) -> None:
     await stand(
         web.store,
         a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, because="well so far", waiting_for="12 more calls"),
@@ -33,7 +40,7 @@ async def test_the_page_of_a_rollout_tells_its_history(web: Web) -> None:
 
     answer = await web.client.get("/rollouts/r-1")
 
-    for shown in ("well so far", "12 more calls", "rollout.progressing", "version 2 at 10%", "step 1 of 3"):
+    for shown in ("well so far", "12 more calls", "rollout.progressing", "v2 <b>10 %</b>", "step 1 of 3"):
         assert shown in answer.text
 
 
@@ -42,7 +49,7 @@ async def test_the_page_of_an_unknown_rollout_says_so_to_people(web: Web) -> Non
 
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "there is no rollout nothing&lt;b&gt;" in answer.text
-    assert "<a href='/'>All rollouts</a>" in answer.text
+    assert '<a href="/">All agents</a>' in answer.text
 
 
 class Tables(HTMLParser):
@@ -56,40 +63,74 @@ class Tables(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
+        named = dict(attrs)
         if tag == "table":
             self.columns.append([])
-        elif tag == "th" and told["scope"] == "row":
+        elif tag == "th" and named["scope"] == "row":
             self.rows.append((len(self.columns) - 1, []))
-        elif tag == "td" and "colspan" not in told:
-            self.rows[-1][1].append(told["data-label"])
-        self._reads_column = tag == "th" and told["scope"] == "col"
+        elif tag == "td" and "colspan" not in named:
+            self.rows[-1][1].append(named["data-l"])
+        self._reads_column = tag == "th" and named["scope"] == "col"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._reads_column = False
 
     def handle_data(self, data: str) -> None:
         if self._reads_column:
             self.columns[-1].append(data)
 
 
-@pytest.mark.parametrize(("page", "tables"), [("/", 2), ("/rollouts/r-1", 1)])
-async def test_on_a_phone_every_cell_brings_the_name_of_its_column(web: Web, page: str, tables: int) -> None:
+async def test_on_a_phone_every_cell_brings_the_name_of_its_column(web: Web) -> None:
     await stand(web.store, a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON))
 
-    shown = Tables((await web.client.get(page)).text)
+    shown = Tables((await web.client.get("/")).text)
 
-    assert {table for table, _ in shown.rows} == set(range(tables))
+    assert shown.rows
     for table, labels in shown.rows:
         assert labels == shown.columns[table][1:]
 
 
-@pytest.mark.parametrize("page", ["/", "/rollouts/r-1"])
-async def test_pages_escape_what_they_show_and_load_nothing(web: Web, page: str) -> None:
-    await stand(web.store, a_rollout(because="<script>alert('x')</script>", waiting_for="<b>"))
+@pytest.mark.parametrize("page", PAGES)
+async def test_pages_escape_what_they_show_and_load_nothing_from_elsewhere(web: Web, page: str) -> None:
+    await stand(web.store, a_rollout(because="<script>alert('x')</script>\x1b[31m", waiting_for="<b>"))
 
     answer = await web.client.get(page)
 
-    assert "<script" not in answer.text
+    assert "<script>" not in answer.text
     assert "&lt;script&gt;" in answer.text
+    assert "\x1b" not in answer.text
+    assert "\\x1b[31m" in answer.text
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert " style=" not in answer.text
+    assert " onclick=" not in answer.text
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_every_file_that_a_page_loads_is_ours_and_is_kept(web: Web, page: str) -> None:
+    await stand(web.store, a_rollout())
+    text = (await web.client.get(page)).text
+    loaded = re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="([^"]+)"', text)
+
+    assert len(loaded) > 5
+    for address in loaded:
+        assert address.startswith("/static/")
+        answer = await web.client.get(address)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+
+
+async def test_what_is_no_file_of_the_pages_is_not_served(web: Web) -> None:
+    for path in ("/static/../render.py", "/static/%2e%2e/render.py", "/static/nothing.css", "/static/"):
+        assert (await web.client.get(path)).status_code == 404
+
+
+def test_vendored_files_are_those_that_were_published() -> None:
+    folder = STATIC / "vendor"
+    listed = VENDORED.findall((folder / "README.md").read_text("utf-8"))
+
+    assert {file for file, _, _ in listed} == {path.name for path in folder.glob("*.js")}
+    for file, licence, hashed in listed:
+        assert sha256((folder / file).read_bytes()).hexdigest() == hashed
+        assert (folder / licence).is_file()

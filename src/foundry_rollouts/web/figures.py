@@ -1,0 +1,49 @@
+"""How pages write numbers, times and spans: thin spaces, UTC, counts before rates."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+THIN = "\u202f"  #: A narrow space that does not break.
+
+
+def clock(at: datetime) -> str:
+    """Return the time of day: ``14:06:45``."""
+    return f"{at:%H:%M:%S}"
+
+
+def day(at: datetime) -> str:
+    """Return the day without its year: ``20 Nov``."""
+    return f"{at.day} {at:%b}"
+
+
+def count(value: float) -> str:
+    """Return a whole number with thin spaces: ``1 156``."""
+    return f"{value:,.0f}".replace(",", THIN)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, with a decimal where it is small: ``0.8 %``, ``42 %``."""
+    value = share * 100
+    return f"{value:.0f}{THIN}%" if value >= 10 or value == 0 else f"{value:.1f}{THIN}%"
+
+
+def span(seconds: float | timedelta) -> str:
+    """Return a span as people say it: ``40 s``, ``4 min 55 s``, ``1 h 46 min``, ``3 d 4 h``."""
+    whole = round(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
+    days, rest = divmod(max(whole, 0), 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, last = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (last, "s")]
+    first = next((at for at, (value, _) in enumerate(parts) if value), len(parts) - 1)
+    said = [f"{value}{THIN}{unit}" for value, unit in parts[first : first + 2] if value]
+    return " ".join(said) or f"0{THIN}s"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "clock": clock,
+    "count": count,
+    "day": day,
+    "percent": percent,
+    "span": span,
+}

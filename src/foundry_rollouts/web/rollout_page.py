@@ -1,0 +1,23 @@
+"""The page of one rollout: what is so and why, what it waits for, and what was."""
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from starlette.requests import Request
+
+from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.operations.lists import history, one_rollout_view
+from foundry_rollouts.web.render import page
+from foundry_rollouts.web.services import Ours
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+@router.get("/rollouts/{rollout_id}")
+async def show_rollout(request: Request, rollout_id: str, ours: Ours) -> HTMLResponse:
+    """Show one rollout with its history."""
+    try:
+        rollout = await one_rollout_view(ours.store, rollout_id, ours.now())
+    except NotFoundError as error:
+        return page(request, "not-found.html", status=404, active="agents", because=str(error))
+    events = await history(ours.store, rollout_id)
+    return page(request, "rollout.html", active="agents", rollout=rollout, events=events)
