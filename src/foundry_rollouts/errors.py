@@ -6,6 +6,10 @@ RolloutsError
 │   ├── NotFoundError     no such rollout, agent or version is known here
 │   └── ConflictError     it is not as its author saw it: read it again
 │       └── OnTrialError  the version has an unfinished rollout already: join it
+├── AccessError           who asks may not: show another token
+│   ├── UnknownPersonError    nothing was shown, or nothing that is valid
+│   ├── NotAllowedError       the role is not enough
+│   └── TooManyError          too much was asked in a short time: wait, then ask again
 ├── UnavailableError      something we depend on is away or refuses us: wait, then try again
 │   ├── CloudError        the cloud answered with an error
 │   │   └── ChangeError   ... to a change of an endpoint
@@ -50,6 +54,26 @@ class ConflictError(UsageError):
 
 class OnTrialError(ConflictError):
     """The version has an unfinished rollout already."""
+
+
+class AccessError(RolloutsError):
+    """Who asks may not do that."""
+
+
+class UnknownPersonError(AccessError):
+    """Nobody is known: nothing was shown, or something that is not valid (any more)."""
+
+
+class NotAllowedError(AccessError):
+    """The role of the person is not enough."""
+
+
+class TooManyError(AccessError):
+    """Too many requests in a short time."""
+
+    def __init__(self, text: str, retry_after: timedelta) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class UnavailableError(RolloutsError):

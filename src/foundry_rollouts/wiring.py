@@ -83,7 +83,9 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             now=clock.now,
             stop=stop,
             project=settings.project_name,
-            hosts=frozenset({settings.host}),
+            hosts=settings.host_names,
+            is_open=settings.is_open,
+            base_path=settings.base_path,
             catalogue=world.cloud,
         )
         yield Daemon(scheduler, services, policies, world, job_health, settings)

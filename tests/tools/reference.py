@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from foundry_rollouts.settings import reference as settings
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web import api, app, outcomes
+from foundry_rollouts.web.access import Guarded, role_of
 from tools.commands import commands
 from tools.repository import ROOT
 
@@ -39,8 +40,9 @@ with the prefix is rejected. A name with `__` belongs to a group, which is a sec
 line `url = "…"`.
 """
 ROUTES = """
-JSON under `/api/v1`, described at `/api/openapi.json`; errors are problem details (RFC 9457). There is no access
-control yet, so the service listens on loopback only.
+JSON under `/api/v1`, described at `/api/openapi.json`; errors are problem details (RFC 9457). Each request
+needs the role that stands beside it; while the service listens on loopback and no access control is set, everybody on
+the machine has every role.
 
 A command names the `generation` of the rollout that its author saw. A stale generation is answered with 409 and the
 rollout as it is now, so that nobody overrules a colleague unseen. `Idempotency-Key` is honoured on every POST under
@@ -88,9 +90,15 @@ def _routes() -> Iterator[str]:
         if isinstance(route, APIRoute)
     ]
     rows = (
-        (f"`{method} {route.path}`", _first_line(route)) for route in routes for method in sorted(route.methods or ())
+        (f"`{method} {route.path}`", _role(route), _first_line(route))
+        for route in routes
+        for method in sorted(route.methods or ())
     )
-    yield from _table("request", "what it does", rows=rows)
+    yield from _table("request", "role", "what it does", rows=rows)
+
+
+def _role(route: APIRoute) -> str:
+    return role_of(route).role.value if isinstance(route, Guarded) else ""
 
 
 def _first_line(route: APIRoute) -> str:

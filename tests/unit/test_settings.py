@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from dirty_equals import IsStr
+from dirty_equals import IsPartialDict, IsStr
 
 from foundry_rollouts.addresses import is_loopback
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.settings import (
     PREFIX,
+    EntraSettings,
     Settings,
     WebhookSettings,
     load,
@@ -51,6 +52,14 @@ def test_a_project_endpoint_alone_is_enough() -> None:
         "policies": Path("policies"),
         "source_credentials": None,
         "listen": "127.0.0.1:8080",
+        "access": "auto",
+        "metrics_listen": None,
+        "metrics_access": None,
+        "trusted_proxies": "",
+        "base_path": "",
+        "hosts": "",
+        "requests_per_second": 50.0,
+        "entra": IsPartialDict(tenant=None, client_id=None, client_secret=None, audience=None, authority=None),
         "tick_seconds": 10.0,
         "discovery_seconds": 30.0,
         "retention_days": 90.0,
@@ -112,8 +121,8 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("credential", "token", "'token' is not valid: write default or emulator"),
         ("listen", "8080", "'8080' is not an address to listen on: write HOST:PORT, for example 127.0.0.1:8080"),
         ("listen", "127.0.0.1:99999", "is not an address to listen on"),
-        ("listen", "0.0.0.0:80", "can be reached from other machines and there is no access control yet: "
-                                 "write 127.0.0.1:80"),
+        ("listen", "0.0.0.0:80", "can be reached from other machines, and nobody would be asked who they are: "
+                                 "set FOUNDRY_ROLLOUTS_ACCESS=required"),
         ("tick_seconds", "0", "'0' is not valid: write at least 0.1"),
         ("tick_seconds", "4000", "'4000' is not valid: write at most 3600"),
         ("lease_seconds", "long", "'long' is not valid: write a valid number"),
@@ -280,8 +289,9 @@ def test_the_database_alone_can_be_known_without_an_endpoint(monkeypatch: pytest
 
 def test_the_reference_lists_every_setting_with_its_meaning_the_required_one_first() -> None:
     lines = reference()
-    single = {PREFIX + name.upper() for name in Settings.model_fields if name != "webhook"}
+    single = {PREFIX + name.upper() for name in Settings.model_fields if name not in {"webhook", "entra"}}
     grouped = {f"{PREFIX}WEBHOOK__{name.upper()}" for name in WebhookSettings.model_fields}
+    grouped |= {f"{PREFIX}ENTRA__{name.upper()}" for name in EntraSettings.model_fields}
     assert {line.variable for line in lines} == single | grouped
     assert [line.variable for line in lines if line.default is None] == [lines[0].variable]
     assert all(line.meaning.endswith(".") for line in lines)
@@ -297,7 +307,7 @@ def test_loopback_is_this_machine_and_nothing_else(host: str, is_ours: bool) -> 
 
 
 def test_an_address_to_listen_on_is_host_and_port_in_both_families() -> None:
-    assert [loopback_address(text) for text in ("127.0.0.1:0", "localhost:80", "[::1]:8080")] == [
+    assert [loopback_address(text, "") for text in ("127.0.0.1:0", "localhost:80", "[::1]:8080")] == [
         ("127.0.0.1", 0),
         ("localhost", 80),
         ("::1", 8080),

@@ -5,8 +5,11 @@ A setting is an environment variable, or a file of that name in the secrets fold
 through ``load``; ``fields.py`` holds the settings, ``listing.py`` what documentation shows of them.
 """
 
+from foundry_rollouts.settings.access import AccessSettings
 from foundry_rollouts.settings.addresses import loopback_address
-from foundry_rollouts.settings.fields import PREFIX, SECRETS_DIR, TOML_FILE, DatabaseSettings, Settings
+from foundry_rollouts.settings.database import PREFIX, SECRETS_DIR, TOML_FILE, DatabaseSettings
+from foundry_rollouts.settings.entra import EntraSettings
+from foundry_rollouts.settings.fields import Settings
 from foundry_rollouts.settings.listing import Setting, reference
 from foundry_rollouts.settings.reading import load, load_database_url
 from foundry_rollouts.settings.webhook import WebhookSettings
@@ -15,7 +18,9 @@ __all__ = [
     "PREFIX",
     "SECRETS_DIR",
     "TOML_FILE",
+    "AccessSettings",
     "DatabaseSettings",
+    "EntraSettings",
     "Setting",
     "Settings",
     "WebhookSettings",

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from pydantic.fields import FieldInfo
 
-from foundry_rollouts.settings.fields import Settings, leaves, variable
+from foundry_rollouts.settings.database import leaves, variable
+from foundry_rollouts.settings.fields import Settings
 
 
 class Setting(NamedTuple):

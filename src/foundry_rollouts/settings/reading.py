@@ -16,19 +16,19 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsError
 
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.settings.fields import (
+from foundry_rollouts.settings.database import (
     ENDPOINT_FORM,
     PREFIX,
     SECRETS_DIR,
     TOML_FILE,
     DatabaseSettings,
-    Settings,
     leaves,
     variable,
 )
+from foundry_rollouts.settings.fields import Settings
 
 #: Variables with our prefix that are no settings of the service.
-_OTHERS = frozenset({SECRETS_DIR, f"{PREFIX}SERVER"})
+_OTHERS = frozenset({SECRETS_DIR, f"{PREFIX}SERVER", f"{PREFIX}TOKEN", f"{PREFIX}TOKEN_FILE"})
 #: Kubernetes sets these in every pod beside a Service named foundry-rollouts.
 _SERVICE_LINK = re.compile(rf"{PREFIX}(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from starlette.requests import Request
 
+from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.ties import ties
@@ -30,12 +31,13 @@ from foundry_rollouts.operations.lists import (
 from foundry_rollouts.operations.start import Retry, Start, retry, trial_of
 from foundry_rollouts.operations.views import AgentView, RolloutView, policy_view, rollout_view, whole_view
 from foundry_rollouts.ports import RolloutFilter
+from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.problems import DOCUMENTED
+from foundry_rollouts.web.requester import By
 from foundry_rollouts.web.schemas import (
     Agents,
     CommandRequest,
     Events,
-    Key,
     Measurements,
     PoliciesInForce,
     Prefer,
@@ -45,24 +47,24 @@ from foundry_rollouts.web.schemas import (
 from foundry_rollouts.web.services import Ours
 from foundry_rollouts.web.stream import live_history
 
-router = APIRouter(prefix="/api/v1", responses=DOCUMENTED)
+router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, route_class=Guarded)
 
-Obey = Callable[[str, CommandRequest, Ours, Key, Prefer], Awaitable[RolloutView]]
+Obey = Callable[[str, CommandRequest, Ours, By, Prefer], Awaitable[RolloutView]]
 
 
-@router.get("/agents")
+@router.get("/agents", dependencies=[needs(Role.VIEWER)])
 async def list_agents(ours: Ours) -> Agents:
     """List agents with their routing, versions, policy and current rollout."""
     return Agents(items=list(await agents_view(ours.store, ours.now())))
 
 
-@router.get("/agents/{agent_name}")
+@router.get("/agents/{agent_name}", dependencies=[needs(Role.VIEWER)])
 async def show_agent(agent_name: str, ours: Ours) -> AgentView:
     """Show one agent with its current rollout and the number of queued ones."""
     return await one_agent_view(ours.store, agent_name, ours.now())
 
 
-@router.get("/policies")
+@router.get("/policies", dependencies=[needs(Role.VIEWER)])
 def list_policies(ours: Ours) -> PoliciesInForce:
     """List the policies in force, the problems of files that are not, and policies that match agents equally.
 
@@ -74,7 +76,7 @@ def list_policies(ours: Ours) -> PoliciesInForce:
     return PoliciesInForce(items=items, problems=list(ours.policies.problems), ties=tied)
 
 
-@router.get("/rollouts")
+@router.get("/rollouts", dependencies=[needs(Role.VIEWER)])
 async def list_rollouts(ours: Ours, wanted: Annotated[WhichRollouts, Query()]) -> RolloutPage:
     """List rollouts, newest first, by agent, phase or version; ``before`` takes the ``next`` of the page before."""
     which = RolloutFilter(
@@ -83,19 +85,22 @@ async def list_rollouts(ours: Ours, wanted: Annotated[WhichRollouts, Query()]) -
     return await rollouts_view(ours.store, which, ours.now())
 
 
-@router.post("/rollouts", status_code=201, responses={200: {"model": RolloutView, "description": "Joined"}})
-async def start_rollout(
-    wanted: StartRequest, ours: Ours, request: Request, response: Response, key: Key = None
-) -> RolloutView:
+@router.post(
+    "/rollouts",
+    dependencies=[needs(Role.OPERATOR)],
+    status_code=201,
+    responses={200: {"model": RolloutView, "description": "Joined"}},
+)
+async def start_rollout(wanted: StartRequest, ours: Ours, by: By, request: Request, response: Response) -> RolloutView:
     """Start a rollout, or join the unfinished one of that version; it queues behind others of the agent."""
     now = ours.now()
     asked = Start(
         id=ours.new_id(now),
         agent=wanted.agent,
         version=wanted.version,
-        author=wanted.author or ours.author,
+        author=by.who.author(wanted.author),
         policy=wanted.policy,
-        idempotency_key=key,
+        idempotency_key=by.key,
         reason=wanted.reason,
     )
     try:
@@ -111,13 +116,13 @@ async def start_rollout(
     return await with_commands(ours.store, rollout, now, joined=started.joined, answer=started.answer)
 
 
-@router.get("/rollouts/{rollout_id}")
+@router.get("/rollouts/{rollout_id}", dependencies=[needs(Role.VIEWER)])
 async def show_rollout(rollout_id: str, ours: Ours) -> RolloutView:
     """Show one rollout: its phase, why, and what it waits for."""
     return await one_rollout_view(ours.store, rollout_id, ours.now())
 
 
-@router.get("/rollouts/{rollout_id}/events", response_model=Events)
+@router.get("/rollouts/{rollout_id}/events", dependencies=[needs(Role.VIEWER)], response_model=Events)
 async def show_history(
     rollout_id: str,
     ours: Ours,
@@ -130,29 +135,29 @@ async def show_history(
     return Events(items=list(await history(ours.store, rollout_id)))
 
 
-@router.get("/rollouts/{rollout_id}/measurements")
+@router.get("/rollouts/{rollout_id}/measurements", dependencies=[needs(Role.VIEWER)])
 async def show_measurements(rollout_id: str, ours: Ours) -> Measurements:
     """Show the measurements of a rollout."""
     return Measurements(items=list(await measurements_view(ours.store, rollout_id)))
 
 
-@router.get("/rollouts/{rollout_id}/explain")
+@router.get("/rollouts/{rollout_id}/explain", dependencies=[needs(Role.VIEWER)])
 async def explain_rollout(rollout_id: str, ours: Ours) -> Explanation:
     """Show every decision of a rollout with all its inputs."""
     return await explain(ours.store, rollout_id)
 
 
-@router.post("/rollouts/{rollout_id}:retry", status_code=202)
-async def retry_rollout(rollout_id: str, wanted: CommandRequest, ours: Ours, key: Key = None) -> RolloutView:
+@router.post("/rollouts/{rollout_id}:retry", dependencies=[needs(Role.OPERATOR)], status_code=202)
+async def retry_rollout(rollout_id: str, wanted: CommandRequest, ours: Ours, by: By) -> RolloutView:
     """Retry the canary of an ended rollout in a new rollout, and return that."""
     now = ours.now()
     asked = Retry(
         id=ours.new_id(now),
         rollout=rollout_id,
         generation=wanted.generation,
-        author=wanted.author or ours.author,
+        author=by.who.author(wanted.author),
         reason=wanted.reason,
-        idempotency_key=key,
+        idempotency_key=by.key,
     )
     rollout = await retry(ours.store, asked, now)
     ours.wake.wake_sweep()
@@ -162,9 +167,7 @@ async def retry_rollout(rollout_id: str, wanted: CommandRequest, ours: Ours, key
 def _obey(verb: Verb) -> Obey:
     """Return the route of one verb."""
 
-    async def obey(
-        rollout_id: str, wanted: CommandRequest, ours: Ours, key: Key = None, prefer: Prefer = None
-    ) -> RolloutView:
+    async def obey(rollout_id: str, wanted: CommandRequest, ours: Ours, by: By, prefer: Prefer = None) -> RolloutView:
         now = ours.now()
         asked = Command(
             id=ours.new_id(now),
@@ -172,9 +175,9 @@ def _obey(verb: Verb) -> Obey:
             verb=verb,
             generation=wanted.generation,
             at=now,
-            author=wanted.author or ours.author,
+            author=by.who.author(wanted.author),
             reason=wanted.reason,
-            idempotency_key=key,
+            idempotency_key=by.key,
         )
         try:
             rollout = await command(ours.store, asked)
@@ -214,6 +217,7 @@ for _verb in Verb:
         f"/rollouts/{{rollout_id}}:{_verb.value}",
         _obey(_verb),
         methods=["POST"],
+        dependencies=[needs(Role.OPERATOR)],
         status_code=202,
         name=f"{_verb.value}_rollout",
         summary=f"{_verb.effect}; Prefer: wait=5 waits for the tick",

@@ -6,14 +6,16 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.operations.outcomes import Taken, take
 from foundry_rollouts.operations.reports import Report
 from foundry_rollouts.ports.outcomes import Result
+from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.schemas import ONE_LINE, Name
 from foundry_rollouts.web.services import Ours
 
-router = APIRouter(prefix="/api/v1", responses=DOCUMENTED)
+router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, route_class=Guarded)
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=ONE_LINE)]
 #: A day of milliseconds: what takes longer was measured in another unit.
@@ -79,7 +81,7 @@ class OutcomesTaken(BaseModel):
     clock: str | None
 
 
-@router.post("/outcomes")
+@router.post("/outcomes", dependencies=[needs(Role.CALLER)])
 async def report_outcomes(batch: OutcomeBatch, ours: Ours) -> OutcomesTaken:
     """Report how calls went, in batches; a failed call on the canary makes its rollout due at once."""
     now: datetime = ours.now()

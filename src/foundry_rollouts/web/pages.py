@@ -4,17 +4,19 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.operations.lists import agents_view, rollouts_view
 from foundry_rollouts.ports import RolloutFilter
+from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.render import page
 from foundry_rollouts.web.services import Ours
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Guarded)
 
 NEWEST = 50  #: Rollouts on the first page.
 
 
-@router.get("/")
+@router.get("/", dependencies=[needs(Role.VIEWER)])
 async def overview(request: Request, ours: Ours) -> HTMLResponse:
     """Show agents and the newest rollouts."""
     now = ours.now()

@@ -3,6 +3,7 @@
 A problem never repeats what was sent, and an error nobody foresaw says nothing of our insides.
 """
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -15,10 +16,14 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.exceptions import HTTPException
 
 from foundry_rollouts.errors import (
+    AccessError,
     ConflictError,
+    NotAllowedError,
     NotFoundError,
     RolloutsError,
+    TooManyError,
     UnavailableError,
+    UnknownPersonError,
     UsageError,
 )
 from foundry_rollouts.operations.lists import one_rollout, with_commands
@@ -69,6 +74,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
     status.value: {"description": status.phrase, "content": {MEDIA_TYPE: {}}, "model": Problem}
     for status in (
         HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
         HTTPStatus.FORBIDDEN,
         HTTPStatus.NOT_FOUND,
         HTTPStatus.CONFLICT,
@@ -76,6 +82,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.MISDIRECTED_REQUEST,
         HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.SERVICE_UNAVAILABLE,
     )
 }
@@ -113,6 +120,8 @@ async def _on_ours(request: Request, error: Exception) -> JSONResponse:
             return problem(path, 409, detail, await _current(request))
         case UsageError():
             return problem(path, 422, detail)
+        case AccessError():
+            return _on_access(path, error)
         case UnavailableError():
             log.warning("web.unavailable", path=path, because=detail)
             answer = problem(path, 503, detail)
@@ -121,6 +130,19 @@ async def _on_ours(request: Request, error: Exception) -> JSONResponse:
         case _:
             log.error("web.failed", path=path, because=detail)
             return await _on_unforeseen(request, error)
+
+
+def _on_access(path: str, error: AccessError) -> JSONResponse:
+    match error:
+        case UnknownPersonError():
+            answer = problem(path, 401, str(error))
+            answer.headers["WWW-Authenticate"] = 'Bearer realm="foundry-rollouts"'
+        case TooManyError():
+            answer = problem(path, 429, str(error))
+            answer.headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
+        case NotAllowedError() | _:
+            answer = problem(path, 403, str(error))
+    return answer
 
 
 async def _current(request: Request) -> dict[str, RolloutView]:

@@ -4,15 +4,17 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
+from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.lists import history, one_rollout_view
+from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.render import page
 from foundry_rollouts.web.services import Ours
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Guarded)
 
 
-@router.get("/rollouts/{rollout_id}")
+@router.get("/rollouts/{rollout_id}", dependencies=[needs(Role.VIEWER)])
 async def show_rollout(request: Request, rollout_id: str, ours: Ours) -> HTMLResponse:
     """Show one rollout with its history."""
     try:

@@ -24,8 +24,9 @@ class Services:
     wake: Wake
     now: Callable[[], datetime]
     stop: asyncio.Event
-    author: str = "api"  #: Who asked, when the request does not say.
     project: str = ""  #: What the pages call the project: ``ACCOUNT / PROJECT``.
+    is_open: bool = True  #: Whoever asks from this machine and shows nothing may do everything.
+    base_path: str = ""  #: What stands before every path when a proxy serves us beside others: ``/rollouts``.
     hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
     new_id: Callable[[datetime], str] = new_id
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.

@@ -41,8 +41,9 @@ POLICY = 'name: a\nagents: ["*"]\nsteps: [{weight: 100}]\n'
         (["serve"], 2, "error: FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT: is not set: "
                        "write https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT"),
         (["serve", "--project-endpoint", LOCAL, "--listen", "0.0.0.0:80"], 2,
-         "error: FOUNDRY_ROLLOUTS_LISTEN: '0.0.0.0:80' can be reached from other machines and there is no access "
-         "control yet: write 127.0.0.1:80"),
+         "error: FOUNDRY_ROLLOUTS_LISTEN: '0.0.0.0:80' can be reached from other machines, and nobody would be "
+         "asked who they are: set FOUNDRY_ROLLOUTS_ACCESS=required and make a token (foundry-rollouts token create), "
+         "or set FOUNDRY_ROLLOUTS_ENTRA__TENANT and FOUNDRY_ROLLOUTS_ENTRA__CLIENT_ID"),
         (["emulator", "--listen", "0.0.0.0:80"], 2,
          "error: '0.0.0.0:80' can be reached from other machines and the emulator takes any token and runs what it "
          "is sent: write 127.0.0.1:80"),

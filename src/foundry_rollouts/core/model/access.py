@@ -1,0 +1,77 @@
+"""Who may do what: roles, the people who ask, and the tokens that they show."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a person may do; each of viewer, operator and admin may do all that the one before may."""
+
+    CALLER = "caller"  #: May report how calls went, and nothing else.
+    VIEWER = "viewer"  #: May read.
+    OPERATOR = "operator"  #: May give commands, and report how calls went.
+    ADMIN = "admin"  #: May manage tokens.
+
+    def may(self, needed: "Role") -> bool:
+        """Whether this role is enough where ``needed`` is asked for."""
+        return needed in _ENOUGH[self]
+
+
+_ENOUGH = {
+    Role.CALLER: {Role.CALLER},
+    Role.VIEWER: {Role.VIEWER},
+    Role.OPERATOR: {Role.CALLER, Role.VIEWER, Role.OPERATOR},
+    Role.ADMIN: set(Role),
+}
+
+
+class Way(StrEnum):
+    """How a person came in."""
+
+    LOOPBACK = "loopback"  #: From this machine, with nothing shown.
+    TOKEN = "token"  # noqa: S105 - a way, not a secret
+    ENTRA = "entra"
+    SESSION = "session"  #: Signed in to the dashboard.
+    DATABASE = "database"  #: On the command line, with the database's address.
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who asks."""
+
+    name: str
+    role: Role
+    way: Way
+    token: str | None = None  #: The id of the API token behind it.
+
+    def author(self, said: str | None) -> str:
+        """Return the author to record for what this person asks: whom they name, never without who they are."""
+        if said is None or said == self.name:
+            return self.name
+        return said if self.way is Way.LOOPBACK else f"{said} via {self.name}"
+
+
+#: Who asks from this machine while no access control is wanted.
+ANYBODY = Person("api", Role.ADMIN, Way.LOOPBACK)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """What is known of a token; its secret is shown once and kept nowhere."""
+
+    id: str
+    owner: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime | None = None  #: None: never.
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None  #: To the minute.
+
+    def refusal(self, now: datetime) -> str | None:
+        """Return why the token opens nothing any more; None while it does."""
+        if self.revoked_at is not None:
+            return f"the token {self.id} of {self.owner} was revoked"
+        if self.expires_at is not None and self.expires_at <= now:
+            return f"the token {self.id} of {self.owner} has expired"
+        return None

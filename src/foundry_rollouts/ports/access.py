@@ -1,0 +1,35 @@
+"""What is asked of those who know people: the tokens that we gave out, and the organisation's identity provider."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from foundry_rollouts.core.model.access import ApiToken, Person
+
+
+class Tokens(Protocol):
+    """The API tokens. Secrets never come here, only what they hash to."""
+
+    async def add_token(self, token: ApiToken, secret_hash: str) -> None: ...
+
+    async def token_of(self, secret_hash: str) -> ApiToken | None:
+        """Return the token of that secret, also when it opens nothing any more."""
+
+    async def token(self, id: str) -> ApiToken:  # noqa: A002 - the word of the API
+        """Return the token ``id``. Raises NotFoundError."""
+
+    async def tokens(self) -> Sequence[ApiToken]:
+        """Return every token that was ever made, oldest first."""
+
+    async def revoke_token(self, id: str, now: datetime) -> ApiToken:  # noqa: A002 - the word of the API
+        """Revoke the token ``id``; one that is revoked already stays so. Raises NotFoundError."""
+
+    async def note_use(self, id: str, now: datetime) -> None:  # noqa: A002 - the word of the API
+        """Remember when the token was used last."""
+
+
+class Identities(Protocol):
+    """The organisation's identity provider."""
+
+    async def person(self, token: str) -> Person:
+        """Return who shows ``token``. Raises UnknownPersonError, UnavailableError while its keys cannot be had."""

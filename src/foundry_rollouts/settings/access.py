@@ -1,0 +1,145 @@
+"""Where the service listens, and whom it asks who they are."""
+
+import re
+from ipaddress import ip_network
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from foundry_rollouts.addresses import is_loopback
+from foundry_rollouts.errors import UsageError
+from foundry_rollouts.settings.addresses import address
+from foundry_rollouts.settings.database import PREFIX, DatabaseSettings
+from foundry_rollouts.settings.entra import EntraSettings
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+class AccessSettings(DatabaseSettings):
+    """Who may come in, and by which address."""
+
+    listen: str = Field(
+        default="127.0.0.1:8080",
+        description="Where the ops API, the dashboard and /metrics are served: HOST:PORT. An address that other "
+        f"machines reach is refused unless `{PREFIX}ACCESS` is `required` or an identity provider is set.",
+    )
+    access: Literal["auto", "required"] = Field(
+        default="auto",
+        description="`required`: everybody shows a token or signs in. `auto`: so, too, but not while `LISTEN` is "
+        "loopback and neither an identity provider nor trusted proxies are set: then everybody on this machine "
+        "may do everything.",
+    )
+    metrics_listen: str | None = Field(
+        default=None,
+        description="Where /metrics alone is served: HOST:PORT; the API's address then serves none.",
+        json_schema_extra={"shown": "with the API"},
+    )
+    metrics_access: Literal["open", "token"] | None = Field(
+        default=None,
+        description="`open`: everybody may read /metrics. `token`: who shows the token of a viewer.",
+        json_schema_extra={"shown": "open on a loopback address, else token"},
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="The addresses or networks of reverse proxies, with commas between: their X-Forwarded-For, "
+        "-Proto and -Host are believed, those of nobody else.",
+        json_schema_extra={"shown": "none"},
+    )
+    base_path: str = Field(
+        default="",
+        description="The path under which a proxy serves this service, for example `/rollouts`.",
+        json_schema_extra={"shown": "none"},
+    )
+    hosts: str = Field(
+        default="",
+        description="The host names to answer to, with commas between; the addresses of this machine and the host of "
+        "`LISTEN` need not be named.",
+        json_schema_extra={"shown": "none"},
+    )
+    requests_per_second: float = Field(
+        default=50,
+        ge=0.1,
+        le=100_000,
+        description="How many requests one token or one person may send in the long run; ten seconds' worth at once.",
+    )
+    entra: EntraSettings = Field(default_factory=EntraSettings, repr=False, description="Who signs in.")
+
+    @property
+    def host(self) -> str:
+        return address(self.listen)[0]
+
+    @property
+    def port(self) -> int:
+        return address(self.listen)[1]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody on this machine may do everything."""
+        is_alone = not (self.entra.is_set or self.trusted_proxies or self.hosts)
+        return self.access == "auto" and is_alone and is_loopback(self.host)
+
+    @property
+    def are_metrics_open(self) -> bool:
+        """Whether everybody may read the metrics."""
+        where = self.metrics_listen or self.listen
+        return self.metrics_access == "open" or (self.metrics_access is None and is_loopback(address(where)[0]))
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        return _listed(self.trusted_proxies)
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The host names to answer to beside this machine's addresses."""
+        return frozenset(_listed(self.hosts)) | {self.host}
+
+    @field_validator("listen", "metrics_listen")
+    @classmethod
+    def _refuse_no_address(cls, listen: str | None) -> str | None:
+        try:
+            return listen if listen is None or address(listen) else None
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _refuse_no_network(cls, proxies: str) -> str:
+        for each in _listed(proxies):
+            try:
+                network = ip_network(each)
+            except ValueError:
+                raise ValueError(f"{each!r} is no address and no network: write 10.0.0.7 or 10.0.0.0/24") from None
+            if network.prefixlen == 0:
+                raise ValueError(f"{each!r} is everybody: write the addresses of the proxies")
+        return proxies
+
+    @field_validator("base_path")
+    @classmethod
+    def _refuse_no_path(cls, path: str) -> str:
+        if path and not _BASE_PATH.fullmatch(path.rstrip("/")):
+            raise ValueError(f"{path!r} is no path: write /rollouts")
+        return path.rstrip("/")
+
+    @field_validator("hosts")
+    @classmethod
+    def _refuse_no_name(cls, hosts: str) -> str:
+        for each in _listed(hosts):
+            if not _HOST.fullmatch(each):
+                raise ValueError(f"{each!r} is no host name: write names without a scheme or a port")
+        return hosts.lower()
+
+    @model_validator(mode="after")
+    def _refuse_open_address(self) -> "AccessSettings":
+        is_asked = self.access == "required" or self.entra.is_set or self.trusted_proxies
+        if not is_asked and not is_loopback(self.host):
+            raise ValueError(
+                f"{PREFIX}LISTEN: {self.listen!r} can be reached from other machines, and nobody would be asked who "
+                f"they are: set {PREFIX}ACCESS=required and make a token (foundry-rollouts token create), or set "
+                f"{PREFIX}ENTRA__TENANT and {PREFIX}ENTRA__CLIENT_ID"
+            )
+        return self
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (each.strip().lower() for each in text.split(","))))
