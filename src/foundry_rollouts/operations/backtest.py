@@ -1,8 +1,9 @@
 """What another policy would have made of the rollouts that have ended."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.replay.recorded import (
@@ -58,12 +59,17 @@ async def backtests(
 
 async def past_of(store: Readings, rollout: Rollout) -> RecordedRollout:
     """Return what is recorded of ``rollout``."""
-    moves = tuple(
+    moves = moves_of(rollout, await store.history(rollout.id))
+    return RecordedRollout(rollout, moves, tuple(await store.measurements(rollout.id, ALL)))
+
+
+def moves_of(rollout: Rollout, events: Sequence[Event]) -> tuple[WeightChange, ...]:
+    """Return the changes of the canary's weight that the history of ``rollout`` holds."""
+    return tuple(
         WeightChange(event.at, event.weights.get(rollout.canary, 0), event.step or 0, event.kind == "rollout.paused")
-        for event in await store.history(rollout.id)
+        for event in events
         if event.kind in MOVES and event.weights
     )
-    return RecordedRollout(rollout, moves, tuple(await store.measurements(rollout.id, ALL)))
 
 
 def _view(past: RecordedRollout, policy: Policy) -> BacktestView:

@@ -8,6 +8,7 @@ from typing import Any
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.operations.progress import Progress, progress_of
 from foundry_rollouts.operations.views import (
     AgentView,
     MeasurementView,
@@ -56,8 +57,15 @@ async def one_rollout(store: Readings, rollout: str) -> Rollout:
 
 
 async def one_rollout_view(store: Store, rollout: str, now: datetime, answer: str | None = None) -> RolloutView:
-    """Return one rollout with the commands that wait; NotFoundError when it is unknown."""
-    return await with_commands(store, await store.rollout(rollout), now, answer=answer)
+    """Return one rollout with its progress and the commands that wait; NotFoundError when it is unknown."""
+    found = await store.rollout(rollout)
+    view = await with_commands(store, found, now, answer=answer)
+    return replace(view, progress=await rollout_progress(store, found, now))
+
+
+async def rollout_progress(store: Store, rollout: Rollout, now: datetime) -> Progress:
+    """Return how far ``rollout`` is."""
+    return progress_of(rollout, await store.evidence(rollout.id) if rollout.step else None, now)
 
 
 async def with_commands(store: Store, rollout: Rollout, now: datetime, **more: Any) -> RolloutView:

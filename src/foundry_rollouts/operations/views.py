@@ -1,4 +1,4 @@
-"""How rollouts, agents, policies and measurements are shown to people and programs. Times in seconds."""
+"""How rollouts, agents and measurements are shown to people and programs. Times in seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.measurement import Counts, Measurement, quantile, seconds_of
-from foundry_rollouts.core.model.policy import Policy, Step, WeightStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
+from foundry_rollouts.operations.progress import Progress
 from foundry_rollouts.ports import AgentKnown, Queue
 
 
@@ -56,6 +57,7 @@ class RolloutView:
     open_commands: tuple[CommandView, ...] | None = None  #: Accepted and not obeyed yet; None: not asked for here.
     joined: bool = False  #: It was there when it was asked for.
     answer: str | None = None  #: What came of what was asked, in a sentence.
+    progress: Progress | None = None  #: How far it is, gate by gate; None: not asked for here.
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,42 +95,6 @@ class AgentView:
     seen_at: datetime | None
     is_gone: bool
     unreadable: str | None = None  #: Why it cannot be read, decided or recorded; nothing of it is changed.
-
-
-@dataclass(frozen=True, slots=True)
-class StepView:
-    """A weight with its times, or an approval (then the weight is the one reached so far)."""
-
-    weight: int
-    approval: bool
-    min_seconds: float | None = None
-    max_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GateView:
-    """One gate of a policy; ``max`` is a fraction."""
-
-    name: str
-    sources: tuple[str, ...]
-    max: float | None
-    on_failure: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyView:
-    """One policy in force."""
-
-    name: str
-    agents: tuple[str, ...]
-    trigger: str
-    steps: tuple[StepView, ...]
-    deadline_seconds: float
-    gates: tuple[GateView, ...]
-    sources: tuple[str, ...]
-    on_failure: str
-    on_no_evidence: str
-    on_drift: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,22 +179,6 @@ def agent_view(agent: AgentKnown, queue: Queue, now: datetime) -> AgentView:
     )
 
 
-def policy_view(policy: Policy) -> PolicyView:
-    """Show ``policy``; the prompts of its probe are left out."""
-    return PolicyView(
-        name=policy.name,
-        agents=policy.agents,
-        trigger=policy.trigger.value,
-        steps=tuple(_step_view(step, policy.weight_at(at)) for at, step in enumerate(policy.steps, start=1)),
-        deadline_seconds=policy.deadline.total_seconds(),
-        gates=tuple(GateView(gate.name, gate.sources, gate.max, gate.on_failure) for gate in policy.gates),
-        sources=policy.sources.names,
-        on_failure=policy.on_failure.value,
-        on_no_evidence=policy.on_no_evidence.value,
-        on_drift=policy.on_drift.value,
-    )
-
-
 def measurement_view(measurement: Measurement) -> MeasurementView:
     """Show ``measurement`` with its latencies as numbers people know."""
     return MeasurementView(
@@ -275,13 +225,6 @@ def _versions(agent: AgentKnown, rollout: Rollout | None) -> tuple[VersionView, 
         )
         for name in names
     )
-
-
-def _step_view(step: Step, weight: int) -> StepView:
-    if not isinstance(step, WeightStep):
-        return StepView(weight=weight, approval=True)
-    most = None if step.max is None else step.max.total_seconds()
-    return StepView(weight=weight, approval=False, min_seconds=step.min.total_seconds(), max_seconds=most)
 
 
 def _counts_view(counts: Counts) -> CountsView:

@@ -153,6 +153,9 @@ class Readings(Protocol):
 
     async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]: ...
 
+    async def measurements_behind(self, rollout: str, known: int) -> Sequence[Measurement]:
+        """Return the measurements of ``rollout`` in the order in which they came, without the first ``known``."""
+
 
 class Reported(Protocol):
     """What callers report of their calls."""

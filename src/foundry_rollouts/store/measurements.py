@@ -47,6 +47,12 @@ async def newest(connection: AsyncConnection, rollout: str, limit: int) -> Seque
     return [MEASUREMENT.read(document) for document in reversed(documents.all())]
 
 
+async def behind(connection: AsyncConnection, rollout: str, known: int) -> Sequence[Measurement]:
+    """Return the measurements of ``rollout`` in the order in which they came, without the first ``known``."""
+    query = select(measurements.c.document).where(measurements.c.rollout == rollout).order_by(measurements.c.seq)
+    return [MEASUREMENT.read(document) for document in await connection.scalars(query.offset(known))]
+
+
 async def forget(connection: AsyncConnection, before: datetime) -> int:
     """Take away what ended rollouts measured before that time; return how many."""
     ended = select(rollouts.c.id).where(rollouts.c.phase.in_([phase.value for phase in Phase if phase.is_final]))

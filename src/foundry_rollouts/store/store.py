@@ -243,6 +243,11 @@ class SqlStore(Messages):
         async with self._database.reading() as connection:
             return await measurements.newest(connection, rollout, limit)
 
+    async def measurements_behind(self, rollout: str, known: int) -> Sequence[Measurement]:
+        """Return the measurements of a rollout in the order in which they came, without the first ``known``."""
+        async with self._database.reading() as connection:
+            return await measurements.behind(connection, rollout, known)
+
     async def report(self, reported: Sequence[Outcome]) -> Sequence[Outcome]:
         """Add the outcomes whose ids are new for their agents, and return those."""
         async with self._database.writing() as connection:

@@ -28,8 +28,10 @@ from foundry_rollouts.operations.lists import (
     rollouts_view,
     with_commands,
 )
+from foundry_rollouts.operations.policy_views import policy_view
+from foundry_rollouts.operations.series import Series
 from foundry_rollouts.operations.start import Retry, Start, retry, trial_of
-from foundry_rollouts.operations.views import AgentView, RolloutView, policy_view, rollout_view, whole_view
+from foundry_rollouts.operations.views import AgentView, RolloutView, rollout_view, whole_view
 from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.problems import DOCUMENTED
@@ -139,6 +141,12 @@ async def show_history(
 async def show_measurements(rollout_id: str, ours: Ours) -> Measurements:
     """Show the measurements of a rollout."""
     return Measurements(items=list(await measurements_view(ours.store, rollout_id)))
+
+
+@router.get("/rollouts/{rollout_id}/series", dependencies=[needs(Role.VIEWER)])
+async def show_series(rollout_id: str, ours: Ours) -> Series:
+    """Show the course of a rollout as points of charts: evidence, rates, weights, and the moments of its history."""
+    return await ours.courses.series(ours.store, rollout_id)
 
 
 @router.get("/rollouts/{rollout_id}/explain", dependencies=[needs(Role.VIEWER)])

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Phase
-from foundry_rollouts.operations.views import AgentView, MeasurementView, PolicyView
+from foundry_rollouts.operations.policy_views import PolicyView
+from foundry_rollouts.operations.views import AgentView, MeasurementView
 from foundry_rollouts.ports import Condition
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]+$"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from foundry_rollouts.operations.courses import Courses
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.ports import Catalogue, Health, Policies, Store, Wake
 from foundry_rollouts.telemetry import Metrics
@@ -30,6 +31,7 @@ class Services:
     hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
     new_id: Callable[[datetime], str] = new_id
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
+    courses: Courses = field(default_factory=Courses)
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     check_every: timedelta = timedelta(seconds=1)  #: How often a live history checks for news.
     keepalive_after: timedelta = timedelta(seconds=5)  #: A live history so quiet says that its connection lives.

@@ -13,12 +13,12 @@ from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.lists import agents_view, history, measurements_view, rollouts_view
+from foundry_rollouts.operations.policy_views import policy_view
 from foundry_rollouts.operations.views import (
     Remaining,
     VersionView,
     agent_view,
     measurement_view,
-    policy_view,
     rollout_view,
 )
 from foundry_rollouts.ports import AgentKnown, Queue, Record, RolloutFilter

@@ -59,7 +59,7 @@ def _wait(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision | Non
     return None
 
 
-def _on_silence(rollout: Rollout) -> OnNoEvidence:
+def on_silence(rollout: Rollout) -> OnNoEvidence:
     """Return what a step without proof leads to: as the policy says; on the way to the soak automatic steps rise."""
     is_climbing = rollout.policy.automatic is not None and rollout.weight < SOAK
     return OnNoEvidence.ADVANCE_IF_NOT_GROSS if is_climbing else rollout.policy.on_no_evidence
@@ -68,7 +68,7 @@ def _on_silence(rollout: Rollout) -> OnNoEvidence:
 def on_no_evidence(rollout: Rollout, analysis: Analysis) -> Decision:
     """Do what the policy says about a step whose time is over without proof; never go on blindly."""
     overdue = f"no proof within the step's time: {analysis.because}"
-    match _on_silence(rollout):
+    match on_silence(rollout):
         case OnNoEvidence.HOLD:
             return Decision(Move.HOLD, overdue, analysis.waiting_for)
         case OnNoEvidence.PAUSE:

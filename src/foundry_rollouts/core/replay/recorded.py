@@ -14,7 +14,7 @@ from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.deciding.transition import after
 from foundry_rollouts.core.judging.analysis import Analysis
 from foundry_rollouts.core.judging.batches import Tally
-from foundry_rollouts.core.judging.evidence import at_new_weight, initial
+from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.measurement import Measurement
@@ -87,23 +87,50 @@ class BacktestResult:
     because: str
 
 
+@dataclass(slots=True)
+class Replayer:
+    """A rollout of the past, as far as it was judged again; it goes on where more was recorded since."""
+
+    rollout: Rollout
+    evidence: Evidence
+    is_own: bool  #: It is judged under its own policy.
+    weight: int = 0
+    moved: int = 0  #: So many moves were followed.
+    ticks: int = 0  #: How many ticks say how long one is.
+    tick: timedelta = timedelta(0)  #: How long one is that no failure ended early.
+
+    @classmethod
+    def of(cls, past: Rollout, policy: Policy | None = None) -> "Replayer":
+        """Begin before the first measurement, under ``policy`` or, without one, under the rollout's own."""
+        rollout = _at_its_start(past, policy or past.policy)
+        return cls(rollout, initial(rollout.policy, rollout.prior_counts), policy is None)
+
+    def go_on(self, moves: Sequence[WeightChange], measurements: Sequence[Measurement]) -> Iterator[ReplayedTick]:
+        """Judge ``measurements``, which follow those of before; ``moves`` are all that there are, from the first."""
+        ticks = list(_ticks(measurements))
+        if len(ticks) >= self.ticks:
+            self.ticks, self.tick = len(ticks), _usual_tick(ticks)
+        for now, measured in ticks:
+            # What was decided at the end of a window was decided on that window: it changes the next one.
+            while self.moved < len(moves) and moves[self.moved].at < now:
+                self._follow(moves[self.moved])
+            if not self.weight:
+                continue
+            rollout, analysis = self.rollout, judge(self.rollout, self.evidence, measured, now, self.tick)
+            yield ReplayedTick(now, self.weight, rollout, measured, analysis, decide(rollout, Situation(now, analysis)))
+            self.evidence = analysis.evidence
+
+    def _follow(self, move: WeightChange) -> None:
+        self.moved += 1
+        self.rollout = _moved(self.rollout, move, self.weight, is_own=self.is_own)
+        if self.weight not in {0, move.weight}:
+            self.evidence = at_new_weight(self.evidence)
+        self.weight = move.weight
+
+
 def replay(past: RecordedRollout, policy: Policy | None = None) -> Iterator[ReplayedTick]:
     """Judge the past again, tick by tick, under ``policy`` or, without one, under the rollout's own."""
-    rollout = _at_its_start(past.rollout, policy or past.rollout.policy)
-    evidence, weight, moves = initial(rollout.policy, rollout.prior_counts), 0, list(past.moves)
-    tick = _usual_tick(past.measurements)
-    for now, measurements in _ticks(past.measurements):
-        # What was decided at the end of a window was decided on that window: it changes the next one.
-        while moves and moves[0].at < now:
-            move = moves.pop(0)
-            rollout = _moved(rollout, move, weight, is_own=policy is None)
-            evidence = at_new_weight(evidence) if weight not in {0, move.weight} else evidence
-            weight = move.weight
-        if not weight:
-            continue
-        analysis = judge(rollout, evidence, measurements, now, tick)
-        yield ReplayedTick(now, weight, rollout, measurements, analysis, decide(rollout, Situation(now, analysis)))
-        evidence = analysis.evidence
+    return Replayer.of(past.rollout, policy).go_on(past.moves, past.measurements)
 
 
 def backtest(past: RecordedRollout, policy: Policy) -> BacktestResult:
@@ -167,9 +194,9 @@ def _ticks(measurements: Sequence[Measurement]) -> Iterator[tuple[datetime, tupl
         yield tick[0].window.end, tuple(tick)
 
 
-def _usual_tick(measurements: Sequence[Measurement]) -> timedelta:
+def _usual_tick(ticks: Sequence[tuple[datetime, tuple[Measurement, ...]]]) -> timedelta:
     """Return how long a tick was that no failure ended early: most windows of live sources are as long."""
-    spans = sorted(now - then for (then, _), (now, _) in pairwise(_ticks(measurements)))
+    spans = sorted(now - then for (then, _), (now, _) in pairwise(ticks))
     return spans[len(spans) // 2] if spans else timedelta(0)
 
 
