@@ -44,8 +44,14 @@ SLOWEST = ("--durations=15", "--durations-min=1")
 #: Scenarios start processes of their own, so that fewer run at a time.
 TESTS = (
     Check("environments", ("python", "-m", "environments")),
-    Check("tests", ("pytest", "-n", "auto", *SLOWEST, "--ignore=tests/scenarios", "tests"), is_talkative=True),
+    Check(
+        "tests",
+        ("pytest", "-n", "auto", *SLOWEST, "--ignore=tests/scenarios", "--ignore=tests/browser", "tests"),
+        is_talkative=True,
+    ),
     Check("scenarios", ("pytest", "-n", "2", *SLOWEST, "tests/scenarios"), is_talkative=True),
+    # A browser is heavy, and its tests are not asynchronous: a run of their own.
+    Check("browser", ("pytest", "-n", "2", *SLOWEST, "tests/browser"), is_talkative=True),
 )
 
 

@@ -1,0 +1,19 @@
+"""Each page at both widths, light and dark: nothing is cut off, axe objects to nothing, nothing leaves the host."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page
+
+from browser.gallery import Gallery
+from browser.windows import examine
+
+PAGES = {"overview": "/", "rollout": "/rollouts/ro-support-agent", "not-found": "/rollouts/none"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_is_whole_and_axe_finds_nothing(name: str, gallery: Gallery, visit: Callable[..., Page]) -> None:
+    page = visit(f"{gallery.url}{PAGES[name]}")
+
+    assert page.locator("h1").count() == 1
+    examine(page, name)

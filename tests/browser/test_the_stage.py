@@ -1,0 +1,39 @@
+"""The harness itself: the whole service over a local Foundry, and windows that report what goes wrong in them."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Browser, Page
+
+from browser.gallery import Gallery
+from browser.stage import Real
+from browser.windows import Windows, objections
+
+
+def test_the_whole_service_shows_its_agent(stage: Real, visit: Callable[..., Page]) -> None:
+    page = visit(stage.url)
+
+    assert page.get_by_role("heading", name="support-agent").is_visible()
+
+
+def test_a_window_reports_a_foreign_request_a_broken_policy_and_a_script_that_fails(
+    chromium: Browser, gallery: Gallery
+) -> None:
+    windows = Windows(chromium)
+    page = windows.open(gallery.url)
+    page.evaluate("document.body.append(Object.assign(new Image(), {src: 'http://elsewhere.example/x.png'}))")
+    page.evaluate("setTimeout(() => { throw new Error('broken') })")
+    page.wait_for_timeout(100)
+
+    troubles = windows.close()
+
+    assert any("img-src" in each for each in troubles)
+    assert any("broken" in each for each in troubles)
+
+
+def test_axe_is_heard(gallery: Gallery, visit: Callable[..., Page]) -> None:
+    page = visit(gallery.url)
+    page.evaluate(
+        "document.querySelector('h1').after(Object.assign(document.createElement('img'), {src: '/static/icon.svg'}))"
+    )
+
+    assert any(each.startswith("image-alt") for each in objections(page))
