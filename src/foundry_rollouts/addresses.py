@@ -1,6 +1,6 @@
 """Addresses: which of them are this machine and nothing else."""
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 
@@ -18,3 +18,12 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+def network_of(address: str) -> str:
+    """Return what one client may send from: its address, of the sixth version the network that it chooses from."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((address, 64), strict=False)) if isinstance(parsed, IPv6Address) else address

@@ -31,6 +31,7 @@ from foundry_rollouts.signals.registry import every_source
 from foundry_rollouts.signals.wakeups import WakeCoalescer
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
+from foundry_rollouts.web.limits import Buckets
 from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger()
@@ -85,6 +86,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             project=settings.project_name,
             hosts=settings.host_names,
             is_open=settings.is_open,
+            buckets=Buckets(settings.requests_per_second),
             base_path=settings.base_path,
             catalogue=world.cloud,
         )

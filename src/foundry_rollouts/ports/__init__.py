@@ -3,6 +3,7 @@
 ``wiring`` passes the real ones: ``foundry`` is the cloud, ``store`` the memory, ``signals`` the sources.
 """
 
+from foundry_rollouts.ports.access import Identities, Tokens
 from foundry_rollouts.ports.cloud import (
     HOSTED,
     PROMPT,
@@ -45,6 +46,7 @@ __all__ = [
     "Cloud",
     "Condition",
     "Health",
+    "Identities",
     "Intent",
     "Lease",
     "Leases",
@@ -70,6 +72,7 @@ __all__ = [
     "Standing",
     "Store",
     "Ticks",
+    "Tokens",
     "Upkeep",
     "VersionSeen",
     "VersionStatus",

@@ -9,6 +9,7 @@ from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.ports.access import Tokens
 from foundry_rollouts.ports.records import (
     AgentKnown,
     Intent,
@@ -170,5 +171,5 @@ class Reported(Protocol):
         """Return those of ``sessions`` in which a call began before ``since``."""
 
 
-class Store(Upkeep, Leases, Ticks, Wakes, Agents, Requests, Readings, Reported, Protocol):
+class Store(Upkeep, Leases, Ticks, Wakes, Agents, Requests, Readings, Reported, Tokens, Protocol):
     """What we remember, whole; who needs less asks for less. Raises StoreError when the database is away."""

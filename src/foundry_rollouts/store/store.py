@@ -34,6 +34,7 @@ from foundry_rollouts.store import (
     wakeups,
 )
 from foundry_rollouts.store import leases as leasing
+from foundry_rollouts.store.api_tokens import ApiTokens
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
 from foundry_rollouts.store.messages import Messages
 
@@ -41,7 +42,7 @@ from foundry_rollouts.store.messages import Messages
 HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
-class SqlStore(Messages):
+class SqlStore(Messages, ApiTokens):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no

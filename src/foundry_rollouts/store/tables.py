@@ -227,3 +227,16 @@ outcomes = Table(
     Index(None, "agent", "session", "at"),
     Index(None, "received_at"),
 )
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("owner", PlainText, nullable=False),
+    Column("role", PlainText, nullable=False),
+    Column("secret_hash", PlainText, nullable=False, unique=True),  # SHA-256, in hexadecimal
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime),  # NULL: never
+    Column("revoked_at", UTCDateTime),
+    Column("last_used_at", UTCDateTime),
+)

@@ -8,16 +8,18 @@
 The check comes before the body is read, so that nothing that somebody unknown sends is parsed.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
-from foundry_rollouts.addresses import is_loopback
+from foundry_rollouts.addresses import is_loopback, network_of
 from foundry_rollouts.core.model.access import ANYBODY, Person, Role
-from foundry_rollouts.errors import NotAllowedError, UnknownPersonError
-from foundry_rollouts.web.services import services_of
+from foundry_rollouts.errors import NotAllowedError, TooManyError, UnknownPersonError
+from foundry_rollouts.operations.tokens import PREFIX, person_with
+from foundry_rollouts.web.services import Services, services_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -63,18 +65,58 @@ def role_of(route: APIRoute) -> Needed:
 
 
 async def person_of(request: Request) -> Person:
-    """Return who asks, found out once for each request. Raises UnknownPersonError."""
+    """Return who asks, found out and counted once for each request.
+
+    Raises UnknownPersonError, or TooManyError for somebody who asks too often.
+    """
     known: Person | None = getattr(request.state, "person", None)
     if known is None:
-        known = request.state.person = await _recognised(request)
+        services, now = services_of(request), asyncio.get_running_loop().time()
+        try:
+            known = await recognised(services, request)
+        except UnknownPersonError:
+            _count(services, f"address {network_of(_address(request))}", now)
+            raise
+        if known is not ANYBODY:
+            _count(services, f"{known.way} {known.token or known.name}", now)
+        request.state.person = known
     return known
 
 
 Who = Annotated[Person, Depends(person_of)]
 
 
-async def _recognised(request: Request) -> Person:
-    services = services_of(request)
-    if services.is_open and request.client is not None and is_loopback(request.client.host):
+async def recognised(services: Services, request: Request) -> Person:
+    """Return who ``request`` comes from by what it shows. Raises UnknownPersonError.
+
+    Whatever is shown is checked, also where nothing needs to be: a wrong token never makes somebody of anybody.
+    """
+    shown = request.headers.getlist("authorization")
+    if shown:
+        return await _bearer(services, shown)
+    if services.is_open and is_loopback(_address(request)):
         return ANYBODY
-    raise UnknownPersonError("nobody is known here without a token: send Authorization: Bearer TOKEN")
+    raise UnknownPersonError("nobody is known here without a token: send the header Authorization: Bearer TOKEN")
+
+
+async def _bearer(services: Services, shown: list[str]) -> Person:
+    scheme, _, token = shown[0].partition(" ")
+    token = token.strip()
+    if len(shown) > 1 or scheme.lower() != "bearer" or not token:
+        raise UnknownPersonError("send one header Authorization: Bearer TOKEN")
+    if token.startswith(PREFIX):
+        return await person_with(services.store, token, services.now())
+    if services.identities is None:
+        raise UnknownPersonError("this token is not known here: ask an admin for one")
+    return await services.identities.person(token)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _count(services: Services, name: str, now: float) -> None:
+    """Raise TooManyError when ``name`` asked too often."""
+    wait = services.buckets.take(name, now)
+    if wait is not None:
+        raise TooManyError("too many requests: slow down, or ask for batches", wait)

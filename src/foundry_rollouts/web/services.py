@@ -10,8 +10,9 @@ from fastapi import Depends, Request
 
 from foundry_rollouts.operations.courses import Courses
 from foundry_rollouts.operations.ids import new_id
-from foundry_rollouts.ports import Catalogue, Health, Policies, Store, Wake
+from foundry_rollouts.ports import Catalogue, Health, Identities, Policies, Store, Wake
 from foundry_rollouts.telemetry import Metrics
+from foundry_rollouts.web.limits import Buckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Services:
     stop: asyncio.Event
     project: str = ""  #: What the pages call the project: ``ACCOUNT / PROJECT``.
     is_open: bool = True  #: Whoever asks from this machine and shows nothing may do everything.
+    identities: Identities | None = None  #: Who knows people by tokens that are not ours; None: nobody.
+    buckets: Buckets = field(default_factory=lambda: Buckets(50))  #: How much one token, person or address may ask.
     base_path: str = ""  #: What stands before every path when a proxy serves us beside others: ``/rollouts``.
     hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
     new_id: Callable[[datetime], str] = new_id
