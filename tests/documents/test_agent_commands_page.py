@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from controlled import controlled
 from emulated import ECHO, code_definition, open_session, upload
 from fences import SHELL, Fence, fences
 from foundry_emulator.background import running
@@ -59,12 +60,20 @@ class Reader:
             self.invocation = self._fill_orders(cloud)
 
     def run(self, line: str) -> None:
+        """Run one line of the page as ``_run`` does, beside the service if it is for a rollout."""
+        if "--rollout" not in line:
+            return self._run(line)
+        (self.folder / "service").mkdir()
+        with controlled(self.endpoint, self.folder / "service") as server:
+            return self._run(line, server)
+
+    def _run(self, line: str, server: str = "") -> None:
         """Run one line of the page, answer ``y`` if it asks, and press Ctrl-C once it follows; it must do well."""
         line = line.replace(PRINTED_DRAFT, self.draft).replace(PRINTED_INVOCATION, self.invocation)
         master, terminal = pty.openpty()
         if " delete " in line:
             os.write(master, b"y\n")
-        command, environment = ["bash", "-o", "pipefail", "-c", line], self._environment()
+        command, environment = ["bash", "-o", "pipefail", "-c", line], self._environment(server)
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -88,12 +97,13 @@ class Reader:
             process.wait()
             os.close(master)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, server: str) -> dict[str, str]:
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("FOUNDRY")},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT": self.endpoint,
             "FOUNDRY_ROLLOUTS_CREDENTIAL": "emulator",
+            "FOUNDRY_ROLLOUTS_SERVER": server,
         }
 
     def _git(self, *words: str) -> None:

@@ -32,6 +32,7 @@ that says what, why and what to do; `--verbose` adds the trace.
 | 2 | wrong usage |
 | 3 | the rollout ended badly (rolled back, disabled, superseded, failed, aborted), or a deployed version failed |
 | 4 | a wait timed out |
+| 130, 143 | Ctrl-C, SIGTERM: the wait ended; what the service does continues |
 """
 SETTINGS = """
 A setting is an environment variable, or a file of its name in the folder that `FOUNDRY_ROLLOUTS_SECRETS_DIR` names, or

@@ -15,8 +15,17 @@ Json = Mapping[str, Any]
 
 PAGE = 200
 ANSWER_SECONDS = 30.0
+#: What to do about an answer that says who may not do what.
+DENIALS = {
+    401: "set FOUNDRY_ROLLOUTS_TOKEN to a token of that service, 'foundry-rollouts token create' makes one",
+    403: "ask for a token with the role it needs, or have somebody with that role do it",
+}
 DONE_SECONDS = 5  #: How long the answer to a command waits for the command to be done.
 QUIET_SECONDS = 30.0  #: A stream that is alive says so every few seconds.
+
+
+class DeniedError(RolloutsError):
+    """The service does not know who asks, or that person may not do this; asking again changes nothing."""
 
 
 class OpsApi:
@@ -89,8 +98,9 @@ class OpsApi:
             return await self.rollout(known["rollout"]["id"])
         return await self.newest(agent or "")
 
-    async def start(self, wanted: Json) -> Json:
-        return await self._json("POST", "/rollouts", json=_present(wanted), headers=_once())
+    async def start(self, wanted: Json, key: str | None = None) -> Json:
+        """Start or join a rollout; the same ``key`` again returns what it made."""
+        return await self._json("POST", "/rollouts", json=_present(wanted), headers=_once(key))
 
     async def command(self, rollout: str, verb: str, wanted: Json) -> Json:
         """Ask for ``verb``; ``wanted`` holds the generation and perhaps reason and author."""
@@ -163,8 +173,8 @@ def _present(wanted: Json) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def _once() -> dict[str, str]:
-    return {"Idempotency-Key": str(uuid4())}
+def _once(key: str | None = None) -> dict[str, str]:
+    return {"Idempotency-Key": key or str(uuid4())}
 
 
 def _refuse(response: httpx.Response) -> None:
@@ -174,6 +184,11 @@ def _refuse(response: httpx.Response) -> None:
     try:
         detail = str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        raise UnavailableError(f"{response.url} answered HTTP {status}: is --server right?") from None
+        if status in DENIALS:
+            detail = f"{response.url.host} answered HTTP {status}"
+        else:
+            raise UnavailableError(f"{response.url} answered HTTP {status}: is --server right?") from None
+    if status in DENIALS:
+        raise DeniedError(f"{detail.rstrip('.')}: {DENIALS[status]}")
     kinds: dict[int, type[RolloutsError]] = {404: NotFoundError, 409: ConflictError, 400: UsageError, 422: UsageError}
     raise kinds.get(status, UnavailableError)(detail)

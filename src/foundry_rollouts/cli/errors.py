@@ -5,6 +5,7 @@
 2 wrong usage: the command line, a setting or a policy file
 3 the rollout ended badly: rolled back, disabled, superseded, failed or aborted
 4 a wait timed out
+130 interrupted by Ctrl-C, 143 by SIGTERM: what was begun elsewhere goes on
 """
 
 import sys
@@ -19,6 +20,8 @@ ERROR = 1
 WRONG_USAGE = 2
 ENDED_BADLY = 3
 TIMED_OUT = 4
+INTERRUPTED = 130
+TERMINATED = 143
 
 
 def report(error: BaseException, *, is_verbose: bool) -> int:
@@ -47,6 +50,8 @@ def _lines(error: BaseException) -> list[str]:
             return [f"error: {line}" for line in str(error).splitlines()]
         case TyperException():
             return [f"error: {_as_sentence(error)}"]
+        case Abort() if isinstance(error.__cause__, KeyboardInterrupt):
+            return ["error: interrupted"]
         case Abort():
             return ["error: nothing was answered: run it again in a terminal"]
         case OSError() if error.strerror:
@@ -72,5 +77,7 @@ def _code(error: BaseException) -> int:
             return WRONG_USAGE
         case TyperException():
             return error.exit_code
+        case Abort() if isinstance(error.__cause__, KeyboardInterrupt):
+            return INTERRUPTED
         case _:
             return ERROR

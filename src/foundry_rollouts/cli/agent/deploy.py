@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foundry_rollouts.cli.agent import options
-from foundry_rollouts.cli.agent.outcome import Ending, concluded
+from foundry_rollouts.cli.agent.outcome import Ending
 from foundry_rollouts.cli.agent.progress import Tell, progress
 from foundry_rollouts.cli.agent.project import CredentialOption, EndpointOption, project
+from foundry_rollouts.cli.agent.release import (
+    AuthorOption,
+    PolicyOption,
+    ReasonOption,
+    Release,
+    RolloutOption,
+    finished,
+    refused_early,
+)
 from foundry_rollouts.cli.commands import Command, examples, group, waits
-from foundry_rollouts.cli.options import TimeoutOption
+from foundry_rollouts.cli.options import DEFAULT_SERVER, ServerOption, TimeoutOption
 from foundry_rollouts.cli.output import Output, OutputOption
 from foundry_rollouts.errors import UsageError
 
@@ -29,6 +38,7 @@ deploy_commands = group("Deploy source code.")
     cls=Command,
     epilog=examples(
         "foundry-rollouts agent deploy agents/support-eu --wait",
+        "foundry-rollouts agent deploy agents/support-eu --rollout --wait --timeout 2h",
         "foundry-rollouts agent deploy . --agent support-eu --protocol invocations --env LEVEL=info --wait",
         "foundry-rollouts agent deploy . --agent support-eu --env-file .env --wait",
         "foundry-rollouts agent deploy . --agent support-eu --bundled --build --metadata commit=$(git rev-parse HEAD)",
@@ -53,8 +63,13 @@ async def deploy(
     idle_timeout: options.IdleOption = None,
     description: options.DescriptionOption = None,
     metadata: options.MetadataOption = None,
+    rollout: RolloutOption = False,
+    policy: PolicyOption = None,
+    author: AuthorOption = None,
+    reason: ReasonOption = None,
     wait: options.WaitOption = False,
     timeout: TimeoutOption = None,
+    server: ServerOption = DEFAULT_SERVER,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
@@ -67,12 +82,19 @@ async def deploy(
 
     The endpoint then serves what --protocol names. Unless it is pinned, the new version serves all new
     sessions as soon as it is active.
+
+    With --rollout, the service rolls it out under the agent's policy, and --wait follows that to its end: exit code 0
+    when the version was promoted, 3 when the rollout ended badly, 4 when the time was over. Ctrl-C ends the wait, never
+    the rollout.
     """
     from foundry_rollouts.foundry.dedupe import deployed_already
     from foundry_rollouts.foundry.definition import Code, Definition
     from foundry_rollouts.foundry.versions import BUILD_LIMIT
 
     ending = Ending.of(wait, timeout, BUILD_LIMIT, output)
+    release = Release.of(rollout, server, policy, author, reason)
+    if release and draft:
+        raise UsageError("a draft takes no traffic and cannot be rolled out: leave out --draft, or --rollout")
     code = Code(runtime, options.words_of(entry_point), is_bundled=bundled)
     names, environment = options.protocols(protocol), options.environment(env_file, env)
     definition = Definition(None, code, cpu, memory, names, environment, idle_timeout)
@@ -80,6 +102,7 @@ async def deploy(
     name = name_of(path, agent)
     with progress() as tell:
         archive = await packaged(path.absolute(), code, build=build, tell=tell)
+        await refused_early(release, name, tell)
         ending = replace(ending, protocols=tuple(names), extra={"sha256": archive.sha256})
         async with project(project_endpoint, credential) as cloud:
             made = None if draft else await deployed_already(cloud.api.versions, name, archive, definition, labels)
@@ -87,7 +110,7 @@ async def deploy(
                 tell(f"uploading {_size(archive)} to {name}")
                 upload = cloud.api.drafts.of_code if draft else cloud.api.deploy.upload
                 made = await upload(name, archive, definition, labels)
-            return await concluded(cloud, name, made, ending, tell)
+            return await finished(cloud, name, made, ending, tell, release)
 
 
 async def packaged(path: Path, code: "Code", *, build: bool, tell: Tell) -> "Archive":

@@ -25,6 +25,7 @@ class Ending:
     wait: bool
     limit: timedelta
     output: Output
+    timeout: timedelta | None = None  #: The limit that was asked for.
     protocols: tuple[str, ...] = ()  #: What the endpoint must answer for the version to be of use.
     extra: Mapping[str, Any] = field(default_factory=dict)  #: Shown as data beside what the cloud tells.
 
@@ -33,29 +34,41 @@ class Ending:
         """Read the options. Raises UsageError for a timeout of no wait."""
         if timeout and not wait:
             raise UsageError("--timeout says how long to wait: add --wait")
-        return cls(wait, timeout or usual, output)
+        return cls(wait, timeout or usual, output, timeout)
 
 
 async def concluded(cloud: "FoundryClient", agent: str, created: "Created", ending: Ending, tell: Steps) -> int:
     """Show what came of ``created`` and return the exit code."""
+    await announced(cloud, agent, created, ending, tell)
+    return await settled(cloud, agent, created, ending, tell)
+
+
+async def announced(cloud: "FoundryClient", agent: str, created: "Created", ending: Ending, tell: Tell) -> None:
+    """Say what was made, and have the endpoint answer what it speaks."""
+    seen = created.version
+    is_new = f"version {seen.version} of {agent} is new"
+    tell(is_new if created.is_new else f"nothing has changed: already deployed as version {seen.version}")
+    if not seen.is_draft:
+        await _opened(cloud, agent, ending.protocols, tell)
+
+
+async def settled(cloud: "FoundryClient", agent: str, created: "Created", ending: Ending, tell: Steps) -> int:
+    """Wait for the version if asked to, show it, and return the exit code."""
     from foundry_rollouts.foundry.polling import WaitTimeoutError
 
     seen = created.version
     what = f"version {seen.version} of {agent}"
-    tell(f"{what} is new" if created.is_new else f"nothing has changed: already deployed as version {seen.version}")
-    if not seen.is_draft:
-        await _opened(cloud, agent, ending.protocols, tell)
     if ending.wait:
         try:
             seen = await _waited(cloud, agent, seen, ending.limit, tell)
         except WaitTimeoutError:
             tell.end()
-            _show(agent, created, seen, ending)
+            show_version(agent, created, seen, ending)
             how = f"it continues, follow it with 'foundry-rollouts agent show {agent} --version {seen.version}'"
             say(f"error: {what} is not active after {_text(ending.limit)}: {how}", err=True)
             return TIMED_OUT
     tell.end()
-    _show(agent, created, seen, ending)
+    show_version(agent, created, seen, ending)
     if created.is_silent_release:
         await _warn_of_release(cloud, agent, seen)
         return ERROR
@@ -90,7 +103,10 @@ async def _opened(cloud: "FoundryClient", agent: str, protocols: Sequence[str], 
         tell(f"the endpoint of {agent} also serves {named}")
 
 
-def _show(agent: str, created: "Created", seen: "VersionSeen", ending: Ending) -> None:
+def show_version(
+    agent: str, created: "Created", seen: "VersionSeen", ending: Ending, more: Mapping[str, Any] | None = None
+) -> None:
+    """Show the version; ``more`` is shown as data only."""
     if ending.output is Output.TABLE:
         known = "" if created.is_new else "already deployed as "
         say(f"{known}version {seen.version} of {agent}: {seen.status_word}")
@@ -98,7 +114,7 @@ def _show(agent: str, created: "Created", seen: "VersionSeen", ending: Ending) -
     from foundry_rollouts.cli.agent.views import seen_item
 
     item = {"agent": agent, "new": created.is_new, "draft": seen.is_draft, **seen_item(seen), **ending.extra}
-    show_item(item, (), ending.output)
+    show_item({**item, **(more or {})}, (), ending.output)
 
 
 async def _warn_of_release(cloud: "FoundryClient", agent: str, seen: "VersionSeen") -> None:

@@ -123,6 +123,8 @@ class Stage:
 def free_port(wish: int = 0) -> int:
     """Return a free loopback port: ``wish`` when that is free."""
     with socket.socket() as probe:
+        # As a server does: connections of one that ended a moment ago do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wish))
         except OSError:

@@ -1,0 +1,159 @@
+"""``--rollout``: once a version is made, the service rolls it out; the exit code says how that ended."""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foundry_rollouts.cli.agent.outcome import Ending, announced, concluded, settled, show_version
+from foundry_rollouts.cli.agent.progress import Steps, Tell
+from foundry_rollouts.cli.errors import ENDED_BADLY, TIMED_OUT
+from foundry_rollouts.cli.options import user
+from foundry_rollouts.cli.output import Output, say
+from foundry_rollouts.errors import UsageError
+
+if TYPE_CHECKING:
+    from foundry_rollouts.cli.api import Json, OpsApi
+    from foundry_rollouts.foundry.client import FoundryClient
+    from foundry_rollouts.foundry.versions import Created
+
+RolloutOption = Annotated[
+    bool,
+    typer.Option(
+        "--rollout",
+        help="Have the service at --server roll it out, or join its rollout; with --wait, follow that to its end.",
+    ),
+]
+PolicyOption = Annotated[str | None, typer.Option(help="With --rollout: the policy, if not the agent's own.")]
+ReasonOption = Annotated[str | None, typer.Option(help="With --rollout: the reason, for the history.")]
+AuthorOption = Annotated[str | None, typer.Option(help="With --rollout: the author, for the history.")]
+
+AT_FIRST = timedelta(seconds=30)  #: How long a service that is away is waited for before anything is deployed.
+WITHOUT_WAIT = timedelta(minutes=2)  #: How long a rollout is waited for when its end is not.
+
+_NEXT_TO_NOTHING = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is asked of the service."""
+
+    server: str
+    policy: str | None
+    author: str | None
+    reason: str | None
+
+    @classmethod
+    def of(
+        cls, rollout: bool, server: str, policy: str | None, author: str | None, reason: str | None
+    ) -> "Release | None":
+        """Read the options. Raises UsageError for what only a rollout has."""
+        if rollout:
+            return cls(server, policy, author or user(), reason)
+        given = {"--policy": policy, "--author": author, "--reason": reason}
+        if named := next((name for name, value in given.items() if value), None):
+            raise UsageError(f"{named} is for a rollout: add --rollout")
+        return None
+
+
+async def refused_early(release: Release | None, agent: str, tell: Tell) -> None:
+    """Raise before anything is deployed what would keep the version from being rolled out.
+
+    Raises UsageError for an agent without a policy, DeniedError and UnavailableError as the service answers.
+    """
+    from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.cli.follow import Outage
+    from foundry_rollouts.errors import UnavailableError
+
+    if release is None:
+        return
+    tell(f"asking {release.server} about {agent}")
+    outage = Outage(AT_FIRST)
+    async with OpsApi.at(release.server) as api:
+        while True:
+            try:
+                known = await api.in_hand(agent)
+                break
+            except UnavailableError as error:
+                outage.bear(error)
+            await asyncio.sleep(1)
+    outage.over()
+    if known and not known["is_gone"] and known["policy"] is None and release.policy is None:
+        raise UsageError(
+            f"no policy governs agent {agent}, so its versions are not rolled out: write one that names it, or add"
+            " --policy; nothing was deployed"
+        )
+
+
+async def finished(
+    cloud: "FoundryClient", agent: str, created: "Created", ending: Ending, tell: Steps, release: Release | None
+) -> int:
+    """Show what came of ``created``, with its rollout if one is wanted, and return the exit code."""
+    from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.cli.interrupt import interruptible
+
+    if release is None:
+        return await concluded(cloud, agent, created, ending, tell)
+    await announced(cloud, agent, created, ending, tell)
+    tell.end()
+    version, begun = created.version.version, time.monotonic()
+    start = f"'foundry-rollouts rollout start --agent {agent} --version {version}' rolls it out unless the service does"
+    async with OpsApi.at(release.server) as api:
+        try:
+            with interruptible(lambda: f"version {version} of {agent} is made: {start}"):
+                async with asyncio.timeout((ending.limit if ending.wait else WITHOUT_WAIT).total_seconds()):
+                    rollout = await _joined(api, cloud, agent, created, release)
+        except TimeoutError:
+            show_version(agent, created, created.version, ending)
+            say(f"error: the wait for a rollout of version {version} of {agent} timed out: {start}", err=True)
+            return TIMED_OUT
+        if rollout is None:
+            return await settled(cloud, agent, created, ending, tell)
+        left = ending.timeout and max(ending.timeout - timedelta(seconds=time.monotonic() - begun), _NEXT_TO_NOTHING)
+        return await _followed(api, created, rollout, replace(ending, timeout=left))
+
+
+async def _joined(
+    api: "OpsApi", cloud: "FoundryClient", agent: str, created: "Created", release: Release
+) -> "Json | None":
+    from foundry_rollouts.cli.joining import Trial, join
+    from foundry_rollouts.ports import VersionStatus
+
+    made = created.version
+
+    async def is_dead() -> bool:
+        return (await cloud.api.versions.one(agent, made.version)).seen.status is VersionStatus.FAILED
+
+    trial = Trial(agent, made.version, made.created_at, release.policy, release.author, release.reason)
+    rollout = await join(api, trial, is_dead)
+    if rollout is None:
+        say(f"there is nothing to roll out: version {made.version} is the stable one, or failed", err=True)
+    return rollout
+
+
+async def _followed(api: "OpsApi", created: "Created", rollout: "Json", ending: Ending) -> int:
+    """Report the rollout, follow it to its end if asked to, and return the exit code."""
+    from foundry_rollouts.cli.follow import is_ended
+    from foundry_rollouts.cli.wait import code_of_end, phase_of, wait_for_end
+
+    agent, identity, is_document = str(rollout["agent"]), str(rollout["id"]), ending.output is not Output.TABLE
+    if not is_document:
+        show_version(agent, created, created.version, ending)
+    if rollout.get("answer"):
+        say(str(rollout["answer"]), err=is_document)
+    say(f"rollout {identity} of {agent} version {rollout['canary']} is {phase_of(rollout)}", err=is_document)
+    code = 0
+    if ending.wait:
+        code = await wait_for_end(api, identity, ending.timeout, is_quiet=is_document)
+    elif is_ended(rollout):
+        code = code_of_end(rollout)
+    if code == ENDED_BADLY and is_ended(rollout):
+        again = f"'foundry-rollouts rollout retry {identity}' tries it again"
+        say(f"that trial was over before this command: deploy something else, or {again}", err=True)
+    if is_document:
+        now = await api.rollout(identity) if ending.wait else rollout
+        show_version(agent, created, created.version, ending, {"rollout": now})
+    return code
