@@ -22,6 +22,7 @@ from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.notify.dispatcher import Dispatcher
 from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
+from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import Source, World
 from foundry_rollouts.settings import Settings
@@ -75,6 +76,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             clock.now,
         )
         patience = max(timedelta(seconds=30), 3 * intervals.sweep)
+        logs = LogTails(world.sessions, clock.now)
         services = Services(
             store=world.store,
             policies=policies,
@@ -89,8 +91,12 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             buckets=Buckets(settings.requests_per_second),
             base_path=settings.base_path,
             catalogue=world.cloud,
+            logs=logs,
         )
-        yield Daemon(scheduler, services, policies, world, job_health, settings)
+        try:
+            yield Daemon(scheduler, services, policies, world, job_health, settings)
+        finally:
+            await logs.close()
 
 
 @dataclass(slots=True)

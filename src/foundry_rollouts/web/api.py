@@ -29,7 +29,6 @@ from foundry_rollouts.operations.lists import (
     with_commands,
 )
 from foundry_rollouts.operations.policy_views import policy_view
-from foundry_rollouts.operations.series import Series
 from foundry_rollouts.operations.start import Retry, Start, retry, trial_of
 from foundry_rollouts.operations.views import AgentView, RolloutView, rollout_view, whole_view
 from foundry_rollouts.ports import RolloutFilter
@@ -47,7 +46,7 @@ from foundry_rollouts.web.schemas import (
     WhichRollouts,
 )
 from foundry_rollouts.web.services import Ours
-from foundry_rollouts.web.stream import live_history
+from foundry_rollouts.web.stream import live_history, wants_stream
 
 router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, route_class=Guarded)
 
@@ -132,7 +131,7 @@ async def show_history(
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Events | Response:
     """Show the history of a rollout; with ``Accept: text/event-stream``, stream it."""
-    if "text/event-stream" in request.headers.get("accept", ""):
+    if wants_stream(request):
         return await live_history(ours, await one_rollout(ours.store, rollout_id), last_event_id)
     return Events(items=list(await history(ours.store, rollout_id)))
 
@@ -141,12 +140,6 @@ async def show_history(
 async def show_measurements(rollout_id: str, ours: Ours) -> Measurements:
     """Show the measurements of a rollout."""
     return Measurements(items=list(await measurements_view(ours.store, rollout_id)))
-
-
-@router.get("/rollouts/{rollout_id}/series", dependencies=[needs(Role.VIEWER)])
-async def show_series(rollout_id: str, ours: Ours) -> Series:
-    """Show the course of a rollout as points of charts: evidence, rates, weights, and the moments of its history."""
-    return await ours.courses.series(ours.store, rollout_id)
 
 
 @router.get("/rollouts/{rollout_id}/explain", dependencies=[needs(Role.VIEWER)])

@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from foundry_rollouts.web import api, outcomes, pages, rollout_page, tokens
+from foundry_rollouts.web import api, outcomes, pages, rollout_page, tokens, watching
 from foundry_rollouts.web.guard import BODY_BYTES, Guard
 from foundry_rollouts.web.problems import answer_problems
 from foundry_rollouts.web.render import serve_static
@@ -28,6 +28,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.include_router(router)
     app.include_router(api.router)
+    app.include_router(watching.router)
     app.include_router(outcomes.router)
     app.include_router(tokens.router)
     app.include_router(pages.router)

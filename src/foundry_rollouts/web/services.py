@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from foundry_rollouts.operations.courses import Courses
 from foundry_rollouts.operations.ids import new_id
+from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.ports import Catalogue, Health, Identities, Policies, Store, Wake
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.limits import Buckets
@@ -35,6 +36,7 @@ class Services:
     new_id: Callable[[datetime], str] = new_id
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
     courses: Courses = field(default_factory=Courses)
+    logs: LogTails = field(default_factory=LogTails)
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     check_every: timedelta = timedelta(seconds=1)  #: How often a live history checks for news.
     keepalive_after: timedelta = timedelta(seconds=5)  #: A live history so quiet says that its connection lives.

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from pydantic import TypeAdapter
+from starlette.requests import Request
 from starlette.responses import Response
 
 from foundry_rollouts.core.model.event import Event
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 COME_BACK_MILLISECONDS = 2000  #: How soon a client that lost the connection tries again.
 
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
 _EVENT = TypeAdapter(Event)
 
 
@@ -33,8 +36,12 @@ async def live_history(services: Services, rollout: Rollout, seen: str | None) -
     after = await _known(services, rollout, seen)
     if after and rollout.phase.is_final and not await history(services.store, rollout.id, after):
         return Response(status_code=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(_follow(services, rollout.id, after), headers=headers)
+    return EventSourceResponse(_follow(services, rollout.id, after), headers=STREAM_HEADERS)
+
+
+def wants_stream(request: Request) -> bool:
+    """Whether who asks takes a stream of events."""
+    return "text/event-stream" in request.headers.get("accept", "")
 
 
 async def _known(services: Services, rollout: Rollout, seen: str | None) -> str | None:
@@ -63,7 +70,7 @@ async def _follow(services: Services, rollout_id: str, after: str | None) -> Asy
         if quiet >= services.keepalive_after.total_seconds():
             yield KEEPALIVE_COMMENT
             quiet = 0.0
-        quiet += await _wait(services)
+        quiet += await pause(services)
 
 
 def _encoded(event: Event) -> bytes:
@@ -71,7 +78,7 @@ def _encoded(event: Event) -> bytes:
     return format_sse_event(id=event.id, event=event.kind, data_str=text, retry=COME_BACK_MILLISECONDS)
 
 
-async def _wait(services: Services) -> float:
+async def pause(services: Services) -> float:
     """Wait until the next check is due, or until the daemon ends; return the seconds between two checks."""
     seconds = services.check_every.total_seconds()
     with contextlib.suppress(TimeoutError):

@@ -334,11 +334,15 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", "/api/v1/rollouts"),
         ("POST", "/api/v1/rollouts"),
         ("POST", "/api/v1/outcomes"),
+        ("GET", "/api/v1/tokens"),
+        ("POST", "/api/v1/tokens"),
+        ("POST", "/api/v1/tokens/{token_id}:revoke"),
         ("GET", rollout),
         ("GET", f"{rollout}/events"),
         ("GET", f"{rollout}/measurements"),
         ("GET", f"{rollout}/explain"),
         ("GET", f"{rollout}/series"),
+        ("GET", f"{rollout}/logs"),
         *(("POST", f"{rollout}:{verb}") for verb in verbs),
     }
 
