@@ -3,12 +3,11 @@
 import asyncio
 import signal
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import stamina
 import structlog
-import uvicorn
 
 from foundry_rollouts.errors import SchemaError, StoreError
 from foundry_rollouts.policies.folder import PolicyFolder
@@ -18,8 +17,8 @@ from foundry_rollouts.store import schema
 from foundry_rollouts.store.single_replica import single_replica_of
 from foundry_rollouts.store.wakeups import listen
 from foundry_rollouts.telemetry import configure_logging
-from foundry_rollouts.web.app import create_app
-from foundry_rollouts.web.server import EmbeddedServer, listening
+from foundry_rollouts.web.app import create_app, create_metrics_app
+from foundry_rollouts.web.server import EmbeddedServer, config_for, listening
 from foundry_rollouts.wiring import Daemon, built
 
 log = structlog.get_logger()
@@ -28,8 +27,6 @@ log = structlog.get_logger()
 RETRY_AFTER = timedelta(seconds=2)
 #: How long the first discovery may take before the start is announced without it.
 ANNOUNCE_WITHIN = timedelta(seconds=10)
-#: How long calls that are under way at the end may take; a caller that is silent must not keep the process.
-GRACE_SECONDS = 5
 
 
 async def serve(settings: Settings) -> None:
@@ -43,33 +40,29 @@ async def serve(settings: Settings) -> None:
     stamina.instrumentation.set_on_retry_hooks([])
     policies = PolicyFolder(settings.policies)
     Credentials(settings.source_credentials).check()
-    with listening(settings.host, settings.port) as sockets, single_replica_of(settings.database_url):
+    with ExitStack() as opened:
+        doors = [opened.enter_context(listening(host, port)) for host, port in settings.doors]
+        opened.enter_context(single_replica_of(settings.database_url))
         if settings.database_url.startswith("sqlite:"):
             await _until_usable(settings.database_url)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with built(settings, policies, stop) as parts:
-            await _run(parts, sockets, stop)
+            await _run(parts, doors, stop)
 
 
-async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event) -> None:
+async def _run(parts: Daemon, doors: list[list[socket.socket]], stop: asyncio.Event) -> None:
     """Run everything until ``stop`` is set, then stop in order: no new ticks, no new requests, the end."""
-    config = uvicorn.Config(
-        create_app(parts.services),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    server = EmbeddedServer(config)
+    apps = (create_app(parts.services), create_metrics_app(parts.services))
+    servers = [EmbeddedServer(config_for(app)) for app, _ in zip(apps, doors, strict=False)]
     async with asyncio.TaskGroup() as group:
-        group.create_task(server.serve(sockets=sockets))
+        for server, sockets in zip(servers, doors, strict=True):
+            group.create_task(server.serve(sockets=sockets))
         ears = group.create_task(listen(parts.database_url, parts.scheduler.wake_sweep))
         _show_policies(parts)
         group.create_task(parts.policies.watch(stop, on_reload=lambda: _take_policies(parts)))
-        host, port = sockets[0].getsockname()[:2]
-        starting = group.create_task(_announce(parts, f"{host}:{port}"))
+        starting = group.create_task(_announce(parts, *(_address(sockets) for sockets in doors)))
         working = group.create_task(_work(parts))
         await stop.wait()
         working.cancel()
@@ -77,7 +70,8 @@ async def _run(parts: Daemon, sockets: list[socket.socket], stop: asyncio.Event)
         log.info("daemon.stopping", because="asked to stop; other replicas take over its leases")
         await parts.scheduler.stop()
         ears.cancel()
-        server.should_exit = True
+        for server in servers:
+            server.should_exit = True
     log.info("daemon.stopped")
 
 
@@ -110,7 +104,12 @@ async def _until_usable(url: str) -> None:
             return
 
 
-async def _announce(parts: Daemon, listen: str) -> None:
+def _address(sockets: list[socket.socket]) -> str:
+    host, port = sockets[0].getsockname()[:2]
+    return f"{host}:{port}"
+
+
+async def _announce(parts: Daemon, listen: str, metrics: str | None = None) -> None:
     """Say once what this process watches over, and what it does not."""
     with suppress(TimeoutError):
         async with asyncio.timeout(ANNOUNCE_WITHIN.total_seconds()):
@@ -119,6 +118,8 @@ async def _announce(parts: Daemon, listen: str) -> None:
     log.info(
         "daemon.started",
         listen=listen,
+        metrics=metrics or listen,
+        access="open to everybody on this machine" if parts.settings.is_open else "required",
         project=parts.settings.project_endpoint,
         policies=len(parts.policies.all()),
         governed=survey.governed if is_known else None,

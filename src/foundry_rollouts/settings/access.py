@@ -74,6 +74,11 @@ class AccessSettings(DatabaseSettings):
         return address(self.listen)[1]
 
     @property
+    def doors(self) -> tuple[tuple[str, int], ...]:
+        """The addresses to listen on: the API's, then that of the metrics where they have their own."""
+        return tuple(map(address, filter(None, (self.listen, self.metrics_listen))))
+
+    @property
     def is_open(self) -> bool:
         """Whether everybody on this machine may do everything."""
         is_alone = not (self.entra.is_set or self.trusted_proxies or self.hosts)

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 
 from foundry_rollouts.addresses import is_loopback, network_of
 from foundry_rollouts.core.model.access import ANYBODY, Person, Role
-from foundry_rollouts.errors import NotAllowedError, TooManyError, UnknownPersonError
+from foundry_rollouts.errors import AccessError, NotAllowedError, TooManyError, UnavailableError, UnknownPersonError
 from foundry_rollouts.operations.tokens import PREFIX, person_with
 from foundry_rollouts.web.services import Services, services_of
 
@@ -84,6 +84,21 @@ async def person_of(request: Request) -> Person:
 
 
 Who = Annotated[Person, Depends(person_of)]
+
+
+async def may_view(request: Request) -> bool:
+    """Whether who asks may read; nobody is refused."""
+    try:
+        return (await person_of(request)).role.may(Role.VIEWER)
+    except (AccessError, UnavailableError):
+        return False
+
+
+async def admit_scraper(request: Request) -> None:
+    """Raise UnknownPersonError or NotAllowedError unless who asks shows the token of a viewer, wherever from."""
+    await Needed(Role.VIEWER)(request)
+    if await person_of(request) is ANYBODY:
+        raise UnknownPersonError("metrics are read with the token of a viewer: send Authorization: Bearer TOKEN")
 
 
 async def recognised(services: Services, request: Request) -> Person:

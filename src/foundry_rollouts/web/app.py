@@ -1,10 +1,16 @@
-"""The app: one port for the ops API, the pages, the health of the service and its metrics."""
+"""The apps: the ops API, the pages, the health of the service and its metrics on one port; or metrics on their own."""
+
+from dataclasses import replace
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
+from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.web import api, outcomes, pages, rollout_page, tokens, watching
+from foundry_rollouts.web.access import admit_scraper, may_view
+from foundry_rollouts.web.endings import StreamsEnd
+from foundry_rollouts.web.forwarded import Forwarded
 from foundry_rollouts.web.guard import BODY_BYTES, Guard
 from foundry_rollouts.web.problems import answer_problems
 from foundry_rollouts.web.render import serve_static
@@ -12,6 +18,7 @@ from foundry_rollouts.web.schemas import Alive, Readiness
 from foundry_rollouts.web.services import Ours, Services
 
 router = APIRouter()
+numbers = APIRouter()
 
 
 def create_app(services: Services) -> FastAPI:
@@ -27,6 +34,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.include_router(router)
+    app.include_router(numbers)
     app.include_router(api.router)
     app.include_router(watching.router)
     app.include_router(outcomes.router)
@@ -37,7 +45,21 @@ def create_app(services: Services) -> FastAPI:
     answer_problems(app)
     # The guard comes last, which is outermost: what the limit refuses carries the safe headers too.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES)
+    app.add_middleware(StreamsEnd)
     app.add_middleware(Guard, hosts=services.hosts)
+    app.add_middleware(Forwarded, proxies=services.proxies, base_path=services.base_path)
+    return app
+
+
+def create_metrics_app(services: Services) -> FastAPI:
+    """Build the app that serves the metrics over ``services`` and nothing else."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.services = replace(services, has_metrics=True)
+    app.include_router(numbers)
+    answer_problems(app)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES)
+    app.add_middleware(Guard, hosts=services.hosts)
+    app.add_middleware(Forwarded, proxies=services.proxies)
     return app
 
 
@@ -48,17 +70,22 @@ async def healthz() -> Alive:
 
 
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
-async def readyz(ours: Ours) -> JSONResponse:
-    """Report whether the database, its schema, the sweep and discovery work."""
+async def readyz(request: Request, ours: Ours) -> JSONResponse:
+    """Report whether the database, its schema, the sweep and discovery work; the reasons are for viewers."""
     conditions = list(await ours.health.conditions(ours.now()))
-    readiness = Readiness(
-        is_ready=all(each.is_well or not each.is_essential for each in conditions), conditions=conditions
-    )
+    is_ready = all(each.is_well or not each.is_essential for each in conditions)
+    if not await may_view(request):
+        conditions = [replace(each, because="a viewer sees why") for each in conditions]
+    readiness = Readiness(is_ready=is_ready, conditions=conditions)
     return JSONResponse(readiness.model_dump(mode="json"), 200 if readiness.is_ready else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@numbers.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request, ours: Ours) -> Response:
     """Return all Prometheus metrics, in the format that the scraper accepts."""
+    if not ours.has_metrics:
+        raise NotFoundError("metrics are served at an address of their own: FOUNDRY_ROLLOUTS_METRICS_LISTEN")
+    if not ours.are_metrics_open:
+        await admit_scraper(request)
     text, content_type = ours.metrics.render(request.headers.get("accept", ""))
     return Response(text, headers={"Content-Type": content_type})

@@ -1,9 +1,10 @@
 """What stands before every route: which hosts we answer to, who may send, and the headers of every answer.
 
-As long as nobody signs in, a page in somebody's browser must not be able to command us: a foreign page may not
-send (Sec-Fetch-Site, Origin, JSON only), and a foreign name that was made to point here is not answered (Host).
+A page in somebody's browser must not be able to command us: a foreign page may not send (Sec-Fetch-Site, Origin, JSON
+only), and a foreign name that was made to point here is not answered (Host).
 """
 
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +15,13 @@ from foundry_rollouts.web.problems import SAFE_HEADERS, problem
 
 BODY_BYTES = 64 * 1024  #: More than any request of ours needs.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+#: Of these, two would be read differently by a proxy and by us.
+_SINGLE = ("host", "authorization", "content-length", "content-type", "origin", "transfer-encoding")
+#: One of our tokens in an address, where logs and histories would keep it.
+_TOKEN = re.compile(rb"frt_[\w-]{20}|access_token=|[?&]token=")
+
+Refusal = tuple[int, str]
 
 
 class Guard:
@@ -35,22 +43,34 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = refusal_of(scope["method"], Headers(scope=scope), self._hosts)
-        app = self._app if refusal is None else problem(scope["path"], *refusal)
+        refusal = unclear(scope) or refusal_of(
+            scope["method"], Headers(scope=scope), self._hosts | _own(scope), scope["scheme"]
+        )
+        app = self._app if refusal is None else problem(_shown(scope), *refusal)
         await app(scope, receive, send_safely)
 
 
-def refusal_of(method: str, headers: Headers, hosts: frozenset[str]) -> tuple[int, str] | None:
+def unclear(scope: Scope) -> Refusal | None:
+    """Return why a request is refused for its form; None when it may pass."""
+    names = [name.decode("latin-1") for name, _ in scope["headers"]]
+    for name in _SINGLE:
+        if names.count(name) > 1:
+            return 400, f"send one header {name.title()}"
+    if "transfer-encoding" in names and "content-length" in names:
+        return 400, "send Content-Length or Transfer-Encoding, not both"
+    if _holds_token(scope):
+        return 400, "a token in an address ends up in logs: revoke it, and send another in the header Authorization"
+    return None
+
+
+def refusal_of(method: str, headers: Headers, hosts: frozenset[str], scheme: str = "http") -> Refusal | None:
     """Return the status and the sentence to refuse a request with; None when it may pass."""
     host = headers.get("host", "")
     if not _is_ours(host, hosts):
-        return 421, "this service does not answer to that host name: use its loopback address"
+        return 421, "this service does not answer to that host name: use its address, or set FOUNDRY_ROLLOUTS_HOSTS"
     if method in READING:
         return None
-    origin = headers.get("origin")
-    if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        return 403, "another site's page may not send commands here"
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} or not _is_same(headers, host, scheme):
         return 403, "another site's page may not send commands here"
     if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         return 415, "send JSON: Content-Type must be application/json"
@@ -58,6 +78,32 @@ def refusal_of(method: str, headers: Headers, hosts: frozenset[str]) -> tuple[in
     if length.isdecimal() and int(length) > BODY_BYTES:
         return 413, f"send at most {BODY_BYTES} bytes"
     return None
+
+
+def _is_same(headers: Headers, host: str, scheme: str) -> bool:
+    """Whether a browser that names an origin names ours; what is sent in the clear commands nobody behind TLS."""
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    parts = urlsplit(origin)
+    return parts.netloc.lower() == host.lower() and parts.scheme in {scheme, "https"}
+
+
+def _holds_token(scope: Scope) -> bool:
+    return _TOKEN.search(scope.get("raw_path") or b"") is not None or (
+        _TOKEN.search(b"?" + scope.get("query_string", b"")) is not None
+    )
+
+
+def _shown(scope: Scope) -> str:
+    """Return the path as an answer may repeat it."""
+    return "/" if _holds_token(scope) else str(scope["path"])
+
+
+def _own(scope: Scope) -> frozenset[str]:
+    """Return the address that the client reached: a name that was made to point here is never an address."""
+    server = scope.get("server")
+    return frozenset({server[0]}) if server and server[0] else frozenset()
 
 
 def _is_ours(host: str, hosts: frozenset[str]) -> bool:

@@ -6,8 +6,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from foundry_rollouts.errors import RolloutsError
+from foundry_rollouts.web.lines import Line
+
+#: How long calls that are under way at the end may take; a caller that is silent must not keep the process.
+GRACE_SECONDS = 5
+#: So many clients are served at once; the controller needs connections of its own.
+MOST_CLIENTS = 512
+
+
+def config_for(app: ASGIApp) -> uvicorn.Config:
+    """Return how ``app`` is served: behind our clocks, and believing nobody's headers but as it says itself."""
+    return uvicorn.Config(
+        app,
+        http=Line,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MOST_CLIENTS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 class EmbeddedServer(uvicorn.Server):
@@ -40,5 +63,5 @@ def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
         try:
             ours.bind((host, port))
         except OSError as error:
-            raise RolloutsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen") from error
+            raise RolloutsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another address") from error
         yield [ours]

@@ -31,6 +31,9 @@ class Services:
     is_open: bool = True  #: Whoever asks from this machine and shows nothing may do everything.
     identities: Identities | None = None  #: Who knows people by tokens that are not ours; None: nobody.
     buckets: Buckets = field(default_factory=lambda: Buckets(50))  #: How much one token, person or address may ask.
+    has_metrics: bool = True  #: Whether /metrics is served beside the API.
+    are_metrics_open: bool = True  #: Whether everybody may read them.
+    proxies: tuple[str, ...] = ()  #: The networks of reverse proxies that are believed.
     base_path: str = ""  #: What stands before every path when a proxy serves us beside others: ``/rollouts``.
     hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
     new_id: Callable[[datetime], str] = new_id

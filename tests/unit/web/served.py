@@ -12,10 +12,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fakes import FakeWake
-from foundry_rollouts.daemon import GRACE_SECONDS
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.web.app import create_app
-from foundry_rollouts.web.server import EmbeddedServer
+from foundry_rollouts.web.server import EmbeddedServer, config_for
 from foundry_rollouts.web.services import Services
 
 
@@ -29,15 +28,16 @@ class Web:
     wake: FakeWake
 
 
-#: The app of this test process, by the hosts it answers to: to build one takes longer than most requests.
-_APPS: dict[frozenset[str], FastAPI] = {}
+#: The apps of this test process, by what they are built with: to build one takes longer than most requests.
+_APPS: dict[tuple[object, ...], FastAPI] = {}
 
 
 def app_over(services: Services) -> ASGIApp:
     """Return the app over ``services``: the same for all tests, each request with the services of its own test."""
-    if services.hosts not in _APPS:
-        _APPS[services.hosts] = create_app(services)
-    app = _APPS[services.hosts]
+    built_with = (services.hosts, services.proxies, services.base_path)
+    if built_with not in _APPS:
+        _APPS[built_with] = create_app(services)
+    app = _APPS[built_with]
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         app.state.services = services
@@ -55,10 +55,7 @@ def client_of(services: Services) -> httpx.AsyncClient:
 @asynccontextmanager
 async def serving(services: Services, port: int = 0) -> AsyncIterator[tuple[str, uvicorn.Server]]:
     """Serve the app on a port of the loopback address until the end of the block; yield where, and the server."""
-    config = uvicorn.Config(
-        app_over(services), log_config=None, lifespan="off", timeout_graceful_shutdown=GRACE_SECONDS
-    )
-    server = EmbeddedServer(config)
+    server = EmbeddedServer(config_for(app_over(services)))
     with socket.create_server(("127.0.0.1", port)) as listening:
         task = asyncio.create_task(server.serve([listening]))
         try:

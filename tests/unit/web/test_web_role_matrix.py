@@ -1,0 +1,138 @@
+"""Every route and every role: 401 without a token, 403 with too small a role, else an answer.
+
+The routes come from the app, so that a new one is asked too; what it wants to be asked with stands in ``ASKED``.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from starlette.routing import Mount
+
+from builders import NOON, a_policy, a_rollout
+from fakes import FakeHealth, FakePolicies, FakeWake, a_store, stand
+from foundry_rollouts.core.model.access import Role
+from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.telemetry import Metrics
+from foundry_rollouts.web.access import Guarded, role_of
+from foundry_rollouts.web.app import create_app
+from foundry_rollouts.web.services import Services
+from unit.web.admitted import Admitted, admitted
+
+#: Served to everybody, and why that is right.
+OPEN = {
+    "/healthz": "whether the process answers is seen by whether it answers",
+    "/readyz": "an orchestrator shows no token; it is told no reasons",
+    "/metrics": "has a setting of its own",
+    "/api/openapi.json": "the same for everybody who installs us",
+    "/static": "the same for everybody who installs us",
+}
+
+OUTCOME = {"id": "o-1", "agent": "support-agent", "version": "2", "at": NOON.isoformat(), "ok": True}
+PLACES = {"rollout_id": "r-1", "agent_name": "support-agent", "token_id": "t-viewer"}
+COMMAND = {"generation": 3}
+#: What a route is asked with, by its path.
+ASKED: dict[str, object] = {
+    "/api/v1/rollouts": {"agent": "support-agent", "version": "3"},
+    "/api/v1/outcomes": {"outcomes": [OUTCOME]},
+    "/api/v1/tokens": {"owner": "ci", "role": "operator"},
+}
+#: Routes that want a rollout of another kind than one that is under way.
+PHASES = {"resume": Phase.PAUSED, "retry": Phase.ROLLED_BACK}
+#: The steps of all rollouts: the second waits for an approval.
+STEPS = (WeightStep(10), ApprovalStep(), WeightStep(100))
+
+
+def declared() -> Iterator[tuple[str, str, Role]]:
+    """Yield method, path and role of every route of the app."""
+    for context in iter_route_contexts(create_app(a_service(None)).routes):
+        route = context.original_route
+        if isinstance(route, Guarded):
+            for method in sorted(route.methods or ()):
+                yield method, route.path, role_of(route).role
+
+
+def a_service(store: object) -> Services:
+    stop = asyncio.Event()
+    stop.set()  # streams end at once
+    return Services(
+        store=store,  # type: ignore[arg-type]
+        policies=FakePolicies(),
+        health=FakeHealth(),
+        metrics=Metrics("1.2.3"),
+        wake=FakeWake(),
+        now=lambda: NOON,
+        stop=stop,
+    )
+
+
+ROUTES = list(declared())
+
+
+def test_every_route_is_guarded_or_open_with_a_reason() -> None:
+    others = {
+        context.original_route.path if isinstance(context.original_route, Mount) else context.path
+        for context in iter_route_contexts(create_app(a_service(None)).routes)
+        if not isinstance(context.original_route, Guarded)
+    }
+    assert others == set(OPEN)
+
+
+def test_whoever_reads_views_and_whoever_changes_operates() -> None:
+    exceptions = {(method, path, role) for method, path, role in ROUTES if role not in {Role.VIEWER, Role.OPERATOR}}
+    assert exceptions == {
+        ("POST", "/api/v1/outcomes", Role.CALLER),
+        ("GET", "/api/v1/tokens", Role.ADMIN),
+        ("POST", "/api/v1/tokens", Role.ADMIN),
+        ("POST", "/api/v1/tokens/{token_id}:revoke", Role.ADMIN),
+    }
+    assert {method for method, _, role in ROUTES if role is Role.VIEWER} <= {"GET", "HEAD"}
+
+
+@pytest.mark.parametrize(("method", "path", "needed"), ROUTES, ids=str)
+async def test_who_may_and_who_may_not(method: str, path: str, needed: Role, tmp_path: Path) -> None:
+    for role in (None, *Role):
+        folder = tmp_path / str(role)
+        folder.mkdir()
+        async with a_store(folder) as store:
+            web = await admitted(a_service(store))
+            status = await asked(web, method, path, role)
+        if role is None:
+            assert status == 401
+        elif role.may(needed):
+            assert 200 <= status < 400, f"{role}: {status}"
+        else:
+            assert status == 403, f"{role}: {status}"
+
+
+async def asked(web: Admitted, method: str, path: str, role: Role | None) -> int:
+    verb = path.rpartition(":")[2]
+    phase = PHASES.get(verb, Phase.PROGRESSING)
+    ended = NOON if phase.is_final else None
+    await stand(
+        web.services.store,  # type: ignore[arg-type]
+        a_rollout(
+            phase=phase,
+            policy=a_policy(steps=STEPS),
+            step=2,
+            generation=3,
+            started_at=NOON,
+            step_started_at=NOON,
+            ended_at=ended,
+            waiting_for="a person: approve or abort",
+        ),
+    )
+    where = re.sub(r"{(\w+)}", lambda found: PLACES[found[1]], path)
+    body = None if method == "GET" else ASKED.get(path, COMMAND)
+    async with web.as_role(role) if role else web.client() as client:
+        answer = await client.request(method, where, json=body)
+    if answer.status_code in {401, 403}:
+        problem = answer.json()
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert ("www-authenticate" in answer.headers) is (answer.status_code == 401)
+        assert role is None or f"the role {role}" in problem["detail"]
+    return answer.status_code
