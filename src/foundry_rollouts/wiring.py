@@ -17,6 +17,8 @@ from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.scheduler import Intervals, Scheduler
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.forecast.duration import time_needed
+from foundry_rollouts.entra.keys import Keys
+from foundry_rollouts.entra.people import Believed, Entra
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.notify.dispatcher import Dispatcher
@@ -76,6 +78,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             clock.now,
         )
         patience = max(timedelta(seconds=30), 3 * intervals.sweep)
+        people = _people(settings)
         logs = LogTails(world.sessions, clock.now)
         services = Services(
             store=world.store,
@@ -88,6 +91,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             project=settings.project_name,
             hosts=settings.host_names,
             is_open=settings.is_open,
+            identities=people,
             buckets=Buckets(settings.requests_per_second),
             has_metrics=settings.metrics_listen is None,
             are_metrics_open=settings.are_metrics_open,
@@ -100,6 +104,8 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             yield Daemon(scheduler, services, policies, world, job_health, settings)
         finally:
             await logs.close()
+            if people is not None:
+                await people.close()
 
 
 @dataclass(slots=True)
@@ -146,6 +152,14 @@ async def _world(
         await dispatcher.aclose()
         await cloud.aclose()
         await store.close()
+
+
+def _people(settings: Settings) -> Entra | None:
+    entra = settings.entra
+    if not entra.is_set:
+        return None
+    believed = Believed(entra.issuers, entra.audiences, entra.tenant, entra.granted)
+    return Entra(Keys(entra.issuer, clock.elapsed), believed, clock.now)
 
 
 def _courier(settings: Settings, store: SqlStore, metrics: Metrics) -> Dispatcher:

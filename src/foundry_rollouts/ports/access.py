@@ -1,8 +1,8 @@
 """What is asked of those who know people: the tokens that we gave out, and the organisation's identity provider."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from foundry_rollouts.core.model.access import ApiToken, Person
 
@@ -32,4 +32,10 @@ class Identities(Protocol):
     """The organisation's identity provider."""
 
     async def person(self, token: str) -> Person:
-        """Return who shows ``token``. Raises UnknownPersonError, UnavailableError while its keys cannot be had."""
+        """Return who shows ``token``.
+
+        Raises UnknownPersonError, NotAllowedError for somebody without a role, UnavailableError while nobody can say.
+        """
+
+    def known(self, claims: Mapping[str, Any]) -> Person:
+        """Return whom the claims of a token that was checked name. Raises NotAllowedError for no role."""

@@ -57,6 +57,12 @@ class EntraSettings(BaseModel):
         return self.authority or f"https://login.microsoftonline.com/{self.tenant}/v2.0"
 
     @property
+    def issuers(self) -> tuple[str, ...]:
+        """Who may have issued a token: Entra writes its older name into tokens of apps that did not choose."""
+        older = () if self.authority else (f"https://sts.windows.net/{self.tenant}/",)
+        return (self.issuer, *older)
+
+    @property
     def audiences(self) -> tuple[str, ...]:
         return (self.audience,) if self.audience else (f"{self.client_id}", f"api://{self.client_id}")
 
