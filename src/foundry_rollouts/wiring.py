@@ -25,6 +25,7 @@ from foundry_rollouts.notify.dispatcher import Dispatcher
 from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
+from foundry_rollouts.operations.sign_ins import Limits
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import Source, World
 from foundry_rollouts.settings import Settings
@@ -97,6 +98,9 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             are_metrics_open=settings.are_metrics_open,
             proxies=settings.proxies,
             base_path=settings.base_path,
+            sign_in_limits=Limits(
+                timedelta(hours=settings.signed_in_idle_hours), timedelta(hours=settings.signed_in_hours)
+            ),
             catalogue=world.cloud,
             logs=logs,
         )

@@ -32,6 +32,7 @@ from foundry_rollouts.ports.records import (
     Standing,
 )
 from foundry_rollouts.ports.serving import Serving
+from foundry_rollouts.ports.sign_ins import Directory, SignIns
 from foundry_rollouts.ports.store import Leases, Readings, Reported, Store, Ticks, Upkeep, Wakes
 from foundry_rollouts.ports.world import Condition, Health, Policies, ReadinessChecks, Source, Wake, World
 
@@ -45,6 +46,7 @@ __all__ = [
     "Catalogue",
     "Cloud",
     "Condition",
+    "Directory",
     "Health",
     "Identities",
     "Intent",
@@ -68,6 +70,7 @@ __all__ = [
     "SessionSeen",
     "SessionStatus",
     "Sessions",
+    "SignIns",
     "Source",
     "Standing",
     "Store",

@@ -21,6 +21,7 @@ from foundry_rollouts.ports.records import (
     RolloutFilter,
     Standing,
 )
+from foundry_rollouts.ports.sign_ins import SignIns
 
 
 class Upkeep(Protocol):
@@ -171,5 +172,5 @@ class Reported(Protocol):
         """Return those of ``sessions`` in which a call began before ``since``."""
 
 
-class Store(Upkeep, Leases, Ticks, Wakes, Agents, Requests, Readings, Reported, Tokens, Protocol):
+class Store(Upkeep, Leases, Ticks, Wakes, Agents, Requests, Readings, Reported, Tokens, SignIns, Protocol):
     """What we remember, whole; who needs less asks for less. Raises StoreError when the database is away."""

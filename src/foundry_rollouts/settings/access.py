@@ -57,6 +57,15 @@ class AccessSettings(DatabaseSettings):
         "`LISTEN` need not be named.",
         json_schema_extra={"shown": "none"},
     )
+    signed_in_idle_hours: float = Field(
+        default=8, ge=0.1, le=720, description="Who does not use the dashboard for so long is signed out."
+    )
+    signed_in_hours: float = Field(
+        default=24,
+        ge=0.1,
+        le=720,
+        description="Who signed in to the dashboard is signed out after so long in any case.",
+    )
     requests_per_second: float = Field(
         default=50,
         ge=0.1,

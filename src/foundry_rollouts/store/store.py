@@ -37,12 +37,13 @@ from foundry_rollouts.store import leases as leasing
 from foundry_rollouts.store.api_tokens import ApiTokens
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
 from foundry_rollouts.store.messages import Messages
+from foundry_rollouts.store.sign_ins import KeptSignIns
 
 #: How long one try to hand leases over may take: a replica that stops has no time for a connection that fell silent.
 HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
-class SqlStore(Messages, ApiTokens):
+class SqlStore(Messages, ApiTokens, KeptSignIns):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no

@@ -240,3 +240,16 @@ api_tokens = Table(
     Column("revoked_at", UTCDateTime),
     Column("last_used_at", UTCDateTime),
 )
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("secret_hash", PlainText, primary_key=True),  # SHA-256 of what the browser shows, in hexadecimal
+    Column("name", PlainText, nullable=False),
+    Column("role", PlainText, nullable=False),
+    Column("way", PlainText, nullable=False),
+    Column("token", PlainText),  # the id of the API token that was shown; NULL: none was
+    Column("began_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime, nullable=False),
+    Index(None, "name"),
+)

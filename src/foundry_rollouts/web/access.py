@@ -20,6 +20,7 @@ from foundry_rollouts.core.model.access import ANYBODY, Person, Role
 from foundry_rollouts.errors import AccessError, NotAllowedError, TooManyError, UnavailableError, UnknownPersonError
 from foundry_rollouts.operations.tokens import PREFIX, person_with
 from foundry_rollouts.web.services import Services, services_of
+from foundry_rollouts.web.sessions import person_signed_in, shown_secret
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -109,6 +110,8 @@ async def recognised(services: Services, request: Request) -> Person:
     shown = request.headers.getlist("authorization")
     if shown:
         return await _bearer(services, shown)
+    if secret := shown_secret(request):
+        return await person_signed_in(request, secret)
     if services.is_open and is_loopback(_address(request)):
         return ANYBODY
     raise UnknownPersonError("nobody is known here without a token: send the header Authorization: Bearer TOKEN")

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.web import api, outcomes, pages, rollout_page, tokens, watching
+from foundry_rollouts.web import api, outcomes, pages, rollout_page, sign_in, tokens, watching
 from foundry_rollouts.web.access import admit_scraper, may_view
 from foundry_rollouts.web.endings import StreamsEnd
 from foundry_rollouts.web.forwarded import Forwarded
@@ -41,6 +41,8 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(tokens.router)
     app.include_router(pages.router)
     app.include_router(rollout_page.router)
+    app.include_router(sign_in.public)
+    app.include_router(sign_in.router)
     serve_static(app)
     answer_problems(app)
     # The guard comes last, which is outermost: what the limit refuses carries the safe headers too.

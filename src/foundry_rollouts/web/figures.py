@@ -40,10 +40,17 @@ def span(seconds: float | timedelta) -> str:
     return " ".join(said) or f"0{THIN}s"
 
 
+def sentence(text: str) -> str:
+    """Return ``text`` as a sentence: with a capital and a full stop."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '…')) else '.'}"
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "clock": clock,
     "count": count,
     "day": day,
     "percent": percent,
+    "sentence": sentence,
     "span": span,
 }

@@ -15,6 +15,7 @@ from foundry_rollouts.web.problems import SAFE_HEADERS, problem
 
 BODY_BYTES = 64 * 1024  #: More than any request of ours needs.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+FORMS = "/ui/"  #: What our own pages send forms to.
 
 #: Of these, two would be read differently by a proxy and by us.
 _SINGLE = ("host", "authorization", "content-length", "content-type", "origin", "transfer-encoding")
@@ -43,8 +44,9 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        is_form = scope["path"].removeprefix(scope.get("root_path", "")).startswith(FORMS)
         refusal = unclear(scope) or refusal_of(
-            scope["method"], Headers(scope=scope), self._hosts | _own(scope), scope["scheme"]
+            scope["method"], Headers(scope=scope), self._hosts | _own(scope), scope["scheme"], takes_forms=is_form
         )
         app = self._app if refusal is None else problem(_shown(scope), *refusal)
         await app(scope, receive, send_safely)
@@ -63,7 +65,9 @@ def unclear(scope: Scope) -> Refusal | None:
     return None
 
 
-def refusal_of(method: str, headers: Headers, hosts: frozenset[str], scheme: str = "http") -> Refusal | None:
+def refusal_of(
+    method: str, headers: Headers, hosts: frozenset[str], scheme: str = "http", *, takes_forms: bool = False
+) -> Refusal | None:
     """Return the status and the sentence to refuse a request with; None when it may pass."""
     host = headers.get("host", "")
     if not _is_ours(host, hosts):
@@ -72,8 +76,8 @@ def refusal_of(method: str, headers: Headers, hosts: frozenset[str], scheme: str
         return None
     if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} or not _is_same(headers, host, scheme):
         return 403, "another site's page may not send commands here"
-    if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        return 415, "send JSON: Content-Type must be application/json"
+    if refusal := _refusal_of_kind(headers, takes_forms=takes_forms):
+        return refusal
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length) > BODY_BYTES:
         return 413, f"send at most {BODY_BYTES} bytes"
@@ -104,6 +108,18 @@ def _own(scope: Scope) -> frozenset[str]:
     """Return the address that the client reached: a name that was made to point here is never an address."""
     server = scope.get("server")
     return frozenset({server[0]}) if server and server[0] else frozenset()
+
+
+def _refusal_of_kind(headers: Headers, *, takes_forms: bool) -> Refusal | None:
+    """Refuse a body that is not JSON; a form is taken from our own pages, and from nobody who does not say so."""
+    kind = headers.get("content-type", "").split(";")[0].strip().lower()
+    if not takes_forms:
+        return None if kind == "application/json" else (415, "send JSON: Content-Type must be application/json")
+    if kind != "application/x-www-form-urlencoded":
+        return 415, "send a form: Content-Type must be application/x-www-form-urlencoded"
+    if "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
+        return 403, "a form is taken from our own pages only: programs use the API"
+    return None
 
 
 def _is_ours(host: str, hosts: frozenset[str]) -> bool:

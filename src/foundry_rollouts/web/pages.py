@@ -7,11 +7,12 @@ from starlette.requests import Request
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.operations.lists import agents_view, rollouts_view
 from foundry_rollouts.ports import RolloutFilter
-from foundry_rollouts.web.access import Guarded, needs
+from foundry_rollouts.web.access import needs
+from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.render import page
 from foundry_rollouts.web.services import Ours
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Guarded)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Page)
 
 NEWEST = 50  #: Rollouts on the first page.
 

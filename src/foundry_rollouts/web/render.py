@@ -23,6 +23,7 @@ from starlette.types import Scope
 from foundry_rollouts.untrusted import visible
 from foundry_rollouts.web import figures
 from foundry_rollouts.web.services import services_of
+from foundry_rollouts.web.sessions import FORM_KEY, key_of
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -33,6 +34,8 @@ CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+#: Without a referrer a browser names the origin of a form "null", and the guard could not tell our forms from others'.
+REFERRER_POLICY = "same-origin"
 #: Name, path and key of the pages in the top bar.
 NAVIGATION = (
     ("Agents", "/", "agents"),
@@ -91,11 +94,11 @@ def rendered(request: Request, name: str, **context: Any) -> str:
 
 def url(request: Request, path: str) -> str:
     """Return the address of ``path`` as the browser sees it: behind the base path."""
-    return f"{request.scope.get('root_path', '')}{path}"
+    return f"{services_of(request).base_path}{path}"
 
 
 def _answer(request: Request, name: str, status: int, context: dict[str, Any]) -> HTMLResponse:
-    headers = {"Content-Security-Policy": CONTENT_POLICY}
+    headers = {"Content-Security-Policy": CONTENT_POLICY, "Referrer-Policy": REFERRER_POLICY}
     return HTMLResponse(rendered(request, name, **context), status, headers=headers)
 
 
@@ -107,11 +110,18 @@ def _context(request: Request, context: dict[str, Any]) -> dict[str, Any]:
         "person": getattr(request.state, "person", None),
         "project": services.project,
         "active": "",
-        "here": request.url.path,
+        "here": request.scope["path"].removeprefix(services.base_path),
+        "form_field": lambda: _form_field(request),
         "url": lambda path: url(request, path),
         "static": lambda path: f"{url(request, STATIC_PATH)}/{path}?v={_mark(path)}",
         **context,
     }
+
+
+def _form_field(request: Request) -> Markup:
+    """Return the hidden field by which a form shows that it was drawn for this browser's sign-in."""
+    key = key_of(request)
+    return Markup('<input type="hidden" name="{}" value="{}">').format(FORM_KEY, key) if key else Markup("")
 
 
 @cache

@@ -5,21 +5,18 @@ from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
 from foundry_rollouts.core.model.access import Role
-from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.lists import history, one_rollout_view
-from foundry_rollouts.web.access import Guarded, needs
+from foundry_rollouts.web.access import needs
+from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.render import page
 from foundry_rollouts.web.services import Ours
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Guarded)
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Page)
 
 
 @router.get("/rollouts/{rollout_id}", dependencies=[needs(Role.VIEWER)])
 async def show_rollout(request: Request, rollout_id: str, ours: Ours) -> HTMLResponse:
     """Show one rollout with its history."""
-    try:
-        rollout = await one_rollout_view(ours.store, rollout_id, ours.now())
-    except NotFoundError as error:
-        return page(request, "not-found.html", status=404, active="agents", because=str(error))
+    rollout = await one_rollout_view(ours.store, rollout_id, ours.now())
     events = await history(ours.store, rollout_id)
     return page(request, "rollout.html", active="agents", rollout=rollout, events=events)

@@ -11,7 +11,8 @@ from fastapi import Depends, Request
 from foundry_rollouts.operations.courses import Courses
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
-from foundry_rollouts.ports import Catalogue, Health, Identities, Policies, Store, Wake
+from foundry_rollouts.operations.sign_ins import Limits
+from foundry_rollouts.ports import Catalogue, Directory, Health, Identities, Policies, Store, Wake
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.limits import Buckets
 
@@ -29,6 +30,8 @@ class Services:
     stop: asyncio.Event
     project: str = ""  #: What the pages call the project: ``ACCOUNT / PROJECT``.
     is_open: bool = True  #: Whoever asks from this machine and shows nothing may do everything.
+    directory: Directory | None = None  #: Who signs people in; None: nobody but us, by tokens.
+    sign_in_limits: Limits = field(default_factory=Limits)
     identities: Identities | None = None  #: Who knows people by tokens that are not ours; None: nobody.
     buckets: Buckets = field(default_factory=lambda: Buckets(50))  #: How much one token, person or address may ask.
     has_metrics: bool = True  #: Whether /metrics is served beside the API.

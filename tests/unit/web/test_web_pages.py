@@ -48,7 +48,7 @@ async def test_the_page_of_an_unknown_rollout_says_so_to_people(web: Web) -> Non
     answer = await web.client.get("/rollouts/nothing<b>")
 
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "there is no rollout nothing&lt;b&gt;" in answer.text
+    assert "There is no rollout nothing&lt;b&gt;." in answer.text
     assert '<a href="/">All agents</a>' in answer.text
 
 

@@ -20,6 +20,7 @@ from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.access import Guarded, role_of
 from foundry_rollouts.web.app import create_app
+from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.services import Services
 from unit.web.admitted import Admitted, admitted
 
@@ -30,11 +31,16 @@ OPEN = {
     "/metrics": "has a setting of its own",
     "/api/openapi.json": "the same for everybody who installs us",
     "/static": "the same for everybody who installs us",
+    "/sign-in": "nobody has a role before they sign in",
+    "/ui/sign-in": "checks the token that it is sent",
+    "/ui/sign-in/entra": "sends the browser to the identity provider",
+    "/ui/sign-in/entra/back": "checks what the identity provider says",
 }
 
 OUTCOME = {"id": "o-1", "agent": "support-agent", "version": "2", "at": NOON.isoformat(), "ok": True}
 PLACES = {"rollout_id": "r-1", "agent_name": "support-agent", "token_id": "t-viewer"}
 COMMAND = {"generation": 3}
+FROM_US = {"Origin": "http://127.0.0.1:8080"}  #: As our own pages send forms.
 #: What a route is asked with, by its path.
 ASKED: dict[str, object] = {
     "/api/v1/rollouts": {"agent": "support-agent", "version": "3"},
@@ -71,6 +77,12 @@ def a_service(store: object) -> Services:
 
 
 ROUTES = list(declared())
+#: Pages send who is not known to the sign-in, and say in HTML what is not allowed.
+PAGES = {
+    context.path
+    for context in iter_route_contexts(create_app(a_service(None)).routes)
+    if isinstance(context.original_route, Page)
+}
 
 
 def test_every_route_is_guarded_or_open_with_a_reason() -> None:
@@ -90,7 +102,8 @@ def test_whoever_reads_views_and_whoever_changes_operates() -> None:
         ("POST", "/api/v1/tokens", Role.ADMIN),
         ("POST", "/api/v1/tokens/{token_id}:revoke", Role.ADMIN),
     }
-    assert {method for method, _, role in ROUTES if role is Role.VIEWER} <= {"GET", "HEAD"}
+    changes = {path for method, path, role in ROUTES if role is Role.VIEWER and method not in {"GET", "HEAD"}}
+    assert changes == {"/ui/sign-out"}
 
 
 @pytest.mark.parametrize(("method", "path", "needed"), ROUTES, ids=str)
@@ -102,7 +115,7 @@ async def test_who_may_and_who_may_not(method: str, path: str, needed: Role, tmp
             web = await admitted(a_service(store))
             status = await asked(web, method, path, role)
         if role is None:
-            assert status == 401
+            assert status == (303 if path in PAGES else 401)
         elif role.may(needed):
             assert 200 <= status < 400, f"{role}: {status}"
         else:
@@ -129,8 +142,13 @@ async def asked(web: Admitted, method: str, path: str, role: Role | None) -> int
     where = re.sub(r"{(\w+)}", lambda found: PLACES[found[1]], path)
     body = None if method == "GET" else ASKED.get(path, COMMAND)
     async with web.as_role(role) if role else web.client() as client:
-        answer = await client.request(method, where, json=body)
-    if answer.status_code in {401, 403}:
+        sent = {"data": body, "headers": FROM_US} if path in PAGES and body else {"json": body}
+        answer = await client.request(method, where, **sent)  # type: ignore[arg-type]
+    if path in PAGES:
+        where_to = answer.headers.get("location", "")
+        assert role is not None or where_to.startswith("/sign-in?next=/")
+        assert answer.status_code != 403 or f"the role {role}" in answer.text
+    elif answer.status_code in {401, 403}:
         problem = answer.json()
         assert answer.headers["content-type"] == "application/problem+json"
         assert ("www-authenticate" in answer.headers) is (answer.status_code == 401)

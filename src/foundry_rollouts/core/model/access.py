@@ -1,7 +1,7 @@
 """Who may do what: roles, the people who ask, and the tokens that they show."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -75,3 +75,27 @@ class ApiToken:
         if self.expires_at is not None and self.expires_at <= now:
             return f"the token {self.id} of {self.owner} has expired"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A person who is signed in to the dashboard in one browser."""
+
+    name: str
+    role: Role
+    way: Way  #: How they signed in.
+    token: str | None  #: The id of the API token that they signed in with; its end is theirs.
+    began_at: datetime
+    used_at: datetime  #: To the minute.
+
+    def refusal(self, now: datetime, idle: timedelta, longest: timedelta) -> str | None:
+        """Return why the person is signed in no more; None while they are."""
+        if now - self.began_at >= longest:
+            return f"you signed in more than {longest.total_seconds() / 3600:g} hours ago"
+        if now - self.used_at >= idle:
+            return f"this browser was not used for {idle.total_seconds() / 3600:g} hours"
+        return None
+
+    @property
+    def person(self) -> Person:
+        return Person(self.name, self.role, Way.SESSION, self.token)
