@@ -71,13 +71,9 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
     period = timedelta(seconds=settings.tick_seconds)
     intervals = _intervals(settings, period)
     async with _world(settings, policies, metrics, wakeups) as world:
-        scheduler = wakeups.scheduler = Scheduler(
-            Ticker(world, metrics, clock.now, period, OfflineGuard(world, metrics, clock.now)),
-            Discovery(world, metrics, LeasePool(world.store, clock.elapsed), clock.now, new_id),
-            job_health,
-            intervals,
-            clock.now,
-        )
+        discovery = Discovery(world, metrics, LeasePool(world.store, clock.elapsed), clock.now, new_id)
+        ticker = Ticker(world, metrics, clock.now, period, OfflineGuard(world, metrics, clock.now))
+        scheduler = wakeups.scheduler = Scheduler(ticker, discovery, job_health, intervals, clock.now)
         patience = max(timedelta(seconds=30), 3 * intervals.sweep)
         people = _people(settings)
         logs = LogTails(world.sessions, clock.now)
@@ -98,9 +94,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             are_metrics_open=settings.are_metrics_open,
             proxies=settings.proxies,
             base_path=settings.base_path,
-            sign_in_limits=Limits(
-                timedelta(hours=settings.signed_in_idle_hours), timedelta(hours=settings.signed_in_hours)
-            ),
+            sign_in_limits=_sign_in_limits(settings),
             catalogue=world.cloud,
             logs=logs,
         )
@@ -156,6 +150,10 @@ async def _world(
         await dispatcher.aclose()
         await cloud.aclose()
         await store.close()
+
+
+def _sign_in_limits(settings: Settings) -> Limits:
+    return Limits(timedelta(hours=settings.signed_in_idle_hours), timedelta(hours=settings.signed_in_hours))
 
 
 def _people(settings: Settings) -> Entra | None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
+from foundry_rollouts.cli.bearer import bearer
 from foundry_rollouts.errors import ConflictError, NotFoundError, RolloutsError, UnavailableError, UsageError
 
 Json = Mapping[str, Any]
@@ -45,7 +46,10 @@ class OpsApi:
         url = _url(server)
         # A proxy between us and ourselves would be somebody's mistake.
         is_here = url.host in {"localhost", "127.0.0.1", "::1"}
-        async with httpx.AsyncClient(base_url=url, timeout=ANSWER_SECONDS, trust_env=not is_here) as client:
+        headers = bearer(server)
+        async with httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=ANSWER_SECONDS, trust_env=not is_here
+        ) as client:
             yield cls(client)
 
     async def rollout(self, rollout: str) -> Json:
@@ -130,6 +134,16 @@ class OpsApi:
                         yield json.loads(frame.data)
         except (httpx.TransportError, SSEError, ValueError) as error:
             raise self._away(error) from None
+
+    async def create_token(self, wanted: Json) -> Json:
+        return await self._json("POST", "/tokens", json=dict(wanted))
+
+    async def tokens(self) -> list[Json]:
+        """Return every token that was ever made, newest first."""
+        return list((await self._json("GET", "/tokens"))["items"])
+
+    async def revoke_token(self, token: str) -> Json:
+        return await self._json("POST", f"/tokens/{_part(token)}:revoke", json={})
 
     async def _json(self, method: str, path: str, **more: Any) -> Json:
         try:

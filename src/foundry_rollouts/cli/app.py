@@ -17,6 +17,7 @@ from foundry_rollouts.cli.errors import report
 from foundry_rollouts.cli.policy import policy
 from foundry_rollouts.cli.rollout import rollout
 from foundry_rollouts.cli.serve import SERVE_EXAMPLES, ServeCommand, serve
+from foundry_rollouts.cli.token import token
 from foundry_rollouts.cli.verbosity import set_verbose
 from foundry_rollouts.cli.verbs import add_verbs
 
@@ -55,6 +56,7 @@ app.command("demo", cls=Command, epilog=examples("foundry-rollouts demo", "found
 app.command("serve", cls=ServeCommand, epilog=SERVE_EXAMPLES)(serve)
 app.command("emulator", cls=Command, epilog=EMULATOR_EXAMPLES)(emulator)
 app.add_typer(db, name="db")
+app.add_typer(token, name="token")
 app.add_typer(policy, name="policy")
 app.add_typer(rollout, name="rollout")
 app.add_typer(bench, name="bench")
