@@ -10,6 +10,8 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.batches import Tally
+from foundry_rollouts.core.judging.capital import Capital
+from foundry_rollouts.core.judging.constants import EVEN, GUARD_ODDS
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.judge import ORDER, is_proved, judge
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
@@ -20,6 +22,7 @@ from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, OnFailure, OnSplit, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
 from unit.core.judging.made_evidence import a_track, capital_of, proving
 
 IGNORED = Split("logs").after(0, 200, 10)
@@ -197,3 +200,28 @@ def test_an_analysis_says_how_long_a_call_may_take_and_takes_windows_as_parts_of
 def test_so_much_is_a_proof() -> None:
     assert is_proved(Judging(missed_bad=0.05), -math.log(0.05))
     assert not is_proved(Judging(missed_bad=0.05), -math.log(0.05) - 1e-9)
+
+
+def test_while_it_bakes_the_stratum_with_most_calls_of_the_canary_speaks() -> None:
+    sources = Sources(outcomes=OutcomesConfig())
+    policy = plain(gates=(replace(plain().gates[0], sources=("probe", "outcomes")),), sources=sources)
+    few = seen(proving(-1), share=0.5, at_step=Tally(9, 0, 900, 0))
+    many = seen(proving(-1), share=0.5, stratum="outcomes", at_step=Tally(800, 0, 90, 0))
+    for tracks in ((few, many), (many, few)):
+        assert analysed(*tracks, policy=policy, step=3).because.startswith("canary 0 of 800 failed against 0 of 90")
+
+
+def exactly(log: float) -> Capital:
+    return Capital(staked=(-math.inf,) * 7, cash=log)
+
+
+def test_just_enough_is_enough_and_even_is_no_suspicion() -> None:
+    shared = replace(suspected(0), process=CeilingProcess(exactly(EVEN)))
+    assert analysed(seen(PROVED, shared=shared)).suspicion is None
+    even = replace(proving(), harm=exactly(EVEN))
+    compared = seen(even, at_step=Tally(100, 0, 100, 0))
+    assert analysed(compared, step=3).gates[0].verdict is Verdict.PASS
+    alone = seen(proving(), guard=Guard(0.01, CeilingProcess(exactly(EVEN))), at_step=Tally(100, 0))
+    assert analysed(alone, step=3).gates[0].verdict is Verdict.PASS
+    guarded = replace(alone, guard=Guard(0.01, CeilingProcess(exactly(math.log(GUARD_ODDS)))))
+    assert analysed(guarded, step=3).guarded
