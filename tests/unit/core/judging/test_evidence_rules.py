@@ -253,3 +253,22 @@ def test_the_suspicions_of_users_and_of_the_probe_multiply() -> None:
     assert trouble_log((users, probe)) == pytest.approx(1.5 * math.log(10))
     assert trouble_log((users, a_track(stratum="outcomes"))) == pytest.approx(math.log(10))
     assert trouble_log((a_track(),)) == 0.0
+
+
+def test_what_is_slow_is_asked_of_both_kinds_of_calls_in_the_logs() -> None:
+    slow = replace(SLOWNESS, sources=("probe", "logs"))
+    assert strata(watching(slow), slow) == (("probe", 0.5), ("logs", 0.25), ("logs/probe", 0.25))
+
+
+@pytest.mark.parametrize("is_troubled", [False, True])
+def test_what_is_measured_in_trouble_is_marked(is_troubled: bool) -> None:
+    policy = watching(ERRORS, call_limit=timedelta(minutes=1))
+    before = replace(initial(policy), is_troubled=is_troubled)
+    troubled = replace(before.tracks[0], shared=suspecting(3, minutes=((50, 40), (0, 0))).shared)
+    before = replace(before, tracks=(troubled, *before.tracks[1:]))
+    after = update(before, on_trial(policy), [told("logs", Counts(4), Counts(16, 9))], at(10))
+    assert [each.is_troubled for each in after.tracks[0].open] == [is_troubled]
+
+
+def test_one_source_in_trouble_leaves_the_traffic_open() -> None:
+    assert measured_traffic(Evidence((busy("logs", 20), busy("outcomes", 20, trouble="429")))) is None
