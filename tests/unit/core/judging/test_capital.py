@@ -306,3 +306,10 @@ def test_what_cannot_be_proved_is_never_done() -> None:
     for share in (0.0, 1.0):
         assert calls_needed(begin(), DEFAULT, GOAL, share) == NEVER
     assert samples_to_prove(0.01, 0, DEFAULT, 0.05) == math.inf
+
+
+def test_what_was_won_in_trouble_is_no_proof_and_each_weight_begins_without_any() -> None:
+    process = EProcess(safe=(1.0, 2.0), in_trouble=(0.5, -0.25))
+    assert process.proof == (0.5, 2.25)
+    anew = reweighted(process)
+    assert (anew.safe, anew.in_trouble, anew.proof) == (begin().safe, (0.0, 0.0), begin().safe)

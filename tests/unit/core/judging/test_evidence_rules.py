@@ -9,6 +9,7 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.batches import Tally
+from foundry_rollouts.core.judging.capital import Capital
 from foundry_rollouts.core.judging.constants import LONGEST_CALL, TIMED_CALLS
 from foundry_rollouts.core.judging.evidence import (
     Evidence,
@@ -22,6 +23,7 @@ from foundry_rollouts.core.judging.evidence import (
     update,
     with_trouble,
 )
+from foundry_rollouts.core.judging.one_armed import CeilingProcess
 from foundry_rollouts.core.judging.shared import SharedTrouble
 from foundry_rollouts.core.judging.split import Split
 from foundry_rollouts.core.judging.track import Track
@@ -272,3 +274,9 @@ def test_what_is_measured_in_trouble_is_marked(is_troubled: bool) -> None:
 
 def test_one_source_in_trouble_leaves_the_traffic_open() -> None:
     assert measured_traffic(Evidence((busy("logs", 20), busy("outcomes", 20, trouble="429")))) is None
+
+
+def test_exactly_twenty_to_one_is_trouble() -> None:
+    exact = Capital(staked=(-math.inf,) * 7, cash=math.log(20.0))
+    track = a_track(stratum="logs", shared=SharedTrouble(before=0.01, process=CeilingProcess(exact)))
+    assert with_trouble(Evidence((track,))).is_troubled

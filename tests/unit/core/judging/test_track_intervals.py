@@ -45,6 +45,13 @@ def test_what_ends_together_with_an_open_interval_belongs_to_it() -> None:
     assert after((0, 10), (10, 20), (0, 20.5)) == [(at(10), 4), (at(20), 4), (at(20.5), 4)]
 
 
+def test_what_is_late_after_a_new_weight_goes_on_with_nothing() -> None:
+    moment = a_moment(now=100, tick=10, call_limit=timedelta(minutes=5))
+    first = taken_in(a_track(until=at(90)), ERRORS, moment, seen(0, 5))
+    both = taken_in(first, ERRORS, moment, seen(5, 9))
+    assert [(each.end, each.tallies[0].canary_calls) for each in both.open] == [(at(5), 4), (at(9), 4)]
+
+
 def test_the_time_of_an_interval_passes_once() -> None:
     moment = a_moment(now=20, call_limit=timedelta(minutes=5))
     first = taken_in(a_track(), ERRORS, moment, seen(0, 10))

@@ -72,6 +72,9 @@ def test_a_cluster_is_learnt_or_written_or_one() -> None:
     assert cluster_of(a_track(stratum="prometheus", spread=spread), written) == spread.cluster > 1
     assert cluster_of(a_track(stratum="prometheus"), written) == 7.0
     assert cluster_of(a_track(stratum="logs"), a_policy()) == 1.0
+    # The release before learnt nothing of the kind.
+    unwritten = a_policy(sources=Sources(prometheus=replace(metrics, cluster=None)))
+    assert cluster_of(a_track(stratum="prometheus"), unwritten) == 1.0
 
 
 def test_a_step_at_another_weight_begins_anew_and_keeps_what_was_learnt() -> None:
