@@ -12,6 +12,7 @@ from foundry_rollouts.core.judging.capital import (
     NEVER,
     EProcess,
     Hypotheses,
+    Use,
     begin,
     calls_needed,
     observed,
@@ -313,3 +314,25 @@ def test_what_was_won_in_trouble_is_no_proof_and_each_weight_begins_without_any(
     assert process.proof == (0.5, 2.25)
     anew = reweighted(process)
     assert (anew.safe, anew.in_trouble, anew.proof) == (begin().safe, (0.0, 0.0), begin().safe)
+
+
+def test_safety_that_is_won_in_trouble_is_kept_apart_and_clusters_count_for_less() -> None:
+    bets, tally = Hypotheses(Margin(1.2), Margin(2.0, 0.02)), Tally(10, 2, 90, 1)
+    calm = observed(begin(), bets, tally, 10.0)
+    troubled = observed(begin(), bets, tally, 10.0, Use.TROUBLED)
+    none = observed(begin(), bets, tally, 10.0, Use.NONE)
+    assert (calm.safe, calm.harm, calm.ladder) == (troubled.safe, troubled.harm, troubled.ladder)
+    assert calm.in_trouble == (0.0, 0.0)
+    assert troubled.proof == pytest.approx(begin().safe)
+    assert (none.safe, none.in_trouble, none.ladder) == (begin().safe, (0.0, 0.0), begin().ladder)
+    assert none.guess == calm.guess == troubled.guess
+    clustered = observed(begin(), Hypotheses(Margin(1.2), Margin(2.0, 0.02), 4.0), tally, 10.0, Use.TROUBLED)
+
+    def won(of: EProcess, part: str) -> list[float]:
+        return [now - then for now, then in zip(getattr(of, part), getattr(begin(), part), strict=True)]
+
+    for part in ("safe", "in_trouble", "ladder"):
+        assert won(clustered, part) == pytest.approx([each / 4 for each in won(troubled, part)])
+    staked = [now - then for now, then in zip(clustered.harm.staked, begin().harm.later(10.0).staked, strict=True)]
+    whole = [now - then for now, then in zip(troubled.harm.staked, begin().harm.later(10.0).staked, strict=True)]
+    assert staked == pytest.approx([each / 4 for each in whole])
