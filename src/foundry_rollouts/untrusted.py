@@ -23,7 +23,7 @@ SECRETS = re.compile(
     |(?P<word>\b(?:sig|token|secret)=){_VALUE}
     |(?P<hook>hooks\.slack\.com/(?:services|workflows|triggers)/)[^\s"'<>]+
     |eyJ[\w-]{{8,}}\.[\w-]+(?:\.[\w-]*)?
-    |\b(?:sk-|sk_live_|gh[opsu]_|github_pat_|glpat-|xox[abprs]-|whsec_|AKIA|AIza)[\w+/=-]{{12,}}
+    |\b(?:sk-|sk_live_|gh[opsu]_|github_pat_|glpat-|xox[abprs]-|whsec_|AKIA|AIza|frt_)[\w+/=-]{{12,}}
     |\b[A-Za-z0-9+/]{{86}}==""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -8,7 +8,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from foundry_rollouts.settings import reference as settings
 from foundry_rollouts.telemetry import Metrics
-from foundry_rollouts.web import api, app, outcomes, tokens, watching
+from foundry_rollouts.web import api, app, audits, outcomes, tokens, watching
+from foundry_rollouts.web import commands as giving
 from foundry_rollouts.web.access import Guarded, role_of
 from tools.commands import commands
 from tools.repository import ROOT
@@ -86,7 +87,15 @@ def _routes() -> Iterator[str]:
     yield "## The ops API\n" + ROUTES
     routes = [
         route
-        for router in (api.router, watching.router, outcomes.router, tokens.router, app.router)
+        for router in (
+            api.router,
+            giving.router,
+            watching.router,
+            audits.router,
+            outcomes.router,
+            tokens.router,
+            app.router,
+        )
         for route in router.routes
         if isinstance(route, APIRoute)
     ]

@@ -254,6 +254,7 @@ class Scheduler:
             log.info("cloud.found", because="the agents could be listed again")
         self._job_health.trouble, self._job_health.discovered_at = None, self._now()
         self._metrics.ungoverned(self._job_health.survey.ungoverned)
+        self._metrics.unacknowledged(await self._store.unacknowledged_counts())
         self._job_health.is_tried.set()
         self.wake_sweep()
 

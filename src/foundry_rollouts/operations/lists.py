@@ -33,7 +33,8 @@ async def agents_view(store: Store, now: datetime) -> tuple[AgentView, ...]:
     """Return all agents by name, each with the current rollout."""
     queues = await store.in_hand()
     agents = sorted(await store.agents(), key=lambda agent: agent.name)
-    return tuple(agent_view(agent, queues.get(agent.name, Queue()), now) for agent in agents)
+    unknown = await store.unacknowledged([agent.name for agent in agents])
+    return tuple(agent_view(each, queues.get(each.name, Queue()), now, unknown.get(each.name)) for each in agents)
 
 
 async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
@@ -41,13 +42,15 @@ async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
     agent = await store.agent(name)
     if agent is None:
         raise NotFoundError(f"agent {name!r} is not known: discovery has not seen it in this project (yet)")
-    return agent_view(agent, await store.queue(name), now)
+    unknown = await store.unacknowledged([name])
+    return agent_view(agent, await store.queue(name), now, unknown.get(name))
 
 
-async def rollouts_view(store: Readings, which: RolloutFilter, now: datetime) -> RolloutPage:
+async def rollouts_view(store: Store, which: RolloutFilter, now: datetime) -> RolloutPage:
     """Return one page of rollouts, newest first."""
     found = await store.rollouts(replace(which, limit=which.limit + 1))
-    items = tuple(rollout_view(rollout, now) for rollout in found[: which.limit])
+    known = await store.acknowledgements([rollout.id for rollout in found])
+    items = tuple(replace(rollout_view(each, now), acknowledged=known.get(each.id)) for each in found[: which.limit])
     return RolloutPage(items, items[-1].id if len(found) > which.limit else None)
 
 
@@ -60,7 +63,8 @@ async def one_rollout_view(store: Store, rollout: str, now: datetime, answer: st
     """Return one rollout with its progress and the commands that wait; NotFoundError when it is unknown."""
     found = await store.rollout(rollout)
     view = await with_commands(store, found, now, answer=answer)
-    return replace(view, progress=await rollout_progress(store, found, now))
+    known = await store.acknowledgements([rollout])
+    return replace(view, progress=await rollout_progress(store, found, now), acknowledged=known.get(rollout))
 
 
 async def rollout_progress(store: Store, rollout: Rollout, now: datetime) -> Progress:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.model.acknowledgement import Acknowledgement, lesson
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.measurement import Counts, Measurement, quantile, seconds_of
 from foundry_rollouts.core.model.policy import WeightStep
@@ -58,6 +59,7 @@ class RolloutView:
     joined: bool = False  #: It was there when it was asked for.
     answer: str | None = None  #: What came of what was asked, in a sentence.
     progress: Progress | None = None  #: How far it is, gate by gate; None: not asked for here.
+    acknowledged: Acknowledgement | None = None  #: Who knows that it ended badly; None: nobody, or it did not.
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class AgentView:
     seen_at: datetime | None
     is_gone: bool
     unreadable: str | None = None  #: Why it cannot be read, decided or recorded; nothing of it is changed.
+    unacknowledged: RolloutView | None = None  #: The newest that ended badly and nobody knows of.
+    unacknowledged_because: str | None = None  #: What users have, what was released, and why, in a sentence.
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,8 @@ def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
     )
 
 
-def agent_view(agent: AgentKnown, queue: Queue, now: datetime) -> AgentView:
-    """Show ``agent`` with its current rollout."""
+def agent_view(agent: AgentKnown, queue: Queue, now: datetime, unknown: Rollout | None = None) -> AgentView:
+    """Show ``agent`` with its current rollout, and the one that ended badly and nobody knows of."""
     in_hand = queue.in_hand
     return AgentView(
         name=agent.name,
@@ -176,6 +180,8 @@ def agent_view(agent: AgentKnown, queue: Queue, now: datetime) -> AgentView:
         seen_at=agent.seen_at,
         is_gone=agent.is_gone,
         unreadable=agent.unreadable,
+        unacknowledged=rollout_view(unknown, now) if unknown else None,
+        unacknowledged_because=lesson(unknown) if unknown else None,
     )
 
 

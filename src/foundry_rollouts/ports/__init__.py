@@ -20,6 +20,7 @@ from foundry_rollouts.ports.cloud import (
 )
 from foundry_rollouts.ports.log_memory import LogMemory
 from foundry_rollouts.ports.outbox import Backlog, Message, Notifier, Outbox
+from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
     AgentKnown,
     Intent,
@@ -39,9 +40,11 @@ from foundry_rollouts.ports.world import Condition, Health, Policies, ReadinessC
 __all__ = [
     "HOSTED",
     "PROMPT",
+    "Acknowledgements",
     "AgentKnown",
     "AgentSeen",
     "Answer",
+    "AuditLog",
     "Backlog",
     "Catalogue",
     "Cloud",

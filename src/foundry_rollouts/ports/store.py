@@ -10,6 +10,7 @@ from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports.access import Tokens
+from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
     AgentKnown,
     Intent,
@@ -172,5 +173,19 @@ class Reported(Protocol):
         """Return those of ``sessions`` in which a call began before ``since``."""
 
 
-class Store(Upkeep, Leases, Ticks, Wakes, Agents, Requests, Readings, Reported, Tokens, SignIns, Protocol):
+class Store(
+    Upkeep,
+    Leases,
+    Ticks,
+    Wakes,
+    Agents,
+    Requests,
+    Readings,
+    Reported,
+    Tokens,
+    SignIns,
+    Acknowledgements,
+    AuditLog,
+    Protocol,
+):
     """What we remember, whole; who needs less asks for less. Raises StoreError when the database is away."""

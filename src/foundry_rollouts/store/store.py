@@ -34,7 +34,9 @@ from foundry_rollouts.store import (
     wakeups,
 )
 from foundry_rollouts.store import leases as leasing
+from foundry_rollouts.store.acknowledgements import Acknowledgements
 from foundry_rollouts.store.api_tokens import ApiTokens
+from foundry_rollouts.store.audit import AuditLog
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
 from foundry_rollouts.store.messages import Messages
 from foundry_rollouts.store.sign_ins import KeptSignIns
@@ -43,7 +45,7 @@ from foundry_rollouts.store.sign_ins import KeptSignIns
 HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
-class SqlStore(Messages, ApiTokens, KeptSignIns):
+class SqlStore(Messages, ApiTokens, KeptSignIns, Acknowledgements, AuditLog):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no

@@ -253,3 +253,33 @@ sign_ins = Table(
     Column("used_at", UTCDateTime, nullable=False),
     Index(None, "name"),
 )
+
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    _rollout_column(primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("author", PlainText, nullable=False),
+    Column("reason", PlainText),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=True),
+    Column("id", PlainText, nullable=False, unique=True),
+    Column("at", UTCDateTime, nullable=False),
+    Column("author", PlainText, nullable=False),
+    Column("role", PlainText),  # NULL: nobody was recognised
+    Column("way", PlainText),
+    Column("address", PlainText, nullable=False),
+    Column("action", PlainText, nullable=False),
+    Column("subject", PlainText),
+    Column("reason", PlainText),
+    Column("generation", Integer),
+    Column("outcome", PlainText, nullable=False),
+    Column("because", PlainText),
+    Index(None, "author", "seq"),
+    Index(None, "action", "seq"),
+    Index(None, "subject", "seq"),
+)

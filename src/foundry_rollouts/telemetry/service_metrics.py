@@ -1,6 +1,6 @@
 """The metrics of the service itself: whether it does its work, what it asks of the cloud, what it has yet to send."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError
@@ -27,6 +27,7 @@ class ServiceMetrics:
 
     def __init__(self, version: str | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._without_notice: set[str] = set()  # agents that have such a series
         self._build()
         self._gauge("build_info", "Always 1; the version of the controller.", "version").labels(
             version or _own_version()
@@ -48,6 +49,14 @@ class ServiceMetrics:
     def ungoverned(self, agents: int) -> None:
         """Show how many agents no policy names."""
         self._ungoverned.set(agents)
+
+    def unacknowledged(self, counts: Mapping[str, int]) -> None:
+        """Show how many rollouts of each agent ended badly without anybody knowing of it."""
+        for agent in self._without_notice - counts.keys():
+            self._unacknowledged.remove(agent)
+        for agent, count in counts.items():
+            self._unacknowledged.labels(agent).set(count)
+        self._without_notice = set(counts)
 
     def swept(self, now: datetime) -> None:
         """Show when the last sweep ended."""
@@ -90,6 +99,9 @@ class ServiceMetrics:
         self._policies = self._gauge("policies", "Policies in force.")
         self._policy_problems = self._gauge("policy_problems", "Problems of policies that are not in force.")
         self._ungoverned = self._gauge("agents_ungoverned", "Agents without a policy: their new versions get no trial.")
+        self._unacknowledged = self._gauge(
+            "unacknowledged_rollbacks", "Rollouts that ended badly and nobody acknowledged; no series: none.", "agent"
+        )
         self._requests = self._counter(
             "foundry_requests", "Requests to the cloud; status none means no answer.", "operation", "status"
         )

@@ -7,8 +7,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.web import api, outcomes, pages, rollout_page, sign_in, tokens, watching
+from foundry_rollouts.web import api, audits, commands, outcomes, pages, rollout_page, sign_in, tokens, watching
 from foundry_rollouts.web.access import admit_scraper, may_view
+from foundry_rollouts.web.auditing import Auditor
 from foundry_rollouts.web.endings import StreamsEnd
 from foundry_rollouts.web.forwarded import Forwarded
 from foundry_rollouts.web.guard import BODY_BYTES, Guard
@@ -36,7 +37,9 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(router)
     app.include_router(numbers)
     app.include_router(api.router)
+    app.include_router(commands.router)
     app.include_router(watching.router)
+    app.include_router(audits.router)
     app.include_router(outcomes.router)
     app.include_router(tokens.router)
     app.include_router(pages.router)
@@ -49,6 +52,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES)
     app.add_middleware(StreamsEnd)
     app.add_middleware(Guard, hosts=services.hosts)
+    app.add_middleware(Auditor, routes=app.routes)
     app.add_middleware(Forwarded, proxies=services.proxies, base_path=services.base_path)
     return app
 

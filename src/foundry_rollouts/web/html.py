@@ -18,6 +18,7 @@ from foundry_rollouts.errors import (
     UsageError,
 )
 from foundry_rollouts.web.access import Guarded
+from foundry_rollouts.web.auditing import asked_of, refused
 from foundry_rollouts.web.render import page, url
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -44,8 +45,10 @@ class Page(Guarded):
             try:
                 return await serve(request)
             except UnknownPersonError as error:
+                refused(request, str(error))
                 return _ask_to_sign_in(request, error)
             except tuple(SHOWN) as error:
+                asked_of(request).because = str(error)
                 status, heading = next(SHOWN[kind] for kind in type(error).__mro__ if kind in SHOWN)
                 return page(request, "trouble.html", status, heading=heading, because=str(error))
 

@@ -11,6 +11,7 @@ from foundry_rollouts.operations.outcomes import Taken, take
 from foundry_rollouts.operations.reports import Report
 from foundry_rollouts.ports.outcomes import Result
 from foundry_rollouts.web.access import Guarded, needs
+from foundry_rollouts.web.auditing import UNAUDITED, audited
 from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.schemas import ONE_LINE, Name
 from foundry_rollouts.web.services import Ours
@@ -81,7 +82,7 @@ class OutcomesTaken(BaseModel):
     clock: str | None
 
 
-@router.post("/outcomes", dependencies=[needs(Role.CALLER)])
+@router.post("/outcomes", dependencies=[needs(Role.CALLER), audited(UNAUDITED)])
 async def report_outcomes(batch: OutcomeBatch, ours: Ours) -> OutcomesTaken:
     """Report how calls went, in batches; a failed call on the canary makes its rollout due at once."""
     now: datetime = ours.now()

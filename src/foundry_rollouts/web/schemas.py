@@ -3,8 +3,9 @@
 from typing import Annotated
 
 from fastapi import Header
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from foundry_rollouts.core.model.audit import AuditOutcome
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.policy_views import PolicyView
@@ -53,6 +54,30 @@ class CommandRequest(BaseModel):
     generation: Annotated[int, Field(ge=1, lt=2**31)]
     reason: Sentence | None = None
     author: Name | None = None
+
+
+class AcknowledgeRequest(BaseModel):
+    """That its author knows how a rollout ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    generation: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    reason: Sentence | None = None
+    author: Name | None = None
+
+
+class WhichEntries(BaseModel):
+    """Which entries of the audit log to list; ``since`` and ``until`` are instants with their time zone."""
+
+    author: Name | None = None
+    action: Name | None = None
+    subject: Name | None = None
+    outcome: AuditOutcome | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    words: Name | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    before: Name | None = None
 
 
 class Alive(BaseModel):

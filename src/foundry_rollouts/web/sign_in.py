@@ -16,6 +16,7 @@ from foundry_rollouts.errors import AccessError, UnavailableError, UnknownPerson
 from foundry_rollouts.operations.sign_ins import begin_sign_in, sign_out, sign_out_everywhere
 from foundry_rollouts.operations.tokens import person_with
 from foundry_rollouts.web.access import Who, needs
+from foundry_rollouts.web.auditing import audited, refused
 from foundry_rollouts.web.forms import Form, read_form
 from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.render import page, url
@@ -41,7 +42,7 @@ async def show_sign_in(request: Request, ours: Ours) -> HTMLResponse:
     return _again(request, ours, None, 200, request.query_params.get("next", "/"))
 
 
-@public.post("/ui/sign-in")
+@public.post("/ui/sign-in", dependencies=[audited("sign-in")])
 async def sign_in_with_token(request: Request, ours: Ours) -> Response:
     """Sign in with an API token, which the browser does not keep."""
     form = await read_form(request)
@@ -70,7 +71,7 @@ async def leave_for_provider(request: Request, ours: Ours) -> Response:
     return answer
 
 
-@public.get("/ui/sign-in/entra/back")
+@public.get("/ui/sign-in/entra/back", dependencies=[audited("sign-in")])
 async def return_from_provider(request: Request, ours: Ours) -> Response:
     """Sign in who comes back from the identity provider, when it was this browser that left."""
     begun = _unpacked(request.cookies.get(name_for(request, BEGUN), ""))
@@ -89,7 +90,7 @@ async def return_from_provider(request: Request, ours: Ours) -> Response:
     return answer
 
 
-@router.post("/ui/sign-out", dependencies=[needs(Role.VIEWER)])
+@router.post("/ui/sign-out", dependencies=[needs(Role.VIEWER), audited("sign-out")])
 async def leave(request: Request, ours: Ours, who: Who, form: Form) -> Response:
     """Sign out in this browser, or in every one."""
     if form.get("where") == "everywhere":
@@ -123,11 +124,14 @@ async def _enter(request: Request, person: Person, onward: str) -> Response:
     secret = await begin_sign_in(services.store, person, services.sign_in_limits, services.now())
     answer = RedirectResponse(url(request, onward), 303)
     keep(request, answer, NAME, secret)
+    request.state.person = person
     log.info("web.signed_in", who=person.name, role=person.role, way=person.way)
     return answer
 
 
 def _again(request: Request, ours: Services, because: str | None, status: int, onward: str) -> HTMLResponse:
+    if because is not None:
+        refused(request, because)
     more: dict[str, Any] = {
         "because": because,
         "next": wanted_page(onward),

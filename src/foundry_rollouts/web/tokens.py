@@ -3,12 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundry_rollouts.core.model.access import ApiToken, Role
 from foundry_rollouts.operations.tokens import every_token, make_token, revoke_token, token_for
 from foundry_rollouts.web.access import Guarded, needs
+from foundry_rollouts.web.auditing import asked_of, audited
 from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.schemas import Name
 from foundry_rollouts.web.services import Ours
@@ -61,20 +62,23 @@ async def list_tokens(ours: Ours) -> TokenList:
     return TokenList(items=[token_view(token, now) for token in await every_token(ours.store)])
 
 
-@router.post("/tokens", dependencies=[needs(Role.ADMIN)], status_code=201)
-async def create_token(wanted: TokenRequest, ours: Ours) -> TokenMade:
+@router.post("/tokens", dependencies=[needs(Role.ADMIN), audited("token.create")], status_code=201)
+async def create_token(wanted: TokenRequest, ours: Ours, request: Request) -> TokenMade:
     """Make a token and show its secret, once.
 
     There is no idempotency key: the secret is not kept, so that the same answer could not be given again. Revoke a
     token whose answer was lost.
     """
-    now = ours.now()
+    now, asked = ours.now(), asked_of(request)
+    asked.subject = wanted.owner
     lasts = None if wanted.days is None else timedelta(days=wanted.days)
     made = await make_token(ours.store, token_for(wanted.owner, wanted.role, now, lasts, ours.new_id(now)))
+    asked.subject = made.token.id
+    asked.reason = f"for {wanted.owner}, {wanted.role}"
     return TokenMade(**token_view(made.token, now).model_dump(), secret=made.secret)
 
 
-@router.post("/tokens/{token_id}:revoke", dependencies=[needs(Role.ADMIN)])
+@router.post("/tokens/{token_id}:revoke", dependencies=[needs(Role.ADMIN), audited("token.revoke")])
 async def revoke(token_id: str, ours: Ours) -> TokenView:
     """Revoke a token: it opens nothing any more; again changes nothing."""
     now = ours.now()

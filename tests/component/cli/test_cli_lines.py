@@ -53,4 +53,4 @@ async def test_what_is_waited_for_is_written_when_it_changes_and_again_after_a_l
 async def test_without_anything_to_wait_for_the_reason_stands_there(service: Service) -> None:
     await stand(service.store, TRIED)
     written = await lines_of(service, Lines(print, AT_ONCE, NEVER, AT_ONCE), 2)
-    assert sorted(written)[0] == "(progressing)         step 1 of 3, the first step has begun"
+    assert min(written) == "(progressing)         step 1 of 3, the first step has begun"

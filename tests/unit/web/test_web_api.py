@@ -323,7 +323,7 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
 
     routes = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
     rollout = "/api/v1/rollouts/{rollout_id}"
-    verbs = ("pause", "resume", "approve", "promote", "abort", "retry")
+    verbs = ("pause", "resume", "approve", "promote", "abort", "retry", "acknowledge")
     assert routes == {
         ("GET", "/healthz"),
         ("GET", "/readyz"),
@@ -331,6 +331,7 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", "/api/v1/agents"),
         ("GET", "/api/v1/agents/{agent_name}"),
         ("GET", "/api/v1/policies"),
+        ("GET", "/api/v1/audit"),
         ("GET", "/api/v1/rollouts"),
         ("POST", "/api/v1/rollouts"),
         ("POST", "/api/v1/outcomes"),

@@ -48,7 +48,7 @@ ASKED: dict[str, object] = {
     "/api/v1/tokens": {"owner": "ci", "role": "operator"},
 }
 #: Routes that want a rollout of another kind than one that is under way.
-PHASES = {"resume": Phase.PAUSED, "retry": Phase.ROLLED_BACK}
+PHASES = {"resume": Phase.PAUSED, "retry": Phase.ROLLED_BACK, "acknowledge": Phase.ROLLED_BACK}
 #: The steps of all rollouts: the second waits for an approval.
 STEPS = (WeightStep(10), ApprovalStep(), WeightStep(100))
 

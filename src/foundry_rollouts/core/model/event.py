@@ -33,6 +33,10 @@ class Event:
         """Return the event with the weights of ``routing``."""
         return self if routing is None else replace(self, weights=dict(routing.weights))
 
+    def by(self, author: str) -> "Event":
+        """Return the event with its author."""
+        return replace(self, author=author)
+
 
 def of_rollout(rollout: Rollout, kind: str, because: str, at: datetime, number: str | None = None) -> Event:
     """Return the next event of a rollout as it stands; ``number`` names one that is none of its own count."""
