@@ -32,14 +32,17 @@ async def begin_sign_in(store: Store, person: Person, limits: Limits, now: datet
     return secret
 
 
-async def signed_in(store: Store, secret: str, limits: Limits, now: datetime) -> Person:
-    """Return who is signed in with ``secret``. Raises UnknownPersonError when nobody is, or nobody any more."""
+async def signed_in(store: Store, secret: str, limits: Limits, now: datetime, *, is_use: bool = True) -> Person:
+    """Return who is signed in with ``secret``. Raises UnknownPersonError when nobody is, or nobody any more.
+
+    An open page that only watches is no use, or nobody who leaves one open would ever be signed out.
+    """
     found = await store.sign_in(_hash(secret))
     if found is None:
         raise UnknownPersonError("you are signed out")
     if refusal := found.refusal(now, limits.idle, limits.longest) or await _refusal_of_token(store, found, now):
         raise UnknownPersonError(f"you are signed out: {refusal}")
-    if found.used_at <= now - NOTED_EVERY:
+    if is_use and found.used_at <= now - NOTED_EVERY:
         with suppress(StoreError):  # Who may come in must not depend on a write.
             await store.note_sign_in_use(_hash(secret), now)
     return found.person

@@ -102,16 +102,17 @@ async def admit_scraper(request: Request) -> None:
         raise UnknownPersonError("metrics are read with the token of a viewer: send Authorization: Bearer TOKEN")
 
 
-async def recognised(services: Services, request: Request) -> Person:
+async def recognised(services: Services, request: Request, *, is_use: bool = True) -> Person:
     """Return who ``request`` comes from by what it shows. Raises UnknownPersonError.
 
-    Whatever is shown is checked, also where nothing needs to be: a wrong token never makes somebody of anybody.
+    Whatever is shown is checked, also where nothing needs to be: a wrong token never makes somebody of anybody. Unless
+    it ``is_use``, nobody counts as busy by it.
     """
     shown = request.headers.getlist("authorization")
     if shown:
         return await _bearer(services, shown)
     if secret := shown_secret(request):
-        return await person_signed_in(request, secret)
+        return await person_signed_in(request, secret, is_use=is_use)
     if services.is_open and is_loopback(_address(request)):
         return ANYBODY
     raise UnknownPersonError("nobody is known here without a token: send the header Authorization: Bearer TOKEN")

@@ -73,7 +73,7 @@ class _Watched:
         while True:
             await asyncio.sleep(self._check_seconds)
             try:
-                if await recognised(services, self._request) == person:
+                if await recognised(services, self._request, is_use=False) == person:
                     continue
                 because = "the role has changed"
             except AccessError as error:

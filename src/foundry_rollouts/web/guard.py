@@ -89,7 +89,10 @@ def _is_same(headers: Headers, host: str, scheme: str) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.netloc.lower() == host.lower() and parts.scheme in {scheme, "https"}
 
 

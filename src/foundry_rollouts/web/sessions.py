@@ -25,10 +25,10 @@ def name_for(request: Request, name: str = NAME) -> str:
     return f"__Host-{name}" if request.url.scheme == "https" else name
 
 
-async def person_signed_in(request: Request, secret: str) -> Person:
+async def person_signed_in(request: Request, secret: str, *, is_use: bool = True) -> Person:
     """Return who is signed in with ``secret``. Raises UnknownPersonError when nobody is any more."""
     services = services_of(request)
-    return await signed_in(services.store, secret, services.sign_in_limits, services.now())
+    return await signed_in(services.store, secret, services.sign_in_limits, services.now(), is_use=is_use)
 
 
 def keep(request: Request, answer: Response, name: str, value: str, seconds: int | None = None) -> None:

@@ -12,8 +12,7 @@ from foundry_rollouts.operations.tokens import make_token
 from foundry_rollouts.web.services import Services
 from unit.web.served import client_of
 
-LATER = NOON + timedelta(days=1)
-EARLIER = NOON - timedelta(seconds=1)
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -45,5 +44,5 @@ async def admitted(services: Services) -> Admitted:
 
 async def a_secret(services: Services, **but: object) -> str:
     """Make a token and return its secret."""
-    token = ApiToken("t-1", "ann", Role.ADMIN, NOON, LATER)
+    token = ApiToken("t-1", "ann", Role.ADMIN, NOON, services.now() + DAY)
     return (await make_token(services.store, replace(token, **but))).secret  # type: ignore[arg-type]
