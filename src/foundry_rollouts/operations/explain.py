@@ -201,11 +201,12 @@ def _decision(event: Event, known: Sequence[ReplayedTick], numbers: Numbers) -> 
         is_troubled=last is not None and last.analysis.evidence.is_troubled,
         splits=tuple(map(_split, last.analysis.evidence.splits)) if last else (),
         measurements=tuple(measurement_view(each) for tick in known for each in tick.measurements),
-        gates=_gates(last, numbers) if last else (),
+        gates=gates_explained(last, numbers) if last else (),
     )
 
 
-def _gates(tick: ReplayedTick, numbers: Numbers) -> tuple[GateExplained, ...]:
+def gates_explained(tick: ReplayedTick, numbers: Numbers) -> tuple[GateExplained, ...]:
+    """Show how each gate stood at ``tick``; ``numbers`` are the windows up to it."""
     readings = zip(tick.rollout.policy.gates, tick.analysis.gates, strict=True)
     return tuple(_gate(gate, reading, tick, numbers) for gate, reading in readings)
 

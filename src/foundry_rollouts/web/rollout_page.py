@@ -1,22 +1,153 @@
-"""The page of one rollout: what is so and why, what it waits for, and what was."""
+"""The page of one rollout: drawn whole, kept alive by a stream, and the forms of its commands."""
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import ValidationError
 from starlette.requests import Request
+from starlette.responses import Response
 
 from foundry_rollouts.core.model.access import Role
-from foundry_rollouts.operations.lists import history, one_rollout_view
-from foundry_rollouts.web.access import needs
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.errors import ConflictError, NotFoundError, RolloutsError
+from foundry_rollouts.operations.commands import command, without_us
+from foundry_rollouts.operations.page.page import PageOfRollout, page_of_rollout
+from foundry_rollouts.operations.start import Retry, retry
+from foundry_rollouts.web.access import Who, needs
+from foundry_rollouts.web.forms import Form
 from foundry_rollouts.web.html import Page
-from foundry_rollouts.web.render import page
-from foundry_rollouts.web.services import Ours
+from foundry_rollouts.web.live_page import live_page, look_of, parts_of
+from foundry_rollouts.web.log_tails import first_lines
+from foundry_rollouts.web.render import fragment, page, url
+from foundry_rollouts.web.schemas import CommandRequest
+from foundry_rollouts.web.services import Ours, Services
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Page)
+
+#: The commands that a form may give; ``retry`` begins a new rollout.
+Asked = Annotated[str, Path(pattern="^(pause|resume|approve|promote|abort|retry)$")]
+#: Those that raise exposure: without script they have a page of their own.
+Raising = Annotated[str, Path(pattern="^(promote|retry)$")]
+PROMISED = "nothing was done"
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """A form that was sent, and by whom."""
+
+    form: Mapping[str, str]
+    author: str
+
+
+def _pressed(form: Form, who: Who) -> Pressed:
+    return Pressed(form, who.author(None))
+
+
+By = Annotated[Pressed, Depends(_pressed)]
 
 
 @router.get("/rollouts/{rollout_id}", dependencies=[needs(Role.VIEWER)])
 async def show_rollout(request: Request, rollout_id: str, ours: Ours) -> HTMLResponse:
-    """Show one rollout with its history."""
-    rollout = await one_rollout_view(ours.store, rollout_id, ours.now())
-    events = await history(ours.store, rollout_id)
-    return page(request, "rollout.html", active="agents", rollout=rollout, events=events)
+    """Show one rollout, whole."""
+    seen = await _seen(ours, rollout_id)
+    return page(request, "rollout.html", **look_of(request, seen, logs=await first_lines(ours, seen.rollout)))
+
+
+@router.get("/ui/rollouts/{rollout_id}/live", dependencies=[needs(Role.VIEWER)])
+async def follow_page(request: Request, rollout_id: str, ours: Ours) -> Response:
+    """Stream the parts of the page that change."""
+    await _seen(ours, rollout_id)
+    return live_page(request, ours, rollout_id)
+
+
+@router.get("/rollouts/{rollout_id}/{verb}", dependencies=[needs(Role.OPERATOR)])
+async def ask_first(request: Request, rollout_id: str, verb: Raising, ours: Ours) -> HTMLResponse:
+    """Ask before exposure is raised, on a page of its own."""
+    seen = await _seen(ours, rollout_id)
+    if not any(control.verb == verb and not control.refused for control in seen.controls):
+        return page(request, "rollout.html", status=409, **look_of(request, seen, _too_late(verb)))
+    return page(request, "rollout-ask.html", verb=verb, **look_of(request, seen))
+
+
+@router.post("/ui/rollouts/{rollout_id}:{verb}", dependencies=[needs(Role.OPERATOR)])
+async def give_command(request: Request, rollout_id: str, verb: Asked, by: By, ours: Ours) -> Response:
+    """Give a command by a form; the answer is the page, or the parts of it that changed."""
+    try:
+        rollout = await _obeyed(ours, rollout_id, Wish(verb, _wanted(by.form), by.author))
+    except ConflictError as error:
+        return await _answered(request, ours, rollout_id, 409, await _conflict(ours, rollout_id, error))
+    except ValidationError as error:
+        said = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
+        return await _answered(request, ours, rollout_id, 422, f"{said}; {PROMISED}.")
+    except NotFoundError:
+        raise
+    except RolloutsError as error:
+        help_ = without_us(Verb(verb)) if verb in set(Verb) else ""
+        return await _answered(request, ours, rollout_id, 503, f"{error}{help_}.")
+    if _is_script(request) and rollout == rollout_id:
+        return await _answered(request, ours, rollout_id, 202, "")
+    return RedirectResponse(url(request, f"/rollouts/{rollout}"), 303)
+
+
+async def _seen(ours: Services, rollout_id: str) -> PageOfRollout:
+    return await page_of_rollout(ours.store, ours.replays, rollout_id, ours.now())
+
+
+def _wanted(form: Mapping[str, str]) -> CommandRequest:
+    """Read a form; the reason beside the button that decides counts before the one in the bar."""
+    reason = " ".join((form.get("why") or form.get("reason") or "").split())
+    return CommandRequest.model_validate({"generation": form.get("generation"), "reason": reason or None})
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks by a form."""
+
+    verb: str
+    wanted: CommandRequest
+    author: str
+
+
+async def _obeyed(ours: Services, rollout_id: str, wish: Wish) -> str:
+    """Take the command, and return the id of the rollout that it is about now."""
+    now, wanted = ours.now(), wish.wanted
+    new_id = ours.new_id(now)
+    if wish.verb == "retry":
+        asked = Retry(new_id, rollout_id, wanted.generation, wish.author, wanted.reason)
+        found = (await retry(ours.store, asked, now)).id
+    else:
+        verb = Verb(wish.verb)
+        given = Command(new_id, rollout_id, verb, wanted.generation, now, wish.author, wanted.reason)
+        found = (await command(ours.store, given)).id
+    ours.wake.wake_sweep()
+    return found
+
+
+async def _conflict(ours: Services, rollout_id: str, error: ConflictError) -> str:
+    """Say what changed since the page was drawn."""
+    seen = await _seen(ours, rollout_id)
+    newest = next((line for line in seen.timeline if line.id != "now"), None)
+    changed = ""
+    if newest:
+        by = f" by {newest.author}" if newest.author else ""
+        changed = f" The last change was at {newest.time}: {newest.title.lower()}{by}."
+    return f"Nothing was done: {error}.{changed} The page shows it as it is now; press again if you still want it."
+
+
+def _too_late(verb: str) -> str:
+    return f"It makes no sense to {verb} it now; {PROMISED}."
+
+
+def _is_script(request: Request) -> bool:
+    return request.headers.get("hx-request") == "true"
+
+
+async def _answered(request: Request, ours: Services, rollout_id: str, status: int, said: str) -> HTMLResponse:
+    """Answer with the parts of the page, where our script asked, and with the whole page otherwise."""
+    seen = await _seen(ours, rollout_id)
+    if _is_script(request):
+        return fragment(request, "rollout/fragments.html", status, parts=parts_of(request, seen), answer=said)
+    return page(request, "rollout.html", status=status, **look_of(request, seen, said))

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from foundry_rollouts.operations.courses import Courses
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
+from foundry_rollouts.operations.page.replayed import Replays
 from foundry_rollouts.operations.sign_ins import Limits
 from foundry_rollouts.ports import Catalogue, Directory, Health, Identities, Policies, Store, Wake
 from foundry_rollouts.telemetry import Metrics
@@ -46,6 +47,7 @@ class Services:
     logs: LogTails = field(default_factory=LogTails)
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     check_every: timedelta = timedelta(seconds=1)  #: How often a live history checks for news.
+    replays: Replays = field(default_factory=Replays)  #: Rollouts judged again, for everybody who watches them.
     keepalive_after: timedelta = timedelta(seconds=5)  #: A live history so quiet says that its connection lives.
 
 

@@ -40,7 +40,7 @@ async def test_the_page_of_a_rollout_shows_its_history(web: Web) -> None:
 
     answer = await web.client.get("/rollouts/r-1")
 
-    for shown in ("well so far", "12 more calls", "rollout.progressing", "v2 <b>10 %</b>", "step 1 of 3"):
+    for shown in ("well so far", "12 more calls", "Progressing", "v2 <b>10 %</b>", "step 1 of 3"):
         assert shown in answer.text
 
 

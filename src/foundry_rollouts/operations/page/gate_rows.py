@@ -1,0 +1,104 @@
+"""What each gate says: both versions' counts, the line, the odds on either side, the verdict."""
+
+from dataclasses import dataclass
+
+from foundry_rollouts.core.judging.analysis import GateReading, Verdict
+from foundry_rollouts.core.judging.batches import Tally
+from foundry_rollouts.core.judging.proof import strongest
+from foundry_rollouts.core.model.policy import Gate, GateKind
+from foundry_rollouts.core.replay.recorded import ReplayedTick
+from foundry_rollouts.operations.page.charts import TITLES, slow_edge, tolerance_words
+from foundry_rollouts.operations.page.scene import Scene
+from foundry_rollouts.operations.page.words import number, odds, percent
+
+#: The words of a verdict, and the look of it.
+VERDICTS = {
+    Verdict.PASS: ("pass", "good"),
+    Verdict.FAIL: ("fail", "bad"),
+    Verdict.SHARED_TROUBLE: ("both fail", "wait"),
+    Verdict.SPLIT_IGNORED: ("split ignored", "wait"),
+    Verdict.INSUFFICIENT: ("not enough yet", "moving"),
+    Verdict.NO_DATA: ("no data", "off"),
+    Verdict.STALE: ("stale", "off"),
+    Verdict.SOURCE_ERROR: ("source error", "off"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """One gate as a row: texts, and under each rate its counts."""
+
+    name: str
+    sources: str
+    stable: str
+    stable_counts: str
+    canary: str
+    canary_counts: str
+    tolerated: str
+    evidence_for: str
+    against: str
+    verdict: str
+    tone: str
+    because: str
+
+
+def gate_rows(scene: Scene) -> tuple[GateRow, ...]:
+    """Return a row for each gate as of the last tick; none before the first."""
+    tick = scene.judged.last
+    if tick is None:
+        return ()
+    pairs = zip(tick.rollout.policy.gates, tick.analysis.gates, strict=True)
+    return tuple(_row(scene, gate, reading, tick) for gate, reading in pairs)
+
+
+def gate_title(gate: Gate) -> str:
+    """Return what a gate measures, in words."""
+    return f"Value {gate.bounds.name}" if gate.bounds else TITLES[gate.kind]
+
+
+def _row(scene: Scene, gate: Gate, reading: GateReading, tick: ReplayedTick) -> GateRow:
+    tracks = tick.analysis.evidence.of(gate)
+    counts = strongest(tracks).at_step if tracks else Tally()
+    word, tone = VERDICTS[reading.verdict]
+    return GateRow(
+        name=gate_title(gate),
+        sources=_sources(scene, gate, tick),
+        stable=_value(gate, reading.stable_value),
+        stable_counts="" if gate.bounds else f"{number(counts.stable_failures)} of {number(counts.stable_calls)}",
+        canary=_value(gate, reading.canary_value),
+        canary_counts="" if gate.bounds else f"{number(counts.canary_failures)} of {number(counts.canary_calls)}",
+        tolerated=_bounds(gate) if gate.bounds else tolerance_words(scene.rollout, gate),
+        evidence_for=odds(reading.safe_log),
+        against=odds(reading.harm_log),
+        verdict=f"{word}, dry run" if gate.is_dry_run else word,
+        tone=tone,
+        because=reading.because,
+    )
+
+
+def _sources(scene: Scene, gate: Gate, tick: ReplayedTick) -> str:
+    sources = ", ".join(gate.sources)
+    if gate.kind is not GateKind.LATENCY:
+        return sources
+    stratum = next((track.stratum for track in tick.analysis.evidence.of(gate) if track.edges), "")
+    edge = slow_edge(scene.judged, (gate.name, stratum))
+    return f"slower than the median of {scene.stable}, {edge}; {sources}" if edge else f"{sources}; still learning"
+
+
+def _value(gate: Gate, value: float | None) -> str:
+    if not gate.bounds:
+        return percent(value)
+    return "not seen" if value is None else f"{value:g}"
+
+
+def _bounds(gate: Gate) -> str:
+    bounds = gate.bounds
+    if bounds is None:
+        return ""
+    said = (
+        ("at least {:g}", bounds.min),
+        ("at most {:g}", bounds.max),
+        ("at least {:g}x stable", bounds.at_least),
+        ("at most {:g}x stable", bounds.at_most),
+    )
+    return ", ".join(text.format(value) for text, value in said if value is not None)
