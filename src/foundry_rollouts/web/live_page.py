@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from foundry_rollouts.core.model.access import Person, Role
 from foundry_rollouts.errors import RolloutsError
 from foundry_rollouts.operations.log_tail import LogTailView
+from foundry_rollouts.operations.page.charts import Chart
 from foundry_rollouts.operations.page.page import PageOfRollout, page_of_rollout
 from foundry_rollouts.untrusted import visible
 from foundry_rollouts.web.log_tails import NOTHING, Tail, tails_of
@@ -47,8 +48,12 @@ class Part:
 
     target: str
     swap: str
-    html: Markup
     mark: str
+    draw: Callable[[], str]
+
+    @property
+    def html(self) -> Markup:
+        return Markup(self.draw())  # noqa: S704 - rendered by a template
 
     @property
     def is_chart(self) -> bool:
@@ -88,10 +93,18 @@ def parts_of(request: Request, seen: PageOfRollout) -> list[Part]:
     """Return every part of the page as it is now."""
     look = look_of(request, seen)
     parts = [_part(f"r-{name}", rendered(request, f"rollout/{name}.html", **look)) for name in PARTS]
-    frame = rendered(request, "rollout/charts.html", **look)
-    parts.append(Part(FRAME, "outerMorph", Markup(frame), keys_of(seen)))  # noqa: S704 - rendered by a template
-    charts = ((each.key, rendered(request, "rollout/chart.html", chart=each, **look)) for each in seen.charts)
-    return [*parts, *(_part(f"chart-{key}", html) for key, html in charts)]
+    frame = Part(FRAME, "outerMorph", keys_of(seen), lambda: rendered(request, "rollout/charts.html", **look))
+    return [*parts, frame, *(_chart_part(request, look, chart) for chart in seen.charts)]
+
+
+def _chart_part(request: Request, look: dict[str, Any], chart: Chart) -> Part:
+    """Return a chart, which is drawn only where it is sent: its points are many."""
+    return Part(
+        f"chart-{chart.key}",
+        "outerMorph",
+        str(hash(chart)),
+        lambda: rendered(request, "rollout/chart.html", chart=chart, **look),
+    )
 
 
 def keys_of(seen: PageOfRollout) -> str:
@@ -101,7 +114,7 @@ def keys_of(seen: PageOfRollout) -> str:
 
 def _part(target: str, html: str) -> Part:
     mark = sha256(_CLOCKS.sub(r"\1<", html).encode()).hexdigest()
-    return Part(target, "outerMorph", Markup(html), mark)  # noqa: S704 - rendered by a template
+    return Part(target, "outerMorph", mark, lambda: html)
 
 
 def live_page(request: Request, services: Services, rollout_id: str) -> Response:
@@ -159,7 +172,7 @@ def _head_of(request: Request, tail: Tail) -> Part:
 
 def _lines_of(request: Request, tail: Tail) -> Part:
     html = rendered(request, "rollout/tail_lines.html", lines=tail.lines)
-    return Part(f"tail-{tail.role}", "beforeend", Markup(html), "")  # noqa: S704 - rendered by a template
+    return Part(f"tail-{tail.role}", "beforeend", "", lambda: html)
 
 
 def _without_twice(parts: list[Part]) -> list[Part]:

@@ -11,9 +11,10 @@ from builders import NOON, a_rollout
 from fakes import stand
 from foundry_rollouts.core.model.command import Verb
 from foundry_rollouts.core.model.rollout import Phase
+from patience import PATIENCE
 from unit.web.served import Web, served
 
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
 SCRIPT = FORM | {"HX-Request": "true"}
 
 
@@ -118,7 +119,8 @@ async def test_a_retry_leads_to_the_new_rollout(web: Web) -> None:
 async def test_the_stream_brings_the_whole_page_first_and_then_only_what_changed(web: Web) -> None:
     generation = await begun(web)
     messages: list[set[str]] = []
-    async with served(web.services) as (client, _), client.stream("GET", "/ui/rollouts/r-1/live?charts=") as answer:
+    live = "/ui/rollouts/r-1/live?charts="
+    async with served(web.services) as (client, _), client.stream("GET", live, timeout=PATIENCE) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         async for line in answer.aiter_lines():
             if "hx-partial" in line:
