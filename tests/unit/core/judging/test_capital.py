@@ -336,3 +336,10 @@ def test_safety_that_is_won_in_trouble_is_kept_apart_and_clusters_count_for_less
     staked = [now - then for now, then in zip(clustered.harm.staked, begin().harm.later(10.0).staked, strict=True)]
     whole = [now - then for now, then in zip(troubled.harm.staked, begin().harm.later(10.0).staked, strict=True)]
     assert staked == pytest.approx([each / 4 for each in whole])
+
+
+def test_calls_in_clusters_of_four_prove_safety_after_four_times_as_many() -> None:
+    def needed(cluster: float) -> int:
+        return calls_needed(begin(), Hypotheses(Margin(1.2), Margin(2.0, 0.02), cluster), math.log(20), 0.1)
+
+    assert needed(4.0) == pytest.approx(4 * needed(1.0), abs=4)
