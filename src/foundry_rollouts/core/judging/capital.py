@@ -9,7 +9,7 @@ logarithms.
 
 import math
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, auto
 
 from foundry_rollouts.core.judging.batches import Tally, next_batch
 from foundry_rollouts.core.judging.bets import Bet, harm_bets, ladder_bets, safe_bets
@@ -73,9 +73,9 @@ class Capital:
 class Use(Enum):
     """What an interval is good for."""
 
-    ALL = "all"
-    TROUBLED = "troubled"  #: Both versions are in trouble: it may show harm, and what it shows of safety is no proof.
-    NONE = "none"  #: Nothing is bet on it: the canary warms up.
+    ALL = auto()
+    TROUBLED = auto()  #: Both versions are in trouble: it may show harm, and what it shows of safety is no proof.
+    NONE = auto()  #: Nothing is bet on it: the canary warms up.
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,9 @@ from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.policy import Gate, Judging, OnSplit, Policy
 from foundry_rollouts.core.model.rollout import Rollout
 
-#: The worst verdict first; the worst gate speaks for the rollout.
+#: What a gate may say, the worst first; the worst gate speaks for the rollout.
 ORDER = (
     Verdict.FAIL,
-    Verdict.SHARED_TROUBLE,
-    Verdict.SPLIT_IGNORED,
     Verdict.SOURCE_ERROR,
     Verdict.NO_DATA,
     Verdict.STALE,

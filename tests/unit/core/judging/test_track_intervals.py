@@ -10,7 +10,7 @@ import pytest
 from builders import a_policy, a_rollout
 from foundry_rollouts.core.judging.shared import SharedTrouble
 from foundry_rollouts.core.judging.spread import Spread
-from foundry_rollouts.core.judging.track import settling, taken_in
+from foundry_rollouts.core.judging.track import Moment, settling, taken_in
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts
 from foundry_rollouts.core.model.policy import CALL_LIMIT, Automatic, Gate, GateKind, WeightStep
@@ -22,6 +22,12 @@ def test_an_interval_of_nine_tenths_of_a_tick_is_whole(seconds: float, is_part: 
     moment = a_moment(now=seconds, tick=10, call_limit=timedelta(minutes=1))
     (interval,) = taken_in(a_track(), ERRORS, moment, seen(0, seconds)).open
     assert interval.is_part is is_part
+
+
+def test_without_a_tick_each_window_is_whole() -> None:
+    moment = a_moment(now=3, call_limit=timedelta(minutes=1))
+    (interval,) = taken_in(a_track(), ERRORS, Moment(moment.rollout, moment.now), seen(0, 3)).open
+    assert not interval.is_part
 
 
 @pytest.mark.parametrize(("now", "still"), [(69.9, 1), (70.0, 0), (70.1, 0)])
