@@ -32,13 +32,14 @@ line says how to sign in (exit code 1).
 | 0 | success |
 | 1 | an error: the cloud refused, an answer failed or broke off, the wrong version served, a draft became a release |
 | 2 | wrong usage, a wrong setting, or a layout that cannot be deployed; nothing was sent |
-| 3 | the version failed or is being deleted, or its rollout ended badly |
+| 3 | the version failed or is being deleted, or its rollout ended badly; `show --check`: nobody acknowledged that |
 | 4 | a wait timed out; the operation continues |
 | 130, 143 | Ctrl-C, SIGTERM: the wait ended; the operation continues |
 
 When a controller manages the agent, a newly deployed version gets no traffic by itself: the endpoint is pinned, and a
 rollout begins. Without a controller, an endpoint that follows the latest version serves it to all new sessions at once.
-`agent deploy --rollout --wait` deploys, joins that rollout and follows it to its end.
+`agent deploy --rollout --wait` deploys, joins that rollout and follows it to its end;
+[pipelines](../deploy/pipelines/README.md) are built on it.
 [The samples](../deploy/samples/README.md) are agents to try this with.
 """
 

@@ -75,6 +75,17 @@ class OpsApi:
         except NotFoundError:
             return None
 
+    async def agents(self) -> list[Json]:
+        """Return every agent that the service knows."""
+        found: list[Json] = []
+        more: dict[str, str] = {}
+        while True:
+            page = await self._json("GET", "/agents", params=more)
+            found += page["items"]
+            if not page.get("next"):
+                return found
+            more = {"after": str(page["next"])}
+
     async def trial(self, agent: str, version: str) -> Json | None:
         """Return the newest rollout of ``version``; None while there is none."""
         wanted = {"agent": agent, "version": version, "limit": 1}

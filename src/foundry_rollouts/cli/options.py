@@ -31,6 +31,14 @@ def user() -> str | None:
 ServerOption = Annotated[
     str, typer.Option("--server", envvar="FOUNDRY_ROLLOUTS_SERVER", help="The address of the foundry-rollouts service.")
 ]
+AskedServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        envvar="FOUNDRY_ROLLOUTS_SERVER",
+        help="The address of the foundry-rollouts service; without it, it is not asked.",
+    ),
+]
 RolloutArgument = Annotated[
     str | None, typer.Argument(metavar="[ROLLOUT]", help="The rollout's id; or name its agent with --agent.")
 ]

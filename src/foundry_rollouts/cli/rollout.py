@@ -18,8 +18,13 @@ from foundry_rollouts.cli.options import (
     user,
 )
 from foundry_rollouts.cli.output import Column, Item, Output, OutputOption, column, say, show_item, show_items
+from foundry_rollouts.core.model.rollout import Phase
 
 rollout = group("Start, watch and control rollouts.")
+
+
+def _phases(begun: str) -> list[str]:
+    return [phase.value for phase in Phase if phase.value.startswith(begun)]
 
 
 def _asked(item: Item) -> str:
@@ -28,6 +33,11 @@ def _asked(item: Item) -> str:
         f"{each['author']} asked to {each['verb']} at {each['at']}" + (f": {each['reason']}" if each["reason"] else "")
         for each in item.get("open_commands") or ()
     )
+
+
+def _acknowledged(item: Item) -> str:
+    known = item.get("acknowledged")
+    return f"by {known['by']} at {known['at']}" + (f": {known['reason']}" if known["reason"] else "") if known else ""
 
 
 _LIST = (
@@ -40,6 +50,7 @@ _SHOW = (
     Column("step", lambda item: f"{item['step']} of {item['steps']}"),
     *map(column, ("weights", "generation", "verdict", "because", "waiting_for", "author")),
     *map(column, ("created_at", "started_at", "ended_at")),
+    Column("acknowledged", _acknowledged),
     Column("open_commands", _asked),
 )
 _HISTORY = tuple(map(column, ("at", "kind", "step", "weights", "author", "because")))
@@ -106,7 +117,9 @@ def _say_started(started: Item, *, is_document: bool) -> None:
 @waits
 async def list_rollouts(
     agent: Annotated[str | None, typer.Option(help="Only this agent.")] = None,
-    phase: Annotated[str | None, typer.Option(help="Only this phase, for example progressing.")] = None,
+    phase: Annotated[
+        str | None, typer.Option(help="Only this phase, for example progressing.", autocompletion=_phases)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most to list.")] = 50,
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,

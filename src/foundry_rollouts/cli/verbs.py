@@ -6,12 +6,19 @@ quicker, the service refuses instead of obeying two people at once.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foundry_rollouts.cli.commands import Command, examples, waits
-from foundry_rollouts.cli.options import DEFAULT_SERVER, AgentOption, RolloutArgument, ServerOption, user
+from foundry_rollouts.cli.options import (
+    DEFAULT_SERVER,
+    AgentOption,
+    RolloutArgument,
+    ServerOption,
+    TimeoutOption,
+    user,
+)
 from foundry_rollouts.cli.output import say
 from foundry_rollouts.core.model.command import Verb
 
@@ -27,8 +34,12 @@ VERBS = {
     Verb.RESUME.value: (Verb.RESUME.effect, "incident 4711 is over"),
     Verb.PROMOTE.value: (Verb.PROMOTE.effect, "hotfix"),
     Verb.ABORT.value: (Verb.ABORT.effect, "wrong version"),
+    "acknowledge": ("Say that you know that a rollout ended badly", "ticket 4711"),
     "retry": ("Try the canary of an ended rollout again, in a new rollout", "the database was down"),
 }
+
+#: Verbs after which a rollout goes on to an end that somebody may wait for.
+AWAITED = frozenset({Verb.APPROVE.value, Verb.RESUME.value, Verb.PROMOTE.value, "retry"})
 
 
 def add_verbs(group: typer.Typer) -> None:
@@ -47,6 +58,8 @@ async def _meant(api: "OpsApi", verb: str, rollout: str | None, agent: str | Non
         return await api.named(rollout, agent)
     if verb == "retry":
         return await _last_ended(api, agent)
+    if verb == "acknowledge":
+        return await _unacknowledged(api, agent)
     seen = await api.named(None, agent)
     known = await api.in_hand(agent)
     if known and known["queued"]:
@@ -78,32 +91,88 @@ async def _last_ended(api: "OpsApi", agent: str) -> "Json":
     return max(ended, key=lambda each: str(each["ended_at"])) if ended else await api.named(None, agent)
 
 
-def _command(verb: str) -> Callable[..., None]:
+async def _unacknowledged(api: "OpsApi", agent: str) -> "Json":
+    """Return the rollout of ``agent`` that ended badly and nobody acknowledged."""
+    from foundry_rollouts.errors import NotFoundError
+
+    known = await api.in_hand(agent)
+    if known is None or not known.get("unacknowledged"):
+        raise NotFoundError(f"nothing of agent {agent} waits to be acknowledged; an id names one rollout")
+    return await api.rollout(str(known["unacknowledged"]["id"]))
+
+
+ReasonOption = Annotated[str | None, typer.Option(help="The reason, for the history.")]
+AuthorOption = Annotated[str | None, typer.Option(help="Who asks, for the history; else the user here.")]
+GenerationOption = Annotated[int | None, typer.Option(min=1, help="The generation you saw; else the current one.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for the end; the exit code says how it ended.")]
+
+
+def _command(verb: str) -> Callable[..., object]:
+    return _that_may_wait(verb) if verb in AWAITED else _that_acts(verb)
+
+
+def _that_acts(verb: str) -> Callable[..., object]:
     @waits
     async def ask(
         rollout: RolloutArgument = None,
         agent: AgentOption = None,
-        reason: Annotated[str | None, typer.Option(help="The reason, for the history.")] = None,
-        author: Annotated[str | None, typer.Option(help="Who asks, for the history; else the user here.")] = None,
-        generation: Annotated[
-            int | None, typer.Option(min=1, help="The generation you saw; else the current one.")
-        ] = None,
+        reason: ReasonOption = None,
+        author: AuthorOption = None,
+        generation: GenerationOption = None,
         server: ServerOption = DEFAULT_SERVER,
     ) -> None:
         from foundry_rollouts.cli.api import OpsApi
 
         async with OpsApi.at(server) as api, _advised(verb, agent):
-            seen = await _meant(api, verb, rollout, agent)
-            say(
-                f"rollout {seen['id']} of {seen['agent']} version {seen['canary']} is {seen['phase']}, "
-                f"generation {seen['generation']}: {seen['because']}"
-            )
-            wanted = {"generation": generation or seen["generation"], "reason": reason, "author": author or user()}
-            now = await api.command(str(seen["id"]), verb, wanted)
-            if now["id"] == seen["id"]:
-                say(str(now.get("answer") or f"asked to {verb}; the next tick carries it out"))
-            else:
-                say(f"rollout {now['id']} tries version {now['canary']} again")
+            await _ask(api, verb, await _meant(api, verb, rollout, agent), _wish(generation, reason, author))
 
     ask.__name__ = verb
     return ask
+
+
+def _that_may_wait(verb: str) -> Callable[..., object]:
+    @waits
+    async def ask(
+        rollout: RolloutArgument = None,
+        agent: AgentOption = None,
+        reason: ReasonOption = None,
+        author: AuthorOption = None,
+        generation: GenerationOption = None,
+        wait: WaitOption = False,
+        timeout: TimeoutOption = None,
+        server: ServerOption = DEFAULT_SERVER,
+    ) -> int:
+        from foundry_rollouts.cli.api import OpsApi
+        from foundry_rollouts.cli.wait import wait_for_end
+        from foundry_rollouts.errors import UsageError
+
+        if timeout and not wait:
+            raise UsageError("--timeout says how long to wait: add --wait")
+        async with OpsApi.at(server) as api:
+            seen = await _meant(api, verb, rollout, agent)
+            now = await _ask(api, verb, seen, _wish(generation, reason, author))
+            return await wait_for_end(api, str(now["id"]), timeout) if wait else 0
+
+    ask.__name__ = verb
+    return ask
+
+
+def _wish(generation: int | None, reason: str | None, author: str | None) -> dict[str, Any]:
+    return {"generation": generation, "reason": reason, "author": author or user()}
+
+
+async def _ask(api: "OpsApi", verb: str, seen: "Json", wish: dict[str, Any]) -> "Json":
+    """Ask ``verb`` of the rollout as it was ``seen``, say what came of it, and return the rollout that goes on."""
+    say(
+        f"rollout {seen['id']} of {seen['agent']} version {seen['canary']} is {seen['phase']}, "
+        f"generation {seen['generation']}: {seen['because']}"
+    )
+    now = await api.command(str(seen["id"]), verb, {**wish, "generation": wish["generation"] or seen["generation"]})
+    if verb == "acknowledge":
+        known = now["acknowledged"]
+        say(str(now.get("answer") or f"{known['by']} acknowledged it at {known['at']}"))
+    elif now["id"] == seen["id"]:
+        say(str(now.get("answer") or f"asked to {verb}; the next tick carries it out"))
+    else:
+        say(f"rollout {now['id']} tries version {now['canary']} again")
+    return now

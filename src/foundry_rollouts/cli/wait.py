@@ -40,9 +40,10 @@ def code_of_end(ended: Json) -> int:
 
 async def _show_until_end(api: OpsApi, rollout: str, is_quiet: bool) -> Json:
     if sys.stdout.isatty() and not is_quiet:
-        from foundry_rollouts.cli.live import follow_live
+        from foundry_rollouts.cli.live import follow_live, is_lively
 
-        return await follow_live(api, rollout)
+        if is_lively():
+            return await follow_live(api, rollout)
     return await Lines(lambda line: say(line, err=is_quiet)).follow(api, rollout)
 
 

@@ -1,7 +1,10 @@
 """The picture of a rollout on a terminal, and tables there."""
 
+import asyncio
 import os
 import pty
+import time
+from contextlib import suppress
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -14,7 +17,7 @@ from command_line import begin
 from component.cli.conftest import Service
 from fakes import stand
 from foundry_rollouts.cli.api import OpsApi
-from foundry_rollouts.cli.live import follow_live, view_of
+from foundry_rollouts.cli.live import Picture, follow_live
 from foundry_rollouts.cli.output import Column, Output, column, show_items
 from foundry_rollouts.core.model.rollout import Phase
 
@@ -37,31 +40,64 @@ EVENTS = [
 ]
 
 
-def drawn(**but: object) -> str:
-    console = Console(file=StringIO(), width=100, force_terminal=True, color_system=None)
+PROGRESS = {
+    "harm_log10": 0.5,
+    "harm_enough_log10": 2.0,
+    "safe_log10": 1.3,
+    "safe_enough_log10": 1.3,
+    "gates": [
+        {"gate": "error-rate", "verdict": "pass", "canary_calls": 120, "canary_failures": 1, "stable_calls": 130,
+         "stable_failures": 2},
+    ],
+}  # fmt: skip
+
+
+def drawn(height: int = 50, *, is_over: bool = False, age: float = 0.0, **but: object) -> list[str]:
+    console = Console(file=StringIO(), width=100, height=height, force_terminal=True, color_system=None)
+    picture = Picture({**ROLLOUT, **but}, list(EVENTS), time.monotonic() - age, is_over)
     with console.capture() as captured:
-        console.print(view_of({**ROLLOUT, **but}, EVENTS))
-    return captured.get()
+        console.print(picture)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 def test_the_picture_shows_where_it_stands_and_both_weights() -> None:
-    lines = [line.rstrip() for line in drawn().splitlines()]
-    assert lines[:6] == [
+    assert drawn()[:7] == [
         "support-agent: version 2, progressing",
         "step 2 of 3, policy support",
         f"stable      1 {'█' * 20} 50%",
         f"canary      2 {'█' * 20} 50%",
         "about 40 more calls are needed",
         "waiting for more calls",
+        "",
+    ]
+    assert drawn()[-1] == "Ctrl-C ends this view, never the rollout"
+
+
+def test_the_picture_shows_how_far_the_proofs_are_and_how_long_the_step_lasts() -> None:
+    remaining = {"step_seconds": 40.0, "limit_seconds": 540.0, "deadline_seconds": 7200.0}
+    asked = [{"author": "kim", "verb": "pause"}]
+    shown = drawn(waiting_for=None, progress=PROGRESS, remaining=remaining, open_commands=asked)
+    assert shown[5:10] == [
+        "this step lasts 40s more at least, 9m at most without proof, deadline in 2h",
+        f"harm           {'█' * 5}{'░' * 15} 0.5 of 2.0 powers of ten",
+        f"proof          {'█' * 20} 1.3 of 1.3 powers of ten",
+        "error-rate     pass          canary 1 of 120, stable 2 of 130",
+        "kim asked to pause: the next tick does it",
     ]
 
 
-def test_the_picture_keeps_the_last_events() -> None:
-    picture = drawn(waiting_for=None)
-    assert "waiting for" not in picture
-    assert "event 8" in picture
-    assert "12:00:19" in picture
-    assert "event 7" not in picture
+def test_a_low_terminal_keeps_the_state_and_the_last_events() -> None:
+    shown = drawn(height=14)
+    assert len(shown) <= 14
+    assert shown[0] == "support-agent: version 2, progressing"
+    assert "event 19" in shown[-2]
+    assert not any("event 5" in line for line in shown)
+    assert len([line for line in drawn(height=14, is_over=True) if "event" in line]) == len(EVENTS)
+    assert "support-agent" in drawn(height=3)[0]
+
+
+def test_numbers_that_are_old_are_said_to_be() -> None:
+    assert drawn(age=12)[-1] == "no answer for 12 s: these numbers are old"
 
 
 def test_a_table_in_a_pipe_keeps_each_item_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,3 +132,24 @@ async def test_a_terminal_gets_styles_unless_they_are_switched_off(
     os.close(ours)
     assert "error-rate" in written
     assert ("\x1b[" in written) is has_colour
+
+
+@pytest.mark.parametrize(("term", "is_drawn"), [("xterm", True), ("dumb", False)])
+async def test_a_terminal_that_cannot_draw_gets_lines(
+    service: Service, tmp_path: Path, term: str, is_drawn: bool
+) -> None:
+    rollout = await stand(service.store, a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON))
+    await stand(service.store, replace(rollout, phase=Phase.PROMOTED, ended_at=NOON, because="proved at 100%"))
+    ours, theirs = pty.openpty()
+    words = ("rollout", "watch", "r-1", "--server", service.server)
+    process = await begin(*words, folder=tmp_path, stdout=theirs, TERM=term, COLUMNS="100")
+    os.close(theirs)
+    written = b""
+    with suppress(OSError):  # which is how a terminal says that nobody is left
+        while data := await asyncio.to_thread(os.read, ours, 65536):
+            written += data
+    os.close(ours)
+    assert await process.wait() == 0
+    assert (b"support-agent: version 2, promoted" in written) is is_drawn
+    assert (b"\x1b[" in written) is is_drawn
+    assert b"rollout.promoted" in written

@@ -183,6 +183,21 @@ async def test_a_retry_names_the_new_rollout(service: Service) -> None:
     assert identity != "r-1"
 
 
+async def test_a_retry_can_wait_for_the_end(service: Service) -> None:
+    await end(service, await stand(service.store, PROGRESSING), Phase.ROLLED_BACK, "it failed")
+    waiting = await service.begin("retry", "r-1", "--wait", "--timeout", "1m")
+    identity = (await line_with(waiting, "tries version 2 again")).split()[1]
+    await end(service, await service.store.rollout(identity), Phase.ROLLED_BACK, "it failed again")
+    done = await outcome_of(waiting)
+    assert (done.code, done.errors) == (3, ["error: version 2 of support-agent is rolled back: it failed again"])
+
+
+@pytest.mark.parametrize("verb", ["approve", "resume", "promote", "retry"])
+async def test_a_timeout_of_no_wait_is_wrong_usage(service: Service, verb: str) -> None:
+    done = await service.run(verb, "r-1", "--timeout", "1m")
+    assert (done.code, done.errors) == (2, ["error: --timeout says how long to wait: add --wait"])
+
+
 async def test_watching_tells_each_event_as_it_happens_and_how_it_ended(service: Service) -> None:
     rollout = await stand(service.store, PROGRESSING)
     watching = await service.begin("watch", "--agent", "support-agent")

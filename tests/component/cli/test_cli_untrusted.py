@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from foundry_rollouts.cli.agent.tail import Lines
 from foundry_rollouts.cli.errors import report
 from foundry_rollouts.cli.follow import line_of
-from foundry_rollouts.cli.live import view_of
+from foundry_rollouts.cli.live import Picture
 from foundry_rollouts.cli.output import Output, column, pass_on, say, show_item, show_items
 from foundry_rollouts.errors import CloudError, Refusal, UsageError
 from foundry_rollouts.foundry.refusals import refusal_of
@@ -44,7 +44,8 @@ def test_lines_events_and_the_live_view_are_written_out(capsys: pytest.CaptureFi
     event = {"at": "2026-01-01T00:00:00Z", "kind": "rollout.held", "because": EVIL}
     rollout = {"agent": EVIL, "canary": "2", "phase": "paused", "step": 1, "steps": 3, "policy": "p", "because": EVIL}
     console = Console(width=120)
-    console.print(view_of(rollout | {"weights": {"1": 100}}, [event]))
+    asked = [{"author": EVIL, "verb": "abort"}]
+    console.print(Picture(rollout | {"weights": {"1": 100}, "waiting_for": EVIL, "open_commands": asked}, [event]))
     say(EVIL)
     say(line_of(event))
     session = SessionSeen("session-1", "1", None, "active")  # type: ignore[arg-type]
