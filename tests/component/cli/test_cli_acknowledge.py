@@ -44,7 +44,7 @@ async def test_a_bad_end_is_acknowledged_once_by_name(service: Service) -> None:
 
 
 async def test_agents_that_need_somebody_come_first(service: Service, engineer: Engineer) -> None:
-    await agents(engineer, "a", "support-agent")
+    await agents(engineer, "support-agent", "a")  # the list begins with the newest
     before = await ask(engineer, "list", server=service.server)
     assert [line.split()[0] for line in before.lines[1:]] == ["a", "support-agent"]
     await stand(service.store, BAD)

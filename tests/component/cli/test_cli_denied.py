@@ -22,14 +22,14 @@ VIEWER = {
     ("status", "body", "line"),
     [
         ("401 Unauthorized", UNKNOWN,
-         "error: this token has expired: set FOUNDRY_ROLLOUTS_TOKEN to a token of that service, "
-         "'foundry-rollouts token create' makes one"),
+         "error: the service does not know who asks (this token has expired): set FOUNDRY_ROLLOUTS_TOKEN to a token of "
+         "that service, 'foundry-rollouts token create' makes one"),
         ("403 Forbidden", VIEWER,
          "error: this needs the role operator, and kim is a viewer: ask for a token with the role it needs, or have "
          "somebody with that role do it"),
         ("401 Unauthorized", None,
-         "error: 127.0.0.1 answered HTTP 401: set FOUNDRY_ROLLOUTS_TOKEN to a token of that service, "
-         "'foundry-rollouts token create' makes one"),
+         "error: the service does not know who asks (127.0.0.1 answered HTTP 401): set FOUNDRY_ROLLOUTS_TOKEN to a "
+         "token of that service, 'foundry-rollouts token create' makes one"),
     ],
 )  # fmt: skip
 async def test_who_is_denied_reads_why_and_what_to_do(
@@ -60,5 +60,5 @@ async def test_a_right_that_is_lost_during_a_wait_ends_the_wait_and_says_that_th
     async with a_server(answer) as server:
         done = await outcome_of(await begin("rollout", "watch", "r-1", "--server", server, folder=tmp_path))
     assert (done.code, done.out, len(done.errors)) == (1, "", 1)
-    assert done.err.startswith("error: this token has expired: set FOUNDRY_ROLLOUTS_TOKEN")
+    assert done.err.startswith("error: the service does not know who asks (this token has expired): set")
     assert "how rollout r-1 ends is unknown: it continues, follow it with" in done.err
