@@ -7,12 +7,14 @@ variable for it, through the API, as an admin.
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from socket import gethostname
 from typing import Annotated, Any, Protocol
 
 import typer
 
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.db import DatabaseOption
+from foundry_rollouts.cli.options import user
 from foundry_rollouts.cli.output import Item, Output, OutputOption, column, say, show_items
 from foundry_rollouts.core.model.access import Role
 
@@ -138,6 +140,7 @@ class _Database:
         lasts = None if wanted["days"] is None else timedelta(days=wanted["days"])
         token = token_for(_owner(wanted["owner"]), Role(wanted["role"]), at, lasts, new_id(at))
         made = await make_token(self._store, token)
+        await self._note("token.create", made.token)
         return {**_shown(made.token), "secret": made.secret}
 
     async def tokens(self) -> list[Item]:
@@ -149,7 +152,32 @@ class _Database:
         from foundry_rollouts.clock import now
         from foundry_rollouts.operations.tokens import revoke_token
 
-        return _shown(await revoke_token(self._store, id, now()))
+        revoked = await revoke_token(self._store, id, now())
+        await self._note("token.revoke", revoked)
+        return _shown(revoked)
+
+    async def _note(self, action: str, token: Any) -> None:
+        """Write down what was done: who has the database's address asks nobody, and is seen all the same."""
+        from foundry_rollouts.clock import now
+        from foundry_rollouts.core.model.access import Way
+        from foundry_rollouts.operations.audit import AuditEntry, AuditOutcome, note
+        from foundry_rollouts.operations.ids import new_id
+
+        entry = AuditEntry(
+            id=new_id(now()),
+            at=now(),
+            author=user() or "unknown",
+            role=Role.ADMIN,
+            way=Way.DATABASE,
+            address=gethostname(),
+            action=action,
+            subject=token.id,
+            reason=f"{token.role} for {token.owner}",
+            generation=None,
+            outcome=AuditOutcome.ACCEPTED,
+            because=None,
+        )
+        await note(self._store, entry)
 
 
 def _owner(name: str) -> str:

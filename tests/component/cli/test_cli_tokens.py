@@ -13,6 +13,8 @@ import pytest
 from command_line import Outcome
 from component.cli.conftest import Inside, Service
 from foundry_rollouts.clock import now
+from foundry_rollouts.core.model.access import Way
+from foundry_rollouts.core.model.audit import AuditFilter
 from foundry_rollouts.web.services import Services
 from unit.web.admitted import a_secret
 from unit.web.served import serving
@@ -43,6 +45,8 @@ async def test_the_first_token_needs_no_service_and_opens_it(
     assert made.errors[0].endswith("it is shown this once")
     monkeypatch.setenv("FOUNDRY_ROLLOUTS_TOKEN", made.out.strip())
     assert (await locked.run("list", "-o", "json")).code == 0
+    (entry,) = await locked.store.audit(AuditFilter())
+    assert (entry.action, entry.way, entry.reason) == ("token.create", Way.DATABASE, "admin for ann")
 
 
 def test_a_fresh_install_gets_its_database_with_its_first_token(inside: Inside) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -120,6 +121,14 @@ async def test_who_may_and_who_may_not(method: str, path: str, needed: Role, tmp
             assert 200 <= status < 400, f"{role}: {status}"
         else:
             assert status == 403, f"{role}: {status}"
+
+
+def body_of(method: str, path: str) -> dict[str, Any]:
+    if method == "GET":
+        return {}
+    if path.startswith("/api/"):
+        return {"json": ASKED.get(path, COMMAND)}
+    return {"data": ASKED.get(path, COMMAND), "headers": {"Origin": "http://127.0.0.1:8080"}}
 
 
 async def asked(web: Admitted, method: str, path: str, role: Role | None) -> int:
