@@ -27,3 +27,4 @@ def test_its_policy_is_in_order(tmp_path: Path) -> None:
 
 def test_the_reference_page_is_what_the_code_says() -> None:
     assert reference.PAGE.read_text("utf-8") == reference.reference()
+    assert reference.PROBLEMS.read_text("utf-8") == reference.problems()

@@ -1,4 +1,4 @@
-"""Writes ``docs/reference.md`` out of the code: ``python -m tools.reference``."""
+"""Writes ``docs/reference.md`` and ``docs/problems.md`` out of the code: ``python -m tools.reference``."""
 
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
@@ -8,18 +8,28 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from foundry_rollouts.settings import reference as settings
 from foundry_rollouts.telemetry import Metrics
-from foundry_rollouts.web import api, app, audits, outcomes, tokens, watching
+from foundry_rollouts.web import api, app, audits, outcomes, problem_pages, tokens, watching
 from foundry_rollouts.web import commands as giving
 from foundry_rollouts.web.access import Guarded, role_of
 from tools.commands import commands
 from tools.repository import ROOT
 
 PAGE = ROOT / "docs" / "reference.md"
+PROBLEMS = ROOT / "docs" / "problems.md"
 
 HEAD = """# Reference: commands, settings, API and metrics
 
 These tables are generated from the code (`PYTHONPATH=tests .venv/bin/python -m tools.reference`), and a test compares
 them with it.
+"""
+PROBLEMS_HEAD = """# Problems of the ops API
+
+Every error is `application/problem+json` (RFC 9457): `title` and `status`, `detail`, a sentence that says what and why,
+`instance`, and `type`, the address of a page at the service itself with the text that stands here. A conflict has
+`current`, the rollout as it is now; what makes no sense has `errors`, field by field.
+
+This page is generated from the code (`PYTHONPATH=tests .venv/bin/python -m tools.reference`).
+
 """
 COMMANDS = """
 `foundry-rollouts COMMAND --help` shows the options of a command with examples; the `agent` commands have
@@ -134,5 +144,11 @@ def _labels(metrics: Metrics) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield next(iter(each.describe())).name, attrgetter("_labelnames")(each)
 
 
+def problems() -> str:
+    """Return the page about the problems of the API."""
+    return PROBLEMS_HEAD + "\n".join(problem_pages.text_of(page) for page in problem_pages.PAGES)
+
+
 if __name__ == "__main__":
     PAGE.write_text(reference(), "utf-8")
+    PROBLEMS.write_text(problems(), "utf-8")

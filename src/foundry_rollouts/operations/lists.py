@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from foundry_rollouts.core.model.event import Event
@@ -18,7 +19,9 @@ from foundry_rollouts.operations.views import (
     rollout_view,
     whole_view,
 )
-from foundry_rollouts.ports import Queue, Readings, RolloutFilter, Store
+from foundry_rollouts.ports import AgentFilter, Queue, Readings, RolloutFilter, Store
+
+ROWS_AT_ONCE = 200  #: Rollouts that are read at once.
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,54 @@ class RolloutPage:
     next: str | None
 
 
-async def agents_view(store: Store, now: datetime) -> tuple[AgentView, ...]:
-    """Return all agents by name, each with the current rollout."""
-    queues = await store.in_hand()
-    agents = sorted(await store.agents(), key=lambda agent: agent.name)
-    unknown = await store.unacknowledged([agent.name for agent in agents])
-    return tuple(agent_view(each, queues.get(each.name, Queue()), now, unknown.get(each.name)) for each in agents)
+class AgentGroup(StrEnum):
+    """Which agents to show: those that need a person, those whose rollout goes on by itself, or all others."""
+
+    LOOK = "look"
+    MOVING = "moving"
+    QUIET = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPage:
+    """Some agents, by name; ``next`` names where the following page begins, None on the last one."""
+
+    items: tuple[AgentView, ...]
+    next: str | None
+    total: int  #: On all pages.
+
+
+async def agents_page(store: Store, which: AgentFilter, now: datetime, group: AgentGroup | None = None) -> AgentPage:
+    """Return one page of the agents that the cloud still shows; what is read does not grow with those on others."""
+    if group is not None:
+        look, moving = await agents_by_need(store)
+        which = _grouped(which, group, look, moving)
+    found = await store.agents_page(replace(which, limit=which.limit + 1))
+    names = [agent.name for agent in found[: which.limit]]
+    queues, unknown = await store.queues(names), await store.unacknowledged(names)
+    items = tuple(
+        agent_view(each, queues.get(each.name, Queue()), now, unknown.get(each.name)) for each in found[: which.limit]
+    )
+    total = await store.agents_counted(which)
+    return AgentPage(items, items[-1].name if len(found) > which.limit else None, total)
+
+
+async def agents_by_need(store: Store) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the agents that need a person, and those whose rollout goes on by itself."""
+    unfinished = await store.waiting_for_people()
+    people = {agent for agent, needs_person in unfinished.items() if needs_person}
+    look = people | set(await store.unacknowledged_counts()) | set(await store.agents_in_trouble())
+    return frozenset(look), frozenset(unfinished.keys() - look)
+
+
+def _grouped(which: AgentFilter, group: AgentGroup, look: frozenset[str], moving: frozenset[str]) -> AgentFilter:
+    match group:
+        case AgentGroup.LOOK:
+            return replace(which, only=look)
+        case AgentGroup.MOVING:
+            return replace(which, only=moving)
+        case AgentGroup.QUIET:
+            return replace(which, but=look | moving)
 
 
 async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
@@ -52,6 +97,19 @@ async def rollouts_view(store: Store, which: RolloutFilter, now: datetime) -> Ro
     known = await store.acknowledgements([rollout.id for rollout in found])
     items = tuple(replace(rollout_view(each, now), acknowledged=known.get(each.id)) for each in found[: which.limit])
     return RolloutPage(items, items[-1].id if len(found) > which.limit else None)
+
+
+async def every_rollout(store: Store, which: RolloutFilter, now: datetime, most: int) -> list[RolloutView]:
+    """Return at most so many rollouts, newest first, however many pages they take."""
+    found: list[RolloutView] = []
+    which = replace(which, limit=ROWS_AT_ONCE)
+    while len(found) < most:
+        page = await rollouts_view(store, which, now)
+        found += page.items
+        if page.next is None:
+            break
+        which = replace(which, before=page.next)
+    return found[:most]
 
 
 async def one_rollout(store: Readings, rollout: str) -> Rollout:
@@ -83,6 +141,31 @@ async def events_after(store: Readings, rollout: str, after: str | None) -> tupl
     The rollout is read before its history, so that an ended one is never shown without its end.
     """
     return await store.rollout(rollout), await store.history(rollout, after)
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some events of all agents, oldest first; ``next`` names the last one, None where nothing came behind it."""
+
+    items: tuple[Event, ...]
+    next: str | None
+
+
+async def events_page(store: Readings, after: str | None, limit: int) -> EventPage:
+    """Return the events of all agents behind ``after``, oldest first."""
+    number = 0 if after is None else await event_number(store, after)
+    items = tuple(event for _, event in await events_everywhere(store, number, limit + 1))
+    return EventPage(items[:limit], items[limit - 1].id if len(items) > limit else None)
+
+
+async def events_everywhere(store: Readings, behind: int, limit: int) -> Sequence[tuple[int, Event]]:
+    """Return the events of all agents behind the one of that number, oldest first, each with its number."""
+    return await store.events_behind(behind, limit)
+
+
+async def event_number(store: Readings, event: str | None) -> int:
+    """Return the number of an event, or of the newest one; NotFoundError when there is no such event."""
+    return await store.event_number(event)
 
 
 async def history(store: Readings, rollout: str, after: str | None = None) -> Sequence[Event]:

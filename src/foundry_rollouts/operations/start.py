@@ -137,7 +137,7 @@ async def _refuse_retry(store: Store, wanted: Retry, ended: Rollout) -> None:
 
 
 async def _agent(store: Store, name: str) -> AgentKnown:
-    known = next((agent for agent in await store.agents() if agent.name == name), None)
+    known = await store.agent(name)
     if known is None:
         raise NotFoundError(f"agent {name!r} is not known: discovery has not seen it in this project (yet)")
     if known.is_gone:

@@ -22,6 +22,7 @@ from foundry_rollouts.ports.log_memory import LogMemory
 from foundry_rollouts.ports.outbox import Backlog, Message, Notifier, Outbox
 from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
+    AgentFilter,
     AgentKnown,
     Intent,
     Lease,
@@ -41,6 +42,7 @@ __all__ = [
     "HOSTED",
     "PROMPT",
     "Acknowledgements",
+    "AgentFilter",
     "AgentKnown",
     "AgentSeen",
     "Answer",

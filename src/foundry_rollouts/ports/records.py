@@ -117,6 +117,21 @@ class RolloutFilter:
     canary: str | None = None
     is_unfinished: bool = False  #: Those that have not ended only.
     incarnation: int | None = None  #: Of the agent, when the rollout was created.
+    policy: str | None = None
+    since: datetime | None = None  #: Created at or after that time.
+    until: datetime | None = None  #: Created before that time.
+    words: str | None = None  #: In the agent's name or in the last sentence.
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFilter:
+    """Which agents to list, by name; ``after`` is the name after which the page begins."""
+
+    words: str | None = None  #: In the agent's name, its policy, or a version.
+    after: str | None = None
+    limit: int = 100
+    only: frozenset[str] | None = None  #: None: whatever its name.
+    but: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports.access import Tokens
 from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
+    AgentFilter,
     AgentKnown,
     Intent,
     Lease,
@@ -114,6 +115,21 @@ class Agents(Protocol):
 
     async def agents(self) -> Sequence[AgentKnown]: ...
 
+    async def agents_page(self, which: AgentFilter) -> Sequence[AgentKnown]:
+        """Return some agents, by name; those that are gone are left out."""
+
+    async def agents_counted(self, which: AgentFilter) -> int:
+        """Return how many agents ``which`` names, on all pages."""
+
+    async def queues(self, agents: Sequence[str]) -> Mapping[str, Queue]:
+        """Return the current rollout of each of ``agents`` that has one, and how many wait behind it."""
+
+    async def waiting_for_people(self) -> Mapping[str, bool]:
+        """Return every agent that has an unfinished rollout, and whether its current one waits for a person."""
+
+    async def agents_in_trouble(self) -> Sequence[str]:
+        """Return the agents that cannot be read, decided or recorded."""
+
     async def see_agents(
         self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True
     ) -> Mapping[str, str]:
@@ -153,6 +169,12 @@ class Readings(Protocol):
 
     async def history(self, rollout: str, after: str | None = None) -> Sequence[Event]:
         """Return the events of a rollout, oldest first, those behind the event ``after``."""
+
+    async def events_behind(self, number: int, limit: int) -> Sequence[tuple[int, Event]]:
+        """Return events of all agents behind the one of that number, oldest first, each with its number."""
+
+    async def event_number(self, event: str | None) -> int:
+        """Return the number of an event, or of the newest one (0: there is none). Raises NotFoundError."""
 
     async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]: ...
 

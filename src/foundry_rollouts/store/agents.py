@@ -22,13 +22,13 @@ SEEN = ("latest", "latest_status", "routing", "policy", "seen_at", "is_gone")
 
 async def known(connection: AsyncConnection) -> Sequence[AgentKnown]:
     """Return every agent that was ever seen, by name."""
-    return [_agent(row) for row in await connection.execute(select(agents).order_by(agents.c.name))]
+    return [from_row(row) for row in await connection.execute(select(agents).order_by(agents.c.name))]
 
 
 async def one(connection: AsyncConnection, name: str) -> AgentKnown | None:
     """Return what is remembered of one agent; None when it was never seen."""
     row = (await connection.execute(select(agents).where(agents.c.name == name))).one_or_none()
-    return _agent(row) if row else None
+    return from_row(row) if row else None
 
 
 async def named_like(connection: AsyncConnection, names: Sequence[str]) -> Sequence[str]:
@@ -129,7 +129,8 @@ def _row(agent: AgentKnown, now: datetime) -> dict[str, Any]:
     }
 
 
-def _agent(row: Row[Any]) -> AgentKnown:
+def from_row(row: Row[Any]) -> AgentKnown:
+    """Return the agent that a row tells of."""
     return AgentKnown(
         name=row.name,
         stable=row.stable,

@@ -7,7 +7,7 @@ there without the other.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.event import Event
@@ -49,6 +49,22 @@ async def of_rollout(connection: AsyncConnection, rollout: str, after: str | Non
             raise NotFoundError(f"rollout {rollout} has no event {after}: ask for its history from the start")
         query = query.where(events.c.seq > seq)
     return [event_of(row) for row in await connection.execute(query)]
+
+
+async def behind(connection: AsyncConnection, number: int, limit: int) -> Sequence[tuple[int, Event]]:
+    """Return events of all agents behind the one of that number, oldest first, each with its number."""
+    query = select(events).where(events.c.seq > number).order_by(events.c.seq).limit(limit)
+    return [(row.seq, event_of(row)) for row in await connection.execute(query)]
+
+
+async def number_of(connection: AsyncConnection, event: str | None) -> int:
+    """Return the number of an event, or of the newest one; NotFoundError when there is no such event."""
+    if event is None:
+        return await connection.scalar(select(func.max(events.c.seq))) or 0
+    number: int | None = await connection.scalar(select(events.c.seq).where(events.c.id == event))
+    if number is None:
+        raise NotFoundError(f"there is no event {event}: begin without one")
+    return number
 
 
 def event_of(row: Row[Any]) -> Event:

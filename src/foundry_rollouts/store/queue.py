@@ -63,14 +63,29 @@ async def of_agent(connection: AsyncConnection, agent: str) -> Queue:
     )
 
 
-async def in_hand(connection: AsyncConnection) -> Mapping[str, Queue]:
-    """Return the current rollout of every agent that has one, and how many wait behind it."""
+async def in_hand(connection: AsyncConnection, agents: Sequence[str] | None = None) -> Mapping[str, Queue]:
+    """Return the current rollout of every agent that has one, or of each of ``agents``, and how many wait behind it."""
     entries: dict[str, list[Place]] = defaultdict(list)
-    for row in await connection.execute(_PLACES):
+    query = _PLACES if agents is None else _PLACES.where(table.c.agent.in_(agents))
+    for row in await connection.execute(query):
         entries[row.agent].append(_entry(row).place)
     first = {agent: min(places).id for agent, places in entries.items()}
     found = await rollouts.by_id(connection, set(first.values()))
     return {agent: Queue(found[id_], waiting=len(entries[agent]) - 1) for agent, id_ in first.items()}
+
+
+async def waiting_for_people(connection: AsyncConnection) -> Mapping[str, bool]:
+    """Return every agent that has an unfinished rollout, and whether its current one waits for a person."""
+    entries: dict[str, list[_Entry]] = defaultdict(list)
+    words: dict[str, str] = {}
+    for row in await connection.execute(_PLACES):
+        entries[row.agent].append(_entry(row))
+        words[row.id] = row.waiting_for or ""
+    current = {agent: min(found, key=lambda entry: entry.place) for agent, found in entries.items()}
+    return {
+        agent: each.phase is Phase.PAUSED or words[each.place.id].startswith("a person")
+        for agent, each in current.items()
+    }
 
 
 async def rest(connection: AsyncConnection, agent: str, in_hand: str, now: datetime, until: datetime) -> None:

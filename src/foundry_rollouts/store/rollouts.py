@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, insert, select, tuple_, update
+from sqlalchemy import Row, Select, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -62,23 +62,32 @@ async def owing_stops(connection: AsyncConnection, agent: str) -> Sequence[Rollo
 
 async def page(connection: AsyncConnection, which: RolloutFilter) -> Sequence[Rollout]:
     """Return one page of rollouts, newest first; NotFoundError when the page is to begin after an unknown one."""
-    query = _READ.order_by(*_NEWEST_FIRST).limit(which.limit)
-    if which.agent is not None:
-        query = query.where(rollouts.c.agent == which.agent)
-    if which.canary is not None:
-        query = query.where(rollouts.c.canary == which.canary)
-    if which.is_unfinished:
-        query = query.where(UNFINISHED)
-    if which.phase is not None:
-        query = query.where(rollouts.c.phase == which.phase)
-    if which.canary is not None:
-        query = query.where(rollouts.c.canary == which.canary)
-    if which.incarnation is not None:
-        query = query.where(rollouts.c.incarnation == which.incarnation)
+    query = _filtered(_READ.order_by(*_NEWEST_FIRST).limit(which.limit), which)
     if which.before is not None:
         last = await one(connection, which.before)
         query = query.where(tuple_(rollouts.c.created_at, rollouts.c.id) < (last.created_at, last.id))
     return await _all(connection, query)
+
+
+def _filtered(query: Select[Any], which: RolloutFilter) -> Select[Any]:
+    named = {
+        rollouts.c.agent: which.agent,
+        rollouts.c.canary: which.canary,
+        rollouts.c.phase: which.phase,
+        rollouts.c.incarnation: which.incarnation,
+        rollouts.c.policy["name"].as_string(): which.policy,
+    }
+    query = query.where(*(column == value for column, value in named.items() if value is not None))
+    if which.is_unfinished:
+        query = query.where(UNFINISHED)
+    if which.since is not None:
+        query = query.where(rollouts.c.created_at >= which.since)
+    if which.until is not None:
+        query = query.where(rollouts.c.created_at < which.until)
+    if which.words is not None:
+        searched = (rollouts.c.agent, rollouts.c.document["because"].as_string())
+        query = query.where(or_(*(column.icontains(which.words, autoescape=True) for column in searched)))
+    return query
 
 
 async def counts(connection: AsyncConnection) -> dict[Phase, int]:

@@ -35,6 +35,7 @@ from foundry_rollouts.store import (
 )
 from foundry_rollouts.store import leases as leasing
 from foundry_rollouts.store.acknowledgements import Acknowledgements
+from foundry_rollouts.store.agent_pages import AgentPages
 from foundry_rollouts.store.api_tokens import ApiTokens
 from foundry_rollouts.store.audit import AuditLog
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
@@ -45,7 +46,7 @@ from foundry_rollouts.store.sign_ins import KeptSignIns
 HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
-class SqlStore(Messages, ApiTokens, KeptSignIns, Acknowledgements, AuditLog):
+class SqlStore(Messages, ApiTokens, KeptSignIns, Acknowledgements, AuditLog, AgentPages):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no
@@ -241,6 +242,16 @@ class SqlStore(Messages, ApiTokens, KeptSignIns, Acknowledgements, AuditLog):
         """Return the events of a rollout, oldest first, those behind the event ``after``."""
         async with self._database.reading() as connection:
             return await history.of_rollout(connection, rollout, after)
+
+    async def events_behind(self, number: int, limit: int) -> Sequence[tuple[int, Event]]:
+        """Return events of all agents behind the one of that number, oldest first, each with its number."""
+        async with self._database.reading() as connection:
+            return await history.behind(connection, number, limit)
+
+    async def event_number(self, event: str | None) -> int:
+        """Return the number of an event, or of the newest one; raises NotFoundError."""
+        async with self._database.reading() as connection:
+            return await history.number_of(connection, event)
 
     async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]:
         """Return the last measurements of a rollout, newest last."""

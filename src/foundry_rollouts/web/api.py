@@ -1,6 +1,7 @@
 """The ops API: thin routes over the operations."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -10,8 +11,12 @@ from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.core.model.ties import ties
 from foundry_rollouts.operations.explain import Explanation, explain
 from foundry_rollouts.operations.lists import (
+    AgentPage,
+    EventPage,
     RolloutPage,
-    agents_view,
+    agents_page,
+    events_page,
+    every_rollout,
     history,
     measurements_view,
     one_agent_view,
@@ -21,21 +26,40 @@ from foundry_rollouts.operations.lists import (
 )
 from foundry_rollouts.operations.policy_views import policy_view
 from foundry_rollouts.operations.views import AgentView, RolloutView
-from foundry_rollouts.ports import RolloutFilter
+from foundry_rollouts.ports import AgentFilter, RolloutFilter
 from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.requester import By
 from foundry_rollouts.web.schemas import (
-    Agents,
     CommandRequest,
     Events,
     Measurements,
     PoliciesInForce,
     Prefer,
+    WhichAgents,
+    WhichEvents,
     WhichRollouts,
 )
 from foundry_rollouts.web.services import Ours
-from foundry_rollouts.web.stream import live_history, wants_stream
+from foundry_rollouts.web.stream import STREAM, live_everywhere, live_history, wants_stream
+from foundry_rollouts.web.tabular import CSV, MOST_ROWS, as_csv, wants_csv
+
+#: What a listing as CSV has of each rollout.
+ROLLOUT_COLUMNS = (
+    "id",
+    "agent",
+    "canary",
+    "stable",
+    "phase",
+    "step",
+    "steps",
+    "policy",
+    "author",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "because",
+)
 
 router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, route_class=Guarded)
 
@@ -43,9 +67,13 @@ Obey = Callable[[str, CommandRequest, Ours, By, Prefer], Awaitable[RolloutView]]
 
 
 @router.get("/agents", dependencies=[needs(Role.VIEWER)])
-async def list_agents(ours: Ours) -> Agents:
-    """List agents with their routing, versions, policy and current rollout."""
-    return Agents(items=list(await agents_view(ours.store, ours.now())))
+async def list_agents(ours: Ours, wanted: Annotated[WhichAgents, Query()]) -> AgentPage:
+    """List agents by name, with routing, versions, policy and current rollout; ``after`` takes the ``next`` before.
+
+    ``group`` shows those that need a person, those whose rollout goes on by itself, or all others.
+    """
+    which = AgentFilter(words=wanted.words, after=wanted.after, limit=wanted.limit)
+    return await agents_page(ours.store, which, ours.now(), wanted.group)
 
 
 @router.get("/agents/{agent_name}", dependencies=[needs(Role.VIEWER)])
@@ -66,13 +94,45 @@ def list_policies(ours: Ours) -> PoliciesInForce:
     return PoliciesInForce(items=items, problems=list(ours.policies.problems), ties=tied)
 
 
-@router.get("/rollouts", dependencies=[needs(Role.VIEWER)])
-async def list_rollouts(ours: Ours, wanted: Annotated[WhichRollouts, Query()]) -> RolloutPage:
-    """List rollouts, newest first, by agent, phase or version; ``before`` takes the ``next`` of the page before."""
+@router.get("/rollouts", dependencies=[needs(Role.VIEWER)], response_model=RolloutPage, responses=CSV)
+async def list_rollouts(
+    ours: Ours, request: Request, wanted: Annotated[WhichRollouts, Query()]
+) -> RolloutPage | Response:
+    """List rollouts, newest first; ``before`` takes the ``next`` of the page before. With ``Accept: text/csv``, as CSV.
+
+    By agent, version, phase and policy, created between ``since`` and ``until``, and by words in their last sentence.
+    """
     which = RolloutFilter(
-        agent=wanted.agent, phase=wanted.phase, canary=wanted.version, limit=wanted.limit, before=wanted.before
+        agent=wanted.agent,
+        phase=wanted.phase,
+        canary=wanted.version,
+        policy=wanted.policy,
+        since=wanted.since,
+        until=wanted.until,
+        words=wanted.words,
+        limit=wanted.limit,
+        before=wanted.before,
     )
+    if wants_csv(request):
+        found = await every_rollout(ours.store, which, ours.now(), MOST_ROWS)
+        return as_csv(ROLLOUT_COLUMNS, map(asdict, found), "rollouts")
     return await rollouts_view(ours.store, which, ours.now())
+
+
+@router.get("/events", dependencies=[needs(Role.VIEWER)], response_model=EventPage, responses=STREAM)
+async def show_events(
+    ours: Ours,
+    request: Request,
+    wanted: Annotated[WhichEvents, Query()],
+    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+) -> EventPage | Response:
+    """Show what happened on all agents, oldest first; ``after`` takes the ``next`` of the page before.
+
+    With ``Accept: text/event-stream``, stream what happens from now on, or behind the event of ``Last-Event-ID``.
+    """
+    if wants_stream(request):
+        return await live_everywhere(ours, last_event_id or wanted.after)
+    return await events_page(ours.store, wanted.after, wanted.limit)
 
 
 @router.get("/rollouts/{rollout_id}", dependencies=[needs(Role.VIEWER)])
@@ -81,7 +141,7 @@ async def show_rollout(rollout_id: str, ours: Ours) -> RolloutView:
     return await one_rollout_view(ours.store, rollout_id, ours.now())
 
 
-@router.get("/rollouts/{rollout_id}/events", dependencies=[needs(Role.VIEWER)], response_model=Events)
+@router.get("/rollouts/{rollout_id}/events", dependencies=[needs(Role.VIEWER)], response_model=Events, responses=STREAM)
 async def show_history(
     rollout_id: str,
     ours: Ours,

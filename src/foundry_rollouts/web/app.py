@@ -7,9 +7,21 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.web import api, audits, commands, outcomes, pages, rollout_page, sign_in, tokens, watching
+from foundry_rollouts.web import (
+    api,
+    audits,
+    commands,
+    outcomes,
+    pages,
+    problem_pages,
+    rollout_page,
+    sign_in,
+    tokens,
+    watching,
+)
 from foundry_rollouts.web.access import admit_scraper, may_view
 from foundry_rollouts.web.auditing import Auditor
+from foundry_rollouts.web.conditional import Conditional
 from foundry_rollouts.web.endings import StreamsEnd
 from foundry_rollouts.web.forwarded import Forwarded
 from foundry_rollouts.web.guard import BODY_BYTES, Guard
@@ -42,6 +54,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(audits.router)
     app.include_router(outcomes.router)
     app.include_router(tokens.router)
+    app.include_router(problem_pages.router)
     app.include_router(pages.router)
     app.include_router(rollout_page.router)
     app.include_router(sign_in.public)
@@ -49,6 +62,7 @@ def create_app(services: Services) -> FastAPI:
     serve_static(app)
     answer_problems(app)
     # The guard comes last, which is outermost: what the limit refuses carries the safe headers too.
+    app.add_middleware(Conditional)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES)
     app.add_middleware(StreamsEnd)
     app.add_middleware(Guard, hosts=services.hosts)

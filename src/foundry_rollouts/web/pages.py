@@ -5,8 +5,8 @@ from fastapi.responses import HTMLResponse
 from starlette.requests import Request
 
 from foundry_rollouts.core.model.access import Role
-from foundry_rollouts.operations.lists import agents_view, rollouts_view
-from foundry_rollouts.ports import RolloutFilter
+from foundry_rollouts.operations.lists import agents_page, rollouts_view
+from foundry_rollouts.ports import AgentFilter, RolloutFilter
 from foundry_rollouts.web.access import needs
 from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.render import page
@@ -21,6 +21,6 @@ NEWEST = 50  #: Rollouts on the first page.
 async def overview(request: Request, ours: Ours) -> HTMLResponse:
     """Show agents and the newest rollouts."""
     now = ours.now()
-    agents = await agents_view(ours.store, now)
+    agents = (await agents_page(ours.store, AgentFilter(), now)).items
     newest = await rollouts_view(ours.store, RolloutFilter(limit=NEWEST), now)
     return page(request, "overview.html", active="agents", agents=agents, rollouts=newest.items)

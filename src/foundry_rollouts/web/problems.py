@@ -28,6 +28,7 @@ from foundry_rollouts.errors import (
 )
 from foundry_rollouts.operations.lists import one_rollout, with_commands
 from foundry_rollouts.operations.views import RolloutView
+from foundry_rollouts.web.problem_pages import name_of
 from foundry_rollouts.web.services import services_of
 
 log = structlog.get_logger(__name__)
@@ -90,11 +91,10 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 def problem(path: str, status: int, detail: str, more: Mapping[str, Any] | None = None) -> JSONResponse:
     """Build the answer for an error at ``path``; ``more`` are further members."""
-    title = HTTPStatus(status).phrase
-    name = title.lower().replace(" ", "-")
+    base = path.partition("/api/v1/")[0] if "/api/v1/" in path else ""
     body = {
-        "type": f"urn:foundry-rollouts:problem:{name}",
-        "title": title,
+        "type": f"{base}/problems/{name_of(status)}",
+        "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "instance": path,

@@ -8,8 +8,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from foundry_rollouts.core.model.audit import AuditOutcome
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.operations.lists import AgentGroup
 from foundry_rollouts.operations.policy_views import PolicyView
-from foundry_rollouts.operations.views import AgentView, MeasurementView
+from foundry_rollouts.operations.views import MeasurementView
 from foundry_rollouts.ports import Condition
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
@@ -36,12 +37,32 @@ class StartRequest(BaseModel):
     reason: Sentence | None = None
 
 
+class WhichAgents(BaseModel):
+    """Which agents to list."""
+
+    words: Name | None = Field(default=None, description="In the agent's name, its policy, or a version.")
+    group: AgentGroup | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 100
+    after: Name | None = None
+
+
+class WhichEvents(BaseModel):
+    """Which events to list."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    after: Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=ONE_LINE)] | None = None
+
+
 class WhichRollouts(BaseModel):
-    """Which rollouts to list."""
+    """Which rollouts to list; ``since`` and ``until`` are instants with their time zone, of its creation."""
 
     agent: Name | None = None
     version: Name | None = None
     phase: Phase | None = None
+    policy: Name | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    words: Name | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     before: Name | None = None
 
@@ -91,12 +112,6 @@ class Readiness(BaseModel):
 
     is_ready: bool
     conditions: list[Condition]
-
-
-class Agents(BaseModel):
-    """All agents."""
-
-    items: list[AgentView]
 
 
 class PoliciesInForce(BaseModel):

@@ -5,7 +5,9 @@ A client that lost the connection names the last event it has seen and continues
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
+from typing import Any
 
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
@@ -16,14 +18,22 @@ from starlette.responses import Response
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError, RolloutsError
-from foundry_rollouts.operations.lists import events_after, history
+from foundry_rollouts.operations.lists import event_number, events_after, events_everywhere, history
 from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger(__name__)
 
 COME_BACK_MILLISECONDS = 2000  #: How soon a client that lost the connection tries again.
 
+AGAIN = 100  #: Events that are read again, in case one before them became visible late.
+MOST_AT_ONCE = 500
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+#: The OpenAPI text of a route that streams where it is asked to.
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    204: {"description": "There is nothing more to stream"},
+}
 
 _EVENT = TypeAdapter(Event)
 
@@ -67,6 +77,42 @@ async def _follow(services: Services, rollout_id: str, after: str | None) -> Asy
             after, quiet = event.id, 0.0
         if rollout.phase.is_final:
             return
+        if quiet >= services.keepalive_after.total_seconds():
+            yield KEEPALIVE_COMMENT
+            quiet = 0.0
+        quiet += await pause(services)
+
+
+async def live_everywhere(services: Services, seen: str | None) -> Response:
+    """Return the stream of what happens on all agents, behind the event ``seen`` or from now on."""
+    try:
+        number = await event_number(services.store, seen)
+    except NotFoundError:
+        number = await event_number(services.store, None)
+    return EventSourceResponse(_everything(services, number), headers=STREAM_HEADERS)
+
+
+async def _everything(services: Services, number: int) -> AsyncIterator[bytes]:
+    """Yield every event once.
+
+    Events of transactions that end at the same time may become visible out of their order: the last ones are read
+    again, and those that were sent are left out.
+    """
+    quiet, sent = 0.0, deque[str](maxlen=2 * AGAIN)
+    first = number
+    while not services.stop.is_set():
+        try:
+            found = await events_everywhere(services.store, max(first, number - AGAIN), MOST_AT_ONCE)
+        except RolloutsError as error:
+            log.warning("web.stream_ended", because=str(error))
+            return
+        new = [(each, event) for each, event in found if event.id not in sent]
+        for each, event in new:
+            yield _encoded(event)
+            number, quiet = max(number, each), 0.0
+            sent.append(event.id)
+        if new:
+            continue
         if quiet >= services.keepalive_after.total_seconds():
             yield KEEPALIVE_COMMENT
             quiet = 0.0

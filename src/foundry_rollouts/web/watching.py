@@ -17,7 +17,7 @@ from foundry_rollouts.operations.series import Series
 from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.services import Ours, Services
-from foundry_rollouts.web.stream import COME_BACK_MILLISECONDS, STREAM_HEADERS, pause, wants_stream
+from foundry_rollouts.web.stream import COME_BACK_MILLISECONDS, STREAM, STREAM_HEADERS, pause, wants_stream
 
 router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, route_class=Guarded)
 
@@ -30,7 +30,9 @@ async def show_series(rollout_id: str, ours: Ours) -> Series:
     return await ours.courses.series(ours.store, rollout_id)
 
 
-@router.get("/rollouts/{rollout_id}/logs", dependencies=[needs(Role.VIEWER)], response_model=LogTailView)
+@router.get(
+    "/rollouts/{rollout_id}/logs", dependencies=[needs(Role.VIEWER)], response_model=LogTailView, responses=STREAM
+)
 async def show_logs(
     rollout_id: str,
     ours: Ours,

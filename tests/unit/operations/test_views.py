@@ -12,7 +12,7 @@ from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.operations.lists import agents_view, history, measurements_view, rollouts_view
+from foundry_rollouts.operations.lists import agents_page, history, measurements_view, rollouts_view
 from foundry_rollouts.operations.policy_views import policy_view
 from foundry_rollouts.operations.views import (
     Remaining,
@@ -21,7 +21,7 @@ from foundry_rollouts.operations.views import (
     measurement_view,
     rollout_view,
 )
-from foundry_rollouts.ports import AgentKnown, Queue, Record, RolloutFilter
+from foundry_rollouts.ports import AgentFilter, AgentKnown, Queue, Record, RolloutFilter
 from foundry_rollouts.store.store import SqlStore
 
 PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
@@ -136,7 +136,7 @@ async def test_agents_are_listed_with_the_rollout_in_hand(store: SqlStore) -> No
     await stand(store, a_rollout(id="r-0", phase=Phase.PROMOTED, canary="0"))
     await stand(store, PROGRESSING)
 
-    listed = await agents_view(store, NOON)
+    listed = (await agents_page(store, AgentFilter(), NOON)).items
 
     assert [(agent.name, agent.rollout.id if agent.rollout else None) for agent in listed] == [
         ("aardvark", None),

@@ -183,7 +183,7 @@ async def test_a_stale_command_is_answered_with_the_rollout_as_it_is(web: Web) -
 
     assert answer.status_code == 409
     assert answer.json() == {
-        "type": "urn:foundry-rollouts:problem:conflict",
+        "type": "/problems/conflict",
         "title": "Conflict",
         "status": 409,
         "detail": IsStr(regex=".*generation 2.*generation 3.*"),
@@ -332,6 +332,7 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", "/api/v1/agents/{agent_name}"),
         ("GET", "/api/v1/policies"),
         ("GET", "/api/v1/audit"),
+        ("GET", "/api/v1/events"),
         ("GET", "/api/v1/rollouts"),
         ("POST", "/api/v1/rollouts"),
         ("POST", "/api/v1/outcomes"),

@@ -32,6 +32,7 @@ OPEN = {
     "/metrics": "has a setting of its own",
     "/api/openapi.json": "the same for everybody who installs us",
     "/static": "the same for everybody who installs us",
+    "/problems/{name}": "the same for everybody who installs us",
     "/sign-in": "nobody has a role before they sign in",
     "/ui/sign-in": "checks the token that it is sent",
     "/ui/sign-in/entra": "sends the browser to the identity provider",

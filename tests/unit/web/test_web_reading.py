@@ -1,0 +1,128 @@
+"""What who watches many agents reads: pages, groups, everything that happens, CSV, conditional reads, problem pages."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from dirty_equals import IsPartialDict
+from httpx_sse import aconnect_sse
+
+from builders import NOON, a_rollout
+from fakes import stand
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.routing import Routing
+from foundry_rollouts.ports import AgentKnown, Record
+from foundry_rollouts.web.problem_pages import PAGES
+from unit.web.served import Web, served
+
+PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
+NAMES = ("calm-a", "calm-b", "moving", "paused", "rolled-back", "unreadable")
+
+
+@pytest.fixture
+async def town(web: Web) -> Web:
+    """Six agents beside the one that every test has: two are calm, one moves, three need a person."""
+    known = [AgentKnown(name, latest="7", routing=Routing.of({"6": 100}), policy="support") for name in NAMES]
+    await web.store.see_agents(known, NOON, is_whole=False)
+    await stand(web.store, replace(PROGRESSING, id="r-m", agent="moving"))
+    await stand(
+        web.store,
+        replace(PROGRESSING, id="r-p", agent="paused", phase=Phase.PAUSED, waiting_for="a person: resume or abort"),
+    )
+    bad = replace(PROGRESSING, id="r-b", agent="rolled-back", phase=Phase.ROLLED_BACK, ended_at=NOON)
+    await stand(web.store, replace(bad, because="=1+1 of 3 failed"))
+    lease = await web.store.claim("unreadable", NOON)
+    assert lease is not None
+    await web.store.record(lease, Record(unreadable="its rules are unknown"))
+    return web
+
+
+async def names(web: Web, **which: str | int) -> list[str]:
+    answer = await web.client.get("/api/v1/agents", params=which)
+    assert answer.status_code == 200, answer.text
+    return [agent["name"] for agent in answer.json()["items"]]
+
+
+async def test_agents_come_by_need(town: Web) -> None:
+    assert await names(town, group="look") == ["paused", "rolled-back", "unreadable"]
+    assert await names(town, group="moving") == ["moving"]
+    assert await names(town, group="quiet") == ["calm-a", "calm-b", "support-agent"]
+
+
+async def test_agents_come_in_pages_and_are_searched(town: Web) -> None:
+    first = (await town.client.get("/api/v1/agents", params={"limit": 4})).json()
+    second = (await town.client.get("/api/v1/agents", params={"limit": 4, "after": first["next"]})).json()
+    assert [each["name"] for each in first["items"] + second["items"]] == [*NAMES[:5], "support-agent", "unreadable"]
+    assert (first["total"], second["total"], second["next"]) == (7, 7, None)
+    assert await names(town, words="CALM") == ["calm-a", "calm-b"]
+    assert await names(town, words="%") == []
+
+
+async def test_rollouts_are_found_by_policy_time_and_words_and_come_as_csv(town: Web) -> None:
+    async def ids(**which: str) -> list[str]:
+        answer = await town.client.get("/api/v1/rollouts", params=which)
+        return [each["id"] for each in answer.json()["items"]]
+
+    assert await ids(words="of 3 FAILED") == ["r-b"]
+    assert await ids(policy="another") == []
+    assert len(await ids(policy="support", since="2026-03-02T12:00:00Z")) == 3
+    assert await ids(until="2026-03-02T12:00:00Z") == []
+    answer = await town.client.get("/api/v1/rollouts", params={"limit": 1}, headers={"Accept": "text/csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    head, *rows = answer.text.splitlines()
+    assert head.startswith("id,agent,canary,stable,phase")
+    assert len(rows) == 3
+    assert any(row.endswith(",'=1+1 of 3 failed") for row in rows)  # no formula for a spreadsheet
+
+
+async def test_events_of_all_agents_come_in_pages(town: Web) -> None:
+    first = (await town.client.get("/api/v1/events", params={"limit": 2})).json()
+    second = (await town.client.get("/api/v1/events", params={"limit": 2, "after": first["next"]})).json()
+    assert [each["rollout"] for each in first["items"] + second["items"]] == ["r-m", "r-p", "r-b"]
+    assert second["next"] is None
+    assert (await town.client.get("/api/v1/events", params={"after": "nothing"})).status_code == 404
+
+
+async def test_everything_that_happens_is_streamed_and_continues_behind_the_last_event(web: Web) -> None:
+    await stand(web.store, PROGRESSING)
+    services = replace(web.services, check_every=timedelta(milliseconds=20))
+    async with served(services) as (client, _):
+        live = {"Accept": "text/event-stream"}
+        async with aconnect_sse(client, "GET", "/api/v1/events", headers=live) as stream:
+            told = stream.aiter_sse()
+            await stand(web.store, replace(PROGRESSING, id="r-2", agent="other"))
+            event = await asyncio.wait_for(anext(told), 10)
+            assert (event.id, event.event) == ("r-2:1", "rollout.progressing")
+        await stand(web.store, replace(PROGRESSING, id="r-3", agent="third"))
+        behind = {**live, "Last-Event-ID": "r-2:1"}
+        async with aconnect_sse(client, "GET", "/api/v1/events", headers=behind) as stream:
+            event = await asyncio.wait_for(anext(stream.aiter_sse()), 10)
+            assert event.id == "r-3:1"
+
+
+async def test_who_has_an_answer_already_is_told_so(web: Web) -> None:
+    await stand(web.store, replace(PROGRESSING, phase=Phase.PROMOTED, ended_at=NOON))
+    first = await web.client.get("/api/v1/rollouts/r-1")
+    tag = first.headers["etag"]
+    for known in (tag, f'W/{tag}, "other"', "*"):
+        again = await web.client.get("/api/v1/rollouts/r-1", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert (await web.client.get("/api/v1/rollouts/r-1", headers={"If-None-Match": '"other"'})).json() == first.json()
+    assert "etag" not in (await web.client.get("/api/v1/rollouts/nothing")).headers
+
+
+@pytest.mark.parametrize("kind", PAGES, ids=lambda kind: kind.name)
+async def test_each_kind_of_problem_has_a_page(web: Web, kind: object) -> None:
+    page = next(each for each in PAGES if each is kind)
+    answer = await web.client.get(f"/problems/{page.name}")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert page.means in answer.text
+
+
+async def test_the_type_of_a_problem_leads_to_its_page(web: Web) -> None:
+    problem = (await web.client.get("/api/v1/rollouts/nothing")).json()
+    assert problem == IsPartialDict(type="/problems/not-found", status=404)
+    assert "There is no such rollout" in (await web.client.get(problem["type"])).text
+    assert (await web.client.get("/problems/nothing")).status_code == 404
