@@ -70,8 +70,9 @@ class Windows:
             self.troubles.append(f"asked {request.url}")
 
     def _said(self, message: ConsoleMessage) -> None:
-        # That an answer is no 2xx is for the test to judge; the page shows it.
-        if message.type in {"error", "warning"} and not message.text.startswith("Failed to load resource"):
+        # That an answer is no 2xx, or that a stream was cut off, is for the test to judge; the page shows it.
+        expected = ("Failed to load resource", "htmx: htmx:sse:error: Failed to fetch")
+        if message.type in {"error", "warning"} and not message.text.startswith(expected):
             self.troubles.append(f"console: {message.text}")
 
 

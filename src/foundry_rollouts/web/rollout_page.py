@@ -1,10 +1,10 @@
 """The page of one rollout: drawn whole, kept alive by a stream, and the forms of its commands."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -12,11 +12,13 @@ from starlette.responses import Response
 
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.errors import ConflictError, NotFoundError, RolloutsError
-from foundry_rollouts.operations.commands import command, without_us
+from foundry_rollouts.errors import ConflictError
+from foundry_rollouts.operations.acknowledge import Acknowledge, acknowledge
+from foundry_rollouts.operations.commands import command
 from foundry_rollouts.operations.page.page import PageOfRollout, page_of_rollout
 from foundry_rollouts.operations.start import Retry, retry
 from foundry_rollouts.web.access import Who, needs
+from foundry_rollouts.web.auditing import asked_of, audited, refused
 from foundry_rollouts.web.forms import Form
 from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.live_page import live_page, look_of, parts_of
@@ -27,11 +29,10 @@ from foundry_rollouts.web.services import Ours, Services
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Page)
 
-#: The commands that a form may give; ``retry`` begins a new rollout.
-Asked = Annotated[str, Path(pattern="^(pause|resume|approve|promote|abort|retry)$")]
+#: The commands that a form may give; ``retry`` begins a new rollout, ``acknowledge`` says that somebody knows.
+COMMANDS = (*(verb.value for verb in Verb), "retry", "acknowledge")
 #: Those that raise exposure: without script they have a page of their own.
-Raising = Annotated[str, Path(pattern="^(promote|retry)$")]
-PROMISED = "nothing was done"
+RAISING = ("promote", "retry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +64,58 @@ async def follow_page(request: Request, rollout_id: str, ours: Ours) -> Response
     return live_page(request, ours, rollout_id)
 
 
-@router.get("/rollouts/{rollout_id}/{verb}", dependencies=[needs(Role.OPERATOR)])
-async def ask_first(request: Request, rollout_id: str, verb: Raising, ours: Ours) -> HTMLResponse:
-    """Ask before exposure is raised, on a page of its own."""
-    seen = await _seen(ours, rollout_id)
-    if not any(control.verb == verb and not control.refused for control in seen.controls):
-        return page(request, "rollout.html", status=409, **look_of(request, seen, _too_late(verb)))
-    return page(request, "rollout-ask.html", verb=verb, **look_of(request, seen))
+def _ask(verb: str) -> Callable[[Request, str, Ours], Awaitable[HTMLResponse]]:
+    """Return the route that asks before exposure is raised."""
+
+    async def ask_first(request: Request, rollout_id: str, ours: Ours) -> HTMLResponse:
+        """Ask on a page of its own; with our script, a dialog asks the same."""
+        seen = await _seen(ours, rollout_id)
+        if not any(control.verb == verb and not control.refused for control in seen.controls):
+            return page(request, "rollout.html", status=409, **look_of(request, seen, _too_late(verb)))
+        return page(request, "rollout-ask.html", verb=verb, **look_of(request, seen))
+
+    return ask_first
 
 
-@router.post("/ui/rollouts/{rollout_id}:{verb}", dependencies=[needs(Role.OPERATOR)])
-async def give_command(request: Request, rollout_id: str, verb: Asked, by: By, ours: Ours) -> Response:
-    """Give a command by a form; the answer is the page, or the parts of it that changed."""
-    try:
-        rollout = await _obeyed(ours, rollout_id, Wish(verb, _wanted(by.form), by.author))
-    except ConflictError as error:
-        return await _answered(request, ours, rollout_id, 409, await _conflict(ours, rollout_id, error))
-    except ValidationError as error:
-        said = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
-        return await _answered(request, ours, rollout_id, 422, f"{said}; {PROMISED}.")
-    except NotFoundError:
-        raise
-    except RolloutsError as error:
-        help_ = without_us(Verb(verb)) if verb in set(Verb) else ""
-        return await _answered(request, ours, rollout_id, 503, f"{error}{help_}.")
-    if _is_script(request) and rollout == rollout_id:
-        return await _answered(request, ours, rollout_id, 202, "")
-    return RedirectResponse(url(request, f"/rollouts/{rollout}"), 303)
+for _verb in RAISING:
+    router.add_api_route(
+        f"/rollouts/{{rollout_id}}/{_verb}", _ask(_verb), dependencies=[needs(Role.OPERATOR)], name=f"ask_{_verb}"
+    )
+
+
+def _give(verb: str) -> Callable[[Request, str, By, Ours], Awaitable[Response]]:
+    """Return the route of one button."""
+
+    async def give(request: Request, rollout_id: str, by: By, ours: Ours) -> Response:
+        """Give a command by a form; the answer is the page, or the parts of it that changed."""
+        asked = asked_of(request)
+        asked.author = by.author
+        try:
+            wanted = _wanted(by.form)
+            asked.reason, asked.generation = wanted.reason, wanted.generation
+            rollout = await _obeyed(ours, rollout_id, Wish(verb, wanted, by.author))
+        except ConflictError as error:
+            refused(request, str(error))
+            return await _answered(request, ours, rollout_id, 409, await _conflict(ours, rollout_id, error))
+        except ValidationError as error:
+            said = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
+            refused(request, said)
+            return await _answered(request, ours, rollout_id, 422, f"Nothing was done: {said}.")
+        if _is_script(request) and rollout == rollout_id:
+            return await _answered(request, ours, rollout_id, 202, "")
+        return RedirectResponse(url(request, f"/rollouts/{rollout}"), 303)
+
+    return give
+
+
+for _verb in COMMANDS:
+    router.add_api_route(
+        f"/ui/rollouts/{{rollout_id}}:{_verb}",
+        _give(_verb),
+        methods=["POST"],
+        dependencies=[needs(Role.OPERATOR), audited(f"rollout.{_verb}")],
+        name=f"press_{_verb}",
+    )
 
 
 async def _seen(ours: Services, rollout_id: str) -> PageOfRollout:
@@ -118,6 +144,9 @@ async def _obeyed(ours: Services, rollout_id: str, wish: Wish) -> str:
     if wish.verb == "retry":
         asked = Retry(new_id, rollout_id, wanted.generation, wish.author, wanted.reason)
         found = (await retry(ours.store, asked, now)).id
+    elif wish.verb == "acknowledge":
+        known = Acknowledge(rollout_id, wish.author, wanted.generation, wanted.reason)
+        found = (await acknowledge(ours.store, known, now)).id
     else:
         verb = Verb(wish.verb)
         given = Command(new_id, rollout_id, verb, wanted.generation, now, wish.author, wanted.reason)
@@ -138,7 +167,7 @@ async def _conflict(ours: Services, rollout_id: str, error: ConflictError) -> st
 
 
 def _too_late(verb: str) -> str:
-    return f"It makes no sense to {verb} it now; {PROMISED}."
+    return f"It makes no sense to {verb} it now; nothing was done."
 
 
 def _is_script(request: Request) -> bool:

@@ -11,7 +11,7 @@ from foundry_rollouts.operations.page.charts import TITLES, slow_edge, tolerance
 from foundry_rollouts.operations.page.scene import Scene
 from foundry_rollouts.operations.page.words import number, odds, percent
 
-#: The words of a verdict, and the look of it.
+#: The words of a verdict, and its colour.
 VERDICTS = {
     Verdict.PASS: ("pass", "good"),
     Verdict.FAIL: ("fail", "bad"),

@@ -1,9 +1,10 @@
 """The page of one rollout, whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.model.acknowledgement import BAD_ENDS, Acknowledgement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.operations.page.after_end import Failure, NextStep, failures_of, next_steps
 from foundry_rollouts.operations.page.charts import Chart, charts_of
@@ -42,6 +43,8 @@ class PageOfRollout:
     is_approval: bool
     is_paused: bool
     is_over: bool
+    acknowledged: str | None  #: Who knows that it ended badly, in a sentence.
+    is_unacknowledged: bool  #: It ended badly, and nobody said that they know.
     facts: tuple[Fact, ...]
     waits: tuple[Wait, ...]
     otherwise: str | None
@@ -69,11 +72,12 @@ async def page_of_rollout(store: Store, replays: Replays, rollout_id: str, now: 
     judged = await replays.of(store, rollout, JUDGED_WITHIN)
     events = tuple(await store.history(rollout_id))
     scene = Scene(rollout, events, judged, tuple(await store.commands(rollout_id)), now)
-    return _page(scene)
+    return _page(scene, (await store.acknowledgements([rollout_id])).get(rollout_id))
 
 
-def _page(scene: Scene) -> PageOfRollout:
-    rollout, view = scene.rollout, whole_view(scene.rollout, scene.commands, scene.now)
+def _page(scene: Scene, known: Acknowledgement | None) -> PageOfRollout:
+    rollout = scene.rollout
+    view = replace(whole_view(rollout, scene.commands, scene.now), acknowledged=known)
     judge = rollout.policy.judge
     return PageOfRollout(
         view=view,
@@ -90,6 +94,8 @@ def _page(scene: Scene) -> PageOfRollout:
         is_approval=rollout.waits_for_approval and rollout.phase is Phase.PROGRESSING,
         is_paused=rollout.phase is Phase.PAUSED,
         is_over=rollout.phase.is_final,
+        acknowledged=f"{known.by} acknowledged it at {clock(known.at, scene.now)}" if known else None,
+        is_unacknowledged=rollout.phase in BAD_ENDS and known is None,
         facts=facts_of(scene),
         waits=waits_of(scene),
         otherwise=otherwise_of(scene),

@@ -13,7 +13,7 @@ from foundry_rollouts.operations.page.scene import Scene
 from foundry_rollouts.operations.page.words import clock, number, odds
 
 NEWEST = 200  #: Lines that a page shows at most.
-#: Events by kind: the title, the look, the icon.
+#: Events by kind: the title, the colour, the icon.
 KINDS = {
     "rollout.created": ("Created", "off", "start"),
     "rollout.joined": ("Joined", "off", "info"),
@@ -31,6 +31,7 @@ KINDS = {
     "rollout.aborted": ("Aborted", "off", "cross"),
     "rollout.declined": ("Nothing was done", "off", "info"),
     "rollout.refused": ("The cloud refused", "wait", "warn"),
+    "rollout.acknowledged": ("Acknowledged", "off", "check"),
     HELD: ("Holds at weight {weight}", "moving", "clock"),
     HARMED: ("Harm is proved", "bad", "warn"),
 }

@@ -74,15 +74,16 @@
     answer.textContent = "";
     try {
       const sent = await fetch(button.getAttribute("formaction") || form.getAttribute("action"), { method: "POST", body, headers: { "HX-Request": "true" } });
-      if (sent.redirected) { location.assign(sent.url); return; }
-      if (sent.headers.get("content-type")?.startsWith("text/html")) {
-        await htmx.swap({ sourceElement: stream, target: stream, swap: "none", text: await sent.text() });
+      const elsewhere = sent.headers.get("HX-Redirect") ?? (sent.redirected ? sent.url : null);
+      if (elsewhere) { location.assign(elsewhere); return; }
+      const text = await sent.text();
+      if (text.includes("<hx-partial")) {
+        await htmx.swap({ sourceElement: stream, target: stream, swap: "none", text });
         answer.scrollIntoView({ block: "nearest" });
-        if (sent.ok) form.reset();
-        if (sent.ok) all("input[name=reason], input[name=why]").forEach((field) => { field.value = ""; });
+        if (sent.ok) all("input[name=reason], input[name=why], textarea[name=reason]").forEach((field) => { field.value = ""; });
       } else {
-        const problem = await sent.json().catch(() => ({}));
-        say(`Nothing was done: ${problem.detail ?? `the service answered ${sent.status}`}.`);
+        const page = new DOMParser().parseFromString(text, "text/html");
+        say(`It was not done: ${find("main .lead", page)?.textContent.trim() ?? `the service answered ${sent.status}`}`);
       }
     } catch {
       say(`It did not arrive, nothing is known of it. On the command line: ${banner.dataset.command}`);
