@@ -71,7 +71,7 @@ def _ask(verb: str) -> Callable[[Request, str, Ours], Awaitable[HTMLResponse]]:
         """Ask on a page of its own; with our script, a dialog asks the same."""
         seen = await _seen(ours, rollout_id)
         if not any(control.verb == verb and not control.refused for control in seen.controls):
-            return page(request, "rollout.html", status=409, **look_of(request, seen, _too_late(verb)))
+            return page(request, "rollout.html", **look_of(request, seen, _too_late(verb)))
         return page(request, "rollout-ask.html", verb=verb, **look_of(request, seen))
 
     return ask_first
