@@ -19,6 +19,7 @@ from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.forecast.duration import time_needed
 from foundry_rollouts.entra.keys import Keys
 from foundry_rollouts.entra.people import Believed, Entra
+from foundry_rollouts.entra.sign_in import Client, SignInAtProvider
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.notify.dispatcher import Dispatcher
@@ -89,6 +90,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             hosts=settings.host_names,
             is_open=settings.is_open,
             identities=people,
+            directory=_directory(settings, people),
             buckets=Buckets(settings.requests_per_second),
             has_metrics=settings.metrics_listen is None,
             are_metrics_open=settings.are_metrics_open,
@@ -154,6 +156,14 @@ async def _world(
 
 def _sign_in_limits(settings: Settings) -> Limits:
     return Limits(timedelta(hours=settings.signed_in_idle_hours), timedelta(hours=settings.signed_in_hours))
+
+
+def _directory(settings: Settings, people: Entra | None) -> SignInAtProvider | None:
+    entra = settings.entra
+    if people is None or entra.client_id is None:
+        return None
+    secret = entra.client_secret.get_secret_value() if entra.client_secret else None
+    return SignInAtProvider(Client(entra.client_id, secret, entra.issuer), people)
 
 
 def _people(settings: Settings) -> Entra | None:

@@ -257,7 +257,7 @@ async def a_site(folder: Path, **but: Any) -> AsyncIterator[Gallery]:
             "now": lambda: NOON,
             "stop": asyncio.Event(),
             "project": "retail-assist / prod",
-            "check_every": timedelta(milliseconds=50),
+            "check_every": timedelta(milliseconds=250),
             **but,
         }
     )

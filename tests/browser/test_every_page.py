@@ -8,7 +8,16 @@ from playwright.sync_api import Page
 from browser.gallery import Gallery
 from browser.windows import examine
 
-PAGES = {"overview": "/", "rollout": "/rollouts/ro-support-agent", "not-found": "/rollouts/none"}
+PAGES = {
+    "overview": "/",
+    "overview-filtered": "/?q=standard&show=moving",
+    "history": "/history",
+    "history-filtered": "/history?phase=rolled_back&words=calls&since=2026-03-01",
+    "policies": "/policies?name=support&rps=5.2&fails=0.8",
+    "rollout": "/rollouts/ro-support-agent",
+    "not-found": "/rollouts/none",
+    "sign-in": "/sign-in?next=/rollouts/ro-support-agent",
+}
 
 
 @pytest.mark.parametrize("name", PAGES)

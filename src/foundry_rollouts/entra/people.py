@@ -47,11 +47,18 @@ class Entra:
         key = await self._keys.key(_key_id(token))
         if key is None:
             raise UnknownPersonError("the token is signed with a key that its issuer does not have")
-        claims = self._checked(token, key)
+        claims = self._checked(token, key, self._believed.audiences)
         # What the sign-in hands to a browser names who signed in, and is no permission to call us.
         if not ({"azp", "appid", "client_id"} & claims.keys()):
             raise UnknownPersonError("the token is no access token: ask for one with our audience")
         return self.known(claims)
+
+    async def signed_in(self, id_token: str, client: str) -> Person:
+        """Return whom an ID token names that was issued to ``client``, which is us. Raises as ``person`` does."""
+        key = await self._keys.key(_key_id(id_token))
+        if key is None:
+            raise UnknownPersonError("the token is signed with a key that its issuer does not have")
+        return self.known(self._checked(id_token, key, (client,)))
 
     def known(self, claims: Mapping[str, Any]) -> Person:
         """Return whom ``claims`` name, which must be those of a token that was checked. Raises NotAllowedError."""
@@ -70,13 +77,13 @@ class Entra:
         """Wait for no answer of the provider any more."""
         await self._keys.close()
 
-    def _checked(self, token: str, key: jwt.PyJWK) -> Mapping[str, Any]:
+    def _checked(self, token: str, key: jwt.PyJWK, audiences: Sequence[str]) -> Mapping[str, Any]:
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=ALGORITHMS,
-                audience=self._believed.audiences,
+                audience=audiences,
                 issuer=self._believed.issuers,
                 leeway=CLOCKS_APART,
                 options={"require": ["exp", "iss", "aud"]},

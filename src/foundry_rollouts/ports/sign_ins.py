@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
-from foundry_rollouts.core.model.access import SignIn
+from foundry_rollouts.core.model.access import Person, SignIn
 
 
 class SignIns(Protocol):
@@ -36,8 +36,9 @@ class Directory(Protocol):
         Raises UnavailableError while the provider does not answer.
         """
 
-    async def finish(self, begun: Mapping[str, str], answer: Mapping[str, str]) -> str:
-        """Return the ID token of who came back with ``answer``, not checked yet but for its nonce.
+    async def finish(self, begun: Mapping[str, str], answer: Mapping[str, str]) -> Person:
+        """Return who came back with ``answer``.
 
-        Raises UnknownPersonError when the provider refused, or the answer belongs to another sign-in.
+        Raises UnknownPersonError when the provider refused, or the answer belongs to another sign-in; NotAllowedError
+        for somebody without a role; UnavailableError while the provider does not answer.
         """

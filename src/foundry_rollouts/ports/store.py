@@ -10,6 +10,7 @@ from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports.access import Tokens
+from foundry_rollouts.ports.agent_lists import AgentLists
 from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
     AgentFilter,
@@ -206,6 +207,7 @@ class Store(
     Reported,
     Tokens,
     SignIns,
+    AgentLists,
     Acknowledgements,
     AuditLog,
     Protocol,

@@ -35,6 +35,7 @@ from foundry_rollouts.store import (
 )
 from foundry_rollouts.store import leases as leasing
 from foundry_rollouts.store.acknowledgements import Acknowledgements
+from foundry_rollouts.store.agent_lists import AgentLists
 from foundry_rollouts.store.agent_pages import AgentPages
 from foundry_rollouts.store.api_tokens import ApiTokens
 from foundry_rollouts.store.audit import AuditLog
@@ -46,7 +47,7 @@ from foundry_rollouts.store.sign_ins import KeptSignIns
 HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
-class SqlStore(Messages, ApiTokens, KeptSignIns, Acknowledgements, AuditLog, AgentPages):
+class SqlStore(Messages, ApiTokens, KeptSignIns, Acknowledgements, AuditLog, AgentPages, AgentLists):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no

@@ -9,10 +9,13 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.web import (
     api,
+    audit_page,
     audits,
     commands,
+    history_page,
     outcomes,
     pages,
+    policy_page,
     problem_pages,
     rollout_page,
     sign_in,
@@ -56,6 +59,9 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(tokens.router)
     app.include_router(problem_pages.router)
     app.include_router(pages.router)
+    app.include_router(history_page.router)
+    app.include_router(audit_page.router)
+    app.include_router(policy_page.router)
     app.include_router(rollout_page.router)
     app.include_router(sign_in.public)
     app.include_router(sign_in.router)

@@ -1,9 +1,11 @@
 """How pages write numbers, times and spans: thin spaces, UTC, counts before rates."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+_VERSION = re.compile(r"v\d")
 THIN = "\u202f"  #: A narrow space that does not break.
 
 
@@ -43,14 +45,31 @@ def span(seconds: float | timedelta) -> str:
 def sentence(text: str) -> str:
     """Return ``text`` as a sentence: with a capital and a full stop."""
     text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '…')) else '.'}"
+    first = text[:1] if _VERSION.match(text) else text[:1].upper()
+    return f"{first}{text[1:]}{'' if text.endswith(('.', '?', '…')) else '.'}"
+
+
+def as_version(version: str | None) -> str:
+    """Return a version as pages name it: ``v42``; a word such as ``@latest`` stays."""
+    return "none" if not version else f"v{version}" if version[:1].isdigit() else version
+
+
+def moment(at: datetime, now: datetime) -> str:
+    """Return when something was, as near as it needs to be: ``today, 09:48``, ``12 Nov``, ``12 Nov 2025``."""
+    if at.date() == now.date():
+        return f"today, {at:%H:%M}"
+    if at.date() == (now - timedelta(days=1)).date():
+        return f"yesterday, {at:%H:%M}"
+    return day(at) if at.year == now.year else f"{day(at)} {at.year}"
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "clock": clock,
     "count": count,
     "day": day,
+    "moment": moment,
     "percent": percent,
     "sentence": sentence,
     "span": span,
+    "version": as_version,
 }

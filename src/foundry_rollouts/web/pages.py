@@ -1,26 +1,153 @@
-"""The pages that people open: what runs now. Forms are forms, tables are there, and script adds only life."""
+"""The overview: every agent, those that need a person first. Forms are forms, and script adds only life."""
 
-from fastapi import APIRouter
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
+from fastapi.sse import EventSourceResponse, format_sse_event
+from markupsafe import Markup
+from pydantic import BaseModel, Field
 from starlette.requests import Request
+from starlette.responses import Response
 
 from foundry_rollouts.core.model.access import Role
-from foundry_rollouts.operations.lists import agents_page, rollouts_view
-from foundry_rollouts.ports import AgentFilter, RolloutFilter
-from foundry_rollouts.web.access import needs
+from foundry_rollouts.errors import RolloutsError
+from foundry_rollouts.operations.overview import Group, Overview, Row, overview, rows_of
+from foundry_rollouts.web.access import Who, needs
 from foundry_rollouts.web.html import Page
-from foundry_rollouts.web.render import page
-from foundry_rollouts.web.services import Ours
+from foundry_rollouts.web.marks import summary_of
+from foundry_rollouts.web.render import page, rendered
+from foundry_rollouts.web.services import Ours, Services
+from foundry_rollouts.web.stream import STREAM_HEADERS, pause
 
+log = structlog.get_logger(__name__)
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Page)
 
-NEWEST = 50  #: Rollouts on the first page.
+#: The browser counts a connection as lost that was silent for more than twice as long.
+BEAT_SECONDS = 5.0
+#: The rows of a page are read again at every so many checks: a list changes more slowly than a rollout.
+CHECKS = 2
+NAMES = {Group.LOOK: "Look here first", Group.MOVING: "Moving", Group.QUIET: "Quiet"}
+
+
+class Shown(BaseModel):
+    """Which agents are shown."""
+
+    q: Annotated[str, Field(max_length=100)] = ""
+    show: Annotated[str, Field(pattern="^(all|look|moving|quiet)$")] = "all"
+    after: Annotated[str, Field(max_length=500)] = ""
 
 
 @router.get("/", dependencies=[needs(Role.VIEWER)])
-async def overview(request: Request, ours: Ours) -> HTMLResponse:
-    """Show agents and the newest rollouts."""
-    now = ours.now()
-    agents = (await agents_page(ours.store, AgentFilter(), now)).items
-    newest = await rollouts_view(ours.store, RolloutFilter(limit=NEWEST), now)
-    return page(request, "overview.html", active="agents", agents=agents, rollouts=newest.items)
+async def show_agents(request: Request, ours: Ours, who: Who, wanted: Annotated[Shown, Query()]) -> HTMLResponse:
+    """Show the agents that were asked for."""
+    seen = await overview(ours.store, ours.now(), wanted.q.strip() or None, wanted.after)
+    more: dict[str, Any] = {}
+    if not seen.total:
+        more = {"conditions": await ours.health.conditions(ours.now()), "policies": len(ours.policies.all())}
+    return page(request, "overview.html", **_context(seen, wanted, may=who.role.may(Role.OPERATOR)), **more)
+
+
+@router.get("/ui/agents/live", dependencies=[needs(Role.VIEWER)])
+async def follow_agents(request: Request, ours: Ours, who: Who, wanted: Annotated[Shown, Query()]) -> Response:
+    """Stream the rows of the page that change."""
+    return EventSourceResponse(_follow(request, ours, who.role, wanted), headers=STREAM_HEADERS)
+
+
+def row_id(name: str) -> str:
+    """Return the id of an agent's row, whatever its name is made of."""
+    return f"a-{sha256(name.encode()).hexdigest()[:16]}"
+
+
+def _context(seen: Overview, wanted: Shown, *, may: bool) -> dict[str, Any]:
+    counts = seen.counts
+    return {
+        "active": "agents",
+        "seen": seen,
+        "show": wanted.show,
+        "words": wanted.q.strip(),
+        "after": wanted.after,
+        "chips": [("all", "All", sum(counts.values())), *((each, NAMES[each], counts[each]) for each in Group)],
+        "groups": [
+            (group, NAMES[group], rows, counts[group])
+            for group, rows in ((Group.LOOK, seen.look), (Group.MOVING, seen.moving))
+        ],
+        "query": lambda after="": urlencode({"q": wanted.q.strip(), "show": wanted.show, "after": after}),
+        **_of_rows(may=may),
+    }
+
+
+def _of_rows(*, may: bool) -> dict[str, Any]:
+    """Return what the templates of rows need; a button that may not be pressed stays, and says so."""
+    lock = "" if may else Markup(' aria-disabled="true" title="Stopping needs the role operator"')
+    return {"row_id": row_id, "summary_of": summary_of, "lock": lock}
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """What the browser at the other end has on its page."""
+
+    groups: dict[str, Group]  #: By the name of the agent.
+    rows: dict[str, str] = field(default_factory=dict)  #: What each row was when it was sent last.
+    beaten: float = 0.0
+
+
+async def _follow(request: Request, services: Services, role: Role, wanted: Shown) -> AsyncIterator[bytes]:
+    """Yield the rows that changed, each in its place, and a beat; all of them first: the page may be older."""
+    drawn: _Drawn | None = None
+    while not services.stop.is_set():
+        try:
+            seen = await overview(services.store, services.now(), wanted.q.strip() or None, wanted.after)
+            drawn = drawn or _Drawn({row.agent.name: row.group for row in _rows(seen)})
+            rows = await rows_of(services.store, list(drawn.groups), services.now())
+        except RolloutsError as error:
+            # The browser says that the connection is lost, and comes back by itself.
+            log.warning("web.stream_ended", page="agents", because=str(error))
+            return
+        news = _news(request, drawn, rows, may=role.may(Role.OPERATOR))
+        if news:
+            yield format_sse_event(data_str=_message(request, news, seen), retry=500)
+        if news or time.monotonic() - drawn.beaten >= BEAT_SECONDS:
+            drawn.beaten = time.monotonic()
+            yield format_sse_event(event="beat", data_str=json.dumps(_beat(drawn, rows, seen)))
+        for _ in range(CHECKS):
+            await pause(services)
+
+
+def _rows(seen: Overview) -> list[Row]:
+    return [*seen.look, *seen.moving, *seen.quiet]
+
+
+def _news(request: Request, drawn: _Drawn, rows: Sequence[Row], *, may: bool) -> Mapping[str, str]:
+    """Return the rows that are not as they were sent last, by their ids; each keeps the form of the group it is in."""
+    news = {}
+    for row in rows:
+        name = row.agent.name
+        template = "overview/quiet.html" if drawn.groups[name] is Group.QUIET else "overview/row.html"
+        if drawn.groups[name] is not Group.QUIET and row.group is Group.QUIET:
+            continue  # It needs nobody any more: its row stays as it is until the page is sorted again.
+        html = rendered(request, template, row=row, **_of_rows(may=may))
+        if drawn.rows.get(name) != html:
+            drawn.rows[name] = news[row_id(name)] = html
+    return news
+
+
+def _message(request: Request, news: Mapping[str, str], seen: Overview) -> str:
+    parts = {target: Markup(html) for target, html in news.items()}  # noqa: S704 - rendered by templates
+    lead = Markup(rendered(request, "overview/lead.html", seen=seen))  # noqa: S704 - rendered by a template
+    return rendered(request, "overview/news.html", parts=parts, lead=lead)
+
+
+def _beat(drawn: _Drawn, rows: Sequence[Row], seen: Overview) -> dict[str, Any]:
+    """Return what the browser checks its page against: where each row belongs, and how many are not on the page."""
+    needed = [row for row in (*seen.look, *seen.moving) if row.agent.name not in drawn.groups]
+    look = seen.counts[Group.LOOK]
+    title = f"{look} to check · Agents · foundry-rollouts" if look else "Agents · foundry-rollouts"
+    return {"title": title, "groups": {row_id(row.agent.name): row.group for row in rows}, "others": len(needed)}

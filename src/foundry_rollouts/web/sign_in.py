@@ -67,7 +67,8 @@ async def leave_for_provider(request: Request, ours: Ours) -> Response:
     except UnavailableError as error:
         return _again(request, ours, str(error), 503, onward)
     answer = RedirectResponse(begun["auth_uri"], 303)
-    keep(request, answer, BEGUN, _packed({**begun, "next": onward}), BEGUN_SECONDS)
+    kept = {name: value for name, value in begun.items() if name != "auth_uri"}
+    keep(request, answer, BEGUN, _packed({**kept, "next": onward}), BEGUN_SECONDS)
     return answer
 
 
@@ -109,16 +110,15 @@ def wanted_page(path: str) -> str:
 
 
 async def _identified(ours: Services, begun: Mapping[str, str], answer: Mapping[str, str]) -> Person:
-    if ours.directory is None or ours.identities is None:
+    if ours.directory is None:
         raise UnknownPersonError("no identity provider is set here")
-    if not begun:
-        raise UnknownPersonError("the sign-in was begun in another browser, or too long ago: begin again")
-    return await ours.identities.person(await ours.directory.finish(begun, answer))
+    return await ours.directory.finish(begun, answer)
 
 
 async def _enter(request: Request, person: Person, onward: str) -> Response:
     """Sign ``person`` in under a new secret; what the browser was signed in with before ends."""
     services = services_of(request)
+    request.state.person = person  # for the audit log
     if before := shown_secret(request):
         await sign_out(services.store, before)
     secret = await begin_sign_in(services.store, person, services.sign_in_limits, services.now())

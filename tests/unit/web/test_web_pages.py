@@ -1,8 +1,10 @@
 """The pages: what they show, for whom, and that they load nothing from elsewhere."""
 
 import re
+from datetime import timedelta
 from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -17,19 +19,25 @@ PAGES = ["/", "/rollouts/r-1"]
 VENDORED = re.compile(r"^\| (\S+) \| .+ \| (\S+) \| `([0-9a-f]{64})` \|$", re.MULTILINE)
 
 
-async def test_the_first_page_shows_agents_and_rollouts_with_their_reasons(web: Web) -> None:
-    await stand(web.store, a_rollout(phase=Phase.ROLLED_BACK, because="canary 14 of 120 failed"))
+async def test_the_first_page_shows_what_happens_to_an_agent_and_why(web: Web) -> None:
+    await stand(web.store, a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, because="well so far"))
 
     answer = await web.client.get("/")
 
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    for shown in ("support-agent", "rolled back", "canary 14 of 120 failed"):
+    for shown in ("support-agent", "Step 1 of 3, weight 10", "Well so far.", "v1 → v2"):
         assert shown in answer.text
     assert 'href="/rollouts/r-1"' in answer.text
 
 
-async def test_an_empty_first_page_says_so(web: Web) -> None:
-    assert "none yet" in (await web.client.get("/")).text
+async def test_an_empty_first_page_says_what_to_do(web: Web) -> None:
+    await web.store.see_agents([], NOON + timedelta(seconds=1))
+
+    text = (await web.client.get("/")).text
+
+    assert "<b>No agents yet.</b>" in text
+    assert "To your first rollout" in text
+    assert "1 policy is in force" in text
 
 
 async def test_the_page_of_a_rollout_shows_its_history(web: Web) -> None:
@@ -81,7 +89,7 @@ class Tables(HTMLParser):
 
 
 async def test_on_a_phone_every_cell_brings_the_name_of_its_column(web: Web) -> None:
-    await stand(web.store, a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON))
+    await stand(web.store, a_rollout(phase=Phase.PROMOTED, step=3, started_at=NOON, ended_at=NOON))
 
     shown = Tables((await web.client.get("/")).text)
 
@@ -134,3 +142,12 @@ def test_vendored_files_are_those_that_were_published() -> None:
     for file, licence, hashed in listed:
         assert sha256((folder / file).read_bytes()).hexdigest() == hashed
         assert (folder / licence).is_file()
+
+
+@pytest.mark.parametrize("sheet", sorted(STATIC.glob("*.css")), ids=lambda path: path.name)
+def test_a_stylesheet_is_whole(sheet: Path) -> None:
+    text = sheet.read_text("utf-8")
+    without_comments = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+
+    assert "*/" not in without_comments, "a comment that was never opened takes the rule behind it along"
+    assert without_comments.count("{") == without_comments.count("}")
