@@ -49,22 +49,25 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    app.include_router(router)
-    app.include_router(numbers)
-    app.include_router(api.router)
-    app.include_router(commands.router)
-    app.include_router(watching.router)
-    app.include_router(audits.router)
-    app.include_router(outcomes.router)
-    app.include_router(tokens.router)
-    app.include_router(problem_pages.router)
-    app.include_router(pages.router)
-    app.include_router(history_page.router)
-    app.include_router(audit_page.router)
-    app.include_router(policy_page.router)
-    app.include_router(rollout_page.router)
-    app.include_router(sign_in.public)
-    app.include_router(sign_in.router)
+    for each in (
+        router,
+        numbers,
+        api.router,
+        commands.router,
+        watching.router,
+        audits.router,
+        outcomes.router,
+        tokens.router,
+        problem_pages.router,
+        pages.router,
+        history_page.router,
+        audit_page.router,
+        policy_page.router,
+        rollout_page.router,
+        sign_in.public,
+        sign_in.router,
+    ):
+        app.include_router(each)
     serve_static(app)
     answer_problems(app)
     # The guard comes last, which is outermost: what the limit refuses carries the safe headers too.
