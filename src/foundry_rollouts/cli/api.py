@@ -214,7 +214,9 @@ def _refuse(response: httpx.Response) -> None:
         else:
             raise UnavailableError(f"{response.url} answered HTTP {status}: is --server right?") from None
     if status in DENIALS:
-        what = f"the service does not know who asks ({detail})" if status == 401 else detail.rstrip(".")
-        raise DeniedError(f"{what}: {DENIALS[status]}")
+        if status == 401:
+            is_known = "authorization" in response.request.headers
+            detail = f"the service does not know who asks ({detail})" if is_known else "the service wants a token"
+        raise DeniedError(f"{detail.rstrip('.')}: {DENIALS[status]}")
     kinds: dict[int, type[RolloutsError]] = {404: NotFoundError, 409: ConflictError, 400: UsageError, 422: UsageError}
     raise kinds.get(status, UnavailableError)(detail)

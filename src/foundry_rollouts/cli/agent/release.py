@@ -124,13 +124,18 @@ async def _joined(
 
     made = created.version
 
+    deaths: list[str] = []
+
     async def is_dead() -> bool:
-        return (await cloud.api.versions.one(agent, made.version)).seen.status is VersionStatus.FAILED
+        if (await cloud.api.versions.one(agent, made.version)).seen.status is VersionStatus.FAILED:
+            deaths.append(made.version)
+        return bool(deaths)
 
     trial = Trial(agent, made.version, made.created_at, release.policy, release.author, release.reason)
     rollout = await join(api, trial, is_dead)
     if rollout is None:
-        say(f"there is nothing to roll out: version {made.version} is the stable one, or failed", err=True)
+        why = "failed" if deaths else "is the stable version"
+        say(f"there is nothing to roll out: version {made.version} {why}", err=True)
     return rollout
 
 

@@ -1,0 +1,58 @@
+"""What keeps a version from being rolled out is said before anything is deployed."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from builders import NOON
+from command_line import Outcome
+from component.cli.conftest import Service
+from component.cli.engineer import Engineer
+from foundry_rollouts.cli.agent import release
+from foundry_rollouts.ports import AgentKnown
+
+
+async def deploy(engineer: Engineer, *words: str) -> Outcome:
+    source = str(engineer.some_code())
+    return await asyncio.to_thread(engineer.run, "deploy", source, "--agent", "shop", "--rollout", *words)
+
+
+async def is_empty(engineer: Engineer) -> bool:
+    return (await asyncio.to_thread(engineer.run, "list", "-o", "json")).out == "[]\n"
+
+
+async def test_an_agent_without_a_policy_is_not_deployed(service: Service, engineer: Engineer) -> None:
+    await service.store.see_agents([AgentKnown("shop", stable="1")], NOON)
+    done = await deploy(engineer, "--server", service.server)
+    assert (done.code, done.out) == (2, "")
+    assert done.errors[-1] == (
+        "error: no policy governs agent shop, so its versions are not rolled out: write one that names it, or add"
+        " --policy; nothing was deployed"
+    )
+    assert await is_empty(engineer)
+
+
+async def test_without_the_service_nothing_is_deployed(engineer: Engineer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "AT_FIRST", timedelta(0))
+    done = await deploy(engineer, "--wait", "--server", "http://127.0.0.1:9")
+    assert (done.code, done.out) == (1, "")
+    assert "http://127.0.0.1:9 does not answer" in done.errors[-1]
+    assert await is_empty(engineer)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--rollout", "--draft"),
+         "a draft takes no traffic and cannot be rolled out: leave out --draft, or --rollout"),
+        (("--policy", "p"), "--policy is for a rollout: add --rollout"),
+        (("--reason", "r"), "--reason is for a rollout: add --rollout"),
+        (("--author", "a"), "--author is for a rollout: add --rollout"),
+        (("--rollout", "--timeout", "1h"), "--timeout says how long to wait: add --wait"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together_are_wrong_usage(engineer: Engineer, words: tuple[str, ...], says: str) -> None:
+    done = engineer.run("deploy", str(engineer.some_code()), *words)
+    assert (done.code, done.errors) == (2, [f"error: {says}"])
+    assert engineer.told("list") == []
