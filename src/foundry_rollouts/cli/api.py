@@ -78,13 +78,13 @@ class OpsApi:
     async def agents(self) -> list[Json]:
         """Return every agent that the service knows."""
         found: list[Json] = []
-        more: dict[str, str] = {}
+        more: dict[str, str] = {"limit": str(PAGE)}
         while True:
             page = await self._json("GET", "/agents", params=more)
             found += page["items"]
             if not page.get("next"):
                 return found
-            more = {"after": str(page["next"])}
+            more |= {"after": str(page["next"])}
 
     async def trial(self, agent: str, version: str) -> Json | None:
         """Return the newest rollout of ``version``; None while there is none."""

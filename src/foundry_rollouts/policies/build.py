@@ -148,7 +148,7 @@ def _sources(sources: SourcesEntry | None) -> Iterator[Problem]:
 def _in_the_clear(sources: SourcesEntry | None) -> Iterator[Problem]:
     for name in _names(sources):
         its = getattr(sources, name.replace("-", "_"), None)
-        if getattr(its, "credentials", None) and is_in_the_clear(its.url):
+        if its is not None and getattr(its, "credentials", None) and is_in_the_clear(its.url):
             yield Problem(("sources", name, "url"), "credentials would be sent in the clear: write https")
 
 

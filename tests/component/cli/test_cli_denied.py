@@ -10,7 +10,7 @@ from answering import a_server, say
 from command_line import begin, outcome_of
 from patience import PATIENCE
 
-TOKEN = {"FOUNDRY_ROLLOUTS_TOKEN": "frt_of-nobody"}
+TOKEN = "frt_of-nobody"
 UNKNOWN = {"type": "/problems/unauthorized", "status": 401, "detail": "this token has expired"}
 VIEWER = {
     "type": "/problems/forbidden",
@@ -43,7 +43,9 @@ async def test_who_is_denied_reads_why_and_what_to_do(
         say(writer, json.dumps(body).encode() if body else b"<html>log in</html>", status)
 
     async with a_server(answer) as server:
-        done = await outcome_of(await begin("rollout", "watch", "r-1", "--server", server, folder=tmp_path, **TOKEN))
+        done = await outcome_of(
+            await begin("rollout", "watch", "r-1", "--server", server, folder=tmp_path, FOUNDRY_ROLLOUTS_TOKEN=TOKEN)
+        )
     assert (done.code, done.out, done.errors) == (1, "", [line])
     assert len(asked) == 1
 
@@ -75,7 +77,9 @@ async def test_a_right_that_is_lost_during_a_wait_ends_the_wait_and_says_that_th
             say(writer, json.dumps({"id": "r-1", "phase": "progressing"}).encode())
 
     async with a_server(answer) as server:
-        done = await outcome_of(await begin("rollout", "watch", "r-1", "--server", server, folder=tmp_path, **TOKEN))
+        done = await outcome_of(
+            await begin("rollout", "watch", "r-1", "--server", server, folder=tmp_path, FOUNDRY_ROLLOUTS_TOKEN=TOKEN)
+        )
     assert (done.code, done.out, len(done.errors)) == (1, "", 1)
     assert done.err.startswith("error: the service does not know who asks (this token has expired): set")
     assert "how rollout r-1 ends is unknown: it continues, follow it with" in done.err
