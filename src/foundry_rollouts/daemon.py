@@ -9,12 +9,14 @@ from datetime import timedelta
 import stamina
 import structlog
 
-from foundry_rollouts.errors import SchemaError, StoreError
+from foundry_rollouts.clock import now
+from foundry_rollouts.errors import SchemaError, StoreError, UsageError
 from foundry_rollouts.policies.folder import PolicyFolder
-from foundry_rollouts.settings import Settings
+from foundry_rollouts.settings import PREFIX, Settings
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.store import schema
 from foundry_rollouts.store.single_replica import single_replica_of
+from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.wakeups import listen
 from foundry_rollouts.telemetry import configure_logging
 from foundry_rollouts.web.app import create_app, create_metrics_app
@@ -32,14 +34,15 @@ ANNOUNCE_WITHIN = timedelta(seconds=10)
 async def serve(settings: Settings) -> None:
     """Run the controller, the ops API and /metrics until SIGTERM or SIGINT; then others take over.
 
-    Raises UsageError for wrong policies or credentials, StoreError for a database that cannot be used, RolloutsError
-    for an address that is taken; nothing was started then.
+    Raises UsageError for wrong policies or credentials and for an address that is open to everybody, StoreError for a
+    database that cannot be used, RolloutsError for an address that is taken; nothing was started then.
     """
     configure_logging(settings.log_format)
     # Its own line would tell addresses with their query; what is tried again is counted by status in the metrics.
     stamina.instrumentation.set_on_retry_hooks([])
     policies = PolicyFolder(settings.policies)
     Credentials(settings.source_credentials).check()
+    await _refuse_open_address(settings)
     with ExitStack() as opened:
         doors = [opened.enter_context(listening(host, port)) for host, port in settings.doors]
         opened.enter_context(single_replica_of(settings.database_url))
@@ -50,6 +53,29 @@ async def serve(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with built(settings, policies, stop) as parts:
             await _run(parts, doors, stop)
+
+
+async def _refuse_open_address(settings: Settings) -> None:
+    """Raise UsageError for an address that other machines reach while nothing says who may come in.
+
+    A database that is away cannot say whether there is a token: nobody comes in until it is back.
+    """
+    if not settings.needs_a_token:
+        return
+    store = SqlStore(settings.database_url, replica=settings.replica, lease=timedelta(0))
+    try:
+        tokens = await store.tokens() if await schema.current(settings.database_url) else ()
+    except StoreError as error:
+        log.warning("database.lost", because=str(error))
+        return
+    finally:
+        await store.close()
+    if all(token.refusal(now()) for token in tokens):
+        raise UsageError(
+            f"{PREFIX}LISTEN: {settings.listen!r} can be reached from other machines, and nothing says who may come "
+            f"in: make a token (foundry-rollouts token create --owner NAME --role admin), set {PREFIX}ENTRA__TENANT "
+            f"and {PREFIX}ENTRA__CLIENT_ID, or set {PREFIX}ACCESS=required"
+        )
 
 
 async def _run(parts: Daemon, doors: list[list[socket.socket]], stop: asyncio.Event) -> None:

@@ -4,7 +4,7 @@ import re
 from ipaddress import ip_network
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from foundry_rollouts.addresses import is_loopback
 from foundry_rollouts.errors import UsageError
@@ -22,7 +22,8 @@ class AccessSettings(DatabaseSettings):
     listen: str = Field(
         default="127.0.0.1:8080",
         description="Where the ops API, the dashboard and /metrics are served: HOST:PORT. An address that other "
-        f"machines reach is refused unless `{PREFIX}ACCESS` is `required` or an identity provider is set.",
+        f"machines reach is refused while there is no token and no identity provider, unless `{PREFIX}ACCESS` is "
+        "`required`.",
     )
     access: Literal["auto", "required"] = Field(
         default="auto",
@@ -94,6 +95,11 @@ class AccessSettings(DatabaseSettings):
         return self.access == "auto" and is_alone and is_loopback(self.host)
 
     @property
+    def needs_a_token(self) -> bool:
+        """Whether the address is one that other machines reach, and only a token could say who comes in."""
+        return self.access == "auto" and not self.entra.is_set and not is_loopback(self.host)
+
+    @property
     def are_metrics_open(self) -> bool:
         """Whether everybody may read the metrics."""
         where = self.metrics_listen or self.listen
@@ -142,17 +148,6 @@ class AccessSettings(DatabaseSettings):
             if not _HOST.fullmatch(each):
                 raise ValueError(f"{each!r} is no host name: write names without a scheme or a port")
         return hosts.lower()
-
-    @model_validator(mode="after")
-    def _refuse_open_address(self) -> "AccessSettings":
-        is_asked = self.access == "required" or self.entra.is_set or self.trusted_proxies
-        if not is_asked and not is_loopback(self.host):
-            raise ValueError(
-                f"{PREFIX}LISTEN: {self.listen!r} can be reached from other machines, and nobody would be asked who "
-                f"they are: set {PREFIX}ACCESS=required and make a token (foundry-rollouts token create), or set "
-                f"{PREFIX}ENTRA__TENANT and {PREFIX}ENTRA__CLIENT_ID"
-            )
-        return self
 
 
 def _listed(text: str) -> tuple[str, ...]:

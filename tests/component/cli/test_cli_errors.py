@@ -40,10 +40,6 @@ POLICY = 'name: a\nagents: ["*"]\nsteps: [{weight: 100}]\n'
          "start it with 'foundry-rollouts serve', or name another with --server"),
         (["serve"], 2, "error: FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT: is not set: "
                        "write https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT"),
-        (["serve", "--project-endpoint", LOCAL, "--listen", "0.0.0.0:80"], 2,
-         "error: FOUNDRY_ROLLOUTS_LISTEN: '0.0.0.0:80' can be reached from other machines, and nobody would be "
-         "asked who they are: set FOUNDRY_ROLLOUTS_ACCESS=required and make a token (foundry-rollouts token create), "
-         "or set FOUNDRY_ROLLOUTS_ENTRA__TENANT and FOUNDRY_ROLLOUTS_ENTRA__CLIENT_ID"),
         (["emulator", "--listen", "0.0.0.0:80"], 2,
          "error: '0.0.0.0:80' can be reached from other machines and the emulator takes any token and runs what it "
          "is sent: write 127.0.0.1:80"),
@@ -100,7 +96,37 @@ def test_serve_tells_that_its_port_is_taken(tmp_path: Path, serve: Callable[...,
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         done = serve("--policies", "p.yaml", "--listen", listen)
     assert done.code == 1
-    assert done.errors == [f"error: cannot listen on {listen}: Address already in use; choose another --listen"]
+    assert done.errors == [f"error: cannot listen on {listen}: Address already in use; choose another address"]
+
+
+def test_an_address_that_others_reach_is_served_once_a_token_says_who_comes_in(
+    tmp_path: Path, serve: Callable[..., Outcome], inside: Inside
+) -> None:
+    (tmp_path / "p.yaml").write_text(POLICY)
+    elsewhere = ("--policies", "p.yaml", "--listen", "192.0.2.1:80")  # an address that no machine has
+    refused = (
+        "error: FOUNDRY_ROLLOUTS_LISTEN: '192.0.2.1:80' can be reached from other machines, and nothing says who may "
+        "come in: make a token (foundry-rollouts token create --owner NAME --role admin), set "
+        "FOUNDRY_ROLLOUTS_ENTRA__TENANT and FOUNDRY_ROLLOUTS_ENTRA__CLIENT_ID, or set FOUNDRY_ROLLOUTS_ACCESS=required"
+    )
+    done = serve(*elsewhere)
+    assert (done.code, done.errors, done.out) == (2, [refused], "")
+    made = inside("token", "create", "--owner", "ann", "--role", "admin")
+    assert made.code == 0, made.err
+    done = serve(*elsewhere)
+    assert (done.code, len(done.errors)) == (1, 1), done.err
+    assert done.err.startswith("error: cannot listen on 192.0.2.1:80: Cannot assign requested address")
+    assert inside("token", "revoke", made.err.split()[1]).code == 0
+    assert serve(*elsewhere).errors == [refused]
+
+
+def test_access_that_is_required_is_asked_of_everybody_wherever_they_are(
+    tmp_path: Path, serve: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.yaml").write_text(POLICY)
+    monkeypatch.setenv("FOUNDRY_ROLLOUTS_ACCESS", "required")
+    done = serve("--policies", "p.yaml", "--listen", "192.0.2.1:80")
+    assert done.err.startswith("error: cannot listen on 192.0.2.1:80: Cannot assign requested address")
 
 
 def test_serve_tells_that_its_database_cannot_be_written(tmp_path: Path, serve: Callable[..., Outcome]) -> None:
