@@ -10,6 +10,8 @@ from typing import Any
 
 from builders import NOON, a_policy, a_rollout
 from fakes import FakeHealth, FakePolicies, FakeWake, nobody, record
+from foundry_rollouts.core.model.access import Role, Way
+from foundry_rollouts.core.model.audit import AuditEntry, AuditOutcome
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import ApprovalStep, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -196,6 +198,43 @@ SHOWN = (
 )
 
 
+def asked(number: int, action: str, outcome: AuditOutcome, **but: Any) -> AuditEntry:
+    entry = AuditEntry(
+        id=f"au-{number}",
+        at=NOON - number * 17 * MINUTES,
+        author="on-call",
+        role=Role.OPERATOR,
+        way=Way.SESSION,
+        address="10.0.0.7",
+        action=action,
+        subject="ro-returns-agent",
+        reason=None,
+        generation=8,
+        outcome=outcome,
+        because=None,
+    )
+    return replace(entry, **but)
+
+
+AUDITED = (
+    asked(
+        5, "rollout.promote", AuditOutcome.REFUSED, role=Role.VIEWER, author="viewer", because="needs the role operator"
+    ),
+    asked(
+        4,
+        "rollout.start",
+        AuditOutcome.ACCEPTED,
+        way=Way.TOKEN,
+        author="ci-deploy",
+        reason="build 5120",
+        generation=None,
+    ),
+    asked(3, "rollout.approve", AuditOutcome.REFUSED, because="it had moved on to generation 6: read it and ask again"),
+    asked(2, "rollout.abort", AuditOutcome.FAILED, reason=HOSTILE, because="the database does not answer"),
+    asked(1, "rollout.pause", AuditOutcome.ACCEPTED, reason="who changed the weight?"),
+)
+
+
 def rollout_of(shown: Shown) -> Rollout:
     stable = str(int(shown.canary) - 1) if shown.stable == shown.canary else shown.stable
     what = {
@@ -275,4 +314,6 @@ async def a_gallery(folder: Path) -> AsyncIterator[Gallery]:
         await site.store.see_agents([seen(each) for each in SHOWN], NOON)
         for each in SHOWN:
             await put(site.store, each)
+        for entry in AUDITED:
+            await site.store.append_audit(entry)
         yield site

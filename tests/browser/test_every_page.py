@@ -14,6 +14,7 @@ PAGES = {
     "history": "/history",
     "history-filtered": "/history?phase=rolled_back&words=calls&since=2026-03-01",
     "policies": "/policies?name=support&rps=5.2&fails=0.8",
+    "audit": "/audit",
     "rollout": "/rollouts/ro-support-agent",
     "not-found": "/rollouts/none",
     "sign-in": "/sign-in?next=/rollouts/ro-support-agent",

@@ -1,5 +1,6 @@
 """All agents at a glance: those that need a person first, then those with a rollout under way, then the quiet ones."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,8 @@ from enum import StrEnum
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.operations.views import AgentView, RolloutView, agent_view, rollout_view
 from foundry_rollouts.ports import AgentFilter, AgentKnown, Queue, Store
+
+_VERSION = re.compile(r"^[vV](\d+)$")  #: As pages name a version; the store knows it by its number.
 
 PAGE = 50  #: Quiet agents on a page.
 MOST = 200  #: Agents of the other groups that are shown; a search finds the rest.
@@ -45,6 +48,7 @@ class Overview:
 
 async def overview(store: Store, now: datetime, words: str | None = None, after: str = "") -> Overview:
     """Return the agents that fit ``words``; the quiet ones from the name ``after`` on."""
+    words = _VERSION.sub(r"\1", words) if words else None
     busy = await store.in_hand()
     bad = await store.unacknowledged_counts()
     need = set(await store.agents_to_check()) | bad.keys()
