@@ -16,7 +16,7 @@ PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header -
 COMPILE := $(PIN) pyproject.toml --no-emit-package foundry-rollouts-emulator
 EMULATOR := src/foundry_emulator
 
-.PHONY: help demo serve emulator test lint format types imports unit component simulation contract scenarios storm soak mutants requirements packages image clean
+.PHONY: help demo serve emulator test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements packages image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -59,6 +59,9 @@ contract: $(FOR_TESTS) ## one exam per port: SQLite and PostgreSQL, client and e
 
 scenarios: $(FOR_TESTS) ## stories with real processes
 	@$(BIN)/pytest -n 2 tests/scenarios
+
+browser: $(FOR_TESTS) ## the pages in a browser; pictures of them are left in PICTURES
+	@$(BIN)/pytest -n 2 tests/browser
 
 storm: $(FOR_TESTS) ## three replicas and 50 rollouts while processes are killed and networks cut (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m storm

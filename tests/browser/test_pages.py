@@ -140,8 +140,8 @@ def test_without_script_each_page_is_complete(gallery: Gallery, visit: Visit) ->
     expect(page.locator("#o-live")).to_have_text("As of 12:00:00 UTC")
     page.get_by_label("Filter by agent, version or policy").fill("returns")
     page.get_by_role("button", name="Filter").click()
-    expect(page.get_by_text("returns-agent", exact=True)).to_be_visible()
-    expect(page.get_by_text("faq-agent", exact=True)).to_have_count(0)
+    expect(page.get_by_role("link", name="returns-agent", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="faq-agent", exact=True)).to_have_count(0)
 
 
 def test_on_paper_the_content_is_there_and_what_is_pressed_is_not(gallery: Gallery, visit: Visit) -> None:
