@@ -114,6 +114,21 @@ def test_a_lost_connection_is_said_with_since_when_and_found_again(
     expect(page.locator("#r-live")).to_have_attribute("data-state", "live")
 
 
+def test_a_first_try_that_fails_is_tried_again(theatre: Theatre, visit: Visit) -> None:
+    page = visit()
+    page.clock.install()
+    page.route("**/live?*", lambda route: route.fulfill(status=503, body="away"))
+    page.goto(theatre.url)
+    page.clock.fast_forward(13_000)
+    expect(page.locator("#r-lost")).to_be_visible()
+
+    page.unroute("**/live?*")
+    page.clock.fast_forward(9_000)
+
+    expect(page.locator("#r-live")).to_contain_text("Live")
+    expect(page.locator("#r-lost")).to_be_hidden()
+
+
 def test_letters_move_the_focus_and_a_dialog_asks_before_exposure_is_raised(
     theatre: Theatre, background: Background, visit: Visit
 ) -> None:

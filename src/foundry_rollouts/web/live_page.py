@@ -62,7 +62,8 @@ class Part:
 
 def strong(text: str) -> Markup:
     """Return ``text``, escaped, with its counts in bold: "**2 of 443** failed"."""
-    return Markup(_COUNTS.sub(_bold, str(escape(visible(text)[:2000]))))  # noqa: S704 - escaped before
+    unbroken = str(escape(visible(text)[:2000])).replace(" : 1", "\u00a0:\u00a01")
+    return Markup(_COUNTS.sub(_bold, unbroken))  # noqa: S704 - escaped before
 
 
 def _bold(found: re.Match[str]) -> str:

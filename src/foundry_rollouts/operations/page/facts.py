@@ -64,6 +64,7 @@ def _new_sessions(scene: Scene) -> Fact:
         return Fact("New sessions", "not counted", f"{scene.rollout.weight} of 100 go to {scene.canary} by the weight")
     sessions = split.canary + split.stable
     how = "they do not follow the weight" if split.is_ignored else "the cloud divides them as set"
+    how += f", {tick.weight} of 100" if tick else ""
     return Fact("New sessions", f"{number(split.canary)} of {number(sessions)} on {scene.canary}", how)
 
 

@@ -66,6 +66,8 @@ def _progressing(scene: Scene) -> str:
         how = "is proved at" if rollout.verdict == Verdict.PASS else "got as far as"
         return f"{canary} {how} weight {rollout.weight}. A person decides whether {what}."
     stays = f"it stays at weight {rollout.weight}"
+    if scene.last and scene.last.step != rollout.step:
+        return f"{canary} has just reached weight {rollout.weight}, and has to earn its proof there."
     if rollout.weight == 100 and rollout.verdict in {Verdict.PASS, Verdict.INSUFFICIENT, None}:
         return f"All new sessions go to {canary}. It bakes before it is promoted."
     if against := _against(scene):

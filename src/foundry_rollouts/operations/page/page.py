@@ -52,7 +52,7 @@ class PageOfRollout:
     failures: tuple[Failure, ...]
     steps: tuple[StepShown, ...]
     gates: tuple[GateRow, ...]
-    gates_at: str  #: When the gates said so.
+    gates_at: str  #: At which weight, and when, the gates said so.
     charts: tuple[Chart, ...]
     is_whole: bool  #: False: gates, facts and charts are still being worked out.
     timeline: tuple[Line, ...]
@@ -103,7 +103,7 @@ def _page(scene: Scene, known: Acknowledgement | None) -> PageOfRollout:
         failures=failures_of(scene),
         steps=steps_of(scene),
         gates=gate_rows(scene),
-        gates_at=clock(scene.last.at, scene.now) if scene.last else "",
+        gates_at=f"at weight {scene.last.weight}, {clock(scene.last.at, scene.now)}" if scene.last else "",
         is_whole=scene.judged.is_whole,
         charts=charts_of(rollout, scene.events, scene.judged),
         timeline=timeline_of(scene),

@@ -91,7 +91,7 @@ def _missing(scene: Scene) -> str:
     ]
     missing = [reading.missing_calls for reading in scene.readings if reading.missing_calls]
     if not missing:
-        return waiting[0] if waiting else scene.rollout.waiting_for or f"calls on {scene.canary}"
+        return waiting[0] if waiting else scene.rollout.waiting_for or f"calls on {scene.canary} at this weight"
     calls, each_second = max(missing), scene.per_second()[0]
     time = f", about {span(calls / each_second)} at this traffic" if each_second else ""
     return f"about {counted(calls, 'more call')} on {scene.canary}{time}"

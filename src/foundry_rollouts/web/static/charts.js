@@ -153,7 +153,7 @@
       const { canary } = saidBy(figure), can = colour("canary"), last = rows[rows.length - 1];
       return {
         data: [rows.map((r) => r.at), rows.map((r) => r.v[0]), rows.map((r) => r.v[1])],
-        read: (r) => `weight ${r.texts[0]}, ${r.texts[1]} of calls on ${canary}`,
+        read: (r) => `weight ${r.texts[0]}, ${r.v[1] === null ? "no calls seen" : `${r.texts[1]} of calls on ${canary}`}`,
         scales: { x: x(rows), y: { range: [0, 100] } },
         axes: [xAxis(rows), axis({ values: (_, v) => v.map(String), splits: () => [0, 10, 50, 100], size: 40 })],
         series: [{}, { stroke: can, width: 3, fill: fade(can, 0.12), ...plain, paths: uPlot.paths.stepped({ align: 1 }) }, { stroke: can, width: 2, dash: [2, 3], spanGaps: true, ...plain }],

@@ -128,7 +128,16 @@
     for (const each of all("[data-until]")) if (lost) each.textContent = `until ${clockOf(Date.parse(each.dataset.until))}`;
   }
   const connection = () => stream._htmx?.sse;
-  function tryNow() { nextTry = 0; connection()?.delayCanceller?.(); }
+  /* A first try that failed leaves no connection behind that would try again. */
+  function connect() {
+    nextTry = Date.now() + 8000;
+    htmx.ajax("GET", stream.getAttribute("hx-sse:connect"), { source: stream, target: stream, swap: "none" }).catch(() => {});
+  }
+  function tryNow() {
+    if (!connection()) { connect(); return; }
+    nextTry = 0;
+    connection().delayCanceller?.();
+  }
   stream.addEventListener("beat", (event) => {
     isAlive();
     const beat = JSON.parse(event.detail.data);
@@ -147,6 +156,7 @@
       connection()?.reader?.cancel?.();  /* a stream may be dead without an end: begin another */
     }
     if (!isLost) return;
+    if (!connection() && Date.now() > nextTry) connect();
     find("[data-lost-for]", banner).textContent = span(Date.now() - heard);
     find("[data-lost-next]", banner).textContent = span(Math.max(nextTry - Date.now(), 0));
   }, 500);
