@@ -71,7 +71,7 @@ class Windows:
 
     def _said(self, message: ConsoleMessage) -> None:
         # That an answer is no 2xx, or that a stream was cut off, is for the test to judge; the page shows it.
-        expected = ("Failed to load resource", "htmx: htmx:sse:error: Failed to fetch")
+        expected = ("Failed to load resource", "htmx: htmx:sse:error: Failed to fetch", "htmx: htmx:error: timeout")
         if message.type in {"error", "warning"} and not message.text.startswith(expected):
             self.troubles.append(f"console: {message.text}")
 
