@@ -165,9 +165,7 @@ def _settle_batch(process: EProcess, bets: Hypotheses, batch: Tally, use: Use) -
     )
 
 
-def accrued(
-    capital: tuple[float, ...], placed: tuple[Bet, ...], batch: Tally, cluster: float = 1.0
-) -> tuple[float, ...]:
+def accrued(capital: tuple[float, ...], placed: tuple[Bet, ...], batch: Tally, cluster: float) -> tuple[float, ...]:
     """Return each part of ``capital`` after its bet; calls that fail in clusters count for so much less."""
     counts = batch.canary_calls, batch.canary_failures, batch.stable_calls, batch.stable_failures
     return tuple(part + bet.gain(*counts) / cluster for part, bet in zip(capital, placed, strict=True))
