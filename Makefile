@@ -69,7 +69,7 @@ storm: $(FOR_TESTS) ## three replicas and 50 rollouts while processes are killed
 soak: $(FOR_TESTS) ## twenty minutes of rollouts in a hurry: nothing may grow
 	@PYTHONPATH=tests $(BIN)/python -m storm.soak --minutes $(or $(MINUTES),20)
 
-mutants: $(FOR_TESTS) ## change the core bit by bit: tests notice, or a reason is recorded (FILES=core/judging/bets.py; half an hour)
+mutants: $(FOR_TESTS) ## change the core bit by bit: tests notice, or a reason is recorded (FILES=core/judging/bets.py; all: an hour or two)
 	@PYTHONPATH=tests $(BIN)/python -m mutation $(FILES)
 
 requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
