@@ -105,6 +105,17 @@ async def _work(parts: Daemon) -> None:
     """Begin to work once the database can be used."""
     await _until_usable(parts.database_url)
     parts.scheduler.start()
+    await _warn_of_nobody(parts)
+
+
+async def _warn_of_nobody(parts: Daemon) -> None:
+    """Say so when everybody is asked for a token, and nobody has one."""
+    if parts.settings.is_open or parts.settings.entra.is_set:
+        return
+    with suppress(StoreError):
+        now = parts.services.now()
+        if all(token.refusal(now) for token in await parts.services.store.tokens()):
+            log.warning("access.nobody", because="no token is valid: make one with foundry-rollouts token create")
 
 
 async def _until_usable(url: str) -> None:

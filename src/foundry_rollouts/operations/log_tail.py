@@ -173,7 +173,7 @@ async def _read(tail: _Tail, sessions: Sessions, session: SessionSeen) -> None:
     try:
         async with aclosing(sessions.log_lines(tail.rollout.agent, session.version, session.id)) as lines:
             async for line in lines:
-                # A stream that is opened again tells what it told before.
+                # A stream that is opened again sends what it sent before.
                 if line.at is None or last is None or line.at > last:
                     kept = tail.lines.setdefault(session.version, deque(maxlen=KEPT))
                     kept.append(_line(tail, session, line))

@@ -68,7 +68,7 @@ def api_routes(routes: Sequence[BaseRoute]) -> Iterator[APIRoute]:
 
 
 @dataclass(slots=True)
-class Asked:
+class Noted:
     """What a route says of a request while it is at work."""
 
     author: str | None = None
@@ -79,11 +79,11 @@ class Asked:
     outcome: AuditOutcome | None = None  #: None: by the status of the answer.
 
 
-def asked_of(request: Request) -> Asked:
+def asked_of(request: Request) -> Noted:
     """Return what is known of the request so far; routes fill it."""
-    known: Asked | None = getattr(request.state, "asked", None)
+    known: Noted | None = getattr(request.state, "asked", None)
     if known is None:
-        known = request.state.asked = Asked()
+        known = request.state.asked = Noted()
     return known
 
 
@@ -133,10 +133,10 @@ class Auditor:
     async def _write(self, scope: Scope, action: str, subject: str | None, held: "_Held") -> None:
         services: Services = scope["app"].state.services
         person: Person | None = scope["state"].get("person")
-        asked: Asked = scope["state"].get("asked") or Asked()
+        asked: Noted = scope["state"].get("asked") or Noted()
         because = asked.because or held.because()
         now = services.now()
-        if person is None and services.strangers.take("all", asyncio.get_running_loop().time()) is not None:
+        if person is None and services.unknown.take("all", asyncio.get_running_loop().time()) is not None:
             return  # A flood of nobody known must not fill the database.
         entry = AuditEntry(
             id=services.new_id(now),

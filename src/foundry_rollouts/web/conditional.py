@@ -1,4 +1,4 @@
-"""Conditional reads: every JSON answer of the API has an ETag, and who has it already is told so in a line."""
+"""Conditional reads: every JSON answer of the API has an ETag, and who has it already gets a line that says so."""
 
 from hashlib import sha256
 

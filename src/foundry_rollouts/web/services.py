@@ -34,7 +34,7 @@ class Services:
     directory: Directory | None = None  #: Who signs people in; None: nobody but us, by tokens.
     sign_in_limits: Limits = field(default_factory=Limits)
     identities: Identities | None = None  #: Who knows people by tokens that are not ours; None: nobody.
-    strangers: Buckets = field(default_factory=lambda: Buckets(1))  #: How much of nobody known the audit log keeps.
+    unknown: Buckets = field(default_factory=lambda: Buckets(1))  #: How much of nobody known the audit log keeps.
     buckets: Buckets = field(default_factory=lambda: Buckets(50))  #: How much one token, person or address may ask.
     has_metrics: bool = True  #: Whether /metrics is served beside the API.
     are_metrics_open: bool = True  #: Whether everybody may read them.
