@@ -15,6 +15,7 @@ from foundry_rollouts.web.problems import SAFE_HEADERS, problem
 
 BODY_BYTES = 64 * 1024  #: More than any request of ours needs.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})  #: Any other method is served by nobody.
 FORMS = "/ui/"  #: What our own pages send forms to.
 
 #: Of these, two would be read differently by a proxy and by us.
@@ -76,7 +77,7 @@ def refusal_of(
         return None
     if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} or not _is_same(headers, host, scheme):
         return 403, "another site's page may not send commands here"
-    if refusal := _refusal_of_kind(headers, takes_forms=takes_forms):
+    if method in CHANGING and (refusal := _refusal_of_kind(headers, takes_forms=takes_forms)):
         return refusal
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length) > BODY_BYTES:

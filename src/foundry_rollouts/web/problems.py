@@ -12,8 +12,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from foundry_rollouts.errors import (
     AccessError,
@@ -78,6 +80,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
         HTTPStatus.UNAUTHORIZED,
         HTTPStatus.FORBIDDEN,
         HTTPStatus.NOT_FOUND,
+        HTTPStatus.METHOD_NOT_ALLOWED,
         HTTPStatus.CONFLICT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -172,7 +175,25 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
         detail = f"nothing is served at {request.url.path}; /api/openapi.json lists the routes"
     answer = problem(request.url.path, error.status_code, detail)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_methods_at(request))
     return answer
+
+
+def _path(request: Request) -> str:
+    """Return the path behind the base path."""
+    return str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Return what may be sent to a path: all that its routes take, and of a command's path those of the command."""
+    found = [
+        route
+        for context in iter_route_contexts(request.app.routes)
+        if isinstance(route := context.original_route, Route) and route.path_regex.match(_path(request))
+    ]
+    commands = [route for route in found if ":" in route.path.rpartition("}")[2]]
+    return sorted({method for route in commands or found for method in route.methods or ()})
 
 
 async def _on_unforeseen(request: Request, _error: Exception) -> JSONResponse:

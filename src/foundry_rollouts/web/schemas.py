@@ -1,9 +1,10 @@
 """What requests may carry, and the envelopes of answers."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 from fastapi import Header
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from foundry_rollouts.core.model.audit import AuditOutcome
 from foundry_rollouts.core.model.event import Event
@@ -17,6 +18,16 @@ ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=ONE_LINE)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=ONE_LINE)]
+
+
+def _no_number(value: Any) -> Any:
+    """Refuse seconds since 1970: what looks like a number may have been meant as a year."""
+    if isinstance(value, str) and re.fullmatch(r"[\s+-]*[\d._]+\s*", value):
+        raise ValueError("write an instant with its time zone, as 2026-03-02T12:00:00Z")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_no_number)]
 #: The same key again does nothing again.
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200, pattern=ONE_LINE)]
 
@@ -60,8 +71,8 @@ class WhichRollouts(BaseModel):
     version: Name | None = None
     phase: Phase | None = None
     policy: Name | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     words: Name | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     before: Name | None = None
@@ -94,8 +105,8 @@ class WhichEntries(BaseModel):
     action: Name | None = None
     subject: Name | None = None
     outcome: AuditOutcome | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     words: Name | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     before: Name | None = None
