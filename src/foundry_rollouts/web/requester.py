@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 
 from foundry_rollouts.core.model.access import Person
 from foundry_rollouts.web.access import Who
-from foundry_rollouts.web.auditing import Asked, asked_of
+from foundry_rollouts.web.auditing import Noted, asked_of
 from foundry_rollouts.web.schemas import Key
 
 
@@ -17,7 +17,7 @@ class Asking:
 
     who: Person
     key: str | None
-    asked: Asked  #: What the audit log will say.
+    asked: Noted  #: What the audit log will say.
 
     def author(
         self, said: str | None, reason: str | None, generation: int | None = None, subject: str | None = None
