@@ -10,7 +10,7 @@ from browser.background import Background
 from browser.gallery import Gallery, a_gallery
 from browser.stage import Real, a_stage
 from browser.windows import Windows
-from tools.system_packages import found
+from tools.system_packages import environment_of, found
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         pytest.skip("chromium is missing (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program)
+        browser = playwright.chromium.launch(executable_path=program, env={**environment_of("chromium")})
         yield browser
         browser.close()
 

@@ -12,15 +12,27 @@ import tempfile
 from pathlib import Path
 
 #: Program to the Debian package that holds it.
-PACKAGES = {"promtool": "prometheus"}
+PACKAGES = {"promtool": "prometheus", "chromium": "chromium"}
+#: Programs that need more packages than their own, and where the program itself lies among them.
+WITH_LIBRARIES = {"chromium": Path("usr", "lib", "chromium", "chromium")}
 UNPACKED = Path(sys.prefix, "debian")
 PATIENCE = 120.0  #: Seconds for one call of a package tool.
 
 
 def found(program: str) -> str | None:
     """Return the path of ``program``, on the machine or unpacked here; None when it is in neither place."""
-    ours = UNPACKED / "usr" / "bin"
-    return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), str(ours))))
+    if installed := shutil.which(program):
+        return installed
+    unpacked = UNPACKED / WITH_LIBRARIES.get(program, Path("usr", "bin", program))
+    return shutil.which(unpacked)
+
+
+def environment_of(program: str) -> dict[str, str]:
+    """Return the environment to run ``program`` in: one that is unpacked here finds its libraries here too."""
+    if shutil.which(program) or program not in WITH_LIBRARIES:
+        return dict(os.environ)
+    folders = sorted({str(path.parent) for path in (UNPACKED / "usr" / "lib").rglob("*.so*")})
+    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(folders)}
 
 
 def fetch_missing() -> list[str]:
@@ -39,11 +51,22 @@ def unpack(package: str) -> bool:
     if not all(map(shutil.which, ("apt-get", "dpkg-deb"))):
         return False
     with tempfile.TemporaryDirectory() as folder:
-        is_here = run(["apt-get", "download", package], folder)
+        command = download_of(package, Path(folder))
+        is_here = run(command, folder)
         if not is_here and os.geteuid() == 0:
-            is_here = run(["apt-get", "update"], folder) and run(["apt-get", "download", package], folder)
+            is_here = run(["apt-get", "update"], folder) and run(command, folder)
         archives = [str(archive) for archive in Path(folder).glob("*.deb")]
-        return is_here and bool(archives) and run(["dpkg-deb", "--extract", archives[0], str(UNPACKED)], folder)
+        extracted = [run(["dpkg-deb", "--extract", archive, str(UNPACKED)], folder) for archive in archives]
+        return is_here and bool(extracted) and all(extracted)
+
+
+def download_of(package: str, folder: Path) -> list[str]:
+    """Return the command that downloads ``package`` into ``folder``, with what it needs where that is more."""
+    if package not in WITH_LIBRARIES:
+        return ["apt-get", "download", package]
+    (folder / "partial").mkdir()
+    quiet = ["--yes", "--download-only", "--no-install-recommends", "-o", "Debug::NoLocking=1"]
+    return ["apt-get", "install", *quiet, "-o", f"Dir::Cache::archives={folder}", package]
 
 
 def run(command: list[str], folder: str) -> bool:
