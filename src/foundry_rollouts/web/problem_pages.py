@@ -119,6 +119,18 @@ PAGES = (
 BY_NAME = {page.name: page for page in PAGES}
 
 
+def example_of(status: HTTPStatus) -> dict[str, str | int]:
+    """Return an example of the problem with that status."""
+    page = BY_NAME[name_of(status)]
+    return {
+        "type": f"/problems/{page.name}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": page.detail,
+        "instance": "/api/v1/rollouts/01abcdef012345678",
+    }
+
+
 @router.get("/problems/{name}", response_class=PlainTextResponse)
 async def show_problem(name: str) -> PlainTextResponse:
     """Show what a kind of problem means, and what to do."""

@@ -30,7 +30,7 @@ from foundry_rollouts.errors import (
 )
 from foundry_rollouts.operations.lists import one_rollout, with_commands
 from foundry_rollouts.operations.views import RolloutView
-from foundry_rollouts.web.problem_pages import name_of
+from foundry_rollouts.web.problem_pages import example_of, name_of
 from foundry_rollouts.web.services import services_of
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,11 @@ class Problem(BaseModel):
 
 #: The OpenAPI text of every problem that a route may answer with.
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    status.value: {"description": status.phrase, "content": {MEDIA_TYPE: {}}, "model": Problem}
+    status.value: {
+        "description": status.phrase,
+        "content": {MEDIA_TYPE: {"example": example_of(status)}},
+        "model": Problem,
+    }
     for status in (
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.UNAUTHORIZED,

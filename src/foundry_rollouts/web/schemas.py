@@ -39,7 +39,11 @@ Prefer = Annotated[str | None, Header(max_length=200)]
 class StartRequest(BaseModel):
     """A wish for a rollout of ``version`` on ``agent``; without ``policy`` the one that names the agent holds."""
 
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        coerce_numbers_to_str=True,
+        json_schema_extra={"examples": [{"agent": "support-agent", "version": "7", "reason": "build 41"}]},
+    )
 
     agent: Name
     version: Annotated[str, StringConstraints(max_length=1000)]
@@ -81,7 +85,9 @@ class WhichRollouts(BaseModel):
 class CommandRequest(BaseModel):
     """A command to the rollout as its author saw it: at ``generation``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"generation": 3, "reason": "it looks odd"}]}
+    )
 
     generation: Annotated[int, Field(ge=1, lt=2**31)]
     reason: Sentence | None = None
@@ -91,7 +97,9 @@ class CommandRequest(BaseModel):
 class AcknowledgeRequest(BaseModel):
     """That its author knows how a rollout ended."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"generation": 4, "reason": "fixed in version 8"}]}
+    )
 
     generation: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     reason: Sentence | None = None

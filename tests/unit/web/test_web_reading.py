@@ -126,3 +126,18 @@ async def test_the_type_of_a_problem_leads_to_its_page(web: Web) -> None:
     assert problem == IsPartialDict(type="/problems/not-found", status=404)
     assert "There is no such rollout" in (await web.client.get(problem["type"])).text
     assert (await web.client.get("/problems/nothing")).status_code == 404
+
+
+async def test_the_openapi_text_has_an_example_of_each_problem_and_of_what_commands_take(web: Web) -> None:
+    described = (await web.client.get("/api/openapi.json")).json()
+    operations = [each for path, methods in described["paths"].items() if "/v1/" in path for each in methods.values()]
+    problems = [
+        (int(status), answer["content"]["application/problem+json"]["example"])
+        for operation in operations
+        for status, answer in operation["responses"].items()
+        if int(status) >= 400
+    ]
+    assert len(problems) > len(operations)
+    assert all(example["status"] == status for status, example in problems)
+    for name in ("StartRequest", "CommandRequest", "AcknowledgeRequest"):
+        assert described["components"]["schemas"][name]["examples"], name
