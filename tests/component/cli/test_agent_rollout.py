@@ -41,6 +41,23 @@ async def test_without_the_service_nothing_is_deployed(engineer: Engineer, monke
     assert await is_empty(engineer)
 
 
+async def test_a_version_of_an_image_is_rolled_out_too(service: Service, engineer: Engineer) -> None:
+    await asyncio.to_thread(engineer.an_image, "support-agent")
+    await asyncio.to_thread(engineer.an_image, "support-agent", "emulator://echo?latency_ms=1")
+    words = ("create", "support-agent", "--image", "emulator://echo?latency_ms=1", "--protocol", "responses")
+    more = ("--protocol", "invocations", "--rollout", "--reason", "ticket 7", "--server", service.server)
+    done = await asyncio.to_thread(engineer.run, *words, *more)
+    (rollout,) = await service.store.unfinished("support-agent")
+    assert (done.code, done.lines) == (
+        0,
+        [
+            "already deployed as version 2 of support-agent: active",
+            f"rollout {rollout.id} of support-agent version 2 is pending",
+        ],
+    )
+    assert rollout.because.endswith("asked for version 2: ticket 7")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -55,4 +72,6 @@ async def test_without_the_service_nothing_is_deployed(engineer: Engineer, monke
 def test_options_that_do_not_go_together_are_wrong_usage(engineer: Engineer, words: tuple[str, ...], says: str) -> None:
     done = engineer.run("deploy", str(engineer.some_code()), *words)
     assert (done.code, done.errors) == (2, [f"error: {says}"])
+    created = engineer.run("create", "shop", "--image", "emulator://echo", *words)
+    assert (created.code, created.errors) == (2, [f"error: {says}"])
     assert engineer.told("list") == []

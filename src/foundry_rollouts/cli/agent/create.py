@@ -10,8 +10,17 @@ from foundry_rollouts.cli.agent import options
 from foundry_rollouts.cli.agent.outcome import Ending, concluded
 from foundry_rollouts.cli.agent.progress import progress
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
+from foundry_rollouts.cli.agent.release import (
+    AuthorOption,
+    PolicyOption,
+    ReasonOption,
+    Release,
+    RolloutOption,
+    finished,
+    refused_early,
+)
 from foundry_rollouts.cli.commands import Command, examples, group, waits
-from foundry_rollouts.cli.options import TimeoutOption
+from foundry_rollouts.cli.options import DEFAULT_SERVER, ServerOption, TimeoutOption
 from foundry_rollouts.cli.output import Output, OutputOption
 
 create_commands = group("Create versions from images and prompts; release drafts.")
@@ -22,6 +31,8 @@ create_commands = group("Create versions from images and prompts; release drafts
     cls=Command,
     epilog=examples(
         "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.4.2 --wait",
+        "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.4.3 --rollout --wait "
+        "--timeout 2h --protocol responses --protocol invocations",
         "foundry-rollouts agent create support-eu --image registry.azurecr.io/support:1.5.0 --draft "
         "--cpu 0.5 --memory 1Gi --protocol responses --protocol invocations --env LEVEL=info",
         "foundry-rollouts agent create greeter --model gpt-4.1-mini --prompt prompts/greeter.md",
@@ -48,8 +59,13 @@ async def create(
     idle_timeout: options.IdleOption = None,
     description: options.DescriptionOption = None,
     metadata: options.MetadataOption = None,
+    rollout: RolloutOption = False,
+    policy: PolicyOption = None,
+    author: AuthorOption = None,
+    reason: ReasonOption = None,
     wait: options.WaitOption = False,
     timeout: TimeoutOption = None,
+    server: ServerOption = DEFAULT_SERVER,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
     output: OutputOption = Output.TABLE,
@@ -61,22 +77,26 @@ async def create(
 
     The endpoint then serves what --protocol names; of a prompt agent, Responses. Unless it is pinned, a release serves
     all new sessions as soon as it is active.
+
+    --rollout and --wait do what they do for 'agent deploy'.
     """
     from foundry_rollouts.cli.agent.prompt import image_or_prompt
     from foundry_rollouts.foundry.definition import Definition
     from foundry_rollouts.foundry.versions import IMAGE_LIMIT
 
     ending = Ending.of(wait, timeout, IMAGE_LIMIT, output)
+    release = Release.of(rollout, server, policy, author, reason, is_draft=draft)
     names, environment = options.protocols(protocol), options.environment(env_file, env)
     of_image = Definition(image, None, cpu, memory, names, environment, idle_timeout)
     definition = image_or_prompt(of_image, model, prompt)
     labels = options.labels(description, metadata)
     with progress() as tell:
+        await refused_early(release, agent, tell)
         async with project(project_endpoint, credential) as cloud:
             ending = replace(ending, protocols=tuple(names))
             make = cloud.api.drafts.of_image if draft else cloud.api.versions.create
             created = await make(agent, definition, labels)
-            return await concluded(cloud, agent, created, ending, tell)
+            return await finished(cloud, agent, created, ending, tell, release)
 
 
 @create_commands.command(

@@ -92,9 +92,7 @@ async def deploy(
     from foundry_rollouts.foundry.versions import BUILD_LIMIT
 
     ending = Ending.of(wait, timeout, BUILD_LIMIT, output)
-    release = Release.of(rollout, server, policy, author, reason)
-    if release and draft:
-        raise UsageError("a draft takes no traffic and cannot be rolled out: leave out --draft, or --rollout")
+    release = Release.of(rollout, server, policy, author, reason, is_draft=draft)
     code = Code(runtime, options.words_of(entry_point), is_bundled=bundled)
     names, environment = options.protocols(protocol), options.environment(env_file, env)
     definition = Definition(None, code, cpu, memory, names, environment, idle_timeout)

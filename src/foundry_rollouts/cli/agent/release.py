@@ -48,9 +48,18 @@ class Release:
 
     @classmethod
     def of(
-        cls, rollout: bool, server: str, policy: str | None, author: str | None, reason: str | None
+        cls,
+        rollout: bool,
+        server: str,
+        policy: str | None,
+        author: str | None,
+        reason: str | None,
+        *,
+        is_draft: bool,
     ) -> "Release | None":
-        """Read the options. Raises UsageError for what only a rollout has."""
+        """Read the options. Raises UsageError for what only a rollout has, and for a rollout of a draft."""
+        if rollout and is_draft:
+            raise UsageError("a draft takes no traffic and cannot be rolled out: leave out --draft, or --rollout")
         if rollout:
             return cls(server, policy, author or user(), reason)
         given = {"--policy": policy, "--author": author, "--reason": reason}
