@@ -4,8 +4,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -158,12 +158,33 @@ async def test_a_token_that_one_replica_revokes_opens_nothing_on_the_other_and_i
         assert "rollout.progressing" in await stream
 
 
-async def test_a_stream_ends_when_its_token_expires(replicas: tuple[Admitted, list[str]]) -> None:
-    people, (here, _) = replicas
-    soon = await a_secret(people.services, role=Role.VIEWER, expires_at=now() + timedelta(seconds=2))
+@dataclass
+class Clock:
+    """The present time, or a time to come once a test says so."""
+
+    ahead: timedelta = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return now() + self.ahead
+
+
+async def ends_when_the_time_has_come(url: str, secret: str, clock: Clock) -> None:
+    """Read a stream with ``secret``, which lasts an hour, and let two hours pass."""
     begun = asyncio.Event()
     async with asyncio.timeout(PATIENCE):
-        assert "rollout.progressing" in await stream_until_it_ends(here, soon, begun)
+        stream = asyncio.create_task(stream_until_it_ends(url, secret, begun))
+        await asyncio.wait({stream, asyncio.create_task(begun.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        assert not stream.done()
+        clock.ahead = timedelta(hours=2)
+        assert "rollout.progressing" in await stream
+
+
+async def test_a_stream_ends_when_its_token_expires(services: Services) -> None:
+    await stand(services.store, a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON))  # type: ignore[arg-type]
+    clock = Clock()
+    secret = await a_secret(services, role=Role.VIEWER, expires_at=now() + timedelta(hours=1))
+    async with serving(replace(services, is_open=False, now=clock)) as (url, _):
+        await ends_when_the_time_has_come(url, secret, clock)
 
 
 async def test_a_stream_of_somebody_who_may_go_on_goes_on(replicas: tuple[Admitted, list[str]]) -> None:
@@ -183,9 +204,8 @@ async def test_a_stream_ends_when_a_token_of_the_identity_provider_expires(servi
     with a_provider() as provider:
         settings = EntraSettings(tenant=TENANT, client_id=CLIENT, authority=provider.issuer)
         believed = Believed(settings.issuers, settings.audiences, settings.tenant, settings.granted)
-        entra = Entra(Keys(settings.issuer, asyncio.get_running_loop().time), believed, now)
+        clock = Clock()
+        entra = Entra(Keys(settings.issuer, asyncio.get_running_loop().time), believed, clock)
         async with serving(replace(services, is_open=False, identities=entra, now=now)) as (url, _):
-            async with asyncio.timeout(PATIENCE):
-                soon = provider.token(exp=now() + timedelta(seconds=3))
-                assert "rollout.progressing" in await stream_until_it_ends(url, soon, asyncio.Event())
+            await ends_when_the_time_has_come(url, provider.token(), clock)
         await entra.close()
