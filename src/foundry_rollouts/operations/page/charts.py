@@ -155,9 +155,10 @@ def _weights(rollout: Rollout, events: Sequence[Event], judged: JudgedRollout) -
         seen = since(points, i, key)
         share = percent(seen.canary_calls / seen.calls) if seen.calls else "no calls"
         found.append((points[i].at, points[i].weight, share))
+    seen_at = list(found)
     for event in events:
         if event.weights is not None:
-            at_last = next((share for at, _, share in reversed(found) if at <= event.at), "no calls")
+            at_last = next((share for at, _, share in reversed(seen_at) if at <= event.at), "no calls")
             found.append((event.at, event.weights.get(canary, 0), at_last))
     found.sort(key=lambda each: each[0])
     rows = [Row(at, (Cell(str(weight), weight), Cell(share, _number(share)))) for at, weight, share in found]
