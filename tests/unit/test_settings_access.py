@@ -37,21 +37,26 @@ def refused(monkeypatch: pytest.MonkeyPatch, **values: str) -> str:
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "10.0.0.7:80", "rollouts.internal:80"])
-@pytest.mark.parametrize("more", [{}, {"METRICS_ACCESS": "token"}, {"HOSTS": "rollouts.example.com"}])
-def test_an_address_that_others_reach_is_refused_in_a_line_that_says_what_to_set(
+@pytest.mark.parametrize(
+    "more", [{}, {"METRICS_ACCESS": "token"}, {"HOSTS": "rollouts.example.com"}, {"TRUSTED_PROXIES": "10.0.0.2"}]
+)
+def test_an_address_that_others_reach_is_open_to_nobody_and_needs_a_token(
     monkeypatch: pytest.MonkeyPatch, listen: str, more: dict[str, str]
 ) -> None:
-    line = refused(monkeypatch, LISTEN=listen, **more)
-    assert f"{PREFIX}LISTEN: {listen!r} can be reached from other machines" in line
-    assert f"set {PREFIX}ACCESS=required and make a token (foundry-rollouts token create)" in line
+    settings = loaded(monkeypatch, LISTEN=listen, **more)
+    assert (settings.is_open, settings.needs_a_token, settings.are_metrics_open) == (False, True, False)
 
 
-@pytest.mark.parametrize("more", [{"ACCESS": "required"}, ENTRA, {"TRUSTED_PROXIES": "10.0.0.2"}])
+@pytest.mark.parametrize("more", [{"ACCESS": "required"}, ENTRA])
 def test_whoever_asks_people_who_they_are_may_listen_anywhere(
     monkeypatch: pytest.MonkeyPatch, more: dict[str, str]
 ) -> None:
     settings = loaded(monkeypatch, LISTEN="0.0.0.0:8080", **more)
-    assert (settings.is_open, settings.host, settings.are_metrics_open) == (False, "0.0.0.0", False)
+    assert (settings.is_open, settings.needs_a_token, settings.host) == (False, False, "0.0.0.0")
+
+
+def test_this_machine_alone_needs_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not loaded(monkeypatch, LISTEN="127.0.0.2:8080").needs_a_token
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ async def test_a_canary_that_fails_is_asked_on_and_on(probing: Probing) -> None:
 
 
 async def test_a_session_that_does_not_open_in_time_is_our_trouble(probing: Probing) -> None:
-    probing.timed(ProbeTimings(opening_limit=timedelta(milliseconds=20)))
+    probing.timed(ProbeTimings(opening_limit=timedelta(milliseconds=20), network_grace=timedelta(0)))
 
     async def never(agent: str, version: str, session: str) -> SessionSeen:
         await asyncio.Event().wait()
