@@ -51,7 +51,7 @@ unit: $(FOR_TESTS) ## the unit tests: a minute, nothing outside the process; the
 component: $(FOR_TESTS) ## the command line against a served API and a local Foundry; policies that are watched
 	@$(BIN)/pytest -n auto tests/component
 
-simulation: $(FOR_TESTS) ## the judge's promises and its bench, on thousands of simulated rollouts
+simulation: $(FOR_TESTS) ## the judge's promises, its laws and its bench, on recorded counts and simulated rollouts
 	@$(BIN)/pytest -n auto tests/simulation
 
 contract: $(FOR_TESTS) ## one exam per port: SQLite and PostgreSQL, client and emulator

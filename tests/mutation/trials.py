@@ -27,7 +27,10 @@ from coverage import Coverage
 from mutation.mutants import Mutant, Source
 
 SOURCES = Path(__file__).parents[2] / "src"
-TESTS = ("tests/unit/core", "tests/simulation/test_world.py", "tests/simulation/test_capital_promises.py")
+TESTS = (
+    "tests/unit/core",
+    *(f"tests/simulation/{name}.py" for name in ("test_world", "test_capital_promises", "test_counts", "test_laws")),
+)
 QUIET = ("-q", "--no-header", "--no-summary", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 OPTIONS = (*QUIET, "-p", "no:randomly", "-p", "no:cacheprovider", "-o", "timeout=0")
 COLLECTED = "collected"  #: The name under which lines are noted that run before any test.
