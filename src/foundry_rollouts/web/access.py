@@ -19,6 +19,8 @@ from foundry_rollouts.addresses import is_loopback, network_of
 from foundry_rollouts.core.model.access import ANYBODY, Person, Role
 from foundry_rollouts.errors import AccessError, NotAllowedError, TooManyError, UnavailableError, UnknownPersonError
 from foundry_rollouts.operations.tokens import PREFIX, person_with
+from foundry_rollouts.web.auditing import asked_of
+from foundry_rollouts.web.forwarded import PASSED_ON
 from foundry_rollouts.web.services import Services, services_of
 from foundry_rollouts.web.sessions import person_signed_in, shown_secret
 
@@ -79,7 +81,11 @@ async def person_of(request: Request) -> Person:
             _count(services, f"address {network_of(_address(request))}", now)
             raise
         if known is not ANYBODY:
-            _count(services, f"{known.way} {known.token or known.name}", now)
+            try:
+                _count(services, f"{known.way} {known.token or known.name}", now)
+            except TooManyError:
+                asked_of(request).author = known.name
+                raise
         request.state.person = known
     return known
 
@@ -114,6 +120,11 @@ async def recognised(services: Services, request: Request, *, is_use: bool = Tru
     if secret := shown_secret(request):
         return await person_signed_in(request, secret, is_use=is_use)
     if services.is_open and is_loopback(_address(request)):
+        if getattr(request.state, PASSED_ON, False):
+            raise UnknownPersonError(
+                "a proxy brought this, so anybody may have asked: send the header Authorization: Bearer TOKEN, and set "
+                "FOUNDRY_ROLLOUTS_TRUSTED_PROXIES"
+            )
         return ANYBODY
     raise UnknownPersonError("nobody is known here without a token: send the header Authorization: Bearer TOKEN")
 

@@ -11,6 +11,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 _FORWARDED = b"x-forwarded-"
 _HOST = b"x-forwarded-host"
+PASSED_ON = "is_passed_on"  #: In the state of a request: a proxy brought it, whether it is one of ours or not.
 
 
 class Forwarded:
@@ -24,6 +25,8 @@ class Forwarded:
         self._believing = ProxyHeadersMiddleware(self._behind, list(proxies))  # type: ignore[arg-type]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope.setdefault("state", {})[PASSED_ON] = any(_says_client(name) for name, _ in scope["headers"])
         if scope["type"] == "http" and self._is_trusted(scope):
             _take_host(scope)
             await self._believing(scope, receive, send)  # type: ignore[arg-type]
@@ -32,11 +35,7 @@ class Forwarded:
 
     async def _behind(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope["headers"] = [
-                (name, value)
-                for name, value in scope["headers"]
-                if not name.startswith(_FORWARDED) and name != b"forwarded"
-            ]
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if not _says_client(name)]
             _enter(scope, self._base_path)
         await self._app(scope, receive, send)
 
@@ -47,6 +46,10 @@ class Forwarded:
         except ValueError:
             return False
         return address is not None and any(address in network for network in self._networks)
+
+
+def _says_client(name: bytes) -> bool:
+    return name.startswith(_FORWARDED) or name == b"forwarded"
 
 
 def _take_host(scope: Scope) -> None:

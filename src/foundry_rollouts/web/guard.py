@@ -103,9 +103,9 @@ def _holds_token(scope: Scope) -> bool:
     )
 
 
-def _shown(scope: Scope) -> str:
-    """Return the path as an answer may repeat it."""
-    return "/" if _holds_token(scope) else str(scope["path"])
+def _shown(scope: Scope) -> Scope:
+    """Return the scope with the path as an answer may repeat it."""
+    return {**scope, "path": "/"} if _holds_token(scope) else scope
 
 
 def _own(scope: Scope) -> frozenset[str]:

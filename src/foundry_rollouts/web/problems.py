@@ -16,6 +16,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
+from starlette.types import Scope
 
 from foundry_rollouts.errors import (
     AccessError,
@@ -96,11 +97,14 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def problem(path: str, status: int, detail: str, more: Mapping[str, Any] | None = None) -> JSONResponse:
-    """Build the answer for an error at ``path``; ``more`` are further members."""
-    base = path.partition("/api/v1/")[0] if "/api/v1/" in path else ""
+def problem(scope: Scope, status: int, detail: str, more: Mapping[str, Any] | None = None) -> JSONResponse:
+    """Build the answer for an error of a request; ``more`` are further members.
+
+    Where the page of the ``type`` is comes from our base path, never from the path that was asked for.
+    """
+    path = str(scope["path"])
     body = {
-        "type": f"{base}/problems/{name_of(status)}",
+        "type": f"{scope.get('root_path', '')}/problems/{name_of(status)}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
@@ -119,36 +123,36 @@ def answer_problems(app: FastAPI) -> None:
 
 
 async def _on_ours(request: Request, error: Exception) -> JSONResponse:
-    path, detail = request.url.path, str(error)
+    scope, detail = request.scope, str(error)
     match error:
         case NotFoundError():
-            return problem(path, 404, detail)
+            return problem(scope, 404, detail)
         case ConflictError():
-            return problem(path, 409, detail, await _current(request))
+            return problem(scope, 409, detail, await _current(request))
         case UsageError():
-            return problem(path, 422, detail)
+            return problem(scope, 422, detail)
         case AccessError():
-            return _on_access(path, error)
+            return _on_access(scope, error)
         case UnavailableError():
-            log.warning("web.unavailable", path=path, because=detail)
-            answer = problem(path, 503, detail)
+            log.warning("web.unavailable", path=scope["path"], because=detail)
+            answer = problem(scope, 503, detail)
             answer.headers.update(RETRY_AFTER)
             return answer
         case _:
-            log.error("web.failed", path=path, because=detail)
+            log.error("web.failed", path=scope["path"], because=detail)
             return await _on_unforeseen(request, error)
 
 
-def _on_access(path: str, error: AccessError) -> JSONResponse:
+def _on_access(scope: Scope, error: AccessError) -> JSONResponse:
     match error:
         case UnknownPersonError():
-            answer = problem(path, 401, str(error))
+            answer = problem(scope, 401, str(error))
             answer.headers["WWW-Authenticate"] = 'Bearer realm="foundry-rollouts"'
         case TooManyError():
-            answer = problem(path, 429, str(error))
+            answer = problem(scope, 429, str(error))
             answer.headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
         case NotAllowedError() | _:
-            answer = problem(path, 403, str(error))
+            answer = problem(scope, 403, str(error))
     return answer
 
 
@@ -169,7 +173,7 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for just that
     errors = [{"field": ".".join(str(part) for part in each["loc"]), "problem": each["msg"]} for each in error.errors()]
     detail = "; ".join(f"{each['field']}: {each['problem']}" for each in errors)
-    return problem(request.url.path, 422, detail, {"errors": errors})
+    return problem(request.scope, 422, detail, {"errors": errors})
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
@@ -177,7 +181,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     detail = error.detail
     if error.status_code == 404:
         detail = f"nothing is served at {request.url.path}; /api/openapi.json lists the routes"
-    answer = problem(request.url.path, error.status_code, detail)
+    answer = problem(request.scope, error.status_code, detail)
     answer.headers.update(error.headers or {})
     if error.status_code == 405:
         answer.headers["Allow"] = ", ".join(_methods_at(request))
@@ -202,7 +206,7 @@ def _methods_at(request: Request) -> list[str]:
 
 async def _on_unforeseen(request: Request, _error: Exception) -> JSONResponse:
     # The server logs the error itself, with its trace.
-    answer = problem(request.url.path, 500, "internal error: see the log of the service")
+    answer = problem(request.scope, 500, "internal error: see the log of the service")
     # This answer is given outside of the guard, so it brings the headers itself.
     answer.headers.update(SAFE_HEADERS)
     return answer

@@ -99,3 +99,25 @@ async def test_who_comes_through_a_proxy_is_not_somebody_of_the_machine(services
     async with httpx.AsyncClient(transport=transport, base_url="http://rollouts.example.com") as client:
         answer = await client.get("/api/v1/rollouts", headers={"X-Forwarded-For": "192.0.2.9"})
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded"])
+async def test_the_open_mode_is_not_for_those_whom_a_proxy_brings_that_nobody_named(
+    services: Services, header: str
+) -> None:
+    async with client_of(services) as client:
+        assert (await client.get("/api/v1/rollouts")).status_code == 200
+        answer = await client.get("/api/v1/rollouts", headers={header: "192.0.2.9"})
+    assert answer.status_code == 401
+    assert "TRUSTED_PROXIES" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["//evil.example/api/v1/x", "/ui/../api/v1/x", "/nothing"])
+@pytest.mark.parametrize(("base_path", "page"), [("", "/problems/not-found"), ("/base", "/base/problems/not-found")])
+async def test_the_page_of_a_problem_is_ours_whatever_path_was_asked_for(
+    services: Services, base_path: str, page: str, path: str
+) -> None:
+    async with client_of(replace(services, base_path=base_path)) as client:
+        answer = await client.get(f"http://127.0.0.1:8080{base_path}{path}")
+        assert (answer.status_code, answer.json()["type"]) == (404, page)
+        assert (await client.get(page)).status_code == 200

@@ -70,3 +70,12 @@ async def test_who_shows_nothing_on_the_machine_is_not_counted(services: Service
     people = await admitted(replace(services, buckets=Buckets(0.2)))
     async with replace(people, services=replace(people.services, is_open=True)).client() as anybody:
         assert {(await anybody.get("/api/v1/rollouts")).status_code for _ in range(5)} == {200}
+
+
+async def test_a_command_that_comes_too_soon_is_in_the_audit_log_under_who_gave_it(services: Services) -> None:
+    people = await admitted(replace(services, buckets=Buckets(0.1)))
+    async with people.as_role(Role.OPERATOR) as operator, people.as_role(Role.ADMIN) as admin:
+        given = [await operator.post("/api/v1/rollouts/r-1:abort", json={"generation": 1}) for _ in range(2)]
+        assert [each.status_code for each in given] == [404, 429]
+        refused, _ = (await admin.get("/api/v1/audit")).json()["items"]
+    assert (refused["author"], refused["outcome"], refused["because"][:4]) == ("the operator", "refused", "429:")
