@@ -97,7 +97,13 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def problem(scope: Scope, status: int, detail: str, more: Mapping[str, Any] | None = None) -> JSONResponse:
+def problem(
+    scope: Scope,
+    status: int,
+    detail: str,
+    more: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
     """Build the answer for an error of a request; ``more`` are further members.
 
     Where the page of the ``type`` is comes from our base path, never from the path that was asked for.
@@ -111,7 +117,7 @@ def problem(scope: Scope, status: int, detail: str, more: Mapping[str, Any] | No
         "instance": path,
         **(more or {}),
     }
-    return JSONResponse(_BODY.dump_python(body, mode="json"), status, media_type=MEDIA_TYPE)
+    return JSONResponse(_BODY.dump_python(body, mode="json"), status, headers, media_type=MEDIA_TYPE)
 
 
 def answer_problems(app: FastAPI) -> None:
