@@ -27,6 +27,16 @@ def _no_number(value: Any) -> Any:
     return value
 
 
+def _no_truth(value: Any) -> Any:
+    """Refuse true, which would be read as 1."""
+    if isinstance(value, bool):
+        raise ValueError("write the number of the generation")  # noqa: TRY004 - it becomes a problem of the field
+    return value
+
+
+#: The rollout as the author of a command saw it.
+Generation = Annotated[int, Field(ge=1, lt=2**31), BeforeValidator(_no_truth)]
+
 Instant = Annotated[AwareDatetime, BeforeValidator(_no_number)]
 #: The same key again does nothing again.
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200, pattern=ONE_LINE)]
@@ -89,7 +99,7 @@ class CommandRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"generation": 3, "reason": "it looks odd"}]}
     )
 
-    generation: Annotated[int, Field(ge=1, lt=2**31)]
+    generation: Generation
     reason: Sentence | None = None
     author: Name | None = None
 
@@ -101,7 +111,7 @@ class AcknowledgeRequest(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"generation": 4, "reason": "fixed in version 8"}]}
     )
 
-    generation: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    generation: Generation | None = None
     reason: Sentence | None = None
     author: Name | None = None
 

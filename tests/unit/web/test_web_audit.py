@@ -57,6 +57,8 @@ async def test_a_command_is_there_with_author_reason_address_and_what_came_of_it
     [
         ("/api/v1/rollouts/r-9:abort", {"generation": 1}, {}, 404),
         ("/api/v1/rollouts/r-1:abort", {"generation": "x"}, {}, 422),
+        ("/api/v1/rollouts/r-1:abort", {"generation": True}, {}, 422),
+        ("/api/v1/rollouts/r-1:acknowledge", {"generation": True}, {}, 422),
         ("/api/v1/rollouts/r-1:abort", {"generation": 1}, {"Authorization": "Bearer frt_x"}, 401),
         ("/api/v1/rollouts/r-1:abort", {"generation": 1}, {"Origin": "https://evil.example"}, 403),
         ("/api/v1/rollouts/r-1:abort", {"generation": 1}, {"Content-Type": "text/plain"}, 415),
