@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.operations.progress import progress_of
 from foundry_rollouts.operations.views import AgentView, RolloutView, agent_view, rollout_view
 from foundry_rollouts.ports import AgentFilter, AgentKnown, Queue, Store
 
 _VERSION = re.compile(r"^[vV](\d+)$")  #: As pages name a version; the store knows it by its number.
 
 PAGE = 50  #: Quiet agents on a page.
+METERS = 25  #: Moving agents whose evidence is weighed for their rows; the others say in words what they wait for.
 MOST = 200  #: Agents of the other groups that are shown; a search finds the rest.
 
 
@@ -62,7 +64,7 @@ async def overview(store: Store, now: datetime, words: str | None = None, after:
     counts = {Group.LOOK: len(first), Group.MOVING: len(second), Group.QUIET: fitting - len(first) - len(second)}
     return Overview(
         look=sorted(await _rows(store, first, Group.LOOK, busy, now), key=_urgency),
-        moving=await _rows(store, second, Group.MOVING, busy, now),
+        moving=await _weighed(store, await _rows(store, second, Group.MOVING, busy, now), busy, now),
         quiet=await _rows(store, quiet[:PAGE], Group.QUIET, busy, now),
         counts=counts,
         next=quiet[PAGE - 1].name if len(quiet) > PAGE else None,
@@ -80,7 +82,7 @@ async def rows_of(store: Store, names: Sequence[str], now: datetime) -> list[Row
         is_needed = agent.name in trouble or agent.name in bad or (in_hand is not None and needs_person(in_hand))
         group = Group.LOOK if is_needed else Group.MOVING if in_hand else Group.QUIET
         rows += await _rows(store, [agent], group, busy, now)
-    return rows
+    return await _weighed(store, rows, busy, now)
 
 
 def needs_person(rollout: Rollout) -> bool:
@@ -111,6 +113,20 @@ async def _rows(
         )
         for agent in shown
     ]
+
+
+async def _weighed(store: Store, rows: Sequence[Row], busy: Mapping[str, Queue], now: datetime) -> list[Row]:
+    """Return ``rows``, the first of those that move with how far they are."""
+    first = {row.agent.name for row in [row for row in rows if row.group is Group.MOVING][:METERS]}
+    return [await _weigh(store, row, busy, now) if row.agent.name in first else row for row in rows]
+
+
+async def _weigh(store: Store, row: Row, busy: Mapping[str, Queue], now: datetime) -> Row:
+    rollout, shown = busy[row.agent.name].in_hand, row.agent.rollout
+    if rollout is None or shown is None or not rollout.step or rollout.phase is not Phase.PROGRESSING:
+        return row
+    progress = progress_of(rollout, await store.evidence(rollout.id), now)
+    return replace(row, agent=replace(row.agent, rollout=replace(shown, progress=progress)))
 
 
 def _row(agent: AgentView, group: Group, queue: Queue, last: RolloutView | None) -> Row:

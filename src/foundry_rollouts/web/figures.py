@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 _VERSION = re.compile(r"v\d")
+_HELD = re.compile(r"(?<=\d) (?=\d{3}\b|: 1\b|%)|(?<=\d :) (?=1\b)")  #: Inside a number: no line ends there.
 THIN = "\u202f"  #: A narrow space that does not break.
 
 
@@ -43,8 +44,8 @@ def span(seconds: float | timedelta) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return ``text`` as a sentence: with a capital and a full stop."""
-    text = text.strip()
+    """Return ``text`` as a sentence: with a capital, a full stop, and numbers that stay on one line."""
+    text = _HELD.sub("\u00a0", text.strip())
     first = text[:1] if _VERSION.match(text) else text[:1].upper()
     return f"{first}{text[1:]}{'' if text.endswith(('.', '?', '…')) else '.'}"
 

@@ -21,7 +21,7 @@ from foundry_rollouts.operations.page.charts import Chart
 from foundry_rollouts.operations.page.page import PageOfRollout, page_of_rollout
 from foundry_rollouts.untrusted import visible
 from foundry_rollouts.web.log_tails import NOTHING, Tail, tails_of
-from foundry_rollouts.web.render import ENVIRONMENT, rendered
+from foundry_rollouts.web.render import ENVIRONMENT, rendered, without_clocks
 from foundry_rollouts.web.services import Services
 from foundry_rollouts.web.stream import STREAM_HEADERS, pause
 
@@ -37,8 +37,6 @@ FRAME = "r-charts"  #: Around the charts.
 COME_BACK_MILLISECONDS = 500
 GATE_ICONS = {"good": "good", "bad": "cross", "wait": "warn", "moving": "clock", "off": "none"}
 
-#: What a clock in the browser goes on with: it alone is no news.
-_CLOCKS = re.compile(r"(data-(?:until|since)=\"[^\"]*\">)[^<]*<")
 _COUNTS = re.compile(r"[\d\u202f ]*\d of [\d\u202f ]*\d")
 
 
@@ -114,7 +112,7 @@ def keys_of(seen: PageOfRollout) -> str:
 
 
 def _part(target: str, html: str) -> Part:
-    mark = sha256(_CLOCKS.sub(r"\1<", html).encode()).hexdigest()
+    mark = sha256(without_clocks(html).encode()).hexdigest()
     return Part(target, "outerMorph", mark, lambda: html)
 
 

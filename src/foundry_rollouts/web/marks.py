@@ -1,12 +1,15 @@
 """What a state looks like on a page: a hue, a shape and a word, never a hue alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from foundry_rollouts.core.deciding.queue import QUEUED
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.overview import Row
+from foundry_rollouts.operations.progress import Progress
 from foundry_rollouts.operations.views import AgentView, RolloutView
-from foundry_rollouts.web.figures import as_version, sentence
+from foundry_rollouts.operations.waiting import Wait, WaitKind, WaitState
+from foundry_rollouts.web.figures import as_version, count, sentence, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,14 @@ PHASES: Mapping[Phase, Mark] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Meter:
+    """Evidence between its two ends: ``forward`` and ``back`` are shares of what it takes."""
+
+    forward: float
+    back: float
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What the row of an agent says: its state, why, what it waits for, and the rollout it is about."""
 
@@ -40,6 +51,8 @@ class Summary:
     waits: str
     more: str
     rollout: RolloutView | None
+    meter: Meter | None = None
+    bake: Wait | None = None  #: The least time of the step, while it is not over.
 
 
 def of_phase(phase: Phase) -> Mark:
@@ -76,11 +89,50 @@ def _with_rollout(rollout: RolloutView, *, needs_approval: bool) -> Summary:
     because = sentence(rollout.because)
     waits = sentence(rollout.waiting_for) if rollout.waiting_for else ""
     if rollout.phase is Phase.PAUSED:
-        return Summary(Mark("wait", "pause", "Paused"), because, "A person", waits or "resume or abort", rollout)
+        more = sentence((rollout.waiting_for or "resume or abort").removeprefix("a person: "))
+        return Summary(Mark("wait", "pause", "Paused"), because, "A person", more, rollout)
     if rollout.phase is Phase.PENDING:
-        return Summary(Mark("off", "clock", "Pending"), because, "Its turn", waits, rollout)
+        awaited = "Its turn" if rollout.waiting_for == QUEUED else "To begin"
+        return Summary(Mark("off", "clock", "Pending"), because, awaited, waits, rollout)
     if needs_approval:
         return Summary(Mark("wait", "person", "Waits for approval"), because, "A person", waits, rollout)
     weight = rollout.weights.get(rollout.canary, 0)
     word = f"Step {rollout.step} of {rollout.steps}, weight {weight}"
-    return Summary(Mark("moving", "moving", word), because, "Evidence and time", waits, rollout)
+    plain = Summary(Mark("moving", "moving", word), because, "Evidence and time", waits, rollout)
+    return _measured(plain, rollout.progress) if rollout.progress else plain
+
+
+def _measured(plain: Summary, progress: Progress) -> Summary:
+    """Return the summary of a rollout whose evidence was weighed: what it waits for, and for how long about."""
+    now = [wait for wait in progress.waits_for if wait.state is WaitState.NOW]
+    proofs = [wait for wait in now if wait.kind is WaitKind.EVIDENCE]
+    bake = next((wait for wait in now if wait.kind is WaitKind.BAKE), None)
+    if len(proofs) + (bake is not None) < len(now):
+        return plain  # It waits for something else first, and says so in words.
+    is_compared = any(wait.have is not None for wait in proofs)
+    if is_compared:
+        return replace(plain, waits="Evidence", more=_missing(plain, proofs), meter=_meter(progress), bake=bake)
+    if bake:
+        return replace(plain, waits="", more="", bake=bake)
+    if proofs:
+        return plain
+    return replace(plain, waits="The next tick", more="proved, and baked long enough")
+
+
+def _missing(plain: Summary, proofs: Sequence[Wait]) -> str:
+    """Say how many calls are missing, and how long they take at the traffic of now."""
+    calls = max((wait.missing_calls or 0 for wait in proofs), default=0)
+    if not calls or plain.rollout is None:
+        return plain.more
+    seconds = max((wait.seconds or 0 for wait in proofs), default=0)
+    time = f", about {span(seconds)} at this traffic" if seconds else ""
+    return f"about {count(calls)} more call{'' if calls == 1 else 's'} on {as_version(plain.rollout.canary)}{time}"
+
+
+def _meter(progress: Progress) -> Meter | None:
+    """Return the meter; none at a weight at which nothing is compared."""
+    safe, harm = progress.safe_log10, progress.harm_log10
+    if safe is None or harm is None:
+        return None
+    shares = ((safe, progress.safe_enough_log10), (harm, progress.harm_enough_log10))
+    return Meter(*(min(max(value / most, 0.0), 1.0) for value, most in shares))

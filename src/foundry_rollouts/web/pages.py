@@ -23,7 +23,7 @@ from foundry_rollouts.operations.overview import Group, Overview, Row, overview,
 from foundry_rollouts.web.access import Who, needs
 from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.marks import summary_of
-from foundry_rollouts.web.render import page, rendered
+from foundry_rollouts.web.render import page, rendered, without_clocks
 from foundry_rollouts.web.services import Ours, Services
 from foundry_rollouts.web.stream import STREAM_HEADERS, pause
 
@@ -134,8 +134,9 @@ def _news(request: Request, drawn: _Drawn, rows: Sequence[Row], *, may: bool) ->
         if drawn.groups[name] is not Group.QUIET and row.group is Group.QUIET:
             continue  # It needs nobody any more: its row stays as it is until the page is sorted again.
         html = rendered(request, template, row=row, **_of_rows(may=may))
-        if drawn.rows.get(name) != html:
-            drawn.rows[name] = news[row_id(name)] = html
+        mark = without_clocks(html)
+        if drawn.rows.get(name) != mark:
+            drawn.rows[name], news[row_id(name)] = mark, html
     return news
 
 

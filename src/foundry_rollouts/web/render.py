@@ -4,6 +4,7 @@
 loads nothing from anywhere else and runs no script that is not a file of ours.
 """
 
+import re
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -29,6 +30,8 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 STATIC_PATH = "/static"
 SHOWN = 2000  #: Characters of one text that a page shows; what others wrote may be longer than a page.
+
+_CLOCKS = re.compile(r"(data-(?:until|since)=\"[^\"]*\">)[^<]*<")
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -90,6 +93,11 @@ def fragment(request: Request, name: str, status: int = 200, **context: Any) -> 
 def rendered(request: Request, name: str, **context: Any) -> str:
     """Return the HTML of a template, for a stream."""
     return ENVIRONMENT.get_template(name).render(_context(request, context))
+
+
+def without_clocks(html: str) -> str:
+    """Return ``html`` without what a clock in the browser goes on with: that alone is no news."""
+    return _CLOCKS.sub(r"\1<", html)
 
 
 def url(request: Request, path: str) -> str:

@@ -64,6 +64,7 @@
     const seconds = Math.max(0, Math.round(milliseconds / 1000));
     const [h, m, s] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60), seconds % 60];
     const two = (value) => String(value).padStart(2, "0");
+    if (h >= 24) return `${Math.floor(h / 24)}\u202fd ${h % 24}\u202fh`;
     if (h > 0) return `${h}\u202fh ${two(m)}\u202fmin`;
     return m > 0 ? `${m}\u202fmin ${two(s)}\u202fs` : `${s}\u202fs`;
   };
