@@ -59,4 +59,6 @@ def _said(version: TailedVersion | None) -> str:
         return "the newest sessions are being found"
     if version.because and not version.sessions:
         return version.because
+    if not version.sessions:
+        return "no session of it is live now: its last lines"
     return f"newest lines of {version.sessions} live session{'' if version.sessions == 1 else 's'}"

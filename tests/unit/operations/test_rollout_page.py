@@ -129,6 +129,7 @@ async def test_an_approval_is_a_decision_and_says_what_it_leads_to(store: SqlSto
             {"phase": Phase.PROGRESSING, "verdict": "no-data"},
             "Nothing was seen of v2 at weight 10 yet, so it stays there.",
         ),
+        ({"phase": Phase.PROGRESSING}, "v2 has just reached weight 10, and has to earn its proof there."),
         ({"phase": Phase.PROGRESSING, "verdict": "source-error"}, "That is not held against v2."),
         ({"phase": Phase.PROGRESSING, "verdict": "shared-trouble"}, "v1 fails more than before, too."),
         ({"phase": Phase.PROGRESSING, "step": 3, "verdict": "pass"}, "All new sessions go to v2. It bakes"),

@@ -180,7 +180,7 @@ def _because(verdict: Verdict, rollout: Rollout, gate: Gate, tracks: Sequence[Tr
     judging = rollout.policy.judge
     match verdict:
         case Verdict.FAIL:
-            return because_harm(gate, judging, max(tracks, key=_accusation))
+            return because_harm(gate, judging, max(tracks, key=accusation))
         case Verdict.PASS | Verdict.INSUFFICIENT if rollout.weight == 100:
             return because_baking(gate, max(tracks, key=lambda track: track.at_step.canary_calls))
         case Verdict.PASS:
@@ -193,7 +193,7 @@ def _because(verdict: Verdict, rollout: Rollout, gate: Gate, tracks: Sequence[Tr
             return because_unseen(verdict, gate, tracks)
 
 
-def _accusation(track: Track) -> float:
+def accusation(track: Track) -> float:
     strict = track.strict.harm_log if track.strict else -math.inf
     return share_log(track) + max(track.stakes.harm_log, strict)
 

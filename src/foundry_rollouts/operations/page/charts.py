@@ -232,9 +232,10 @@ def _rate_reading(rollout: Rollout, gate: Gate, judged: JudgedRollout, key: Key,
         what = f"Calls slower than the median of {version(rollout.stable)}, {edge}. "
     elif gate.kind is GateKind.LATENCY:
         what = f"Still learning how fast {version(rollout.stable)} is. "
+    tolerated = "" if line.value is None else f", tolerated up to {line.text}"
     return (
-        f"{what}{version(rollout.canary)} {canary.text}, {version(rollout.stable)} {stable.text}, tolerated up to"
-        f" {line.text}. Each point holds the last {LEAST_CALLS} calls or more, as {key[1] or 'nobody'} saw them."
+        f"{what}{version(rollout.canary)} {canary.text}, {version(rollout.stable)} {stable.text}{tolerated}."
+        f" Each point holds the last {LEAST_CALLS} calls or more, as {key[1] or 'nobody'} saw them."
         " While the band touches the dashed line, a difference may be chance."
     )
 

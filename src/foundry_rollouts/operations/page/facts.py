@@ -32,9 +32,15 @@ def harm(scene: Scene) -> Fact:
     tally = scene.failed()
     failed, expected = tally.canary_failures, _expected(scene)
     many = failed - expected
+    if not tally.canary_calls:
+        return Fact(_harm_title(scene), "nothing seen yet", f"no call on {scene.canary} was counted")
     value = f"about {counted(many, 'call')} failed" if many >= 1 and not _is_calm(scene) else "none seen"
     of = f"{counted(failed, 'call')} of {number(tally.canary_calls)} failed on {scene.canary}"
-    return Fact("Harm" if scene.rollout.phase.is_final else "Harm so far", value, f"{of}; {_would(scene, expected)}")
+    return Fact(_harm_title(scene), value, f"{of}; {_would(scene, expected)}")
+
+
+def _harm_title(scene: Scene) -> str:
+    return "Harm" if scene.rollout.phase.is_final else "Harm so far"
 
 
 def _would(scene: Scene, expected: float) -> str:
@@ -60,7 +66,7 @@ def _new_sessions(scene: Scene) -> Fact:
     tick = scene.judged.last
     splits = tick.analysis.evidence.splits if tick else ()
     split = max(splits, key=lambda each: each.canary + each.stable, default=None)
-    if split is None:
+    if split is None or not split.canary + split.stable:
         return Fact("New sessions", "not counted", f"{scene.rollout.weight} of 100 go to {scene.canary} by the weight")
     sessions = split.canary + split.stable
     how = "they do not follow the weight" if split.is_ignored else "the cloud divides them as set"
@@ -71,7 +77,9 @@ def _new_sessions(scene: Scene) -> Fact:
 def _traffic(scene: Scene) -> Fact:
     canary, both = scene.per_second()
     if not both:
-        return Fact("Traffic", "no calls seen", "in the last 5 minutes")
+        is_early = len(scene.judged.points) < 2
+        of = "two measurements tell" if is_early else "in the last 5 minutes"
+        return Fact("Traffic", "not known yet" if is_early else "no calls seen", of)
     rate = f"{both:.1f}" if both < 10 else number(both)
     return Fact("Traffic", f"{rate} calls a second", f"{100 * canary / both:.0f}\u202f% of them on {scene.canary}")
 

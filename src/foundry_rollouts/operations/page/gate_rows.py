@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from foundry_rollouts.core.judging.analysis import GateReading, Verdict
 from foundry_rollouts.core.judging.batches import Tally
+from foundry_rollouts.core.judging.judge import accusation
 from foundry_rollouts.core.judging.proof import strongest
+from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.replay.recorded import ReplayedTick
 from foundry_rollouts.operations.page.charts import TITLES, slow_edge, tolerance_words
@@ -57,15 +59,15 @@ def gate_title(gate: Gate) -> str:
 
 
 def _row(scene: Scene, gate: Gate, reading: GateReading, tick: ReplayedTick) -> GateRow:
-    tracks = tick.analysis.evidence.of(gate)
-    counts = strongest(tracks).at_step if tracks else Tally()
+    speaker = _speaker(gate, reading, tick)
+    counts = speaker.at_step if speaker else Tally()
     word, tone = VERDICTS[reading.verdict]
     return GateRow(
         name=gate_title(gate),
-        sources=_sources(scene, gate, tick),
-        stable=_value(gate, reading.stable_value),
+        sources=_sources(scene, gate, tick, speaker),
+        stable=_value(gate, reading.stable_value, counts.stable_failures, counts.stable_calls),
         stable_counts="" if gate.bounds else f"{number(counts.stable_failures)} of {number(counts.stable_calls)}",
-        canary=_value(gate, reading.canary_value),
+        canary=_value(gate, reading.canary_value, counts.canary_failures, counts.canary_calls),
         canary_counts="" if gate.bounds else f"{number(counts.canary_failures)} of {number(counts.canary_calls)}",
         tolerated=_bounds(gate) if gate.bounds else tolerance_words(scene.rollout, gate),
         evidence_for=odds(reading.safe_log),
@@ -76,8 +78,18 @@ def _row(scene: Scene, gate: Gate, reading: GateReading, tick: ReplayedTick) -> 
     )
 
 
-def _sources(scene: Scene, gate: Gate, tick: ReplayedTick) -> str:
+def _speaker(gate: Gate, reading: GateReading, tick: ReplayedTick) -> Track | None:
+    """Return the source whose calls are counted: the one that the sentence of the verdict is about."""
+    tracks = tick.analysis.evidence.of(gate)
+    if not tracks:
+        return None
+    return max(tracks, key=accusation) if reading.verdict is Verdict.FAIL else strongest(tracks)
+
+
+def _sources(scene: Scene, gate: Gate, tick: ReplayedTick, speaker: Track | None) -> str:
     sources = ", ".join(gate.sources)
+    if speaker is not None and len(tick.analysis.evidence.of(gate)) > 1:
+        sources += f"; counted here: {speaker.stratum}"
     if gate.kind is not GateKind.LATENCY:
         return sources
     stratum = next((track.stratum for track in tick.analysis.evidence.of(gate) if track.edges), "")
@@ -85,9 +97,9 @@ def _sources(scene: Scene, gate: Gate, tick: ReplayedTick) -> str:
     return f"slower than the median of {scene.stable}, {edge}; {sources}" if edge else f"{sources}; still learning"
 
 
-def _value(gate: Gate, value: float | None) -> str:
+def _value(gate: Gate, value: float | None, failures: int, calls: int) -> str:
     if not gate.bounds:
-        return percent(value)
+        return percent(failures / calls if calls else None)
     return "not seen" if value is None else f"{value:g}"
 
 

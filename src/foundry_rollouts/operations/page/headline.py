@@ -66,7 +66,7 @@ def _progressing(scene: Scene) -> str:
         how = "is proved at" if rollout.verdict == Verdict.PASS else "got as far as"
         return f"{canary} {how} weight {rollout.weight}. A person decides whether {what}."
     stays = f"it stays at weight {rollout.weight}"
-    if scene.last and scene.last.step != rollout.step:
+    if _is_fresh(scene):
         return f"{canary} has just reached weight {rollout.weight}, and has to earn its proof there."
     if rollout.weight == 100 and rollout.verdict in {Verdict.PASS, Verdict.INSUFFICIENT, None}:
         return f"All new sessions go to {canary}. It bakes before it is promoted."
@@ -84,6 +84,13 @@ def _progressing(scene: Scene) -> str:
         Verdict(rollout.verdict) if rollout.verdict else Verdict.INSUFFICIENT,
         f"{canary} does as well as {scene.stable} so far. It is not proved yet, so {stays}.",
     )
+
+
+def _is_fresh(scene: Scene) -> bool:
+    """Whether nothing was counted at the present step yet."""
+    if scene.last is None:
+        return scene.judged.is_whole and scene.rollout.verdict is None and scene.rollout.weight < 100
+    return scene.last.step != scene.rollout.step
 
 
 def _against(scene: Scene) -> str | None:

@@ -70,6 +70,8 @@ class Scene:
         if key is None:
             return 0.0, 0.0
         first = next(each for each in points if each.at > points[-1].at - RATE_OF and each.step == points[-1].step)
+        if first is points[-1] and len(points) > 1:
+            first = points[-2]  # The only one at its step: its calls came since the one before.
         seen, seconds = between(first, points[-1], key), (points[-1].at - first.at).total_seconds()
         return (seen.canary_calls / seconds, seen.calls / seconds) if seconds else (0.0, 0.0)
 

@@ -120,7 +120,7 @@
       const steps = [0.005, 0.01, 0.05, 0.1, 0.2];
       return {
         data: [rows.map((r) => r.at), ...[0, 1, 2, 3].map((i) => rows.map((r) => r.v[i])), rows.map((r) => r.h[3])],
-        read: (r) => `${canary} ${r.texts[1]}${r.texts[3] ? ` (${r.texts[3]})` : ""}, ${stable} ${r.texts[0]}, tolerated ${r.texts[2]}`,
+        read: (r) => `${canary} ${r.texts[1]}${r.texts[3] ? ` (${r.texts[3]})` : ""}, ${stable} ${r.texts[0]}${r.v[2] === null ? "" : `, tolerated ${r.texts[2]}`}`,
         scales: { x: x(rows), y: { range: [0, high] } },
         axes: [xAxis(rows), axis({ values: (_, v) => v.map((p) => `${Math.round(1000 * p) / 10}\u202f%`), size: 52, incrs: steps, space: 30 })],
         series: [{}, { stroke: sta, width: 2, ...plain }, { stroke: can, width: 3.5, ...plain }, { stroke: wait, width: 2, dash: [5, 3], ...plain }, none, none],
