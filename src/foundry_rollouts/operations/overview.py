@@ -14,7 +14,7 @@ from foundry_rollouts.ports import AgentFilter, AgentKnown, Queue, Store
 _VERSION = re.compile(r"^[vV](\d+)$")  #: As pages name a version; the store knows it by its number.
 
 PAGE = 50  #: Quiet agents on a page.
-METERS = 25  #: Moving agents whose evidence is weighed for their rows; the others say in words what they wait for.
+METERS = 10  #: Moving agents whose evidence is weighed for their rows; the others say in words what they wait for.
 MOST = 200  #: Agents of the other groups that are shown; a search finds the rest.
 
 
