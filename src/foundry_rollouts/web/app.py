@@ -74,7 +74,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(Conditional)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES)
     app.add_middleware(StreamsEnd)
-    app.add_middleware(Guard, hosts=services.hosts)
+    app.add_middleware(Guard, routes=app.routes, hosts=services.hosts)
     app.add_middleware(Auditor, routes=app.routes)
     app.add_middleware(Forwarded, proxies=services.proxies, base_path=services.base_path)
     return app
@@ -87,7 +87,7 @@ def create_metrics_app(services: Services) -> FastAPI:
     app.include_router(numbers)
     answer_problems(app)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=BODY_BYTES)
-    app.add_middleware(Guard, hosts=services.hosts)
+    app.add_middleware(Guard, routes=app.routes, hosts=services.hosts)
     app.add_middleware(Forwarded, proxies=services.proxies)
     return app
 

@@ -56,7 +56,7 @@ async def start_rollout(wanted: StartRequest, ours: Ours, by: By, request: Reque
     ours.wake.wake_sweep()
     rollout = started.rollout
     by.asked.subject = rollout.id
-    response.headers["Location"] = f"/api/v1/rollouts/{rollout.id}"
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}/api/v1/rollouts/{rollout.id}"
     if started.joined:
         response.status_code = 200
     return await with_commands(ours.store, rollout, now, joined=started.joined, answer=started.answer)

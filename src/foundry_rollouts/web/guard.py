@@ -5,9 +5,12 @@ only), and a foreign name that was made to point here is not answered (Host).
 """
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from fastapi.routing import iter_route_contexts
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundry_rollouts.addresses import is_loopback
@@ -16,6 +19,7 @@ from foundry_rollouts.web.problems import SAFE_HEADERS, problem
 BODY_BYTES = 64 * 1024  #: More than any request of ours needs.
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})  #: Any other method is served by nobody.
+WRONG_KIND = 415
 FORMS = "/ui/"  #: What our own pages send forms to.
 
 #: Of these, two would be read differently by a proxy and by us.
@@ -29,8 +33,9 @@ Refusal = tuple[int, str]
 class Guard:
     """Refuse what a foreign page could send, and add the safe headers to every answer."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] = frozenset()) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], hosts: frozenset[str] = frozenset()) -> None:
         self._app = app
+        self._routes = [context.original_route for context in iter_route_contexts(routes)]
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,8 +54,14 @@ class Guard:
         refusal = unclear(scope) or refusal_of(
             scope["method"], Headers(scope=scope), self._hosts | _own(scope), scope["scheme"], takes_forms=is_form
         )
-        app = self._app if refusal is None else problem(_shown(scope), *refusal)
+        if refusal and refusal[0] == WRONG_KIND and not self._serves(scope):
+            refusal = None  # Nobody reads that body: the app answers 404, or 405 with the methods that it serves.
+        app = self._app if refusal is None else problem({**scope, "path": _shown(scope)}, *refusal)
         await app(scope, receive, send_safely)
+
+    def _serves(self, scope: Scope) -> bool:
+        """Whether a route takes the method at that path."""
+        return any(route.matches(scope)[0] is Match.FULL for route in self._routes if route is not None)
 
 
 def unclear(scope: Scope) -> Refusal | None:
@@ -118,9 +129,9 @@ def _refusal_of_kind(headers: Headers, *, takes_forms: bool) -> Refusal | None:
     """Refuse a body that is not JSON; a form is taken from our own pages, and from nobody who does not say so."""
     kind = headers.get("content-type", "").split(";")[0].strip().lower()
     if not takes_forms:
-        return None if kind == "application/json" else (415, "send JSON: Content-Type must be application/json")
+        return None if kind == "application/json" else (WRONG_KIND, "send JSON: Content-Type must be application/json")
     if kind != "application/x-www-form-urlencoded":
-        return 415, "send a form: Content-Type must be application/x-www-form-urlencoded"
+        return WRONG_KIND, "send a form: Content-Type must be application/x-www-form-urlencoded"
     if "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
         return 403, "a form is taken from our own pages only: programs use the API"
     return None

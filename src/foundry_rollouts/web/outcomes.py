@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.operations.outcomes import Taken, take
@@ -32,7 +32,7 @@ class OutcomeReport(BaseModel):
     agent: Name
     version: Name
     at: AwareDatetime = Field(description="When the call began, with its time zone.")
-    ok: bool | None = None
+    ok: StrictBool | None = None
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     latency_ms: Annotated[float, Field(ge=0, le=LONGEST_MS, allow_inf_nan=False)] | None = None
     session: Id | None = None
@@ -40,7 +40,7 @@ class OutcomeReport(BaseModel):
         default=None,
         description="The error code of a failed answer, as rate_limit_exceeded. It tells a throttled model apart.",
     )
-    log_error: bool = Field(default=False, description="Whether the call wrote an error to the log.")
+    log_error: StrictBool = Field(default=False, description="Whether the call wrote an error to the log.")
 
 
 class OutcomeBatch(BaseModel):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from builders import NOON, a_rollout
@@ -24,7 +25,6 @@ from foundry_rollouts.web.services import Services
 from unit.web.admitted import admitted
 from unit.web.served import serving
 
-#: A body that is no JSON is refused (415) before its method is considered (405), so that check is left out.
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -33,6 +33,7 @@ CHECKS = (
     "response_schema_conformance",
     "negative_data_rejection",
     "allow_header_conformance",
+    "unsupported_method",
 )
 #: Whoever lacks a role is refused before a body is read, so that a wrong one is no better than a right one.
 FOR_SOME = ("negative_data_rejection",)
@@ -63,6 +64,8 @@ async def a_service(store: SqlStore) -> AsyncIterator[tuple[str, dict[Role, str]
     )
     people = await admitted(services)
     async with serving(people.services) as (url, _):
+        async with httpx.AsyncClient(timeout=60) as client:  # It is written at the first request, and kept.
+            assert (await client.get(f"{url}/api/openapi.json")).status_code == 200
         yield url, dict(people.secrets)
 
 

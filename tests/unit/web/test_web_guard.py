@@ -113,3 +113,21 @@ async def test_every_answer_carries_the_safe_headers(web: Web, path: str, host: 
     assert headers["cache-control"] == "no-store"
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [("PUT", PAUSE, "POST"), ("DELETE", "/api/v1/agents", "GET"), ("PATCH", "/api/v1/rollouts", "GET, POST")],
+)
+async def test_a_method_that_nobody_serves_is_named_whatever_the_body_is(
+    web: Web, method: str, path: str, allow: str
+) -> None:
+    answer = await web.client.request(method, path, content="a=1", headers={"Content-Type": "text/plain"})
+    assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_body_that_is_no_json_is_read_by_nobody(web: Web) -> None:
+    for path, status in ((PAUSE, 415), ("/nothing", 404)):
+        answer = await web.client.post(path, content="a=1", headers={"Content-Type": "text/plain"})
+        assert answer.status_code == status
