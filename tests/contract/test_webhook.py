@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 from dirty_equals import IsStr
+from pydantic import TypeAdapter
 
 from answering import a_server
 from builders import NOON, an_event
 from foundry_rollouts.cli.demo.stage import free_port
 from foundry_rollouts.notify.dispatcher import UndeliveredError
 from foundry_rollouts.notify.webhook import Webhook
+from foundry_rollouts.operations.lists import EventPage
 from foundry_rollouts.ports import Message
-from foundry_rollouts.web.schemas import Events
 from patience import PATIENCE
 
 SOURCE = "https://acme.services.ai.azure.com/api/projects/prod"
@@ -108,7 +109,7 @@ async def test_a_message_is_a_cloud_event_that_holds_the_event_as_the_ops_api_sh
 
 
 def shown_by_the_api() -> dict[str, Any]:
-    (shown,) = json.loads(Events(items=[EVENT]).model_dump_json())["items"]
+    (shown,) = json.loads(TypeAdapter(EventPage).dump_json(EventPage((EVENT,), None)))["items"]
     assert shown["because"] == EVENT.because
     return dict(shown)
 

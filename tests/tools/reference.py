@@ -58,7 +58,8 @@ the machine has every role.
 
 A command names the `generation` of the rollout that its author saw. A stale generation is answered with 409 and the
 rollout as it is now, so that nobody overrules a colleague unseen. `Idempotency-Key` is honoured on every POST under
-`/rollouts`.
+`/rollouts` and `/tokens`; an outcome is known by its `id`. A listing takes `limit`, and `after` or `before` with the
+`next` of the page before.
 """
 METRICS = """
 No session, request or rollout id is ever a label. The series of a rollout are removed ten minutes after its end, those
@@ -118,7 +119,10 @@ def _routes() -> Iterator[str]:
 
 
 def _role(route: APIRoute) -> str:
-    return role_of(route).role.value if isinstance(route, Guarded) else ""
+    if not isinstance(route, Guarded):
+        return ""
+    role = role_of(route).role
+    return role.value if role else "any"
 
 
 def _first_line(route: APIRoute) -> str:

@@ -68,6 +68,13 @@ class OpsApi:
                 break
         return found
 
+    async def me(self) -> Json | None:
+        """Return who we are to the service; None: it is too old to say."""
+        try:
+            return await self._json("GET", "/me")
+        except NotFoundError:
+            return None
+
     async def in_hand(self, agent: str) -> Json | None:
         """Return ``agent`` with its current rollout; None when nobody knows it."""
         try:

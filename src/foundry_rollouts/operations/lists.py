@@ -1,10 +1,10 @@
 """What people list: agents, rollouts, the history of one rollout, what was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
@@ -20,6 +20,8 @@ from foundry_rollouts.operations.views import (
     whole_view,
 )
 from foundry_rollouts.ports import AgentFilter, Queue, Readings, RolloutFilter, Store
+
+T = TypeVar("T")
 
 ROWS_AT_ONCE = 200  #: Rollouts that are read at once.
 
@@ -151,6 +153,23 @@ class EventPage:
     next: str | None
 
 
+def page_behind(
+    found: Sequence[T], cursor: str | None, limit: int | None, name: Callable[[T], str]
+) -> tuple[Sequence[T], str | None]:
+    """Return those of a whole list behind the one that ``cursor`` names, and where the following page begins.
+
+    Raises NotFoundError when there is no such one. Without a limit, all of them.
+    """
+    if cursor is not None:
+        at = next((number for number, each in enumerate(found) if name(each) == cursor), None)
+        if at is None:
+            raise NotFoundError(f"there is no {cursor} in this list: begin without a cursor")
+        found = found[at + 1 :]
+    if limit is None or len(found) <= limit:
+        return found, None
+    return found[:limit], name(found[limit - 1])
+
+
 async def events_page(store: Readings, after: str | None, limit: int) -> EventPage:
     """Return the events of all agents behind ``after``, oldest first."""
     number = 0 if after is None else await event_number(store, after)
@@ -174,7 +193,25 @@ async def history(store: Readings, rollout: str, after: str | None = None) -> Se
     return await store.history(rollout, after)
 
 
-async def measurements_view(store: Readings, rollout: str) -> tuple[MeasurementView, ...]:
-    """Return what was measured for a rollout; NotFoundError when it is unknown."""
+async def history_page(store: Readings, rollout: str, after: str | None, limit: int | None) -> EventPage:
+    """Return one page of the events of a rollout, oldest first; without a limit, all of them."""
+    found = await history(store, rollout, after)
+    items, onward = page_behind(found, None, limit, lambda event: event.id)
+    return EventPage(tuple(items), onward)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementPage:
+    """Some measurements of a rollout, oldest first; ``next`` names where the page of older ones ends, if any."""
+
+    items: tuple[MeasurementView, ...]
+    next: str | None
+
+
+async def measurements_page(store: Readings, rollout: str, before: int | None, limit: int) -> MeasurementPage:
+    """Return the newest measurements of a rollout, or those before a cursor; NotFoundError when it is unknown."""
     await store.rollout(rollout)
-    return tuple(measurement_view(measurement) for measurement in await store.measurements(rollout))
+    found = await store.measured_before(rollout, before, limit + 1)
+    kept = found[-limit:]
+    items = tuple(measurement_view(measurement) for _, measurement in kept)
+    return MeasurementPage(items, str(kept[0][0]) if len(found) > limit else None)

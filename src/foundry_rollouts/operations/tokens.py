@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from foundry_rollouts.core.model.access import ApiToken, Person, Role, Way
-from foundry_rollouts.errors import StoreError, UnknownPersonError
+from foundry_rollouts.errors import ConflictError, NotFoundError, StoreError, UnknownPersonError
 from foundry_rollouts.ports import Tokens
 
 PREFIX = "frt_"  #: So that scanners of repositories and logs find what leaked.
@@ -25,10 +25,36 @@ class NewToken:
 
 
 async def make_token(store: Tokens, token: ApiToken) -> NewToken:
-    """Write ``token`` down and return it with its secret."""
+    """Write ``token`` down and return it with its secret. Raises ConflictError when there is one of that id."""
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    await store.add_token(token, _hash(secret))
+    if not await store.add_token(token, _hash(secret)):
+        raise ConflictError(f"there is a token {token.id} already: it was made under the same idempotency key")
     return NewToken(token, secret)
+
+
+async def made_before(store: Tokens, wanted: ApiToken) -> ApiToken | None:
+    """Return what the same request made before; None: it is new.
+
+    Raises ConflictError when the id of ``wanted``, which comes from its idempotency key, served another request.
+    """
+    try:
+        made = await store.token(wanted.id)
+    except NotFoundError:
+        return None
+    if (made.owner, made.role, _lasts(made)) != (wanted.owner, wanted.role, _lasts(wanted)):
+        raise ConflictError(
+            f"the idempotency key was used for another request: it made token {made.id} of {made.owner}, {made.role}"
+        )
+    return made
+
+
+def id_under(key: str) -> str:
+    """Return the id of the token that is made under an idempotency key: there can never be a second one."""
+    return f"k{sha256(key.encode()).hexdigest()[:20]}"
+
+
+def _lasts(token: ApiToken) -> timedelta | None:
+    return None if token.expires_at is None else token.expires_at - token.created_at
 
 
 async def person_with(store: Tokens, secret: str, now: datetime) -> Person:

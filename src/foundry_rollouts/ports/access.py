@@ -10,7 +10,8 @@ from foundry_rollouts.core.model.access import ApiToken, Person
 class Tokens(Protocol):
     """The API tokens. Secrets never come here, only what they hash to."""
 
-    async def add_token(self, token: ApiToken, secret_hash: str) -> None: ...
+    async def add_token(self, token: ApiToken, secret_hash: str) -> bool:
+        """Add a token; whether it is new, which it is not when there is one of that id."""
 
     async def token_of(self, secret_hash: str) -> ApiToken | None:
         """Return the token of that secret, also when it opens nothing any more."""

@@ -179,6 +179,9 @@ class Readings(Protocol):
 
     async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]: ...
 
+    async def measured_before(self, rollout: str, before: int | None, limit: int) -> Sequence[tuple[int, Measurement]]:
+        """Return the last measurements before the one of that number, newest last, each with its number."""
+
     async def measurements_behind(self, rollout: str, known: int) -> Sequence[Measurement]:
         """Return the measurements of ``rollout`` in the order in which they came, without the first ``known``."""
 

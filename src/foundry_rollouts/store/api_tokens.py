@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.access import ApiToken, Role
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.store.engine import Database
+from foundry_rollouts.store.engine import Database, insert_into
 from foundry_rollouts.store.tables import api_tokens
 
 
@@ -18,11 +18,12 @@ class ApiTokens:
 
     _database: Database
 
-    async def add_token(self, token: ApiToken, secret_hash: str) -> None:
-        """Add a token."""
+    async def add_token(self, token: ApiToken, secret_hash: str) -> bool:
+        """Add a token; whether it is new, which it is not when there is one of that id."""
         async with self._database.writing() as connection:
-            await connection.execute(
-                insert(api_tokens).values(
+            added = await connection.scalar(
+                insert_into(connection, api_tokens)
+                .values(
                     id=token.id,
                     owner=token.owner,
                     role=token.role.value,
@@ -30,7 +31,10 @@ class ApiTokens:
                     created_at=token.created_at,
                     expires_at=token.expires_at,
                 )
+                .on_conflict_do_nothing(index_elements=[api_tokens.c.id])
+                .returning(api_tokens.c.id)
             )
+            return added is not None
 
     async def token_of(self, secret_hash: str) -> ApiToken | None:
         """Return the token of that secret, also when it opens nothing any more."""

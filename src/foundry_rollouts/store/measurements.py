@@ -11,8 +11,28 @@ from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, POLICY
-from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.engine import Database, insert_into
 from foundry_rollouts.store.tables import evidence, measurements, rollouts
+
+
+class Measured:
+    """What is asked of the store about measurements."""
+
+    _database: Database
+
+    async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]:
+        """Return the last measurements of a rollout, newest last."""
+        return [measurement for _, measurement in await self.measured_before(rollout, None, limit)]
+
+    async def measured_before(self, rollout: str, before: int | None, limit: int) -> Sequence[tuple[int, Measurement]]:
+        """Return the last measurements before the one of that number, newest last, each with its number."""
+        async with self._database.reading() as connection:
+            return await numbered(connection, rollout, before, limit)
+
+    async def measurements_behind(self, rollout: str, known: int) -> Sequence[Measurement]:
+        """Return the measurements of a rollout in the order in which they came, without the first ``known``."""
+        async with self._database.reading() as connection:
+            return await behind(connection, rollout, known)
 
 
 async def save_measurements(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
@@ -36,15 +56,15 @@ async def save_measurements(connection: AsyncConnection, rollout: str, measured:
         await connection.execute(insert_into(connection, measurements).on_conflict_do_nothing(), rows)
 
 
-async def newest(connection: AsyncConnection, rollout: str, limit: int) -> Sequence[Measurement]:
-    """Return the last ``limit`` measurements, newest last."""
-    documents = await connection.scalars(
-        select(measurements.c.document)
-        .where(measurements.c.rollout == rollout)
-        .order_by(measurements.c.seq.desc())
-        .limit(limit)
-    )
-    return [MEASUREMENT.read(document) for document in reversed(documents.all())]
+async def numbered(
+    connection: AsyncConnection, rollout: str, before: int | None, limit: int
+) -> Sequence[tuple[int, Measurement]]:
+    """Return the last ``limit`` measurements before the one of that number, newest last, each with its number."""
+    query = select(measurements.c.seq, measurements.c.document).where(measurements.c.rollout == rollout)
+    if before is not None:
+        query = query.where(measurements.c.seq < before)
+    rows = (await connection.execute(query.order_by(measurements.c.seq.desc()).limit(limit))).all()
+    return [(row.seq, MEASUREMENT.read(row.document)) for row in reversed(rows)]
 
 
 async def behind(connection: AsyncConnection, rollout: str, known: int) -> Sequence[Measurement]:

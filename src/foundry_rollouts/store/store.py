@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.event import Event
-from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import (
     AgentKnown,
@@ -40,6 +39,7 @@ from foundry_rollouts.store.agent_pages import AgentPages
 from foundry_rollouts.store.api_tokens import ApiTokens
 from foundry_rollouts.store.audit import AuditLog
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
+from foundry_rollouts.store.measurements import Measured
 from foundry_rollouts.store.messages import Messages
 from foundry_rollouts.store.sign_ins import KeptSignIns
 
@@ -47,7 +47,7 @@ from foundry_rollouts.store.sign_ins import KeptSignIns
 HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
-class SqlStore(Messages, ApiTokens, KeptSignIns, Acknowledgements, AuditLog, AgentPages, AgentLists):
+class SqlStore(Messages, ApiTokens, Measured, KeptSignIns, Acknowledgements, AuditLog, AgentPages, AgentLists):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no
@@ -253,16 +253,6 @@ class SqlStore(Messages, ApiTokens, KeptSignIns, Acknowledgements, AuditLog, Age
         """Return the number of an event, or of the newest one; raises NotFoundError."""
         async with self._database.reading() as connection:
             return await history.number_of(connection, event)
-
-    async def measurements(self, rollout: str, limit: int = 1000) -> Sequence[Measurement]:
-        """Return the last measurements of a rollout, newest last."""
-        async with self._database.reading() as connection:
-            return await measurements.newest(connection, rollout, limit)
-
-    async def measurements_behind(self, rollout: str, known: int) -> Sequence[Measurement]:
-        """Return the measurements of a rollout in the order in which they came, without the first ``known``."""
-        async with self._database.reading() as connection:
-            return await measurements.behind(connection, rollout, known)
 
     async def report(self, reported: Sequence[Outcome]) -> Sequence[Outcome]:
         """Add the outcomes whose ids are new for their agents, and return those."""

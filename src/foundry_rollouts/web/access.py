@@ -27,21 +27,21 @@ from foundry_rollouts.web.sessions import person_signed_in, shown_secret
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-def needs(role: Role) -> Any:
-    """Return the dependency of a route that ``role`` is needed for."""
+def needs(role: Role | None) -> Any:
+    """Return the dependency of a route that ``role`` is needed for; None: any, of somebody who is known."""
     return Depends(Needed(role))
 
 
 class Needed:
     """The role that a route needs."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role | None) -> None:
         self.role = role
 
     async def __call__(self, request: Request) -> None:
         """Raise UnknownPersonError or NotAllowedError unless who asks has the role."""
         person = await person_of(request)
-        if not person.role.may(self.role):
+        if self.role and not person.role.may(self.role):
             raise NotAllowedError(f"this needs the role {self.role}, and {person.name} has the role {person.role}")
 
 

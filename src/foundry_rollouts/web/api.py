@@ -13,31 +13,35 @@ from foundry_rollouts.operations.explain import Explanation, explain
 from foundry_rollouts.operations.lists import (
     AgentPage,
     EventPage,
+    MeasurementPage,
     RolloutPage,
     agents_page,
     events_page,
     every_rollout,
-    history,
-    measurements_view,
+    history_page,
+    measurements_page,
     one_agent_view,
     one_rollout,
     one_rollout_view,
+    page_behind,
     rollouts_view,
 )
 from foundry_rollouts.operations.policy_views import policy_view
 from foundry_rollouts.operations.views import AgentView, RolloutView
 from foundry_rollouts.ports import AgentFilter, RolloutFilter
-from foundry_rollouts.web.access import Guarded, needs
+from foundry_rollouts.web.access import Guarded, Who, needs
 from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.requester import By
 from foundry_rollouts.web.schemas import (
     CommandRequest,
-    Events,
-    Measurements,
+    Me,
     PoliciesInForce,
     Prefer,
     WhichAgents,
     WhichEvents,
+    WhichMeasurements,
+    WhichOfHistory,
+    WhichPolicies,
     WhichRollouts,
 )
 from foundry_rollouts.web.services import Ours
@@ -66,6 +70,12 @@ router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, route_class=Guarded)
 Obey = Callable[[str, CommandRequest, Ours, By, Prefer], Awaitable[RolloutView]]
 
 
+@router.get("/me", dependencies=[needs(None)])
+async def show_me(who: Who) -> Me:
+    """Show who asks by what they show: their name, their role, and how they came in."""
+    return Me(name=who.name, role=who.role, way=who.way)
+
+
 @router.get("/agents", dependencies=[needs(Role.VIEWER)])
 async def list_agents(ours: Ours, wanted: Annotated[WhichAgents, Query()]) -> AgentPage:
     """List agents by name, with routing, versions, policy and current rollout; ``after`` takes the ``next`` before.
@@ -83,15 +93,17 @@ async def show_agent(agent_name: str, ours: Ours) -> AgentView:
 
 
 @router.get("/policies", dependencies=[needs(Role.VIEWER)])
-def list_policies(ours: Ours) -> PoliciesInForce:
+def list_policies(ours: Ours, wanted: Annotated[WhichPolicies, Query()]) -> PoliciesInForce:
     """List the policies in force, the problems of files that are not, and policies that match agents equally.
 
-    It runs in a thread of its own: a thousand policies take a while.
+    ``after`` takes the ``next`` of the page before.
     """
+    # This runs in a thread of its own: a thousand policies take a while.
     policies = ours.policies.all()
-    items = [policy_view(policy) for policy in policies]
+    some, onward = page_behind(tuple(policies), wanted.after, wanted.limit, lambda policy: policy.name)
+    items = [policy_view(policy) for policy in some]
     tied = [tie.because for tie in ties(policies)]
-    return PoliciesInForce(items=items, problems=list(ours.policies.problems), ties=tied)
+    return PoliciesInForce(items=items, problems=list(ours.policies.problems), ties=tied, next=onward)
 
 
 @router.get("/rollouts", dependencies=[needs(Role.VIEWER)], response_model=RolloutPage, responses=CSV)
@@ -141,23 +153,31 @@ async def show_rollout(rollout_id: str, ours: Ours) -> RolloutView:
     return await one_rollout_view(ours.store, rollout_id, ours.now())
 
 
-@router.get("/rollouts/{rollout_id}/events", dependencies=[needs(Role.VIEWER)], response_model=Events, responses=STREAM)
+@router.get(
+    "/rollouts/{rollout_id}/events", dependencies=[needs(Role.VIEWER)], response_model=EventPage, responses=STREAM
+)
 async def show_history(
     rollout_id: str,
     ours: Ours,
     request: Request,
+    wanted: Annotated[WhichOfHistory, Query()],
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
-) -> Events | Response:
-    """Show the history of a rollout; with ``Accept: text/event-stream``, stream it."""
+) -> EventPage | Response:
+    """Show the history of a rollout, oldest first; ``after`` takes the ``next`` of the page before.
+
+    With ``Accept: text/event-stream``, stream it, from the beginning or behind the event of ``Last-Event-ID``.
+    """
     if wants_stream(request):
-        return await live_history(ours, await one_rollout(ours.store, rollout_id), last_event_id)
-    return Events(items=list(await history(ours.store, rollout_id)))
+        return await live_history(ours, await one_rollout(ours.store, rollout_id), last_event_id or wanted.after)
+    return await history_page(ours.store, rollout_id, wanted.after, wanted.limit)
 
 
 @router.get("/rollouts/{rollout_id}/measurements", dependencies=[needs(Role.VIEWER)])
-async def show_measurements(rollout_id: str, ours: Ours) -> Measurements:
-    """Show the measurements of a rollout."""
-    return Measurements(items=list(await measurements_view(ours.store, rollout_id)))
+async def show_measurements(
+    rollout_id: str, ours: Ours, wanted: Annotated[WhichMeasurements, Query()]
+) -> MeasurementPage:
+    """Show the newest measurements of a rollout, oldest first; ``before`` takes the ``next`` of the page before."""
+    return await measurements_page(ours.store, rollout_id, wanted.before, wanted.limit)
 
 
 @router.get("/rollouts/{rollout_id}/explain", dependencies=[needs(Role.VIEWER)])

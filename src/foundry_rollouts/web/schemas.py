@@ -6,12 +6,11 @@ from typing import Annotated, Any
 from fastapi import Header
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from foundry_rollouts.core.model.access import Role, Way
 from foundry_rollouts.core.model.audit import AuditOutcome
-from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.lists import AgentGroup
 from foundry_rollouts.operations.policy_views import PolicyView
-from foundry_rollouts.operations.views import MeasurementView
 from foundry_rollouts.ports import Condition
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
@@ -144,20 +143,41 @@ class Readiness(BaseModel):
 
 
 class PoliciesInForce(BaseModel):
-    """All policies, what is wrong with files that are therefore not in force, and which name agents equally."""
+    """Policies, what is wrong with files that are therefore not in force, and which name agents equally.
+
+    ``next`` begins the following page; problems and ties are all of them, on each page.
+    """
 
     items: list[PolicyView]
     problems: list[str]
     ties: list[str] = []
+    next: str | None
 
 
-class Events(BaseModel):
-    """The history of a rollout, oldest first."""
+class Me(BaseModel):
+    """Who asks."""
 
-    items: list[Event]
+    name: str
+    role: Role
+    way: Way
 
 
-class Measurements(BaseModel):
-    """What was measured for a rollout."""
+class WhichPolicies(BaseModel):
+    """Which policies to list; all without a limit."""
 
-    items: list[MeasurementView]
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
+    after: Name | None = None
+
+
+class WhichOfHistory(BaseModel):
+    """Which events of a rollout to list; all without a limit."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
+    after: Annotated[str, StringConstraints(min_length=1, max_length=400, pattern=ONE_LINE)] | None = None
+
+
+class WhichMeasurements(BaseModel):
+    """Which measurements of a rollout to list: the newest, or those before a cursor."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1000
+    before: Annotated[int, Field(ge=1, lt=2**62)] | None = None

@@ -3,14 +3,16 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundry_rollouts.core.model.access import ApiToken, Role
-from foundry_rollouts.operations.tokens import every_token, make_token, revoke_token, token_for
+from foundry_rollouts.operations.lists import page_behind
+from foundry_rollouts.operations.tokens import every_token, id_under, made_before, make_token, revoke_token, token_for
 from foundry_rollouts.web.access import Guarded, needs
-from foundry_rollouts.web.auditing import asked_of, audited
+from foundry_rollouts.web.auditing import audited
 from foundry_rollouts.web.problems import DOCUMENTED
+from foundry_rollouts.web.requester import By
 from foundry_rollouts.web.schemas import Name
 from foundry_rollouts.web.services import Ours
 
@@ -50,37 +52,54 @@ class TokenMade(TokenView):
 
 
 class TokenList(BaseModel):
-    """Every token that was ever made, newest first."""
+    """Tokens, those that open nothing any more too, newest first; ``next`` begins the following page."""
 
     items: list[TokenView]
+    next: str | None
+
+
+class WhichTokens(BaseModel):
+    """Which tokens to list; all without a limit."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] | None = None
+    before: Name | None = None
 
 
 @router.get("/tokens", dependencies=[needs(Role.ADMIN)])
-async def list_tokens(ours: Ours) -> TokenList:
-    """List tokens with their owners, roles and last use, newest first."""
+async def list_tokens(ours: Ours, wanted: Annotated[WhichTokens, Query()]) -> TokenList:
+    """List tokens with their owners, roles and last use, newest first; ``before`` takes the ``next`` before."""
     now = ours.now()
-    return TokenList(items=[token_view(token, now) for token in await every_token(ours.store)])
+    items, onward = page_behind(await every_token(ours.store), wanted.before, wanted.limit, lambda token: token.id)
+    return TokenList(items=[token_view(token, now) for token in items], next=onward)
 
 
-@router.post("/tokens", dependencies=[needs(Role.ADMIN), audited("token.create")], status_code=201)
-async def create_token(wanted: TokenRequest, ours: Ours, request: Request) -> TokenMade:
+@router.post(
+    "/tokens",
+    dependencies=[needs(Role.ADMIN), audited("token.create")],
+    status_code=201,
+    responses={200: {"model": TokenView, "description": "Made before, under the same key: without its secret"}},
+)
+async def create_token(wanted: TokenRequest, ours: Ours, by: By, response: Response) -> TokenMade | TokenView:
     """Make a token and show its secret, once.
 
-    There is no idempotency key: the secret is not kept, so that the same answer could not be given again. Revoke a
-    token whose answer was lost.
+    The same idempotency key again makes no second token. It is answered with 200 and without the secret, which is kept
+    nowhere: revoke a token whose answer was lost, and make another under another key.
     """
-    now, asked = ours.now(), asked_of(request)
-    asked.subject = wanted.owner
+    now = ours.now()
+    by.asked.subject, by.asked.reason = wanted.owner, f"for {wanted.owner}, {wanted.role}"
     lasts = None if wanted.days is None else timedelta(days=wanted.days)
-    made = await make_token(ours.store, token_for(wanted.owner, wanted.role, now, lasts, ours.new_id(now)))
-    asked.subject = made.token.id
-    asked.reason = f"for {wanted.owner}, {wanted.role}"
+    token = token_for(wanted.owner, wanted.role, now, lasts, id_under(by.key) if by.key else ours.new_id(now))
+    by.asked.subject = token.id
+    if earlier := await made_before(ours.store, token):
+        response.status_code = 200
+        return token_view(earlier, now)
+    made = await make_token(ours.store, token)
     return TokenMade(**token_view(made.token, now).model_dump(), secret=made.secret)
 
 
 @router.post("/tokens/{token_id}:revoke", dependencies=[needs(Role.ADMIN), audited("token.revoke")])
-async def revoke(token_id: str, ours: Ours) -> TokenView:
-    """Revoke a token: it opens nothing any more; again changes nothing."""
+async def revoke(token_id: str, ours: Ours, _by: By) -> TokenView:
+    """Revoke a token: it opens nothing any more; again, under whatever idempotency key, changes nothing."""
     now = ours.now()
     return token_view(await revoke_token(ours.store, token_id, now), now)
 

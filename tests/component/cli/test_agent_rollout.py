@@ -10,7 +10,10 @@ from command_line import Outcome
 from component.cli.conftest import Service
 from component.cli.engineer import Engineer
 from foundry_rollouts.cli.agent import release
+from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.ports import AgentKnown
+from foundry_rollouts.web.services import Services
+from unit.web.admitted import a_secret
 
 
 async def deploy(engineer: Engineer, *words: str) -> Outcome:
@@ -29,6 +32,20 @@ async def test_an_agent_without_a_policy_is_not_deployed(service: Service, engin
     assert done.errors[-1] == (
         "error: no policy governs agent shop, so its versions are not rolled out: write one that names it, or add"
         " --policy; nothing was deployed"
+    )
+    assert await is_empty(engineer)
+
+
+async def test_with_the_token_of_a_viewer_nothing_is_deployed(
+    service: Service, services: Services, engineer: Engineer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.store.see_agents([AgentKnown("shop", stable="1", policy="support")], NOON)
+    monkeypatch.setenv("FOUNDRY_ROLLOUTS_TOKEN", await a_secret(services, owner="ci", role=Role.VIEWER))
+    done = await deploy(engineer, "--server", service.server)
+    assert (done.code, done.out) == (1, "")
+    assert done.errors[-1] == (
+        "error: a rollout needs the role operator, and ci has the role viewer; nothing was deployed: ask for a token"
+        " with the role it needs, or have somebody with that role do it"
     )
     assert await is_empty(engineer)
 

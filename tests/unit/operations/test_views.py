@@ -12,7 +12,7 @@ from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.operations.lists import agents_page, history, measurements_view, rollouts_view
+from foundry_rollouts.operations.lists import agents_page, history, measurements_page, rollouts_view
 from foundry_rollouts.operations.policy_views import policy_view
 from foundry_rollouts.operations.views import (
     Remaining,
@@ -164,13 +164,13 @@ async def test_history_and_measurements_of_an_unknown_rollout_are_refused(store:
     with pytest.raises(NotFoundError):
         await history(store, "nothing")
     with pytest.raises(NotFoundError):
-        await measurements_view(store, "nothing")
+        await measurements_page(store, "nothing", None, 5)
 
 
 async def test_measurements_are_listed(store: SqlStore) -> None:
     rollout = await stand(store, PROGRESSING)
     await record(store, rollout.agent, Record(rollout=rollout, measurements=(a_measurement(),)))
 
-    [view] = await measurements_view(store, "r-1")
+    [view] = (await measurements_page(store, "r-1", None, 5)).items
 
     assert (view.source, view.canary.calls) == ("probe", 20)

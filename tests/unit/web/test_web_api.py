@@ -328,6 +328,7 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/metrics"),
+        ("GET", "/api/v1/me"),
         ("GET", "/api/v1/agents"),
         ("GET", "/api/v1/agents/{agent_name}"),
         ("GET", "/api/v1/policies"),

@@ -93,6 +93,35 @@ async def test_routes_and_links_are_below_the_base_path(services: Services, pref
         assert (await client.get(f"{prefix}/nothing")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        (("GET", "/api/v1/rollouts/nothing"), {}, 404),
+        (("GET", "/nothing"), {}, 404),
+        (("PUT", "/healthz"), {}, 405),
+        (("POST", "/api/v1/rollouts"), {"Content-Type": "text/plain"}, 415),
+        (("GET", "/healthz"), {"Host": "evil.example"}, 421),
+        (("GET", "/api/v1/rollouts?limit=0"), {}, 422),
+        (("GET", "/api/v1/me"), {"Authorization": "Bearer frt_none"}, 401),
+    ],
+)
+async def test_the_type_of_every_problem_leads_to_its_page_below_the_base_path(
+    services: Services, request_line: tuple[str, str], headers: dict[str, str], status: int
+) -> None:
+    async with client_of(replace(services, base_path="/base")) as client:
+        answer = await client.request(*request_line, headers=headers)
+        assert (answer.status_code, answer.json()["type"].startswith("/base/problems/")) == (status, True)
+        assert (await client.get(answer.json()["type"])).status_code == 200
+
+
+async def test_what_was_made_is_named_below_the_base_path(services: Services) -> None:
+    async with client_of(replace(services, base_path="/base")) as client:
+        started = await client.post("/api/v1/rollouts", json={"agent": "support-agent", "version": "2"})
+        where = started.headers["location"]
+        assert where.startswith("/base/api/v1/rollouts/")
+        assert (await client.get(where)).json()["id"] == started.json()["id"]
+
+
 async def test_who_comes_through_a_proxy_is_not_somebody_of_the_machine(services: Services) -> None:
     behind = replace(services, proxies=("127.0.0.1/32",), hosts=frozenset({"rollouts.example.com"}))
     transport = httpx.ASGITransport(app_over(behind))

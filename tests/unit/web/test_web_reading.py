@@ -8,13 +8,15 @@ import pytest
 from dirty_equals import IsPartialDict
 from httpx_sse import aconnect_sse
 
-from builders import NOON, a_rollout
-from fakes import stand
+from builders import NOON, a_policy, a_rollout
+from fakes import FakePolicies, record, stand
+from foundry_rollouts.core.model.event import Event
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import AgentKnown, Record
 from foundry_rollouts.web.problem_pages import PAGES
-from unit.web.served import Web, served
+from unit.web.served import Web, client_of, served
 
 PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
 NAMES = ("calm-a", "calm-b", "moving", "paused", "rolled-back", "unreadable")
@@ -82,6 +84,53 @@ async def test_events_of_all_agents_come_in_pages(town: Web) -> None:
     assert [each["rollout"] for each in first["items"] + second["items"]] == ["r-m", "r-p", "r-b"]
     assert second["next"] is None
     assert (await town.client.get("/api/v1/events", params={"after": "nothing"})).status_code == 404
+
+
+async def pages(web: Web, path: str, cursor: str) -> list[list[object]]:
+    """Return every page of two of a listing."""
+    found: list[list[object]] = []
+    onward: dict[str, str] = {}
+    while True:
+        page = (await web.client.get(path, params={"limit": 2, **onward})).json()
+        found.append(page["items"])
+        if page["next"] is None:
+            return found
+        onward = {cursor: page["next"]}
+
+
+async def test_the_history_of_a_rollout_comes_in_pages_and_whole_without_a_limit(web: Web) -> None:
+    rollout = await stand(web.store, PROGRESSING)
+    events = [Event(f"r-1:{each}", NOON, "rollout.held", rollout.agent, "it holds", "r-1") for each in range(2, 7)]
+    for event in events:
+        await record(web.store, rollout.agent, Record(rollout=rollout, event=event))
+    path = "/api/v1/rollouts/r-1/events"
+    whole = (await web.client.get(path)).json()
+    assert (len(whole["items"]), whole["next"]) == (6, None)
+    assert await pages(web, path, "after") == [whole["items"][:2], whole["items"][2:4], whole["items"][4:]]
+    assert (await web.client.get(path, params={"after": "nothing"})).status_code == 404
+
+
+async def test_measurements_come_in_pages_from_the_newest_back(web: Web) -> None:
+    rollout = await stand(web.store, PROGRESSING)
+    starts = [NOON + timedelta(seconds=10 * each) for each in range(5)]
+    measured = [
+        Measurement("probe", Window(start, start + timedelta(seconds=10)), Counts(4), Counts(5)) for start in starts
+    ]
+    await record(web.store, rollout.agent, Record(rollout=rollout, measurements=tuple(measured)))
+    path = "/api/v1/rollouts/r-1/measurements"
+    whole = (await web.client.get(path)).json()
+    assert (len(whole["items"]), whole["next"]) == (5, None)
+    assert await pages(web, path, "before") == [whole["items"][3:], whole["items"][1:3], whole["items"][:1]]
+
+
+async def test_policies_come_in_pages(web: Web) -> None:
+    policies = tuple(a_policy(name=name) for name in ("a", "b", "c"))
+    async with client_of(replace(web.services, policies=FakePolicies(policies))) as client:
+        town = replace(web, client=client)
+        whole = (await client.get("/api/v1/policies")).json()
+        assert ([each["name"] for each in whole["items"]], whole["next"]) == (["a", "b", "c"], None)
+        assert await pages(town, "/api/v1/policies", "after") == [whole["items"][:2], whole["items"][2:]]
+        assert (await client.get("/api/v1/policies", params={"after": "nothing"})).status_code == 404
 
 
 async def test_everything_that_happens_is_streamed_and_continues_behind_the_last_event(web: Web) -> None:

@@ -1,5 +1,6 @@
 """Tokens through the API, readiness and metrics for those who may."""
 
+import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -35,6 +36,56 @@ async def test_a_token_is_shown_once_and_opens_what_its_role_may(people: Admitte
     async with people.client(secret) as client:
         assert (await client.get("/api/v1/agents")).status_code == 200
         assert (await client.get("/api/v1/tokens")).status_code == 403
+
+
+async def test_the_same_key_again_makes_no_second_token_and_shows_no_secret(people: Admitted) -> None:
+    wanted, key = {"owner": "ci", "role": "viewer"}, {"Idempotency-Key": "build 41"}
+    async with people.as_role(Role.ADMIN) as admin:
+        made = await admin.post("/api/v1/tokens", json=wanted, headers=key)
+        again = await admin.post("/api/v1/tokens", json=wanted, headers=key)
+        other = await admin.post("/api/v1/tokens", json={**wanted, "role": "admin"}, headers=key)
+        apart = await admin.post("/api/v1/tokens", json=wanted, headers={"Idempotency-Key": "build 42"})
+        listed = (await admin.get("/api/v1/tokens")).json()["items"]
+    assert (made.status_code, again.status_code, other.status_code, apart.status_code) == (201, 200, 409, 201)
+    described = made.json()
+    assert described.pop("secret")
+    assert again.json() == described
+    assert described["id"] in other.json()["detail"]
+    assert len([each for each in listed if each["owner"] == "ci"]) == 2
+
+
+async def test_of_two_that_ask_under_one_key_at_once_one_makes_the_token(people: Admitted) -> None:
+    wanted, key = {"owner": "ci", "role": "viewer"}, {"Idempotency-Key": "build 41"}
+    async with people.as_role(Role.ADMIN) as admin:
+        asked = [admin.post("/api/v1/tokens", json=wanted, headers=key) for _ in range(4)]
+        made = await asyncio.gather(*asked)
+        listed = (await admin.get("/api/v1/tokens")).json()["items"]
+    assert sorted(each.status_code for each in made).count(201) == 1
+    assert {each.status_code for each in made} <= {200, 201, 409}
+    assert len([each for each in listed if each["owner"] == "ci"]) == 1
+
+
+async def test_tokens_come_in_pages(people: Admitted) -> None:
+    async with people.as_role(Role.ADMIN) as admin:
+        whole = (await admin.get("/api/v1/tokens")).json()
+        first = (await admin.get("/api/v1/tokens", params={"limit": 3})).json()
+        second = (await admin.get("/api/v1/tokens", params={"limit": 3, "before": first["next"]})).json()
+        assert (await admin.get("/api/v1/tokens", params={"before": "nothing"})).status_code == 404
+    assert [each["id"] for each in first["items"] + second["items"]] == [each["id"] for each in whole["items"]]
+    assert (len(first["items"]), second["next"], whole["next"]) == (3, None, None)
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_everybody_who_is_known_may_ask_who_they_are(people: Admitted, role: Role) -> None:
+    async with people.as_role(role) as client:
+        assert (await client.get("/api/v1/me")).json() == {"name": f"the {role}", "role": role, "way": "token"}
+    async with people.client() as nobody:
+        assert (await nobody.get("/api/v1/me")).status_code == 401
+
+
+async def test_who_shows_nothing_on_an_open_machine_is_an_admin(services: Services) -> None:
+    async with client_of(services) as client:
+        assert (await client.get("/api/v1/me")).json() == {"name": "api", "role": "admin", "way": "loopback"}
 
 
 async def test_a_token_may_last_for_ever_when_somebody_says_so(people: Admitted) -> None:

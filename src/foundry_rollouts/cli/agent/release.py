@@ -13,6 +13,7 @@ from foundry_rollouts.cli.agent.progress import Steps, Tell
 from foundry_rollouts.cli.errors import ENDED_BADLY, TIMED_OUT
 from foundry_rollouts.cli.options import user
 from foundry_rollouts.cli.output import Output, say
+from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Release:
 async def refused_early(release: Release | None, agent: str, tell: Tell) -> None:
     """Raise before anything is deployed what would keep the version from being rolled out.
 
-    Raises UsageError for an agent without a policy, DeniedError and UnavailableError as the service answers.
+    Raises UsageError for an agent without a policy, DeniedError for a token whose role is too small, or as the service
+    answers, and UnavailableError.
     """
     from foundry_rollouts.cli.api import OpsApi
     from foundry_rollouts.cli.follow import Outage
@@ -84,6 +86,7 @@ async def refused_early(release: Release | None, agent: str, tell: Tell) -> None
     async with OpsApi.at(release.server) as api:
         while True:
             try:
+                _must_operate(await api.me())
                 known = await api.in_hand(agent)
                 break
             except UnavailableError as error:
@@ -94,6 +97,16 @@ async def refused_early(release: Release | None, agent: str, tell: Tell) -> None
         raise UsageError(
             f"no policy governs agent {agent}, so its versions are not rolled out: write one that names it, or add"
             " --policy; nothing was deployed"
+        )
+
+
+def _must_operate(me: "Json | None") -> None:
+    from foundry_rollouts.cli.api import DENIALS, DeniedError
+
+    if me and not Role(me["role"]).may(Role.OPERATOR):
+        raise DeniedError(
+            f"a rollout needs the role {Role.OPERATOR}, and {me['name']} has the role {me['role']}; nothing was"
+            f" deployed: {DENIALS[403]}"
         )
 
 
