@@ -26,6 +26,7 @@ from foundry_rollouts.web.access import admit_scraper, may_view
 from foundry_rollouts.web.auditing import Auditor
 from foundry_rollouts.web.conditional import Conditional
 from foundry_rollouts.web.endings import StreamsEnd
+from foundry_rollouts.web.examples import DescribedApp
 from foundry_rollouts.web.forwarded import Forwarded
 from foundry_rollouts.web.guard import BODY_BYTES, Guard
 from foundry_rollouts.web.problems import answer_problems
@@ -39,7 +40,7 @@ numbers = APIRouter()
 
 def create_app(services: Services) -> FastAPI:
     """Build the app over ``services``."""
-    app = FastAPI(
+    app = DescribedApp(
         title="foundry-rollouts",
         description="Progressive rollouts of agents: what is running, why, and the commands that people give.",
         version="1",

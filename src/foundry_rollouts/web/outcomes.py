@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StrictBool, StringConstraints
 
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.operations.outcomes import Taken, take
@@ -43,10 +43,25 @@ class OutcomeReport(BaseModel):
     log_error: StrictBool = Field(default=False, description="Whether the call wrote an error to the log.")
 
 
+_EXAMPLES: list[JsonValue] = [
+    {"id": "call-1", "agent": "support-agent", "version": "7", "at": "2026-03-02T12:00:00Z", "ok": True},
+    {
+        "id": "call-2",
+        "agent": "support-agent",
+        "version": "7",
+        "at": "2026-03-02T12:00:01Z",
+        "status": 500,
+        "latency_ms": 812.5,
+        "session": "s-17",
+        "error": "server_error",
+    },
+]
+
+
 class OutcomeBatch(BaseModel):
     """Up to 300 outcomes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"outcomes": _EXAMPLES}]})
 
     outcomes: Annotated[list[OutcomeReport], Field(min_length=1, max_length=300)]
 

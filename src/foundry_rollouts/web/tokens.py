@@ -25,7 +25,9 @@ MOST_DAYS = 3650
 class TokenRequest(BaseModel):
     """A wish for a token; ``days`` null: it never expires."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"owner": "ci", "role": "operator", "days": 30}]}
+    )
 
     owner: Name
     role: Role

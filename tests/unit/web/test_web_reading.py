@@ -188,5 +188,5 @@ async def test_the_openapi_text_has_an_example_of_each_problem_and_of_what_comma
     ]
     assert len(problems) > len(operations)
     assert all(example["status"] == status for status, example in problems)
-    for name in ("StartRequest", "CommandRequest", "AcknowledgeRequest"):
+    for name in ("StartRequest", "CommandRequest", "AcknowledgeRequest", "OutcomeBatch", "TokenRequest"):
         assert described["components"]["schemas"][name]["examples"], name
