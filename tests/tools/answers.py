@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import NOON, a_policy, a_rollout
+from component.web.test_web_role_matrix import ASKED, COMMAND, PHASES, PLACES, STEPS, a_service
 from fakes import a_store, record, stand
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Phase
@@ -22,11 +23,11 @@ from foundry_rollouts.web.app import create_app
 from foundry_rollouts.web.examples import ANSWERS, is_json
 from unit.web.admitted import admitted
 from unit.web.served import client_of
-from unit.web.test_web_role_matrix import ASKED, COMMAND, PHASES, PLACES, STEPS, a_service
 
 SECRET = "frt_shown-this-once-and-kept-nowhere-0123456789a"
 #: Asked twice, these answer differently.
 TWICE = {"/api/v1/rollouts", "/api/v1/tokens"}
+KEYS = {"/api/v1/tokens": {"Idempotency-Key": "build 41"}}
 
 
 async def answers() -> AsyncIterator[tuple[str, int, Any]]:
@@ -67,7 +68,7 @@ async def _asked(method: str, path: str) -> AsyncIterator[tuple[int, Any]]:
                     await client.post("/api/v1/rollouts/r-1:approve", json=COMMAND)
                 for _ in range(2 if method == "post" and path in TWICE else 1):
                     body = {} if method == "get" else {"json": ASKED.get(path, COMMAND)}
-                    answer = await client.request(method, where, headers={"Idempotency-Key": "k"}, **body)  # type: ignore[arg-type]
+                    answer = await client.request(method, where, headers=KEYS.get(path, {}), **body)  # type: ignore[arg-type]
                     assert answer.is_success, (method, path, answer.text)
                     yield answer.status_code, answer.json()
 

@@ -56,7 +56,7 @@ class Guard:
         )
         if refusal and refusal[0] == WRONG_KIND and not self._serves(scope):
             refusal = None  # Nobody reads that body: the app answers 404, or 405 with the methods that it serves.
-        app = self._app if refusal is None else problem({**scope, "path": _shown(scope)}, *refusal)
+        app = self._app if refusal is None else problem(_shown(scope), *refusal)
         await app(scope, receive, send_safely)
 
     def _serves(self, scope: Scope) -> bool:

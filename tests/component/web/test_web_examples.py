@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from component.web.test_web_role_matrix import a_service
 from foundry_rollouts.web.app import create_app
 from foundry_rollouts.web.examples import is_json
-from unit.web.test_web_role_matrix import a_service
 
 
 @pytest.fixture(scope="module")
