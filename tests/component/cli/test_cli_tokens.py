@@ -100,7 +100,7 @@ async def test_a_service_that_knows_nobody_is_told_in_one_line(locked: Service) 
     refused = await locked.run("list")
     assert refused.code == 1
     (line,) = refused.errors
-    assert "nobody is known here without a token" in line
+    assert "the service wants a token: set FOUNDRY_ROLLOUTS_TOKEN" in line
     assert "FOUNDRY_ROLLOUTS_TOKEN" in line
 
 
