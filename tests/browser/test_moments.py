@@ -53,8 +53,6 @@ def test_promoted(theatre: Theatre, background: Background, visit: Visit) -> Non
     expect(page.locator("#asked-1")).to_contain_text("asked to approve")
     background.run(theatre.play(40))
 
-    page.reload()
-
     expect(page.locator("#r-head .state")).to_contain_text("Promoted")
     examine(drawn(page), "rollout-promoted")
 

@@ -298,7 +298,8 @@ async def test_the_history_tells_what_happened(web: Web) -> None:
                 step=1,
                 weights={"1": 90, "2": 10},
             )
-        ]
+        ],
+        "next": None,
     }
 
 
