@@ -4,7 +4,15 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StrictBool, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.operations.outcomes import Taken, take
@@ -13,12 +21,20 @@ from foundry_rollouts.ports.outcomes import Result
 from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.auditing import UNAUDITED, audited
 from foundry_rollouts.web.problems import DOCUMENTED
-from foundry_rollouts.web.schemas import ONE_LINE, Name
+from foundry_rollouts.web.schemas import ONE_LINE, Instant
 from foundry_rollouts.web.services import Ours
 
 router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, route_class=Guarded)
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=ONE_LINE)]
+
+def _or_number(longest: int) -> WithJsonSchema:
+    """Say in the OpenAPI text that a line may also be written as a number."""
+    text = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": ONE_LINE}
+    return WithJsonSchema({"anyOf": [text, {"type": "number"}]})
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=ONE_LINE), _or_number(200)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=ONE_LINE), _or_number(128)]
 #: A day of milliseconds: what takes longer was measured in another unit.
 LONGEST_MS = 86_400_000
 
@@ -29,14 +45,14 @@ class OutcomeReport(BaseModel):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     id: Id
-    agent: Name
-    version: Name
-    at: AwareDatetime = Field(description="When the call began, with its time zone.")
+    agent: Label
+    version: Label
+    at: Instant = Field(description="When the call began, with its time zone.")
     ok: StrictBool | None = None
-    status: Annotated[int, Field(ge=100, le=599)] | None = None
-    latency_ms: Annotated[float, Field(ge=0, le=LONGEST_MS, allow_inf_nan=False)] | None = None
+    status: Annotated[int, Field(ge=100, le=599, strict=True)] | None = None
+    latency_ms: Annotated[float, Field(ge=0, le=LONGEST_MS, allow_inf_nan=False, strict=True)] | None = None
     session: Id | None = None
-    error: Annotated[str, Field(max_length=1000)] | None = Field(
+    error: Annotated[str, Field(max_length=1000, strict=True)] | None = Field(
         default=None,
         description="The error code of a failed answer, as rate_limit_exceeded. It tells a throttled model apart.",
     )

@@ -21,7 +21,8 @@ Sentence = Annotated[str, StringConstraints(min_length=1, max_length=500, patter
 
 def _no_number(value: Any) -> Any:
     """Refuse seconds since 1970: what looks like a number may have been meant as a year."""
-    if isinstance(value, str) and re.fullmatch(r"[\s+-]*[\d._]+\s*", value):
+    is_number = isinstance(value, int | float)
+    if is_number or (isinstance(value, str) and re.fullmatch(r"[\s+-]*[\d._]+\s*", value)):
         raise ValueError("write an instant with its time zone, as 2026-03-02T12:00:00Z")
     return value
 

@@ -31,7 +31,7 @@ class TokenRequest(BaseModel):
 
     owner: Name
     role: Role
-    days: Annotated[int, Field(ge=1, le=MOST_DAYS)] | None = DAYS
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS, strict=True)] | None = DAYS
 
 
 class TokenView(BaseModel):
