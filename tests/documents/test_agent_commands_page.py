@@ -26,6 +26,8 @@ from tools.repository import ROOT
 PAGE = ROOT / "docs" / "agent-commands.md"
 SAMPLES = ROOT / "deploy" / "samples"
 EXAMPLES = [fence for fence in fences(PAGE) if fence.language == SHELL]
+#: Where the service answers, as the page prints it.
+PRINTED_SERVER = "http://127.0.0.1:8080"
 #: Names that the cloud gives, as the page prints them.
 PRINTED_DRAFT, PRINTED_INVOCATION, SESSION = "draft-1780000000000", "1f0c2d", "5c7a9e01"
 
@@ -60,12 +62,12 @@ class Reader:
             self.invocation = self._fill_orders(cloud)
 
     def run(self, line: str) -> None:
-        """Run one line of the page as ``_run`` does, beside the service if it is for a rollout."""
-        if "--rollout" not in line:
+        """Run one line of the page as ``_run`` does, beside the service if it asks that."""
+        if "--rollout" not in line and "--check" not in line:
             return self._run(line)
         (self.folder / "service").mkdir()
         with controlled(self.endpoint, self.folder / "service") as server:
-            return self._run(line, server)
+            return self._run(line.replace(PRINTED_SERVER, server), server)
 
     def _run(self, line: str, server: str = "") -> None:
         """Run one line of the page, answer ``y`` if it asks, and press Ctrl-C once it follows; it must do well."""
