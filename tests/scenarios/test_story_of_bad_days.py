@@ -86,7 +86,7 @@ async def test_an_address_that_is_taken_is_one_line_and_exit_1(town: Town) -> No
     taken = town.stage.emulator.removeprefix("http://")
     code, said = await refused(town, LISTEN=taken)
     assert code == 1
-    assert said == [f"error: cannot listen on {taken}: Address already in use; choose another --listen"]
+    assert said == [f"error: cannot listen on {taken}: Address already in use; choose another address"]
 
 
 async def test_a_database_that_cannot_be_written_is_one_line_and_exit_1(town: Town) -> None:
