@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from browser.gallery import Gallery
 from browser.stage import Real
@@ -12,7 +12,7 @@ from browser.windows import Windows, objections
 def test_the_whole_service_shows_its_agent(stage: Real, visit: Callable[..., Page]) -> None:
     page = visit(stage.url)
 
-    assert page.get_by_role("rowheader", name="support-agent").is_visible()
+    expect(page.get_by_role("listitem").filter(has_text="support-agent").first).to_be_visible()
 
 
 def test_a_window_reports_a_foreign_request_a_broken_policy_and_a_script_that_fails(
