@@ -2,22 +2,22 @@
 
 from collections.abc import AsyncIterator
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, StreamingResponse
-from pydantic import BaseModel, field_validator
+from pydantic import field_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.operations.audit import AuditEntry, AuditFilter, AuditOutcome, audit_page, every_entry
 from foundry_rollouts.web.access import needs
-from foundry_rollouts.web.history_page import CSV_ROWS, PAGE, Day, Text, csv_line, midnight
+from foundry_rollouts.web.filters import PAGE, Filters, Text
 from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.marks import Mark
 from foundry_rollouts.web.render import page
 from foundry_rollouts.web.services import Ours, Services
+from foundry_rollouts.web.tabular import MOST_ROWS, csv_line
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Page)
 
@@ -29,16 +29,12 @@ OUTCOMES = {
 COLUMNS = ("at", "author", "role", "way", "address", "action", "subject", "reason", "generation", "outcome", "because")
 
 
-class Wanted(BaseModel):
+class Wanted(Filters):
     """Which entries; a field that is empty or no date narrows nothing down."""
 
     author: Text = ""
     action: Text = ""
     outcome: str = ""
-    since: Day = ""
-    until: Day = ""
-    words: Text = ""
-    before: Text = ""
 
     @field_validator("outcome")
     @classmethod
@@ -51,16 +47,8 @@ class Wanted(BaseModel):
             author=self.author.strip() or None,
             action=self.action.strip() or None,
             outcome=AuditOutcome(self.outcome) if self.outcome else None,
-            since=midnight(self.since),
-            until=midnight(self.until, days=1),
-            words=self.words.strip() or None,
-            before=self.before or None,
-            limit=limit,
+            **self.common(limit),
         )
-
-    def query(self, **but: str) -> str:
-        """Return these filters as they stand in an address."""
-        return urlencode({name: value for name, value in (self.model_dump() | but).items() if value})
 
 
 @router.get("/audit", dependencies=[needs(Role.OPERATOR)])
@@ -79,7 +67,7 @@ async def save_audit(ours: Ours, wanted: Annotated[Wanted, Query()]) -> Response
 
 async def _table(ours: Services, wanted: Wanted) -> AsyncIterator[str]:
     yield csv_line(COLUMNS)
-    async for each in every_entry(ours.store, wanted.filter(PAGE), CSV_ROWS):
+    async for each in every_entry(ours.store, wanted.filter(PAGE), MOST_ROWS):
         yield csv_line(_cells(each))
 
 
