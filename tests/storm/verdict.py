@@ -10,8 +10,8 @@ from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import RolloutFilter
 from storm.scene import Scene
 
-#: What may stand between the moves: a wait that is told, no move.
-WAITS = {"rollout.held"}
+#: What may stand between the moves: a wait that is told, no move. A refusal has no number of the rollout's own count.
+WAITS = {"rollout.held", "rollout.refused"}
 WALKS = {
     "promoted": ("created", "started", "advanced", "advanced", "promoted"),
     "rolled_back": ("created", "started", "rolled_back"),
@@ -59,10 +59,11 @@ async def judge(scene: Scene) -> Verdict:
 
 
 def _read(verdict: Verdict, rollout: Rollout, history: Sequence[Event]) -> None:
-    numbers = [event.id.rpartition(":")[2] for event in history]
     told = f"{rollout.agent}: {' '.join(event.kind.removeprefix('rollout.') for event in history)}"
-    if repeated := [number for number, times in Counter(numbers).items() if times > 1]:
+    names = [event.id.removeprefix(f"{rollout.id}:") for event in history]
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
         verdict.events_doubled.append(f"{told}: {', '.join(repeated)} twice")
+    numbers = [name for name in names if not name.startswith("refused:")]
     if numbers != [str(number) for number in range(1, rollout.event_count + 1)]:
         verdict.events_lost.append(f"{told}: {numbers} of {rollout.event_count}")
     steps = [event.step for event in history if event.kind in {"rollout.started", "rollout.advanced"}]
