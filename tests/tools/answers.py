@@ -13,11 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from builders import NOON, a_policy, a_rollout
-from component.web.test_web_role_matrix import ASKED, COMMAND, PHASES, PLACES, STEPS, a_service
+from builders import NOON
+from component.web.test_web_role_matrix import ASKED, COMMAND, PLACES, a_service, rollout_for
 from fakes import a_store, record, stand
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.ports import Record
 from foundry_rollouts.web.app import create_app
 from foundry_rollouts.web.examples import ANSWERS, is_json
@@ -45,20 +44,7 @@ async def _asked(method: str, path: str) -> AsyncIterator[tuple[int, Any]]:
         async with a_store(Path(folder)) as store:
             services = replace(a_service(store), is_open=True)
             await admitted(services)
-            phase = PHASES.get(path.rpartition(":")[2], Phase.PROGRESSING)
-            rollout = await stand(
-                store,
-                a_rollout(
-                    phase=phase,
-                    policy=a_policy(steps=STEPS),
-                    step=2,
-                    generation=3,
-                    started_at=NOON,
-                    step_started_at=NOON,
-                    ended_at=NOON if phase.is_final else None,
-                    waiting_for="a person: approve or abort",
-                ),
-            )
+            rollout = await stand(store, rollout_for(path))
             window = Window(NOON, NOON + timedelta(seconds=10))
             counted = Measurement("probe", window, Counts(4), Counts(5, 1, causes=(("HTTP 500", 1),)))
             await record(store, rollout.agent, Record(rollout=rollout, measurements=(counted,)))

@@ -7,7 +7,6 @@ import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -17,7 +16,7 @@ from builders import NOON, a_policy, a_rollout
 from fakes import FakeHealth, FakePolicies, FakeWake, a_store, stand
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
-from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.access import Guarded, role_of
 from foundry_rollouts.web.app import create_app
@@ -125,31 +124,23 @@ async def test_who_may_and_who_may_not(method: str, path: str, needed: Role | No
             assert status == 403, f"{role}: {status}"
 
 
-def body_of(method: str, path: str) -> dict[str, Any]:
-    if method == "GET":
-        return {}
-    if path.startswith("/api/"):
-        return {"json": ASKED.get(path, COMMAND)}
-    return {"data": ASKED.get(path, COMMAND), "headers": {"Origin": "http://127.0.0.1:8080"}}
+def rollout_for(path: str) -> Rollout:
+    """Return a rollout of which ``path`` can be asked."""
+    phase = PHASES.get(path.rpartition(":")[2], Phase.PROGRESSING)
+    return a_rollout(
+        phase=phase,
+        policy=a_policy(steps=STEPS),
+        step=2,
+        generation=3,
+        started_at=NOON,
+        step_started_at=NOON,
+        ended_at=NOON if phase.is_final else None,
+        waiting_for="a person: approve or abort",
+    )
 
 
 async def asked(web: Admitted, method: str, path: str, role: Role | None) -> int:
-    verb = path.rpartition(":")[2]
-    phase = PHASES.get(verb, Phase.PROGRESSING)
-    ended = NOON if phase.is_final else None
-    await stand(
-        web.services.store,  # type: ignore[arg-type]
-        a_rollout(
-            phase=phase,
-            policy=a_policy(steps=STEPS),
-            step=2,
-            generation=3,
-            started_at=NOON,
-            step_started_at=NOON,
-            ended_at=ended,
-            waiting_for="a person: approve or abort",
-        ),
-    )
+    await stand(web.services.store, rollout_for(path))  # type: ignore[arg-type]
     where = re.sub(r"{(\w+)}", lambda found: PLACES[found[1]], path)
     body = None if method == "GET" else ASKED.get(path, COMMAND)
     async with web.as_role(role) if role else web.client() as client:
