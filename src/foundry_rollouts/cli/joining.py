@@ -13,6 +13,7 @@ from uuid import uuid4
 from foundry_rollouts.cli.api import Json, OpsApi
 from foundry_rollouts.cli.follow import Outage, is_ended
 from foundry_rollouts.cli.output import say
+from foundry_rollouts.core.model.incarnation import is_another
 from foundry_rollouts.errors import ConflictError, NotFoundError, UnavailableError
 
 BETWEEN_TRIES = timedelta(seconds=1)
@@ -39,6 +40,7 @@ class Trial:
             "policy": self.policy,
             "author": self.author,
             "reason": self.reason,
+            "created_at": self.made_at and self.made_at.isoformat(),
         }
 
     def is_of_it(self, rollout: Json) -> bool:
@@ -77,6 +79,11 @@ async def _attempt(api: OpsApi, trial: Trial, key: str) -> tuple[Json | None, st
     known = await api.in_hand(trial.agent)
     if known is None or known["is_gone"]:
         return None, f"the service does not know agent {trial.agent} yet"
+    if (made_at := _made_at(known, trial.version)) and is_another(made_at, trial.made_at):
+        return None, (
+            f"the service knows version {trial.version} of agent {trial.agent} as made at {made_at}, and does not know"
+            f" the one made at {trial.made_at} yet"
+        )
     if known["stable"] is None:
         return None, f"the service does not know the stable version of agent {trial.agent} yet"
     earlier = await api.trial(trial.agent, trial.version)
@@ -96,6 +103,11 @@ async def _attempt(api: OpsApi, trial: Trial, key: str) -> tuple[Json | None, st
         if now and now["stable"] == trial.version:
             return None, ""
         raise
+
+
+def _made_at(known: Json, version: str) -> datetime | None:
+    times = (each.get("created_at") for each in known["versions"] if each["version"] == version)
+    return next((datetime.fromisoformat(str(time)) for time in times if time), None)
 
 
 async def _refuse_replaced(api: OpsApi, trial: Trial, ended: Json) -> None:

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from foundry_rollouts.core.model.event import of_creation
+from foundry_rollouts.core.model.incarnation import is_another
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST
 from foundry_rollouts.errors import ConflictError, NotFoundError, UsageError
-from foundry_rollouts.operations.versions import UNCHECKED, is_checked, refuse_id
+from foundry_rollouts.operations.versions import UNCHECKED, refuse_id, seen_version
 from foundry_rollouts.ports import AgentKnown, Catalogue, Policies, RolloutFilter, Store
 
 #: The ends after which a canary may be tried again.
@@ -31,6 +32,7 @@ class Start:
     policy: str | None = None
     idempotency_key: str | None = None
     reason: str | None = None
+    created_at: datetime | None = None  #: When the cloud made the version that is meant; None: not known.
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ async def start(
     unless its last trial led back.
 
     Raises NotFoundError for an agent, a version or a policy that nobody knows, UsageError for an agent without a policy
-    and for what is no version id, ConflictError when the version is the stable one or on trial already, or when the
-    idempotency key served another request.
+    and for what is no version id, ConflictError when the version is the stable one or on trial already, when it is not
+    the one that is meant but another one of its number, or when the idempotency key served another request.
     """
     agent = await _agent(store, wanted.agent)
     policy = _policy(policies, wanted)
@@ -64,8 +66,10 @@ async def start(
     back = f", which was stable before version {agent.stable}" if is_revert else ""
     because = f"{wanted.author} asked for version {wanted.version}{back}"
     because += f": {wanted.reason}" if wanted.reason else ""
-    if not await is_checked(catalogue, wanted.agent, wanted.version):
+    seen = await seen_version(catalogue, wanted.agent, wanted.version) if catalogue else None
+    if catalogue and seen is None:
         because += f"; {UNCHECKED}"
+    _refuse_another(wanted, seen.created_at if seen else dict(agent.marks.versions).get(wanted.version))
     rollout = replace(_rollout(wanted, agent, policy, because, now), is_revert=is_revert)
     return await store.create(rollout, of_creation(rollout), wanted.idempotency_key)
 
@@ -160,6 +164,14 @@ def _refuse_version(agent: AgentKnown, version: str) -> None:
     refuse_id(version)
     if version == agent.stable:
         raise ConflictError(f"version {version} is the stable version of {agent.name} already")
+
+
+def _refuse_another(wanted: Start, made_at: datetime | None) -> None:
+    if is_another(made_at, wanted.created_at):
+        raise ConflictError(
+            f"version {wanted.version} of {wanted.agent} that this service sees was made at {made_at}, and the one that"
+            f" is meant at {wanted.created_at}: does the service watch another project?"
+        )
 
 
 def _rollout(wanted: Start, agent: AgentKnown, policy: Policy, because: str, now: datetime) -> Rollout:

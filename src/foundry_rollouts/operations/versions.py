@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from foundry_rollouts.errors import CloudError, NotFoundError, UsageError
-from foundry_rollouts.ports import Catalogue
+from foundry_rollouts.ports import Catalogue, VersionSeen
 
 #: A cloud that does not answer within this time keeps nobody from starting.
 LIST_WITHIN = timedelta(seconds=3)
@@ -25,18 +25,17 @@ def refuse_id(version: str) -> None:
         )
 
 
-async def is_checked(catalogue: Catalogue | None, agent: str, version: str) -> bool:
-    """Return whether the cloud was asked for ``version``; raise NotFoundError, with the nearest, when it has none."""
-    if catalogue is None:
-        return True
+async def seen_version(catalogue: Catalogue, agent: str, version: str) -> VersionSeen | None:
+    """Return ``version`` as the cloud shows it; None: the cloud does not answer.
+
+    Raises NotFoundError, with the nearest versions, when it has none.
+    """
     try:
         async with asyncio.timeout(LIST_WITHIN.total_seconds()):
-            await catalogue.version(agent, version)
+            return await catalogue.version(agent, version)
     except (CloudError, TimeoutError) as error:
         if not isinstance(error, CloudError) or not error.is_missing:
-            return False
-    else:
-        return True
+            return None
     raise NotFoundError(f"agent {agent} has no version {version}{await _nearest(catalogue, agent, version)}")
 
 

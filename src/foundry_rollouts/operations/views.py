@@ -79,6 +79,7 @@ class VersionView:
     weight: int
     is_stable: bool
     status: str | None  #: Known of the latest version only.
+    created_at: datetime | None = None  #: When the cloud made it; None: not known.
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,7 @@ def _routing_view(routing: Routing) -> RoutingView:
 def _versions(agent: AgentKnown, rollout: Rollout | None) -> tuple[VersionView, ...]:
     weights = dict(agent.routing.weights) if agent.routing else {}
     canary = rollout.canary if rollout else None
+    made = dict(agent.marks.versions)
     names = dict.fromkeys(v for v in (agent.stable, canary, agent.latest, *weights) if v)
     return tuple(
         VersionView(
@@ -228,6 +230,7 @@ def _versions(agent: AgentKnown, rollout: Rollout | None) -> tuple[VersionView, 
             weight=weights.get(name, 0),
             is_stable=name == agent.stable,
             status=agent.latest_status if name == agent.latest else None,
+            created_at=made.get(name),
         )
         for name in names
     )

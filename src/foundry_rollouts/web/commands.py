@@ -47,6 +47,7 @@ async def start_rollout(wanted: StartRequest, ours: Ours, by: By, request: Reque
         policy=wanted.policy,
         idempotency_key=by.key,
         reason=wanted.reason,
+        created_at=wanted.created_at,
     )
     try:
         started = await start_or_join(ours.store, ours.policies, asked, now, ours.catalogue)

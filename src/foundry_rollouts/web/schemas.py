@@ -60,6 +60,10 @@ class StartRequest(BaseModel):
     policy: Name | None = None
     author: Name | None = None
     reason: Sentence | None = None
+    created_at: Instant | None = Field(
+        default=None,
+        description="When the cloud made the version that is meant: another version of that number is a conflict.",
+    )
 
 
 class WhichAgents(BaseModel):

@@ -13,6 +13,7 @@ from foundry_rollouts.cli.agent import release
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.ports import AgentKnown
 from foundry_rollouts.web.services import Services
+from patience import PATIENCE
 from unit.web.admitted import a_secret
 
 
@@ -58,9 +59,35 @@ async def test_without_the_service_nothing_is_deployed(engineer: Engineer, monke
     assert await is_empty(engineer)
 
 
+@pytest.mark.parametrize("source", ["code", "image"])
+async def test_while_the_endpoint_follows_the_latest_version_nothing_is_deployed(
+    service: Service, engineer: Engineer, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """The service watches another project, or did not list the agents yet."""
+    await asyncio.to_thread(engineer.an_image, "support-agent")
+    monkeypatch.setattr(release, "PINNED_WITHIN", timedelta(0))
+    image = ("create", "support-agent", "--image", "emulator://echo?error_rate=1", "--protocol", "responses")
+    code = ("deploy", str(engineer.some_code()), "--agent", "support-agent", "--protocol", "responses")
+    words = (*(code if source == "code" else image), "--rollout", "--wait", "--server", service.server)
+    done = await asyncio.to_thread(engineer.run, *words)
+    assert (done.code, done.out) == (1, "")
+    assert "would meet all users at once" in done.errors[-1]
+    assert "nothing was deployed" in done.errors[-1]
+    assert len(await asyncio.to_thread(engineer.told, "versions", "support-agent")) == 1
+    assert not await service.store.unfinished("support-agent")
+
+    monkeypatch.setattr(release, "PINNED_WITHIN", timedelta(seconds=PATIENCE))
+    waiting = asyncio.create_task(asyncio.to_thread(engineer.run, *words[: words.index("--wait")], *words[-2:]))
+    assert await asyncio.to_thread(engineer.well, "route", "support-agent", "--pin")
+    done = await waiting
+    assert done.code == 0, done.errors
+    assert [each.canary for each in await service.store.unfinished("support-agent")] == ["2"]
+
+
 async def test_a_version_of_an_image_is_rolled_out_too(service: Service, engineer: Engineer) -> None:
     await asyncio.to_thread(engineer.an_image, "support-agent")
     await asyncio.to_thread(engineer.an_image, "support-agent", "emulator://echo?latency_ms=1")
+    await asyncio.to_thread(engineer.well, "route", "support-agent", "1=100")
     words = ("create", "support-agent", "--image", "emulator://echo?latency_ms=1", "--protocol", "responses")
     more = ("--protocol", "invocations", "--rollout", "--reason", "ticket 7", "--server", service.server)
     done = await asyncio.to_thread(engineer.run, *words, *more)

@@ -9,11 +9,13 @@ import pytest
 
 from builders import NOON, a_rollout
 from component.cli.conftest import Service
-from fakes import stand
+from fakes import record, stand
 from foundry_rollouts.cli.api import Json, OpsApi
 from foundry_rollouts.cli.joining import Trial, join
+from foundry_rollouts.core.model.incarnation import Marks
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import ConflictError, NotFoundError
+from foundry_rollouts.ports import Record
 from patience import PATIENCE
 
 TRIAL = Trial("support-agent", "2", NOON, author="ci", reason="ticket 7")
@@ -82,6 +84,21 @@ async def test_an_agent_that_the_service_does_not_know_yet_is_waited_for(
 
     assert await joined(service, replace(TRIAL, agent="a-new-one"), dies) is None
     assert capsys.readouterr().err == "the service does not know agent a-new-one yet: waiting until it does\n"
+
+
+async def test_a_version_that_the_service_knows_by_another_age_is_another_one(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same number in another project, or of an agent that was deleted and made again."""
+    marks = Marks(versions=(("1", NOON - timedelta(days=9)),))
+    await record(service.store, "support-agent", Record(marks=marks))
+    deaths = iter([False, True])
+
+    async def dies() -> bool:
+        return next(deaths)
+
+    assert await joined(service, replace(TRIAL, version="1"), dies) is None
+    assert "made at 2026-02-21 12:00:00+00:00, and does not know the one made at" in capsys.readouterr().err
 
 
 async def test_a_policy_that_is_not_there_ends_it_at_once(service: Service) -> None:

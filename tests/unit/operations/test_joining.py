@@ -1,12 +1,13 @@
 """Starting twice is starting once; a version that cannot be is refused."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import FakePolicies, record, stand
+from foundry_rollouts.core.model.incarnation import Marks
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, ConflictError, NotFoundError, Refusal, UsageError
@@ -26,6 +27,7 @@ class FakeCatalogue:
 
     there: tuple[str, ...] = ("8", "7", "3", "2", "1")
     is_away: bool = False
+    made_at: datetime | None = None
 
     async def agent(self, name: str) -> AgentSeen:
         self._fail()
@@ -35,7 +37,7 @@ class FakeCatalogue:
         self._fail()
         if version not in self.there:
             raise CloudError("versions.get", Refusal(404, "not_found", f"{agent} has none"))
-        return VersionSeen(version, VersionStatus.ACTIVE)
+        return VersionSeen(version, VersionStatus.ACTIVE, self.made_at)
 
     async def versions(self, agent: str) -> list[VersionSeen]:
         self._fail()
@@ -85,6 +87,23 @@ async def test_a_version_that_cannot_be_checked_is_started_and_that_is_told(stor
     assert started.answer == (
         "alice asked for version 2; its existence is not checked, because the cloud does not answer"
     )
+
+
+async def test_another_version_of_that_number_is_not_the_one_that_is_meant(store: SqlStore) -> None:
+    meant = replace(WANTED, created_at=NOON)
+    others = FakeCatalogue(made_at=NOON - timedelta(days=9))
+    with pytest.raises(ConflictError, match="does the service watch another project"):
+        await start_or_join(store, POLICIES, meant, NOON, others)
+    assert not await store.unfinished("support-agent")
+    for its_own in (FakeCatalogue(made_at=NOON), FakeCatalogue(), FakeCatalogue(is_away=True)):
+        assert (await start_or_join(store, POLICIES, meant, NOON, its_own)).rollout.canary == "2"
+
+
+async def test_a_version_that_is_remembered_from_another_time_is_not_the_one_that_is_meant(store: SqlStore) -> None:
+    marks = Marks(versions=(("2", NOON - timedelta(days=9)),))
+    await record(store, "support-agent", Record(marks=marks))
+    with pytest.raises(ConflictError, match="does the service watch another project"):
+        await start_or_join(store, POLICIES, replace(WANTED, created_at=NOON), NOON, FakeCatalogue(is_away=True))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from foundry_rollouts.cli.agent.release import (
     RolloutOption,
     finished,
     refused_early,
+    until_pinned,
 )
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.options import DEFAULT_SERVER, ServerOption, TimeoutOption
@@ -93,6 +94,7 @@ async def create(
     with progress() as tell:
         await refused_early(release, agent, tell)
         async with project(project_endpoint, credential) as cloud:
+            await until_pinned(release, cloud, agent, tell)
             ending = replace(ending, protocols=tuple(names))
             make = cloud.api.drafts.of_image if draft else cloud.api.versions.create
             created = await make(agent, definition, labels)

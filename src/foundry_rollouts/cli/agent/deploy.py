@@ -20,6 +20,7 @@ from foundry_rollouts.cli.agent.release import (
     RolloutOption,
     finished,
     refused_early,
+    until_pinned,
 )
 from foundry_rollouts.cli.commands import Command, examples, group, waits
 from foundry_rollouts.cli.options import DEFAULT_SERVER, ServerOption, TimeoutOption
@@ -83,9 +84,9 @@ async def deploy(
     The endpoint then serves what --protocol names. Unless it is pinned, the new version serves all new
     sessions as soon as it is active.
 
-    With --rollout, the service rolls it out under the agent's policy, and --wait follows that to its end: exit code 0
-    when the version was promoted, 3 when the rollout ended badly, 4 when the time was over. Ctrl-C ends the wait, never
-    the rollout.
+    With --rollout, nothing is deployed before the endpoint is pinned. The service then rolls the version out under the
+    agent's policy, and --wait follows that to its end: exit code 0 when it was promoted, 3 when the rollout ended
+    badly, 4 when the time was over. Ctrl-C ends the wait, never the rollout.
     """
     from foundry_rollouts.foundry.dedupe import deployed_already
     from foundry_rollouts.foundry.definition import Code, Definition
@@ -105,6 +106,7 @@ async def deploy(
         async with project(project_endpoint, credential) as cloud:
             made = None if draft else await deployed_already(cloud.api.versions, name, archive, definition, labels)
             if made is None:
+                await until_pinned(release, cloud, name, tell)
                 tell(f"uploading {_size(archive)} to {name}")
                 upload = cloud.api.drafts.of_code if draft else cloud.api.deploy.upload
                 made = await upload(name, archive, definition, labels)

@@ -14,7 +14,7 @@ from foundry_rollouts.cli.errors import ENDED_BADLY, TIMED_OUT
 from foundry_rollouts.cli.options import user
 from foundry_rollouts.cli.output import Output, say
 from foundry_rollouts.core.model.access import Role
-from foundry_rollouts.errors import UsageError
+from foundry_rollouts.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
     from foundry_rollouts.cli.api import Json, OpsApi
@@ -34,6 +34,8 @@ AuthorOption = Annotated[str | None, typer.Option(help="With --rollout: the auth
 
 AT_FIRST = timedelta(seconds=30)  #: How long a service that is away is waited for before anything is deployed.
 WITHOUT_WAIT = timedelta(minutes=2)  #: How long a rollout is waited for when its end is not.
+#: How long the service is waited for that is to pin an endpoint: it lists the agents every half minute, by default.
+PINNED_WITHIN = timedelta(minutes=2)
 
 _NEXT_TO_NOTHING = timedelta(milliseconds=1)
 
@@ -98,6 +100,40 @@ async def refused_early(release: Release | None, agent: str, tell: Tell) -> None
             f"no policy governs agent {agent}, so its versions are not rolled out: write one that names it, or add"
             " --policy; nothing was deployed"
         )
+
+
+async def until_pinned(release: Release | None, cloud: "FoundryClient", agent: str, tell: Tell) -> None:
+    """Wait until no new version of ``agent`` meets all users at once: until the service has pinned its endpoint.
+
+    An agent without an active version has no users yet. Raises ConflictError when the time is over, UnreadableError for
+    rules that are not known here, and CloudError.
+    """
+    if release is None:
+        return
+    deadline = time.monotonic() + PINNED_WITHIN.total_seconds()
+    while await _follows_latest(cloud, agent):
+        if time.monotonic() >= deadline:
+            raise ConflictError(
+                f"the endpoint of {agent} follows its latest version, so a new one would meet all users at once, and"
+                f" the service at {release.server} does not pin it: does it watch this project? 'foundry-rollouts agent"
+                f" route {agent} --pin' pins it; nothing was deployed"
+            )
+        tell(f"waiting until the service at {release.server} pins the endpoint of {agent}")
+        await asyncio.sleep(1)
+
+
+async def _follows_latest(cloud: "FoundryClient", agent: str) -> bool:
+    from foundry_rollouts.errors import CloudError
+    from foundry_rollouts.ports import VersionStatus
+
+    try:
+        if (await cloud.agent(agent)).routing_read().is_pinned:
+            return False
+        return any(each.status is VersionStatus.ACTIVE for each in await cloud.versions(agent))
+    except CloudError as error:
+        if error.is_missing:
+            return False
+        raise
 
 
 def _must_operate(me: "Json | None") -> None:
