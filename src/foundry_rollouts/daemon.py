@@ -177,4 +177,5 @@ def _take_policies(parts: Daemon) -> None:
 
 
 def _show_policies(parts: Daemon) -> None:
-    parts.services.metrics.policies(len(parts.policies.all()), len(parts.policies.problems))
+    metrics, policies = parts.services.metrics, parts.policies
+    metrics.policies(len(policies.all()), len(policies.problems), now())

@@ -9,17 +9,13 @@ from ruamel.yaml import YAML
 
 from foundry_rollouts.cli.policy_plan import warnings_in
 from foundry_rollouts.core.forecast.expectation import Traffic
-from foundry_rollouts.core.judging.analysis import Verdict
-from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.settings import reference
-from foundry_rollouts.telemetry import Delivery, Metrics
 from tools.repository import ROOT, program, said
 from tools.system_packages import found
 
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-PARTS = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
 
 
 def in_yaml(path: Path) -> list[Any]:
@@ -76,20 +72,6 @@ def test_only_settings_that_exist_are_set() -> None:
     texts = [ROOT / "Dockerfile", DEPLOY / "compose" / "compose.yaml", DEPLOY / "compose" / "example.env", *MANIFESTS]
     named = {name for path in texts for name in re.findall(r"FOUNDRY_ROLLOUTS_\w+", path.read_text("utf-8"))}
     assert named - {setting.variable for setting in reference()} == set()
-
-
-def test_alerts_name_metrics_and_values_that_exist() -> None:
-    alerts = (DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8")
-    families = Metrics("any").registry.collect()
-    known = {f"{family.name}{part}" for family in families for part in PARTS[family.type]}
-    assert set(re.findall(r"\bfoundry_rollouts_\w+", alerts)) - known == set()
-    phases = set(re.findall(r'(?:phase|_seconds_count\{outcome)="(\w+)"', alerts))
-    assert phases - {phase.value for phase in Phase} == set()
-    outcomes = set(re.findall(r'deliveries_total\{outcome="(\w+)"', alerts))
-    assert outcomes - {outcome.value for outcome in Delivery} == set()
-    assert len(re.findall(r'(?:phase|outcome)="', alerts)) == len(phases) + len(outcomes)
-    verdicts = {word for words in re.findall(r'verdict=~?"([^"]+)"', alerts) for word in words.split("|")}
-    assert verdicts - {verdict.value for verdict in Verdict} == set()
 
 
 def test_the_page_on_installing_lists_every_alert() -> None:

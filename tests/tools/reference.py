@@ -63,8 +63,8 @@ rollout as it is now, so that nobody overrules a colleague unseen. `Idempotency-
 """
 METRICS = """
 No session, request or rollout id is ever a label. The series of a rollout are removed ten minutes after its end, those
-of an agent ten minutes after it was deleted. Alert rules with their tests are in
-[deploy/prometheus/](../deploy/prometheus).
+of an agent ten minutes after it was deleted. The usual `process_*` of the process stand beside these. Alert rules with
+their tests are in [deploy/prometheus/](../deploy/prometheus).
 """
 
 
@@ -136,6 +136,7 @@ def _metrics() -> Iterator[str]:
     rows = (
         (f"`{family.name}{'_total' if family.type == 'counter' else ''}`", labels[family.name], family.documentation)
         for family in metrics.registry.collect()
+        if family.name in labels  # Not those of the process, which there are on Linux only.
     )
     yield from _table("metric", "labels", "meaning", rows=rows)
 

@@ -24,7 +24,7 @@ def found(program: str) -> str | None:
     if installed := shutil.which(program):
         return installed
     unpacked = UNPACKED / WITH_LIBRARIES.get(program, Path("usr", "bin", program))
-    return shutil.which(unpacked)
+    return shutil.which(str(unpacked))
 
 
 def environment_of(program: str) -> dict[str, str]:

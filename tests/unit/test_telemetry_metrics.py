@@ -7,13 +7,15 @@ from datetime import timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from builders import NOON, a_rollout
+from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.telemetry import Delivery, Metrics
+from foundry_rollouts.telemetry import Delivery, Metrics, Problem
+from foundry_rollouts.telemetry.service_metrics import MOST_NAMED
 from tools.system_packages import found
 
 PROMISED = {
@@ -22,6 +24,8 @@ PROMISED = {
     "rollout_phase": {"agent", "phase"},
     "rollout_step": {"agent"},
     "rollout_step_backs": {"agent"},
+    "rollout_step_started_timestamp_seconds": {"agent"},
+    "waiting": {"agent", "for"},
     "rollout_verdict": {"agent", "verdict"},
     "weight": {"agent", "version", "role"},
     "gate_value": {"agent", "gate", "role"},
@@ -33,6 +37,9 @@ PROMISED = {
     "rollout_duration_seconds_bucket": {"outcome", "le"},
     "tick_lag_seconds_bucket": {"le"},
     "last_sweep_timestamp_seconds": set(),
+    "policies_loaded_timestamp_seconds": set(),
+    "database_up": set(),
+    "agent_problem": {"agent", "problem"},
     "foundry_requests_total": {"operation", "status"},
     "foundry_request_seconds_bucket": {"operation", "le"},
     "source_errors_total": {"source", "kind"},
@@ -43,7 +50,9 @@ PROMISED = {
     "build_info": {"version"},
 }
 
-PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON)
+PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON)
+#: Two steps of which the first must be proved within a minute and the second is approved.
+STEPS = a_policy(steps=(WeightStep(10, max=timedelta(minutes=1)), ApprovalStep(), WeightStep(100)))
 ANALYSIS = Analysis(
     Verdict.PASS,
     "well",
@@ -73,7 +82,11 @@ def used() -> Metrics:
     """Return metrics after everything happened once."""
     metrics = Metrics("1.2.3")
     metrics.show(PROGRESSING, ANALYSIS, NOON)
+    metrics.show(a_rollout(agent="other", phase=Phase.PAUSED, step=1, started_at=NOON), ANALYSIS, NOON)
     metrics.decided("support-agent", "advance")
+    metrics.policies(1, 0, NOON)
+    metrics.problems(Problem.UNPINNED, ["support-agent"])
+    metrics.database(is_up=True)
     metrics.change_refused("support-agent", "forward")
     metrics.measured("support-agent", [Measurement("logs", Window(NOON, NOON), canary=Counts(calls=1, failures=1))])
     metrics.ended(a_rollout(id="r-0", phase=Phase.PROMOTED, ended_at=NOON), NOON)
@@ -313,4 +326,63 @@ def test_the_series_of_an_agent_that_is_gone_go_ten_minutes_later_unless_it_come
     metrics.sweep_series(NOON + timedelta(minutes=10))
     text = metrics.render()[0]
     assert b'agent="gone"' not in text
-    assert text.count(b'agent="back"') == text.count(b'agent="here"') > 3
+    assert text.count(b'agent="back"') == text.count(b'agent="here"') == 3
+
+
+@pytest.mark.parametrize(
+    ("rollout", "seconds", "waits_for"),
+    [
+        (PROGRESSING, 30, []),
+        (replace(PROGRESSING, policy=STEPS), 59, []),
+        (replace(PROGRESSING, policy=STEPS), 60, ["proof"]),
+        (replace(PROGRESSING, policy=STEPS, step=2), 60, ["approval"]),
+        (replace(PROGRESSING, policy=STEPS, step=2, phase=Phase.PAUSED, paused_at=NOON), 60, ["person"]),
+        (a_rollout(is_held=True), 60, ["person"]),
+        (a_rollout(), 60, []),
+        (replace(PROGRESSING, policy=STEPS, phase=Phase.ROLLED_BACK, ended_at=NOON), 60, []),
+    ],
+)
+def test_a_rollout_waits_for_what_does_not_come_by_itself_or_is_late(
+    rollout: Rollout, seconds: int, waits_for: list[str]
+) -> None:
+    metrics = Metrics("any")
+    metrics.show(replace(PROGRESSING, phase=Phase.PAUSED), None, NOON)
+    metrics.show(rollout, None, NOON + timedelta(seconds=seconds))
+    assert [labels["for"] for labels in labels_of(metrics, "waiting")] == waits_for
+
+
+def test_a_step_began_when_it_did_and_an_ended_rollout_is_at_none() -> None:
+    metrics = Metrics("any")
+    metrics.show(PROGRESSING, None, NOON + timedelta(minutes=5))
+    name = "rollout_step_started_timestamp_seconds"
+    assert value(metrics, name, agent="support-agent") == NOON.timestamp()
+    metrics.show(replace(PROGRESSING, phase=Phase.PROMOTED, ended_at=NOON), None, NOON)
+    assert value(metrics, name, agent="support-agent") is None
+
+
+def test_the_first_hundred_agents_with_a_problem_are_named_and_all_are_counted() -> None:
+    metrics, names = Metrics("any"), [f"agent-{number:04}" for number in range(10_000)]
+    metrics.problems(Problem.UNGOVERNED, names[::-1])
+    metrics.problems(Problem.UNREADABLE, names[:1], nameless=1)
+    named = {labels["agent"] for labels in labels_of(metrics, "agent_problem") if labels["problem"] == "ungoverned"}
+    assert named == set(names[:MOST_NAMED])
+    assert (value(metrics, "agents_ungoverned"), value(metrics, "agents_unreadable")) == (10_000, 2)
+    metrics.problems(Problem.UNGOVERNED, names[-1:])
+    assert {(each["agent"], each["problem"]) for each in labels_of(metrics, "agent_problem")} == {
+        (names[-1], "ungoverned"),
+        (names[0], "unreadable"),
+    }
+
+
+def test_a_database_counts_as_away_until_it_has_answered() -> None:
+    metrics = Metrics("any")
+    assert value(metrics, "database_up") == 0
+    metrics.database(is_up=True)
+    assert value(metrics, "database_up") == 1
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
+def test_the_process_is_measured_and_no_series_says_when_a_counter_was_made(accept: str) -> None:
+    text = used().render(accept)[0]
+    assert b"process_resident_memory_bytes " in text
+    assert b"_created" not in text

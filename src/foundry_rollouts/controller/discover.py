@@ -17,6 +17,7 @@ from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
 from foundry_rollouts.controller.presence import Presence
+from foundry_rollouts.controller.problems import show_problems
 from foundry_rollouts.controller.record import record_of_agent
 from foundry_rollouts.controller.unreadable import Troubles
 from foundry_rollouts.core.model.incarnation import is_same
@@ -92,7 +93,7 @@ class Discovery:
             if name not in troubles:
                 troubles[name] = why
                 await self._report(name, why)
-        self.metrics.unreadable([*troubles, *governance.nameless])
+        await show_problems(self.metrics, self.world.store, seen, troubles, len(governance.nameless))
         names = {agent.name for agent in seen}
         self.metrics.see(known if is_whole else names, names, self.now())
 

@@ -174,6 +174,7 @@ class Scheduler:
             await self._ticker.offline.flush()
             leases = await self._pool.acquire_due(now, room) if room > 0 else ()
         except StoreError:
+            self._metrics.database(is_up=False)
             places = asyncio.Semaphore(MAX_CONCURRENT)
             await asyncio.gather(*(self._watch_over(lease, places) for lease in self._pool.valid(now)))
             raise
@@ -186,6 +187,7 @@ class Scheduler:
         self._job_health.swept_at = now
         self._metrics.swept(now)
         self._metrics.phases(await self._store.counts())
+        self._metrics.database(is_up=True)
         self._metrics.leases(len(self._pool))
         self._metrics.sweep_series(now)
 
@@ -253,7 +255,6 @@ class Scheduler:
         if self._job_health.trouble is not None:
             log.info("cloud.found", because="the agents could be listed again")
         self._job_health.trouble, self._job_health.discovered_at = None, self._now()
-        self._metrics.ungoverned(self._job_health.survey.ungoverned)
         self._metrics.unacknowledged(await self._store.unacknowledged_counts())
         self._job_health.is_tried.set()
         self.wake_sweep()

@@ -5,6 +5,7 @@ No session, request or rollout id is ever a label, and series of what is over go
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder
@@ -23,6 +24,14 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 DURATIONS = (MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 3 * DAY)
 
 Labels = tuple[str, ...]
+
+
+class Waiting(StrEnum):
+    """What a rollout waits for that does not come by itself, or is late."""
+
+    APPROVAL = "approval"
+    PERSON = "person"
+    PROOF = "proof"  #: The step's ``max`` is over, and it is not proved.
 
 
 class _Series:
@@ -69,6 +78,10 @@ class Metrics(ServiceMetrics):
         self._info.replace(agent, {(rollout.canary, rollout.stable or "", rollout.policy.name): 1})
         self._phase.replace(agent, {(phase.value,): float(phase is rollout.phase) for phase in Phase})
         self._step.replace(agent, {(): rollout.step})
+        started = rollout.step_started_at
+        self._step_started.replace(agent, {(): started.timestamp()} if started and not rollout.phase.is_final else {})
+        waits = _waits_for(rollout, now)
+        self._waiting.replace(agent, {(waits.value,): 1} if waits else {})
         self._step_backs.replace(agent, {(): rollout.step_backs})
         if analysis is not None:
             self._verdict.replace(agent, {(each.value,): float(each is analysis.verdict) for each in Verdict})
@@ -189,10 +202,6 @@ class Metrics(ServiceMetrics):
         self._phase = _Series(
             self._gauge("rollout_phase", "1 for the phase the rollout is in, else 0.", "agent", "phase")
         )
-        self._step = _Series(self._gauge("rollout_step", "Number of the current step, from 1; 0 before.", "agent"))
-        self._step_backs = _Series(
-            self._gauge("rollout_step_backs", "How often the rollout went from 100 back to the weight before.", "agent")
-        )
         self._verdict = _Series(
             self._gauge("rollout_verdict", "1 for the verdict on all gates together, else 0.", "agent", "verdict")
         )
@@ -202,8 +211,7 @@ class Metrics(ServiceMetrics):
         self._weight = _Series(
             self._gauge("weight", "Percent of new sessions, as confirmed.", "agent", "version", "role")
         )
-        gates = self._build_gates()
-        self._of_rollout = (self._info, self._phase, self._step, self._step_backs, self._verdict, *gates)
+        self._of_rollout = (self._info, self._phase, self._verdict, *self._build_steps(), *self._build_gates())
         self._decisions = self._counter("decisions", "Decisions about rollouts.", "agent", "decision")
         self._failures = self._counter(
             "failures", "Failed calls that sources counted, by kind.", "agent", "source", "role", "kind"
@@ -219,6 +227,21 @@ class Metrics(ServiceMetrics):
                 self._duration.labels(phase.value)
         super()._build()
 
+    def _build_steps(self) -> tuple[_Series, ...]:
+        self._step = _Series(self._gauge("rollout_step", "Number of the current step, from 1; 0 before.", "agent"))
+        self._step_started = _Series(
+            self._gauge("rollout_step_started_timestamp_seconds", "When the current step began.", "agent")
+        )
+        self._waiting = _Series(
+            self._gauge(
+                "waiting", "1 while an approval, a person, or a proof that is late is waited for.", "agent", "for"
+            )
+        )
+        self._step_backs = _Series(
+            self._gauge("rollout_step_backs", "How often the rollout went from 100 back to the weight before.", "agent")
+        )
+        return self._step, self._step_started, self._waiting, self._step_backs
+
     def _build_gates(self) -> tuple[_Series, ...]:
         self._gate_value = _Series(
             self._gauge("gate_value", "Share of samples that failed, from 0 to 1.", "agent", "gate", "role")
@@ -230,6 +253,17 @@ class Metrics(ServiceMetrics):
             self._gauge("gate_verdict", "1 for the gate's verdict, else 0.", "agent", "gate", "verdict")
         )
         return self._gate_value, self._gate_threshold, self._gate_verdict
+
+
+def _waits_for(rollout: Rollout, now: datetime) -> Waiting | None:
+    """Return what somebody should know of; a rollout that goes on by itself in time waits for nothing."""
+    if rollout.phase.is_final:
+        return None
+    if rollout.phase is Phase.PAUSED or rollout.is_held:
+        return Waiting.PERSON
+    if rollout.waits_for_approval:
+        return Waiting.APPROVAL
+    return Waiting.PROOF if rollout.is_step_overdue(now) else None
 
 
 def _failures(counts: Counts) -> Iterator[tuple[str, int]]:

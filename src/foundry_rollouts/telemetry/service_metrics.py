@@ -6,12 +6,28 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from foundry_rollouts.ports.outcomes import Result
 
+#: So many agents are named for each problem, the first by name; the gauges of their number count all.
+MOST_NAMED = 100
+
 LAGS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 LATENCIES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+# One more series for each counter and each histogram, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Problem(StrEnum):
+    """What is wrong with an agent."""
+
+    UNGOVERNED = "ungoverned"  #: No policy names it, or several do equally.
+    UNREADABLE = "unreadable"  #: It cannot be read, decided or recorded.
+    UNPINNED = "unpinned"  #: A policy names it, and its endpoint follows the latest version.
+    DRIFTED = "drifted"  #: No rollout is under way, and its weights are not as recorded.
 
 
 class Delivery(StrEnum):
@@ -28,27 +44,40 @@ class ServiceMetrics:
     def __init__(self, version: str | None = None) -> None:
         self.registry = CollectorRegistry()
         self._without_notice: set[str] = set()  # agents that have such a series
+        self._named: dict[Problem, set[str]] = {}  # agents that have a series of that problem
         self._build()
         self._gauge("build_info", "Always 1; the version of the controller.", "version").labels(
             version or _own_version()
         ).set(1)
+        ProcessCollector(registry=self.registry)
 
     def tick_lag(self, seconds: float) -> None:
         """Record how long after its due time a rollout was checked."""
         self._tick_lag.observe(max(seconds, 0.0))
 
-    def policies(self, in_force: int, problems: int) -> None:
-        """Show how many policies are in force, and how many problems keep others from it."""
+    def policies(self, in_force: int, problems: int, now: datetime) -> None:
+        """Show how many policies are in force since now, and how many problems keep others from it."""
         self._policies.set(in_force)
         self._policy_problems.set(problems)
+        self._policies_loaded.set(now.timestamp())
 
     def discovered(self, age: timedelta) -> None:
         """Show how long ago the agents were last listed."""
         self._discovery_age.set(max(age.total_seconds(), 0.0))
 
-    def ungoverned(self, agents: int) -> None:
-        """Show how many agents no policy names."""
-        self._ungoverned.set(agents)
+    def problems(self, problem: Problem, agents: Collection[str], nameless: int = 0) -> None:
+        """Show how many agents have that problem, and the first hundred of them by name."""
+        self._counts[problem].set(len(agents) + nameless)
+        named = set(sorted(agents)[:MOST_NAMED])
+        for agent in self._named.get(problem, set()) - named:
+            self._problem.remove(agent, problem.value)
+        for agent in named:
+            self._problem.labels(agent, problem.value).set(1)
+        self._named[problem] = named
+
+    def database(self, *, is_up: bool) -> None:
+        """Show whether the database answered at the last sweep."""
+        self._database_up.set(is_up)
 
     def unacknowledged(self, counts: Mapping[str, int]) -> None:
         """Show how many rollouts of each agent ended badly without anybody knowing of it."""
@@ -75,10 +104,6 @@ class ServiceMetrics:
         """Count calls that callers reported, by what became of them."""
         self._outcomes.labels(result.value).inc(count)
 
-    def unreadable(self, agents: Collection[str]) -> None:
-        """Show how many agents cannot be read, decided or recorded."""
-        self._unreadable.set(len(agents))
-
     def leases(self, held: int) -> None:
         """Show how many leases this replica holds."""
         self._leases.set(held)
@@ -98,7 +123,9 @@ class ServiceMetrics:
         self._discovery_age = self._gauge("discovery_age_seconds", "How long ago the agents were last listed.")
         self._policies = self._gauge("policies", "Policies in force.")
         self._policy_problems = self._gauge("policy_problems", "Problems of policies that are not in force.")
-        self._ungoverned = self._gauge("agents_ungoverned", "Agents without a policy: their new versions get no trial.")
+        self._policies_loaded = self._gauge("policies_loaded_timestamp_seconds", "When the policies were last loaded.")
+        self._database_up = self._gauge("database_up", "1 if the database answered at the last sweep, else 0.")
+        self._build_problems()
         self._unacknowledged = self._gauge(
             "unacknowledged_rollbacks", "Rollouts that ended badly and nobody acknowledged; no series: none.", "agent"
         )
@@ -112,13 +139,24 @@ class ServiceMetrics:
         self._outcomes = self._counter("outcomes", "Calls that callers reported, by result.", "result")
         for result in Result:
             self._outcomes.labels(result.value)
-        self._unreadable = self._gauge("agents_unreadable", "Agents that cannot be read, decided or recorded.")
         self._leases = self._gauge("leases_held", "Leases that this replica holds.")
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
         self._outbox_oldest = self._gauge("outbox_oldest_seconds", "Age of the oldest message not yet sent.")
         self._deliveries = self._counter("deliveries", "Attempts to send a message, by outcome.", "outcome")
         for outcome in Delivery:
             self._deliveries.labels(outcome.value)
+
+    def _build_problems(self) -> None:
+        texts = {
+            Problem.UNGOVERNED: "Agents without a policy: their new versions get no trial.",
+            Problem.UNREADABLE: "Agents that cannot be read, decided or recorded.",
+            Problem.UNPINNED: "Agents with a policy whose endpoint follows the latest version.",
+            Problem.DRIFTED: "Agents whose weights are not as recorded while no rollout is under way.",
+        }
+        self._counts = {problem: self._gauge(f"agents_{problem}", text) for problem, text in texts.items()}
+        self._problem = self._gauge(
+            "agent_problem", "1 for each problem of an agent, for the first hundred by name.", "agent", "problem"
+        )
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, namespace="foundry_rollouts", registry=self.registry)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -209,3 +210,18 @@ async def test_without_a_database_agents_are_looked_at_together_and_so_many_at_o
         await asyncio.wait_for(scheduler._sweep_once(), PATIENCE)
     assert looked_at == agents
     assert most == MAX_CONCURRENT
+
+
+async def test_the_metrics_say_whether_the_database_answered_at_the_last_sweep(world: SmallWorld) -> None:
+    async def fail() -> None:
+        raise StoreError("away")
+
+    store = Watched(world.open_as("first"))
+    scheduler = a_replica(world, store)
+    shown = scheduler._metrics.registry.get_sample_value
+    for is_away in (False, True, False):
+        store.before = {"claim_due": fail} if is_away else {}
+        with pytest.raises(StoreError) if is_away else nullcontext():
+            await scheduler._sweep_once()
+        assert shown("foundry_rollouts_database_up") == (not is_away)
+    await scheduler._pool.release_all(clock.now())

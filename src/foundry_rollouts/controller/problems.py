@@ -1,0 +1,37 @@
+"""Which agents of a listing a person should see to, shown by name in the metrics."""
+
+from collections.abc import Collection, Sequence
+
+from foundry_rollouts.ports import AgentKnown, Store
+from foundry_rollouts.telemetry import Metrics, Problem
+
+
+async def show_problems(
+    metrics: Metrics, store: Store, seen: Sequence[AgentKnown], troubles: Collection[str], nameless: int
+) -> None:
+    """Show the agents that no policy governs, that nothing can be read of, or whose endpoint is not as recorded."""
+    governed = [agent for agent in seen if agent.policy is not None and agent.name not in troubles]
+    metrics.problems(Problem.UNGOVERNED, [agent.name for agent in seen if agent.policy is None])
+    metrics.problems(Problem.UNREADABLE, troubles, nameless)
+    metrics.problems(Problem.UNPINNED, [agent.name for agent in governed if _is_unpinned(agent)])
+    metrics.problems(Problem.DRIFTED, await _drifted(store, [agent for agent in governed if _is_changed(agent)]))
+
+
+def _is_unpinned(agent: AgentKnown) -> bool:
+    return agent.routing is not None and not agent.routing.is_pinned
+
+
+def _is_changed(agent: AgentKnown) -> bool:
+    """Whether the weights are not as recorded, by whoever's hand."""
+    routing = agent.routing
+    return routing is not None and routing.is_pinned and agent.stable is not None and not agent.is_as_recorded(routing)
+
+
+async def _drifted(store: Store, changed: Sequence[AgentKnown]) -> list[str]:
+    """Return those of ``changed`` that no rollout of ours is changing."""
+    if not changed:
+        return []
+    busy = await store.queues([agent.name for agent in changed])
+    current = {name: queue.in_hand for name, queue in busy.items()}
+    moving = {name for name, rollout in current.items() if rollout is not None and rollout.step}
+    return [agent.name for agent in changed if agent.name not in moving]
