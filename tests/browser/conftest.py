@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from browser.background import Background
 from browser.gallery import Gallery, a_gallery
 from browser.stage import Real, a_stage
 from browser.windows import Windows
+from patience import PATIENCE
 from tools.system_packages import environment_of, found
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,8 @@ from browser.background import Background
 from browser.theatre import Theatre, a_theatre
 from browser.windows import PHONE, examine
 from foundry_rollouts.core.model.rollout import Phase
-from patience import PATIENCE
 
 Visit = Callable[..., Page]
-expect.set_options(timeout=1000 * PATIENCE)
 
 
 @pytest.fixture

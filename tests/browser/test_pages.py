@@ -15,6 +15,7 @@ from builders import NOON
 from fakes import record
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.core.model.event import of_rollout
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.operations.tokens import make_token, token_for
 from foundry_rollouts.ports import AgentKnown, Record
 
@@ -119,6 +120,35 @@ def test_a_row_changes_in_its_place_and_says_when_it_belongs_elsewhere(
         expect(row).to_contain_text("Waits for approval")
         expect(page.get_by_text("1 agent belongs elsewhere now.")).to_be_visible()
         expect(page).to_have_title("1 to check · Agents · foundry-rollouts")
+
+
+def test_a_page_that_is_older_than_its_stream_keeps_its_rows_where_they_are(
+    background: Background, visit: Visit, tmp_path: Path
+) -> None:
+    """An agent that was pinned after the page was drawn is quiet for the stream, and in a list on the page."""
+    new, other = AgentKnown("new-agent", latest="1", routing=Routing.of({LATEST: 100})), AgentKnown("other-agent")
+    with background.entered(a_site(tmp_path, check_every=timedelta(milliseconds=50))) as site:
+        background.run(site.store.see_agents([new, other], NOON))
+        page = visit()
+        page.route("**/live?*", lambda route: route.fulfill(content_type="text/event-stream", body=""))
+        page.goto(site.url)
+        item = page.get_by_role("listitem").filter(has_text="new-agent")
+        expect(item).to_contain_text("Not pinned")
+        background.run(record(site.store, "new-agent", Record(stable="1")))
+        pinned = replace(new, routing=Routing.of({"1": 100}))
+        late = AgentKnown("late-agent", latest="1", routing=Routing.of({LATEST: 100}))
+        background.run(site.store.see_agents([pinned, other, late], NOON + timedelta(seconds=1)))
+
+        page.unroute("**/live?*")
+
+        expect(item).to_contain_text("Its endpoint names v1, and no rollout is under way.")
+        expect(page.get_by_role("list").get_by_role("row")).to_have_count(0)
+        expect(page.locator("#o-lead")).to_contain_text("1 agent needs a person. 0 rollouts are moving, 2 agents are")
+        expect(page.get_by_role("radio", name="Quiet 2")).to_be_attached()
+        expect(page.get_by_text("2 agents belong elsewhere now.")).to_be_visible()
+        page.get_by_role("link", name="Sort again").click()
+        expect(page.get_by_role("row").filter(has_text="new-agent")).to_be_visible()
+        expect(page.get_by_role("listitem").filter(has_text="late-agent")).to_contain_text("Not pinned")
 
 
 def test_names_that_others_chose_are_text(background: Background, visit: Visit, tmp_path: Path) -> None:

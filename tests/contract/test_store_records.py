@@ -76,7 +76,9 @@ async def test_everything_of_a_record_is_there_afterwards(store: SqlStore) -> No
     assert await store.measurements("r-1") == [a_measurement(0)]
     assert not await store.commands("r-1")
     assert await store.intent("support-agent") is None
-    assert [(agent.name, agent.stable, agent.newest) for agent in await store.agents()] == [("support-agent", "1", "2")]
+    (agent,) = await store.agents()
+    assert (agent.name, agent.stable, agent.newest) == ("support-agent", "1", "2")
+    assert agent.routing == intent.target
 
 
 async def test_a_record_written_twice_counts_once(store: SqlStore) -> None:

@@ -23,6 +23,7 @@ from foundry_rollouts.controller.unreadable import Troubles
 from foundry_rollouts.core.model.incarnation import is_same
 from foundry_rollouts.core.model.policy import OnDrift, Policy
 from foundry_rollouts.core.model.rollout import Ending, Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import LeaseLostError, RolloutsError, StoreError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, World
 from foundry_rollouts.ports.priority import Priority, at_priority
@@ -51,13 +52,13 @@ class Discovery:
     wheel: Wheel = field(default_factory=Wheel)
     troubles: Troubles = field(default_factory=Troubles)
     first_reads: dict[str, Ending] = field(default_factory=dict)  #: Latest versions that seem to be at their end.
-
+    left: dict[str, Routing] = field(default_factory=dict)  #: What agents were left with since they were listed.
     presence: Presence = field(default_factory=Presence)
     unreported: set[str] = field(default_factory=set)  #: Agents without a policy of which no tie is to be reported yet.
 
     @property
     def pins(self) -> PinGuard:
-        return PinGuard(self.world, self.metrics, self.now, self.wheel, self.first_reads)
+        return PinGuard(self.world, self.metrics, self.now, self.wheel, self.first_reads, self.left)
 
     async def discover(self) -> Survey:
         """Look at every agent once and return who is governed. Raises CloudError when the cloud cannot be listed."""
@@ -128,7 +129,7 @@ class Discovery:
             # One agent's fault must not stop the others; the next listing tries again.
             log.exception("agent.crashed", agent=agent.name)
             why = await self.troubles.why(self.world.store, agent.name, error)
-        return noted, why
+        return replace(noted, routing=self.left.pop(agent.name, noted.routing)), why
 
     def _trouble(self, agent: AgentSeen) -> str | None:
         if agent.unreadable is not None:
@@ -192,6 +193,7 @@ class Discovery:
             known = await self.pins.guard(agent, known, known.stable, policy, lease)
         if known.stable is None:
             return
+        routing = self.left.get(agent.name, routing)
         self.metrics.routing(agent.name, routing, known.stable, started.canary if started else None)
         if not governed.is_tied:
             await Reception(self.world, self.now, self.new_id).receive(agent, known, policy, lease)

@@ -42,6 +42,7 @@ class PinGuard:
     now: Callable[[], datetime]
     wheel: Wheel
     first_reads: dict[str, Ending]  #: Latest versions that seem to be at their end, by agent.
+    left: dict[str, Routing]  #: The routing that an agent was left with, where this changed it.
 
     async def adopt(self, agent: AgentSeen, known: AgentKnown, policy: Policy, lease: Lease) -> AgentKnown:
         """At first sight, take note of the stable version and name every version in the routing."""
@@ -217,6 +218,7 @@ class PinGuard:
         except (ChangeError, DriftError) as error:
             await self._report_refusal(lease, error)
             raise
+        self.left[agent.name] = change.target
         if not acted.is_written:
             raise StoreError(f"agent {agent.name} is pinned, and the database did not record it")
         if record.event is not None:

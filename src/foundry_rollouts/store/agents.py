@@ -93,9 +93,14 @@ def _first_line(error: Exception) -> str:
     return (str(original).strip() or type(original).__name__).splitlines()[0]
 
 
-async def settle(connection: AsyncConnection, agent: str, made: Record) -> None:
-    """Write down what a record says of its agent; a new incarnation has no stable and no newest version before it."""
+async def settle(connection: AsyncConnection, agent: str, made: Record, routing: Routing | None = None) -> None:
+    """Write down what a record says of its agent, and the ``routing`` that the cloud confirmed, if one was sent.
+
+    A new incarnation has no stable and no newest version before it.
+    """
     change: dict[str, Any] = {name: getattr(made, name) for name in ("stable", "newest") if getattr(made, name)}
+    if routing is not None:
+        change["routing"] = ROUTING.write(routing)
     if made.kept is not None:
         change["kept"] = ROUTING.write(made.kept) if made.kept.weights else None
     if made.unreadable is not None:

@@ -39,7 +39,7 @@ async def write(
             await queue.hold(connection, made.rollout, has_receiver=has_receiver)
     if made.created is not None:
         await rollouts.begin(connection, made.created)
-    await agents.settle(connection, lease.agent, made)
+    await agents.settle(connection, lease.agent, made, closes.target if closes else None)
     if made.event is not None:
         await history.append(connection, made.event, has_receiver=has_receiver)
     if closes is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from foundry_rollouts.core.deciding.queue import QUEUED
 from foundry_rollouts.core.model.rollout import Phase
-from foundry_rollouts.operations.overview import Row
+from foundry_rollouts.operations.overview import Group, Row
 from foundry_rollouts.operations.progress import Progress
 from foundry_rollouts.operations.views import AgentView, RolloutView
 from foundry_rollouts.operations.waiting import Wait, WaitKind, WaitState
@@ -63,6 +63,8 @@ def of_phase(phase: Phase) -> Mark:
 def summary_of(row: Row) -> Summary:
     """Return what the row of an agent says that needs a person, or that moves."""
     agent, rollout = row.agent, row.agent.rollout
+    if row.group is Group.QUIET:
+        return _settled(row)
     if agent.unreadable:
         mark = Mark("bad", "warn", "Cannot be processed")
         return Summary(mark, sentence(agent.unreadable), "A person", "nothing of it is changed until then", rollout)
@@ -73,6 +75,17 @@ def summary_of(row: Row) -> Summary:
     if rollout is None:
         return _without_rollout(agent)
     return _with_rollout(rollout, needs_approval=row.needs_approval)
+
+
+def _settled(row: Row) -> Summary:
+    """Say of an agent that is quiet by now, and still stands where it stood, that it needs nobody any more."""
+    last = row.last
+    if last is None:
+        because = f"Its endpoint names {as_version(row.agent.stable)}, and no rollout is under way."
+        return Summary(Mark("good", "good", "Quiet"), because, "Nobody", "all is done", None)
+    mark = PHASES[last.phase]
+    mark = replace(mark, tone="off" if mark.tone == "bad" else mark.tone, word=mark.word.capitalize())
+    return Summary(mark, sentence(last.because), "Nobody", "all is done", last)
 
 
 def _without_rollout(agent: AgentView) -> Summary:

@@ -21,6 +21,7 @@ from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.errors import RolloutsError
 from foundry_rollouts.operations.overview import Group, Overview, Row, overview, rows_of
 from foundry_rollouts.web.access import Who, needs
+from foundry_rollouts.web.figures import count
 from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.marks import summary_of
 from foundry_rollouts.web.render import page, rendered, without_clocks
@@ -34,7 +35,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse,
 BEAT_SECONDS = 5.0
 #: The rows of a page are read again at every so many checks: a list changes more slowly than a rollout.
 CHECKS = 2
-NAMES = {Group.LOOK: "Look here first", Group.MOVING: "Moving", Group.QUIET: "Quiet"}
+NAMES: Mapping[str, str] = {Group.LOOK: "Look here first", Group.MOVING: "Moving", Group.QUIET: "Quiet"}
 
 
 class Shown(BaseModel):
@@ -61,9 +62,9 @@ async def follow_agents(request: Request, ours: Ours, who: Who, wanted: Annotate
     return EventSourceResponse(_follow(request, ours, who.role, wanted), headers=STREAM_HEADERS)
 
 
-def row_id(name: str) -> str:
-    """Return the id of an agent's row, whatever its name is made of."""
-    return f"a-{sha256(name.encode()).hexdigest()[:16]}"
+def row_key(name: str) -> str:
+    """Return what an agent's rows are known by on the page, whatever its name is made of."""
+    return sha256(name.encode()).hexdigest()[:16]
 
 
 def _context(seen: Overview, wanted: Shown, *, may: bool) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _context(seen: Overview, wanted: Shown, *, may: bool) -> dict[str, Any]:
         "show": wanted.show,
         "words": wanted.q.strip(),
         "after": wanted.after,
-        "chips": [("all", "All", sum(counts.values())), *((each, NAMES[each], counts[each]) for each in Group)],
+        "chips": [(key, NAMES.get(key, "All"), number) for key, number in _counts(seen)],
         "groups": [
             (group, NAMES[group], rows, counts[group])
             for group, rows in ((Group.LOOK, seen.look), (Group.MOVING, seen.moving))
@@ -87,68 +88,74 @@ def _context(seen: Overview, wanted: Shown, *, may: bool) -> dict[str, Any]:
 def _of_rows(*, may: bool) -> dict[str, Any]:
     """Return what the templates of rows need; a button that may not be pressed stays, and says so."""
     lock = "" if may else Markup(' aria-disabled="true" title="Stopping needs the role operator"')
-    return {"row_id": row_id, "summary_of": summary_of, "lock": lock}
+    return {"row_key": row_key, "summary_of": summary_of, "lock": lock}
 
 
 @dataclass(slots=True)
-class _Drawn:
-    """What the browser at the other end has on its page."""
+class _Sent:
+    """What the browser at the other end was sent."""
 
-    groups: dict[str, Group]  #: By the name of the agent.
-    rows: dict[str, str] = field(default_factory=dict)  #: What each row was when it was sent last.
+    names: list[str]  #: Of the agents whose rows are on its page.
+    rows: dict[str, Row] = field(default_factory=dict)  #: What each agent's row was last, by name.
+    marks: dict[str, str] = field(default_factory=dict)  #: What each part of the page was last, by its id.
     beaten: float = 0.0
 
 
 async def _follow(request: Request, services: Services, role: Role, wanted: Shown) -> AsyncIterator[bytes]:
     """Yield the rows that changed, each in its place, and a beat; all of them first: the page may be older."""
-    drawn: _Drawn | None = None
+    sent: _Sent | None = None
     while not services.stop.is_set():
         try:
             seen = await overview(services.store, services.now(), wanted.q.strip() or None, wanted.after)
-            drawn = drawn or _Drawn({row.agent.name: row.group for row in _rows(seen)})
-            rows = await rows_of(services.store, list(drawn.groups), services.now())
+            sent = sent or _Sent([row.agent.name for row in (*seen.look, *seen.moving, *seen.quiet)])
+            rows = await rows_of(services.store, sent.names, services.now())
         except RolloutsError as error:
             # The browser says that the connection is lost, and comes back by itself.
             log.warning("web.stream_ended", page="agents", because=str(error))
             return
-        news = _news(request, drawn, rows, may=role.may(Role.OPERATOR))
+        news = _news(request, sent, seen, rows, may=role.may(Role.OPERATOR))
         if news:
-            yield format_sse_event(data_str=_message(request, news, seen), retry=500)
-        if news or time.monotonic() - drawn.beaten >= BEAT_SECONDS:
-            drawn.beaten = time.monotonic()
-            yield format_sse_event(event="beat", data_str=json.dumps(_beat(drawn, rows, seen)))
+            yield format_sse_event(data_str=_message(request, news), retry=500)
+        if news or time.monotonic() - sent.beaten >= BEAT_SECONDS:
+            sent.beaten = time.monotonic()
+            yield format_sse_event(event="beat", data_str=json.dumps(_beat(rows, seen)))
         for _ in range(CHECKS):
             await pause(services)
 
 
-def _rows(seen: Overview) -> list[Row]:
-    return [*seen.look, *seen.moving, *seen.quiet]
+def _news(request: Request, sent: _Sent, seen: Overview, rows: Sequence[Row], *, may: bool) -> Mapping[str, str]:
+    """Return the parts of the page that are not as they were sent last, by their ids.
 
-
-def _news(request: Request, drawn: _Drawn, rows: Sequence[Row], *, may: bool) -> Mapping[str, str]:
-    """Return the rows that are not as they were sent last, by their ids; each keeps the form of the group it is in."""
-    news = {}
+    A row comes in both its forms, as an item of a list and as a row of the table of quiet agents: the page has one of
+    them, from when it was drawn, and an agent may have left its group in between. The browser drops the other.
+    """
+    parts = {"o-lead": rendered(request, "overview/lead.html", seen=seen)}
+    parts |= {f"n-{key}": count(number) for key, number in _counts(seen)}
+    parts |= {f"h-{group}": count(seen.counts[group]) for group in Group}
     for row in rows:
-        name = row.agent.name
-        template = "overview/quiet.html" if drawn.groups[name] is Group.QUIET else "overview/row.html"
-        if drawn.groups[name] is not Group.QUIET and row.group is Group.QUIET:
-            continue  # It needs nobody any more: its row stays as it is until the page is sorted again.
-        html = rendered(request, template, row=row, **_of_rows(may=may))
-        mark = without_clocks(html)
-        if drawn.rows.get(name) != mark:
-            drawn.rows[name], news[row_id(name)] = mark, html
+        if sent.rows.get(row.agent.name) != row:
+            sent.rows[row.agent.name] = row
+            key = row_key(row.agent.name)
+            parts[f"a-{key}"] = rendered(request, "overview/row.html", row=row, **_of_rows(may=may))
+            parts[f"q-{key}"] = rendered(request, "overview/quiet.html", row=row, **_of_rows(may=may))
+    marks = {part: without_clocks(html) for part, html in parts.items()}
+    news = {part: parts[part] for part, mark in marks.items() if sent.marks.get(part) != mark}
+    sent.marks |= marks
     return news
 
 
-def _message(request: Request, news: Mapping[str, str], seen: Overview) -> str:
+def _message(request: Request, news: Mapping[str, str]) -> str:
     parts = {target: Markup(html) for target, html in news.items()}  # noqa: S704 - rendered by templates
-    lead = Markup(rendered(request, "overview/lead.html", seen=seen))  # noqa: S704 - rendered by a template
-    return rendered(request, "overview/news.html", parts=parts, lead=lead)
+    return rendered(request, "overview/news.html", parts=parts)
 
 
-def _beat(drawn: _Drawn, rows: Sequence[Row], seen: Overview) -> dict[str, Any]:
-    """Return what the browser checks its page against: where each row belongs, and how many are not on the page."""
-    needed = [row for row in (*seen.look, *seen.moving) if row.agent.name not in drawn.groups]
+def _beat(rows: Sequence[Row], seen: Overview) -> dict[str, Any]:
+    """Return what the browser checks its page against: where each row belongs, and which it ought to have."""
+    belong = {row_key(row.agent.name): row.group for row in (*rows, *seen.look, *seen.moving)}
     look = seen.counts[Group.LOOK]
     title = f"{look} to check · Agents · foundry-rollouts" if look else "Agents · foundry-rollouts"
-    return {"title": title, "groups": {row_id(row.agent.name): row.group for row in rows}, "others": len(needed)}
+    return {"title": title, "groups": belong}
+
+
+def _counts(seen: Overview) -> list[tuple[str, int]]:
+    return [("all", sum(seen.counts.values())), *((group.value, seen.counts[group]) for group in Group)]

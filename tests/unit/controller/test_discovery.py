@@ -63,6 +63,13 @@ async def test_at_first_sight_the_version_that_serves_is_stable_and_pinned(town:
     assert await town.rollouts() == []
 
 
+async def test_what_was_just_pinned_is_noted_as_pinned(town: Town) -> None:
+    await town.discover()
+    known = await town.world.open_as("reader").agent(town.world.cloud.name)
+    assert known is not None
+    assert known.routing == Routing.of({"1": 100})
+
+
 async def test_at_first_sight_the_newest_active_version_serves_while_a_newer_one_is_created(town: Town) -> None:
     town.world.cloud.latest, town.world.cloud.status = "3", VersionStatus.CREATING
     town.world.cloud.active = {"1", "2"}

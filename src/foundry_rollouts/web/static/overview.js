@@ -32,12 +32,19 @@
     isBack();
     const news = JSON.parse(event.detail.data);
     document.title = news.title;
-    const moved = all("[data-group]").filter((row) => row.id in news.groups && news.groups[row.id] !== groups.get(row.id)).length + news.others;
+    const moved = [...groups].filter(([key, group]) => news.groups[key] !== group).length
+      + Object.entries(news.groups).filter(([key, group]) => isAwaited(group) && !groups.has(key)).length;
     elsewhere.hidden = moved === 0;
     find("[data-elsewhere]", elsewhere).textContent = moved === 1 ? "1 agent belongs elsewhere now." : `${moved} agents belong elsewhere now.`;
   });
-  /* where each row stood when the page was drawn */
-  const groups = new Map(all("[data-group]").map((row) => [row.id, row.dataset.group]));
+  /* where each row stood when the page was drawn, and the groups of which the page shows every row */
+  const groups = new Map(all("[data-row]").map((row) => [row.dataset.row, row.dataset.group]));
+  const isAwaited = (group) => group !== "quiet" && (stream.dataset.show === "all" || stream.dataset.show === group);
+
+  /* a row comes in both its forms, and a count for each heading: what this page does not have is dropped */
+  stream.addEventListener("htmx:before:swap", ({ detail: { tasks } }) => {
+    tasks.splice(0, tasks.length, ...tasks.filter((task) => task.target));
+  });
 
   /* the chips filter as soon as one is chosen */
   for (const chip of all(".chip input")) chip.addEventListener("change", () => chip.form.requestSubmit());
