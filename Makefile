@@ -76,7 +76,7 @@ requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
 	@$(COMPILE) --group dev --all-extras -o tests/requirements.txt
 	@$(COMPILE) --extra postgres -o deploy/requirements.txt
 	@$(COMPILE) --extra postgres --extra emulator --constraints deploy/requirements.txt -o deploy/requirements-demo.txt
-	@for file in tests/requirements-*.in; do $(PIN) $$file -o "$${file%in}txt" || exit; done
+	@for file in tests/requirements-*.in; do $(PIN) $$(grep -q -- --no-deps $$file && echo --no-deps) $$file -o "$${file%in}txt" || exit; done
 
 packages: $(FOR_TESTS) ## build the two wheels of a release into dist/: the service, and the emulator it names
 	@cd $(EMULATOR) && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist

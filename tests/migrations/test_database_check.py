@@ -1,5 +1,6 @@
 """``db check`` and a starting daemon: whatever is wrong with a database is one line that names it, and exit code 1."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from command_line import Outcome, begin, outcome_of
 from databases import address_of, aside, writing
 from foundry_rollouts.cli.app import main
 from foundry_rollouts.store import schema
+from patience import PATIENCE
 from schemas import bring_to, revisions
 
 Check = Callable[..., Outcome]
@@ -19,8 +21,8 @@ Check = Callable[..., Outcome]
 def db(capsys: pytest.CaptureFixture[str], empty_url: str) -> Check:
     """Return a way to run ``foundry-rollouts db VERB`` on the database, or on another one."""
 
-    def run(verb: str, url: str = empty_url) -> Outcome:
-        code = main(["db", verb, "--database-url", url])
+    def run(verb: str, *options: str, url: str = empty_url) -> Outcome:
+        code = main(["db", verb, *options, "--database-url", url])
         said = capsys.readouterr()
         return Outcome(code, said.out, said.err)
 
@@ -51,6 +53,23 @@ def test_a_database_that_was_upgraded_is_well(db: Check) -> None:
     assert db("current") == Outcome(0, f"{schema.newest()}\n", "")
 
 
+async def test_who_waits_goes_on_when_another_has_upgraded_it(empty_url: str) -> None:
+    upgrades: list[asyncio.Task[str]] = []
+    await schema.until_ours(
+        empty_url, PATIENCE, lambda reason: upgrades.append(asyncio.create_task(schema.upgrade(empty_url), name=reason))
+    )
+    assert [await upgrade for upgrade in upgrades] == [schema.newest()]
+    assert "foundry-rollouts db upgrade" in upgrades[0].get_name()
+
+
+def test_who_waits_in_vain_is_told_why(db: Check) -> None:
+    outcome = db("check", "--wait", "1")
+    first, last = outcome.errors
+    assert (outcome.code, outcome.out) == (1, "")
+    assert first.removeprefix("waiting for it: ") == last.removeprefix("error: ")
+    assert last.endswith("; run: foundry-rollouts db upgrade")
+
+
 @pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
 def test_a_file_that_is_not_there_is_told_and_not_made(db: Check, tmp_path: Path) -> None:
     assert refusal(db("check")) == (
@@ -63,7 +82,7 @@ def test_a_file_that_is_not_there_is_told_and_not_made(db: Check, tmp_path: Path
 @pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("verb", ["check", "current", "upgrade"])
 def test_a_database_that_a_server_does_not_have_is_told_by_name(db: Check, empty_url: str, verb: str) -> None:
-    said = refusal(db(verb, address_of(empty_url, "nobodys")))
+    said = refusal(db(verb, url=address_of(empty_url, "nobodys")))
     assert 'database "nobodys" does not exist; create it, then run: foundry-rollouts db upgrade' in said
 
 

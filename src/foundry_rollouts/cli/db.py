@@ -41,12 +41,26 @@ async def current(database_url: DatabaseOption = None) -> None:
     typer.echo(await schema.current(load_database_url(database_url)) or "none")
 
 
-@db.command("check", cls=Command, epilog=examples("foundry-rollouts db check && foundry-rollouts serve"))
+@db.command(
+    "check",
+    cls=Command,
+    epilog=examples("foundry-rollouts db check && foundry-rollouts serve", "foundry-rollouts db check --wait 600"),
+)
 @waits
-async def check(database_url: DatabaseOption = None) -> None:
+async def check(
+    database_url: DatabaseOption = None,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", min=1, metavar="SECONDS", help="Wait so long for another process to upgrade it."),
+    ] = None,
+) -> None:
     """Fail unless the database answers and has the schema of this release."""
     from foundry_rollouts.settings import load_database_url
     from foundry_rollouts.store import schema
 
-    await schema.check(load_database_url(database_url))
+    url = load_database_url(database_url)
+    if wait is None:
+        await schema.check(url)
+    else:
+        await schema.until_ours(url, wait, lambda line: typer.echo(line, err=True))
     typer.echo("the database has the schema of this release")

@@ -8,6 +8,7 @@ Migrations are found in the wheel, or in the repository when the package is inst
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -86,6 +87,27 @@ async def check(url: str) -> None:
             await connection.run_sync(_require_ours)
     finally:
         await database.close()
+
+
+async def until_ours(url: str, seconds: float, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Return once :func:`check` is content; after ``seconds`` raise what it raised last.
+
+    ``tell`` gets the first reason to wait. Any reason is waited for: whoever upgrades the database may be on the way.
+    """
+    trouble = StoreError(f"the database did not answer within {seconds:g} s")
+    is_told = False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    return await check(url)
+                except StoreError as error:
+                    trouble = error
+                if not is_told:
+                    tell(f"waiting for it: {trouble}")
+                is_told = True
+                await asyncio.sleep(PAUSE_SECONDS)
+    raise trouble
 
 
 async def newer_revision(connection: AsyncConnection) -> str | None:
