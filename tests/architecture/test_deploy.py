@@ -15,7 +15,6 @@ from tools.repository import ROOT, program, said
 from tools.system_packages import found
 
 DEPLOY = ROOT / "deploy"
-MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 
 
 def in_yaml(path: Path) -> list[Any]:
@@ -33,22 +32,6 @@ def test_the_image_is_made_of_files_that_are_there() -> None:
     let_in = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
     assert sorted(named) == sorted(let_in)
     assert [name for name in named if not (ROOT / name).exists()] == []
-
-
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.name)
-def test_a_kubernetes_manifest_fits_its_schema(manifest: Path) -> None:
-    said(program("kubernetes-validate"), "--strict", "--quiet", str(manifest))
-
-
-def test_the_kustomization_brings_every_manifest_and_every_mounted_file() -> None:
-    kustomization = in_yaml(DEPLOY / "kustomization.yaml")[0]
-    generated = {each["name"]: each["files"] for each in kustomization["configMapGenerator"]}
-    assert sorted(kustomization["resources"]) == [f"kubernetes/{path.name}" for path in MANIFESTS]
-    assert [file for files in generated.values() for file in files if not (DEPLOY / file).exists()] == []
-    documents = [document for path in MANIFESTS for document in in_yaml(path)]
-    deployment = next(each for each in documents if each["kind"] == "Deployment")
-    volumes = deployment["spec"]["template"]["spec"]["volumes"]
-    assert {each["configMap"]["name"] for each in volumes if "configMap" in each} == set(generated)
 
 
 def test_the_examples_of_policies_are_in_order() -> None:
@@ -69,7 +52,7 @@ def test_the_examples_of_policies_raise_no_doubt_at_the_traffic_that_they_name()
 
 
 def test_only_settings_that_exist_are_set() -> None:
-    texts = [ROOT / "Dockerfile", DEPLOY / "compose" / "compose.yaml", DEPLOY / "compose" / "example.env", *MANIFESTS]
+    texts = [ROOT / "Dockerfile", DEPLOY / "compose" / "compose.yaml", DEPLOY / "compose" / "example.env"]
     named = {name for path in texts for name in re.findall(r"FOUNDRY_ROLLOUTS_\w+", path.read_text("utf-8"))}
     assert named - {setting.variable for setting in reference()} == set()
 

@@ -54,7 +54,7 @@ def copied(folder: Path, variant: str, *, with_components: bool = False) -> Path
 
 def as_modelled(*monitors: Object) -> list[Any]:
     """Return each ServiceMonitor as the operator's own definition keeps it, or why the definition refuses it."""
-    command = [environment("prometheus-operator"), "-c", AS_MODELLED]
+    command = (environment("prometheus-operator"), "-c", AS_MODELLED)
     run = subprocess.run(command, input=json.dumps(monitors), capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
     return [json.loads(line) for line in run.stdout.splitlines()]
