@@ -1,12 +1,15 @@
 """What is under examination: the local Foundry, and the same store over SQLite and over PostgreSQL."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from builders import NOON, an_event
+from contract.callers import Callers
 from databases import (
     a_postgresql_database,
     a_postgresql_server,
@@ -17,6 +20,8 @@ from databases import (
 from emulated import a_project
 from foundry_emulator.background import running
 from foundry_emulator.config import EmulatorConfig, Lifecycle
+from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.ports import Record
 from foundry_rollouts.store.store import SqlStore
 
 
@@ -94,3 +99,15 @@ async def open_store(database_url: str) -> AsyncIterator[OpenStore]:
 def store(open_store: OpenStore) -> SqlStore:
     """Return the store of ``replica-a``, whose leases last 30 seconds."""
     return open_store("replica-a")
+
+
+@pytest.fixture
+async def callers(store: SqlStore) -> AsyncIterator[Callers]:
+    callers = Callers(store)
+    await store.create(replace(callers.rollout, step=0, phase=Phase.PENDING), an_event(), None)
+    lease = await store.claim("support-agent", NOON)
+    assert lease
+    await store.record(lease, Record(rollout=callers.rollout, due_at=NOON + timedelta(hours=1)))
+    await store.release(lease)
+    yield callers
+    await callers.client.aclose()

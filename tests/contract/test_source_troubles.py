@@ -2,7 +2,7 @@
 canary's own.
 
 What is not in the table cannot be: an address that answers with JSON and a workspace tell no time of their counts, and
-reports that lie are refused at the door (``test_source_outcomes.py``).
+reports that lie are refused at the door (``test_source_outcomes_refused.py``).
 """
 
 import asyncio

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from databases import a_sqlite_database, a_sqlite_template
-from fakes import nobody
+from fakes import FakePolicies, nobody
+from foundry_rollouts.controller.unreadable import Troubles
+from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.store.leases import Holder
 from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.telemetry import Metrics
 from in_the_loop import without_threads
-from small_world import LEASE, SmallWorld
+from small_world import LEASE, SmallWorld, a_quick_policy
+from unit.controller.towns import Town, TwoAgents
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +38,9 @@ async def world(tmp_path: Path, template: Path) -> AsyncIterator[SmallWorld]:
 
     yield SmallWorld(open_as)
     await first.close()
+
+
+@pytest.fixture
+def town(world: SmallWorld) -> Town:
+    world.cloud = TwoAgents(name=world.cloud.name, latest="1", routing=Routing.of({LATEST: 100}))
+    return Town(world, FakePolicies((a_quick_policy(),)), Metrics("test"), Troubles())

@@ -1,23 +1,17 @@
 """Following the logs of live sessions: which count, what is counted once, and what is our own trouble."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
-
-import pytest
+from datetime import timedelta
 
 from builders import NOON
 from foundry_rollouts.core.model.measurement import Window
-from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import LogsConfig
-from foundry_rollouts.ports import LogLine, SessionStatus
-from foundry_rollouts.signals.limits import FAILURES, RateLimiter
-from foundry_rollouts.signals.logs import SKEW, LogSource, LogTimings
+from foundry_rollouts.ports import SessionStatus
+from foundry_rollouts.signals.limits import RateLimiter
+from foundry_rollouts.signals.logs import SKEW, LogSource
+from unit.signals.following import BAD, GOOD, HOUR, QUICKLY, Following, counted, line
 from unit.signals.session_world import (
-    Hand,
-    HandMadeSessions,
     a_session,
     a_watched,
     refused,
@@ -25,73 +19,6 @@ from unit.signals.session_world import (
     until,
     until_calls,
 )
-
-GOOD = 'INFO: 127.0.0.1:1 - "POST /responses HTTP/1.1" 200'
-BAD = 'INFO: 127.0.0.1:1 - "POST /responses HTTP/1.1" 500'
-HOUR = timedelta(hours=1)
-QUICKLY = LogTimings(list_every=timedelta(milliseconds=2), reopen_after=timedelta(milliseconds=2))
-
-
-def line(text: str, second: float = 1, **but: Any) -> LogLine:
-    return replace(LogLine(NOON + timedelta(seconds=second), "stderr", text), **but)
-
-
-class Following:
-    """A source over hand-made sessions, and whom it woke."""
-
-    def __init__(self) -> None:
-        self.cloud = HandMadeSessions()
-        self.clock = Hand(NOON + timedelta(seconds=1))
-        self.woken: list[str] = []
-        self.timed()
-
-    def timed(self, **but: Any) -> None:
-        budget = RateLimiter(self.clock.now, per_second=1e6)
-        timings = replace(QUICKLY, **but)
-        self.source = LogSource(self.cloud, self.clock.now, self.woken.append, budget, timings)
-
-    def says(self, session: str, version: str, *lines: LogLine, created_at: datetime = NOON) -> None:
-        self.cloud.live.append(a_session(session, version, created_at=created_at))
-        self.cloud.lines[session] = list(lines)
-
-    def calls(self) -> dict[str, tuple[int, int]]:
-        """Return calls and failures that were read so far, by version, each call apiece."""
-        watch = self.source._watches["r-1"]
-        seen = [(each.version, each.sample.cause is not None) for each in watch.tallies._seen]
-        return {of: (len([1 for each, _ in seen if each == of]), seen.count((of, True))) for of, _ in seen}
-
-    async def has_read(self, canary: int) -> None:
-        """Wait for so many calls of the canary."""
-
-        async def enough() -> bool:
-            await seen_by(self.source, a_watched())
-            return self.calls().get("2", (0, 0))[0] >= canary
-
-        await until(enough)
-
-    async def looked(self, times: int = 2) -> None:
-        looks = self.cloud.listings + times
-
-        async def enough() -> bool:
-            return self.cloud.listings >= looks
-
-        await until(enough)
-
-
-@pytest.fixture
-async def following() -> AsyncIterator[Following]:
-    following = Following()
-    yield following
-    await following.source.close()
-
-
-async def counted(following: Following, rollout: Rollout | None = None) -> dict[str, tuple[int, int, int, int]]:
-    """Return calls and failures of stable and canary, by stratum."""
-    seen = await seen_by(following.source, rollout or a_watched())
-    return {
-        name: (each.stable.calls, each.stable.failures, each.canary.calls, each.canary.failures)
-        for name, each in seen.items()
-    }
 
 
 async def test_calls_of_both_versions_are_counted_and_a_failure_wakes_the_rollout(following: Following) -> None:
@@ -243,62 +170,6 @@ async def test_of_very_many_sessions_the_old_ones_are_looked_at_less_often(follo
     await until(one_left)
 
 
-async def test_streams_that_are_refused_are_told_until_they_can_be_read_and_left_alone_meanwhile(
-    following: Following,
-) -> None:
-    following.says("two", "2")
-    following.cloud.breaks["two"] = refused(403)
-    rollout = a_watched()
-    await seen_by(following.source, rollout)
-    await following.looked(20)
-    assert (await seen_by(following.source, rollout))["logs"].trouble == str(refused(403))
-    assert len(following.cloud.streams) == FAILURES
-    del following.cloud.breaks["two"]
-    following.cloud.lines["two"] = [line(GOOD)]
-    following.clock.on(5)
-    await until_calls(following.source, rollout, "logs", 1)
-    assert (await seen_by(following.source, rollout))["logs"].trouble is None
-
-
-async def test_a_stream_that_can_be_opened_again_and_says_nothing_is_no_trouble(following: Following) -> None:
-    following.says("two", "2")
-    following.cloud.breaks["two"] = refused(None)
-    rollout = a_watched()
-    await seen_by(following.source, rollout)
-    await following.looked()
-    assert (await seen_by(following.source, rollout))["logs"].trouble is not None
-    del following.cloud.breaks["two"]
-    following.clock.on(5)
-    await following.looked(4)
-    following.clock.on(6)
-    assert (await seen_by(following.source, rollout))["logs"].trouble is None
-
-
-async def test_a_stream_that_cannot_be_understood_is_told(following: Following) -> None:
-    following.says("two", "2")
-    following.cloud.breaks["two"] = KeyError("timestamp")  # type: ignore[assignment]
-    await seen_by(following.source, a_watched())
-    await following.looked(4)
-    trouble = (await seen_by(following.source, a_watched()))["logs"].trouble
-    assert trouble == "a session's log cannot be read: KeyError"
-
-
-async def test_a_listing_that_fails_again_and_again_is_left_alone_for_a_while(following: Following) -> None:
-    following.cloud.trouble = refused(429)
-    rollout = a_watched()
-    await seen_by(following.source, rollout)
-    await following.looked(FAILURES - 1)
-    for _ in range(20):
-        await asyncio.sleep(0.002)
-    assert following.cloud.listings == FAILURES
-    assert (await seen_by(following.source, rollout))["logs"].trouble == str(refused(429))
-    following.cloud.trouble = None
-    following.clock.on(5)
-    following.says("two", "2", line(GOOD))
-    await until_calls(following.source, rollout, "logs", 1)
-    assert (await seen_by(following.source, rollout))["logs"].trouble is None
-
-
 async def test_streams_beyond_the_budget_wait_for_their_turn(following: Following) -> None:
     budget = RateLimiter(following.clock.now, per_second=20, burst=1)
     following.source = LogSource(following.cloud, following.clock.now, budget=budget, timings=QUICKLY)
@@ -308,14 +179,6 @@ async def test_streams_beyond_the_budget_wait_for_their_turn(following: Followin
     await until_calls(following.source, a_watched(), "logs", 4)
     # One listing and four streams: the first two requests wait for nothing, the last for three others.
     assert asyncio.get_running_loop().time() - begun >= 0.14
-
-
-async def test_a_cloud_that_lists_too_slowly_is_silent(following: Following) -> None:
-    following.timed(list_limit=timedelta(milliseconds=20))
-    following.cloud.is_silent = True
-    await seen_by(following.source, a_watched())
-    await following.looked()
-    assert (await seen_by(following.source, a_watched()))["logs"].trouble == "no answer within 0.02 s"
 
 
 async def test_a_thousand_sessions_that_ended_leave_nothing_behind(following: Following) -> None:
@@ -330,29 +193,6 @@ async def test_a_thousand_sessions_that_ended_leave_nothing_behind(following: Fo
         return following.source._watches["r-1"].followed == {}
 
     await until(nothing_left)
-
-
-@pytest.mark.parametrize("status", [401, 403, 429, None])
-async def test_sessions_that_we_may_not_list_are_our_trouble(following: Following, status: int | None) -> None:
-    following.cloud.trouble = refused(status)
-    rollout = a_watched()
-    await seen_by(following.source, rollout)
-    await following.looked()
-    seen = (await seen_by(following.source, rollout))["logs"]
-    assert seen.trouble == str(refused(status))
-    assert seen.canary.calls == 0
-
-
-async def test_an_unforeseen_fault_is_told_and_the_source_goes_on(following: Following) -> None:
-    following.cloud.trouble = ValueError("no such shape")
-    rollout = a_watched()
-    await seen_by(following.source, rollout)
-    await following.looked()
-    assert (await seen_by(following.source, rollout))["logs"].trouble == "the sessions cannot be read: ValueError"
-    following.cloud.trouble = None
-    following.says("two", "2", line(GOOD))
-    await until_calls(following.source, rollout, "logs", 1)
-    assert (await seen_by(following.source, rollout))["logs"].trouble is None
 
 
 async def test_a_window_whose_tick_was_not_recorded_is_handed_out_again_and_a_recorded_one_is_not(

@@ -16,6 +16,7 @@ from foundry_rollouts.signals.obedience import NO_SESSION, PAUSES, Obedient, Obj
 from foundry_rollouts.signals.own_sessions import PREFIX, SKEW, OwnSessions
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.signals.probe_target import CALLS_PER_SESSION, ProbeTimings
+from unit.signals.probing import BROKEN, Probing, a_probed
 from unit.signals.session_world import (
     WELL,
     Hand,
@@ -26,9 +27,7 @@ from unit.signals.session_world import (
     until,
     until_calls,
 )
-from unit.signals.test_probe import BROKEN, Probing, a_probed, probing
 
-__all__ = ["probing"]
 PAUSE = PAUSES.pause(1).total_seconds()
 
 

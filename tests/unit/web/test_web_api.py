@@ -1,94 +1,20 @@
 """The ops API: what is asked, what is answered."""
 
 import asyncio
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from dirty_equals import IsPartialDict, IsStr
 
 from builders import NOON, a_policy, a_rollout
 from fakes import FakePolicies, record, stand
-from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.command import Verb
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.errors import StoreError
+from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.ports import Record
-from foundry_rollouts.store.store import SqlStore
-from unit.web.served import Web, client_of
-
-PROGRESSING = a_rollout(phase=Phase.PROGRESSING, step=1, generation=3, started_at=NOON, step_started_at=NOON)
-START = {"agent": "support-agent", "version": "2"}
-
-
-def command(web: Web, verb: str, generation: int = 3, **more: str) -> asyncio.Future[httpx.Response]:
-    sent = web.client.post(f"/api/v1/rollouts/r-1:{verb}", json={"generation": generation, **more})
-    return asyncio.ensure_future(sent)
-
-
-async def test_a_rollout_is_started(web: Web) -> None:
-    answer = await web.client.post("/api/v1/rollouts", json=START)
-
-    assert answer.status_code == 201
-    started = answer.json()
-    assert started == IsPartialDict(
-        agent="support-agent",
-        canary="2",
-        stable="1",
-        phase="pending",
-        step=0,
-        steps=3,
-        weights={"1": 100},
-        generation=1,
-        because="api asked for version 2",
-        policy="support",
-        author="api",
-        remaining=None,
-    )
-    assert answer.headers["location"] == f"/api/v1/rollouts/{started['id']}"
-    shown = (await web.client.get(answer.headers["location"])).json()
-    assert {**shown, "progress": None} == started
-    assert web.wake.rings == 1
-
-
-async def test_the_author_may_name_themselves(web: Web) -> None:
-    answer = await web.client.post("/api/v1/rollouts", json={**START, "author": "alice"})
-
-    assert answer.json() == IsPartialDict(author="alice", because="alice asked for version 2")
-
-
-async def test_a_version_may_be_written_as_a_number(web: Web) -> None:
-    answer = await web.client.post("/api/v1/rollouts", json={"agent": "support-agent", "version": 2})
-
-    assert answer.json()["canary"] == "2"
-
-
-async def test_the_same_idempotency_key_again_is_answered_the_same(web: Web) -> None:
-    sent = [web.client.post("/api/v1/rollouts", json=START, headers={"Idempotency-Key": "build-41"}) for _ in range(2)]
-
-    one, other = await asyncio.gather(*sent)
-
-    assert (one.status_code, other.status_code) == (201, 201)
-    assert one.json() == other.json()
-
-
-async def test_a_start_of_a_version_on_trial_joins_its_rollout(web: Web) -> None:
-    started = (await web.client.post("/api/v1/rollouts", json=START)).json()
-
-    answer = await web.client.post("/api/v1/rollouts", json=START)
-
-    assert (answer.status_code, answer.json()["joined"], started["joined"]) == (200, True, False)
-    assert answer.json()["id"] == started["id"]
-    assert answer.headers["location"] == f"/api/v1/rollouts/{started['id']}"
-    listed = await web.client.get("/api/v1/rollouts", params={"agent": "support-agent", "version": "2"})
-    assert [each["id"] for each in listed.json()["items"]] == [started["id"]]
-    assert (await web.client.get("/api/v1/rollouts", params={"version": "3"})).json()["items"] == []
+from unit.web.asking import PROGRESSING, START, command
+from unit.web.served import Web
 
 
 async def test_a_command_may_wait_for_its_tick_and_is_open_until_then(web: Web) -> None:
@@ -114,31 +40,6 @@ async def test_one_agent_comes_with_the_rollout_in_hand_and_how_many_wait(web: W
     assert agent["rollout"]["canary"] in {"2", "3"}  # Both began at one instant.
     assert agent["queued"] == 1
     assert (await web.client.get("/api/v1/agents/nobody")).status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "because"),
-    [
-        ({"agent": "nobody", "version": "2"}, 404, "agent 'nobody' is not known"),
-        ({**START, "policy": "nothing"}, 404, "no policy nothing"),
-        ({**START, "version": "1"}, 409, "version 1 is the stable version"),
-        ({**START, "version": "@latest"}, 422, "name one version"),
-        ({**START, "version": ".."}, 422, "this is no version id"),
-        ({**START, "version": ""}, 422, "this is no version id"),
-        ({**START, "version": "1\n2"}, 422, "this is no version id"),
-        ({"agent": "support-agent"}, 422, "body.version: Field required"),
-        ({**START, "weight": 5}, 422, "body.weight"),
-        ({**START, "author": "two\nlines"}, 422, "body.author"),
-        ([], 422, "body"),
-    ],
-)
-async def test_a_start_that_cannot_be_is_a_problem(web: Web, body: object, status: int, because: str) -> None:
-    answer = await web.client.post("/api/v1/rollouts", json=body)
-
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert because in answer.json()["detail"]
-    assert web.wake.rings == 0
 
 
 @pytest.mark.parametrize("verb", [Verb.PAUSE, Verb.PROMOTE, Verb.ABORT])
@@ -349,75 +250,3 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", f"{rollout}/logs"),
         *(("POST", f"{rollout}:{verb}") for verb in verbs),
     }
-
-
-@contextmanager
-def without_table(database: Path, table: str) -> Iterator[None]:
-    """Let the database fail everything about ``table`` for the time of the block."""
-    for before, after in ((table, "away"), ("away", table)):
-        with sqlite3.connect(database) as connection:
-            connection.execute("PRAGMA legacy_alter_table=ON")
-            connection.execute(f"ALTER TABLE {before} RENAME TO {after}")
-        connection.close()
-        if after == "away":
-            yield
-
-
-@pytest.mark.parametrize("table", ["rollouts", "commands"])
-async def test_an_abort_while_the_database_is_away_names_the_command_that_helps_and_can_be_asked_again(
-    web: Web, tmp_path: Path, table: str
-) -> None:
-    await stand(web.store, PROGRESSING)
-    wanted, once = {"generation": PROGRESSING.generation, "author": "kim"}, {"Idempotency-Key": "k-1"}
-    with without_table(tmp_path / "history.db", table):
-        answer = await web.client.post("/api/v1/rollouts/r-1:abort", json=wanted, headers=once)
-    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    assert int(answer.headers["retry-after"]) > 0
-    assert answer.json()["detail"].endswith(
-        "; the command may not be recorded: repeat it once the database answers. 'foundry-rollouts agent route AGENT"
-        " STABLE=100' goes back without it, at once"
-    )
-    assert await web.store.commands("r-1") == []
-    for _ in range(2):
-        again = await web.client.post("/api/v1/rollouts/r-1:abort", json=wanted, headers=once)
-        assert again.status_code == 202
-    assert [command.verb for command in await web.store.commands("r-1")] == [Verb.ABORT]
-
-
-async def test_other_verbs_while_the_database_is_away_advise_no_way_back(web: Web, tmp_path: Path) -> None:
-    await stand(web.store, PROGRESSING)
-    with without_table(tmp_path / "history.db", "commands"):
-        answer = await web.client.post("/api/v1/rollouts/r-1:pause", json={"generation": PROGRESSING.generation})
-    assert answer.status_code == 503
-    assert "agent route" not in answer.json()["detail"]
-
-
-class AwayOnceAccepted:
-    """The store, until it has accepted a command; then the database is away."""
-
-    def __init__(self, inner: SqlStore) -> None:
-        self.inner, self.is_away = inner, False
-
-    def __getattr__(self, name: str) -> Any:
-        if self.is_away:
-            raise StoreError("database away; try again later")
-        return getattr(self.inner, name)
-
-    async def accept(self, command: Command) -> Rollout:
-        rollout = await self.inner.accept(command)
-        self.is_away = True
-        return rollout
-
-
-async def test_an_abort_that_was_accepted_is_said_to_be_so_though_the_database_is_away_since(web: Web) -> None:
-    await stand(web.store, PROGRESSING)
-    store: Any = AwayOnceAccepted(web.store)
-    async with client_of(replace(web.services, store=store)) as client:
-        answer = await client.post(
-            "/api/v1/rollouts/r-1:abort", json={"generation": PROGRESSING.generation}, headers={"Prefer": "wait=1"}
-        )
-    assert answer.status_code == 202
-    assert answer.json()["answer"] == (
-        "asked to abort, accepted; its result is unknown: database away; try again later"
-    )
-    assert [command.verb for command in await web.store.commands("r-1")] == [Verb.ABORT]

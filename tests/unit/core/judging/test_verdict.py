@@ -2,57 +2,36 @@
 
 import math
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
-from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
+from builders import NOON, a_policy
+from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.batches import Tally
-from foundry_rollouts.core.judging.capital import Hypotheses, calls_needed
 from foundry_rollouts.core.judging.constants import CRITICAL, EVEN, STALE_AFTER
-from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.harm import part_of
-from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.judging.logarithms import TEN, as_log10, log_sum
 from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
-from foundry_rollouts.core.judging.spread import Spread
-from foundry_rollouts.core.judging.track import Track
-from foundry_rollouts.core.model.failures import ErrorKind
-from foundry_rollouts.core.model.policy import Gate, GateKind, OnFailure, Policy
-from foundry_rollouts.core.model.rollout import Phase
-from foundry_rollouts.core.model.sources import OutcomesConfig, PrometheusConfig, Sources
-from unit.core.judging.made_evidence import a_track, capital_of, proving
-
-ERRORS = Gate(GateKind.ERROR_RATE, ("probe",))
-LINES = Gate(GateKind.LOG_ERRORS, ("logs",))
-LATENCY = Gate(GateKind.LATENCY, ("probe",))
-CEILING = replace(ERRORS, max=0.2)
-SECOND = timedelta(seconds=1)
-PROVED, HARMED = proving(-1, 3), proving(3, -1)
-
-
-def analysed(policy: Policy, *tracks: Track, step: int = 1, now: datetime = NOON) -> Analysis:
-    bare = replace(policy, ignored_errors=tuple(ErrorKind))
-    rollout = a_rollout(phase=Phase.PROGRESSING, step=step, started_at=NOON, step_started_at=NOON, policy=bare)
-    return judge(rollout, Evidence(tracks), (), now)
-
-
-def read(policy: Policy, *tracks: Track, **but: Any) -> GateReading:
-    return analysed(policy, *tracks, **but).gates[0]
-
-
-def seen_by_two(gate: Gate) -> Policy:
-    return a_policy(gates=(replace(gate, sources=("probe", "outcomes")),), sources=Sources(outcomes=OutcomesConfig()))
-
-
-def of_errors(*processes: Any, **but: Any) -> Track:
-    return a_track(*processes, **({"seen_at": NOON} | but))
-
-
-def of_lines(*processes: Any, **but: Any) -> Track:
-    return a_track(*processes, **({"gate": "log-errors", "stratum": "logs", "seen_at": NOON} | but))
+from foundry_rollouts.core.model.policy import Gate, OnFailure
+from foundry_rollouts.core.model.sources import PrometheusConfig, Sources
+from unit.core.judging.analysing import (
+    CEILING,
+    ERRORS,
+    HARMED,
+    JUST_ENOUGH,
+    LATENCY,
+    LINES,
+    PROVED,
+    SECOND,
+    analysed,
+    bounded,
+    of_errors,
+    of_lines,
+    read,
+    seen_by_two,
+)
+from unit.core.judging.made_evidence import capital_of, proving
 
 
 @pytest.mark.parametrize(
@@ -88,10 +67,6 @@ def test_the_odds_that_decide_are_the_policys() -> None:
     assert read(surer, of_errors(proving(3.1, 0))).verdict is Verdict.FAIL
     assert read(surer, of_errors(proving(-1, 1.9))).verdict is Verdict.INSUFFICIENT
     assert read(surer, of_errors(proving(-1, 2.1))).verdict is Verdict.PASS
-
-
-#: The evidence that odds of 1 in 100 ask for, and no more.
-JUST_ENOUGH = -math.log(0.01)
 
 
 def test_just_enough_is_enough() -> None:
@@ -288,81 +263,6 @@ def test_a_version_without_calls_has_no_rate() -> None:
     assert (reading.canary_value, reading.stable_value) == (0.25, None)
 
 
-def bounded(*rungs: float) -> tuple[float, ...]:
-    """Return a ladder whose first rungs are proved: so many powers of ten each."""
-    return tuple(rung * math.log(10) for rung in (*rungs, *[-9.0] * (8 - len(rungs))))
-
-
-@pytest.mark.parametrize(
-    ("ladder", "harm", "at_most_worse", "is_not_gross"),
-    [
-        (bounded(2, 2), 0, 0.32, False),
-        (bounded(2, 2, 2), 0, 0.16, True),
-        (bounded(2, 2, 2), 0.01, 0.16, False),
-        (bounded(2, 2, 2, 2), 0, 0.08, True),
-        (bounded(), 0, None, False),
-    ],
-)
-def test_less_than_sixteen_points_worse_is_not_gross_while_nothing_speaks_for_harm(
-    ladder: tuple[float, ...], harm: float, at_most_worse: float | None, is_not_gross: bool
-) -> None:
-    analysis = analysed(a_policy(), of_errors(proving(harm, ladder=ladder)))
-    assert (analysis.gates[0].at_most_worse, analysis.is_not_gross) == (at_most_worse, is_not_gross)
-
-
-def test_the_smallest_margin_of_any_stratum_counts_at_its_share_of_the_allowed_error() -> None:
-    policy = seen_by_two(ERRORS)
-    one = of_errors(proving(ladder=bounded(1.4, 1.4)), share=0.5)
-    other = of_errors(proving(ladder=bounded(1.4, 1.4, 1.7)), share=0.5, stratum="outcomes")
-    assert read(policy, one, other).at_most_worse == 0.16
-    assert read(policy, replace(one, processes=(proving(ladder=bounded(1.7)),)), other).at_most_worse == 0.16
-    assert read(policy, one).at_most_worse is None
-
-
-def test_every_gate_has_to_be_not_gross() -> None:
-    policy, well = a_policy(gates=(ERRORS, LINES)), proving(ladder=bounded(2, 2, 2))
-    assert analysed(policy, of_errors(well), of_lines(well)).is_not_gross
-    assert not analysed(policy, of_errors(well), of_lines()).is_not_gross
-
-
-def needed(track: Track, share: float, cluster: float = 1.0) -> int:
-    judging = a_policy().judge
-    bets = Hypotheses(judging.tolerate, judging.bad, cluster)
-    return calls_needed(track.processes[0], bets, -math.log(judging.missed_bad), share)
-
-
-def test_the_calls_that_are_missing_go_by_the_share_that_the_canary_really_has() -> None:
-    seen = of_errors(at_step=Tally(30, 0, 90, 0))
-    assert read(a_policy(), seen).missing_calls == needed(seen, 0.25)
-    unseen = of_errors(at_step=Tally())
-    assert read(a_policy(), unseen, step=2).missing_calls == needed(unseen, 0.5)
-    half = of_errors(proving(safe=0.65), stratum="outcomes", share=0.5)
-    helped = read(seen_by_two(ERRORS), replace(seen, share=0.5), half).missing_calls
-    assert helped is not None
-    assert helped < needed(seen, 0.25)
-    assert read(a_policy(), of_errors(PROVED)).missing_calls is None
-
-
-def test_the_calls_that_are_missing_go_by_what_is_proved_already_and_by_the_cluster() -> None:
-    alone = of_errors(at_step=Tally(30, 0, 0, 0))
-    assert read(a_policy(), alone).missing_calls is None  # However many there were, they would prove nothing.
-    begun = of_errors(proving(safe=0.65), at_step=Tally(30, 0, 90, 0))
-    assert read(a_policy(), begun).missing_calls == needed(begun, 0.25)
-    clustered = of_errors(at_step=Tally(30, 0, 90, 0), spread=Spread(squares=12.0, expected=9.0))
-    assert read(a_policy(), clustered).missing_calls == needed(clustered, 0.25, cluster=3.0)
-
-
-def test_at_100_no_calls_are_missing_for_it_is_a_bake() -> None:
-    alone = of_errors(proving(), guard=Guard(0.01), at_step=Tally(100, 0), stratum="logs")
-    said = read(a_policy(), alone, step=3)
-    assert (said.verdict, said.missing_calls) == (Verdict.PASS, None)
-    assert "(stable failed about 1% before)" in said.because
-    warned = replace(alone, guard=Guard(0.01, CeilingProcess(capital_of(0.5))))
-    assert read(a_policy(), warned, step=3).verdict is Verdict.INSUFFICIENT
-    said = read(a_policy(), of_errors(proving(0.5), at_step=Tally(100, 0, 100, 0)), step=3)
-    assert (said.verdict, said.missing_calls) == (Verdict.INSUFFICIENT, None)
-
-
 def test_a_stratum_without_calls_on_stable_borrows_the_comparison_for_its_ceiling() -> None:
     broken = of_errors(
         stratum="outcomes", share=0.5, strict=proving(-1), ceiling=CeilingProcess(capital_of(4)), at_step=Tally(100, 60)
@@ -391,13 +291,6 @@ def test_the_guard_of_one_stratum_counts_with_its_share(harm: float, is_guarded:
     )
     other = of_errors(share=0.5, at_step=Tally(9, 0, 9, 0))
     assert bool(analysed(seen_by_two(ERRORS), alone, other, step=3).guarded) is is_guarded
-
-
-def test_what_is_slow_has_to_be_learnt_before_calls_can_be_missing() -> None:
-    learning = of_errors(proving(), proving(), proving(), gate="latency")
-    policy = a_policy(gates=(LATENCY,))
-    assert read(policy, learning).missing_calls is None
-    assert read(policy, replace(learning, edges=(1, 2, 3))).missing_calls is not None
 
 
 def test_a_dry_run_is_judged_as_if_it_stood_alone_and_says_so() -> None:
