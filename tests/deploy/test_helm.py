@@ -13,6 +13,8 @@ from deployed import CHART, KUBERNETES, NAME, PLACES, VARIANTS, Object, faults, 
 from foundry_rollouts.policies.load import policies_in
 from tools.repository import said
 
+pytestmark = pytest.mark.timeout(600)  # the environments that hold the programs may have to be made first
+
 #: What one way of installing adds and the other has no use for.
 OF_HELM = {"app.kubernetes.io/managed-by", "app.kubernetes.io/version"}
 
@@ -144,16 +146,18 @@ def test_a_planted_mistake_in_a_template_is_found(tmp_path: Path) -> None:
         said(cluster_program("helm"), "lint", "--strict", str(broken), *sets)
 
 
-def test_what_helm_prints_at_the_end_names_what_it_made() -> None:
-    notes = (CHART / "templates" / "NOTES.txt").read_text("utf-8")
-    assert "token create" in notes
+def test_what_helm_prints_at_the_end_leads_to_what_it_made() -> None:
+    sets = [part for name, value in PLACES.items() for part in ("--set", f"{name}={value}")]
+    install = ["install", "mine", str(CHART), "--dry-run=client", "--namespace", "rollouts", *sets]
+    notes = said(cluster_program("helm"), *install).partition("\nNOTES:\n")[2]
+    assert "kubectl --namespace rollouts exec deployment/mine-foundry-rollouts --container controller" in notes
+    assert "token create --owner ann@example.com --role admin" in notes
     assert "agent route NAME --latest" in notes
-    hooks = {
-        each["kind"]: each["metadata"]["annotations"]
-        for each in templated(**{"database.kind": "postgresql"})
-        if "helm.sh/hook" in each["metadata"].get("annotations", {})
-    }
-    assert {kind: annotations["helm.sh/hook"] for kind, annotations in hooks.items()} == {
-        "Job": "pre-install,pre-upgrade",
-        "Pod": "test",
-    }
+    assert "The volume mine-foundry-rollouts stays" in notes
+
+
+def test_what_runs_before_and_after_is_a_hook() -> None:
+    objects = templated(**{"database.kind": "postgresql"})
+    annotated = {each["kind"]: each["metadata"].get("annotations", {}) for each in objects}
+    hooks = {kind: each["helm.sh/hook"] for kind, each in annotated.items() if "helm.sh/hook" in each}
+    assert hooks == {"Job": "pre-install,pre-upgrade", "Pod": "test"}

@@ -6,23 +6,27 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from copy import deepcopy
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployed import KUBERNETES, VARIANTS, Object, faults, kustomized, objects_in, of_kind, settings_of, validate
+from deployed import CHART, KUBERNETES, VARIANTS, Object, faults, kustomized, objects_in, of_kind, settings_of, validate
 from environments import environment
+from fences import fences
 from foundry_rollouts.settings import Settings, reference
-from tools.repository import ROOT
+from tools.repository import ROOT, said
 
 #: Prints each object that it reads as the kind's model keeps it, or why not: what the model does not know is not there.
 AS_MODELLED = """
 import json, sys
-from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
+from cloudcoil.models.prometheus_operator import v1
+
+pytestmark = pytest.mark.timeout(600)  # the environments that hold the programs may have to be made first
 for each in json.load(sys.stdin):
     try:
-        kept = ServiceMonitor.model_validate(each).model_dump(mode="json", by_alias=True, exclude_unset=True)
+        kept = getattr(v1, each["kind"]).model_validate(each).model_dump(mode="json", by_alias=True, exclude_unset=True)
     except ValueError as error:
         kept = str(error)
     print(json.dumps(kept))
@@ -52,10 +56,10 @@ def copied(folder: Path, variant: str, *, with_components: bool = False) -> Path
     return overlay
 
 
-def as_modelled(*monitors: Object) -> list[Any]:
-    """Return each ServiceMonitor as the operator's own definition keeps it, or why the definition refuses it."""
+def as_modelled(*objects: Object) -> list[Any]:
+    """Return each object as the operator's own definition keeps it, or why the definition refuses it."""
     command = (environment("prometheus-operator"), "-c", AS_MODELLED)
-    run = subprocess.run(command, input=json.dumps(monitors), capture_output=True, text=True, timeout=300, check=False)
+    run = subprocess.run(command, input=json.dumps(objects), capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
     return [json.loads(line) for line in run.stdout.splitlines()]
 
@@ -73,13 +77,22 @@ def test_the_components_fit_too(everything: list[Object], tmp_path: Path) -> Non
     assert list(faults(everything)) == []
 
 
-def test_the_service_monitor_fits_the_operators_own_definition(everything: list[Object]) -> None:
+def rules_as_shown() -> list[Object]:
+    """Return the objects that the page's loop makes of the rules of Prometheus."""
+    (loop,) = (fence.text for fence in fences(ROOT / "deploy" / "README.md") if "PrometheusRule" in fence.text)
+    return objects_in(said("bash", "-euc", loop.replace("kubectl apply --filename -", "cat")))
+
+
+def test_what_is_for_the_operator_fits_its_own_definitions(everything: list[Object]) -> None:
     monitor = of_kind(everything, "ServiceMonitor")
     misspelt, unreadable = deepcopy(monitor), deepcopy(monitor)
     misspelt["spec"]["endpoints"][0]["intervall"] = "15s"
     unreadable["spec"]["endpoints"][0]["interval"] = "15 s"
-    kept, kept_of_misspelt, why = as_modelled(monitor, misspelt, unreadable)
+    rules = rules_as_shown()
+    kept, kept_of_misspelt, why, *kept_rules = as_modelled(monitor, misspelt, unreadable, *rules)
     assert kept == monitor
+    assert [each["metadata"]["name"] for each in rules] == ["foundry-rollouts-recording", "foundry-rollouts-alerts"]
+    assert kept_rules == rules
     assert kept_of_misspelt == monitor != misspelt
     assert "spec.endpoints.0.interval" in why
 
@@ -216,6 +229,15 @@ def test_a_planted_mistake_does_not_fit_the_schema(
     mistake(objects)
     with pytest.raises(AssertionError, match=complaint):
         validate(objects, tmp_path)
+
+
+def test_image_and_chart_are_of_the_release_that_the_repository_is_at(rendered: list[Object]) -> None:
+    release = version("foundry-rollouts")
+    pods = [each["spec"]["template"]["spec"] for each in rendered if each["kind"] in {"Deployment", "Job"}]
+    images = {each["image"] for pod in pods for each in (*pod.get("initContainers", ()), *pod["containers"])}
+    assert images == {f"foundry-rollouts:{release}"}
+    (chart,) = objects_in((CHART / "Chart.yaml").read_text("utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (release, release)
 
 
 def test_a_file_that_is_missing_is_found(tmp_path: Path) -> None:

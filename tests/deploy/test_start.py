@@ -17,6 +17,8 @@ from foundry_rollouts.cli.demo.stage import free_port
 from foundry_rollouts.settings import Settings
 from tools.repository import program, said
 
+pytestmark = pytest.mark.timeout(600)  # the environments that hold the programs may have to be made first
+
 PREFIX = "FOUNDRY_ROLLOUTS_"
 #: What a test must have elsewhere: its own project, addresses on loopback only, its own database.
 PLACES = {"PROJECT_ENDPOINT", "LISTEN", "METRICS_LISTEN", "DATABASE_URL"}

@@ -44,13 +44,14 @@ resource keyVault 'Microsoft.KeyVault/vaults@2023-07-01' existing = {
 resource passwordSecret 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   parent: keyVault
   name: 'database-password'
-  properties: { value: password }
+  properties: { value: password, contentType: 'text/plain' }
 }
 
 resource address 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = {
   parent: keyVault
   name: 'database-url'
   properties: {
+    contentType: 'text/plain'
     value: 'postgresql://${login}:${uriComponent(password)}@${server.properties.fullyQualifiedDomainName}:5432/${rollouts.name}?sslmode=require'
   }
 }
