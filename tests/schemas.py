@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from databases import writing
 from foundry_rollouts.store import schema
@@ -106,3 +108,36 @@ LOCKS = (
 FILES = "SELECT relname, relfilenode FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 #: Held while an index is built or rows are written: as long as the table is large.
 LONG_LOCKS = {"ShareLock", "RowExclusiveLock"}
+
+
+def reflected(connection: Connection) -> MetaData:
+    """Return the tables that a release of this schema knows."""
+    known = MetaData()
+    known.reflect(connection)
+    known.remove(known.tables["alembic_version"])
+    return known
+
+
+def fill(connection: Connection, known: MetaData) -> None:
+    """Write one row into each table, a value in each of its columns."""
+    for table in known.sorted_tables:
+        connection.execute(table.insert().values({column.name: a_value(column) for column in table.columns}))
+
+
+def a_value(column: sa.Column[Any]) -> object:
+    match column.type:
+        case sa.Boolean():
+            return False
+        case sa.Integer() | sa.Float():
+            return 7
+        case sa.DateTime():
+            return datetime(2026, 1, 1, tzinfo=UTC)
+        case sa.JSON():
+            return {"a": [1, "ü"]}
+        case _:
+            return "r-1"
+
+
+def rows(connection: Connection, known: MetaData) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row, in the columns that were known."""
+    return {table.name: [tuple(row) for row in connection.execute(table.select())] for table in known.sorted_tables}

@@ -48,7 +48,8 @@ def refusal(outcome: Outcome) -> str:
 
 
 def test_a_database_that_was_upgraded_is_well(db: Check) -> None:
-    assert db("upgrade") == Outcome(0, f"the database is at schema {schema.newest()}\n", "")
+    said = f"the database is at schema {schema.newest()}, upgraded from an empty database\n"
+    assert db("upgrade") == Outcome(0, said, "")
     assert db("check") == Outcome(0, "the database has the schema of this release\n", "")
     assert db("current") == Outcome(0, f"{schema.newest()}\n", "")
 

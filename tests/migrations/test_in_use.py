@@ -12,7 +12,7 @@ from databases import writing
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.store import schema
 from patience import PATIENCE
-from releases import NEXT, following
+from releases import NEXT, following, present
 from schemas import bring_to, revisions
 
 #: Seconds: who waited for so long came behind the upgrade, which lets others pass after half a second.
@@ -37,7 +37,7 @@ async def test_writers_pass_by_an_upgrade_that_waits_for_a_table(empty_url: str,
                 waits.append(time.monotonic() - began)
         assert upgrading.returncode is None
     ended = await outcome_of(upgrading)
-    assert ended == Outcome(0, f"the database is at schema {NEXT}\n", "")
+    assert ended == Outcome(0, f"the database is at schema {NEXT}, upgraded from {schema.newest()}\n", "")
 
 
 async def test_an_upgrade_that_finds_no_moment_says_so_and_leaves_everything_as_it_was(empty_url: str) -> None:
@@ -57,3 +57,18 @@ async def test_an_upgrade_that_is_stopped_half_way_is_finished_by_the_next(empty
         assert await schema.current(empty_url) == revision
     assert await schema.upgrade(empty_url) == schema.newest()
     await schema.check(empty_url)
+
+
+async def test_upgrades_that_are_started_at_once_all_end_well_and_say_from_where_to_where(
+    empty_url: str, tmp_path: Path
+) -> None:
+    await bring_to(empty_url, revisions()[0])
+    running = [await present().upgrade(empty_url, tmp_path) for _ in range(3)]
+    ended = [await outcome_of(each) for each in running]
+    assert {each.code for each in ended} == {0}, ended
+    arrived = f"the database is at schema {schema.newest()}"
+    assert {each.out.partition(",")[0].strip() for each in ended} == {arrived}
+    assert f"{arrived}, upgraded from {revisions()[0]}\n" in [each.out for each in ended]
+    await schema.check(empty_url)
+    again = await outcome_of(await present().upgrade(empty_url, tmp_path))
+    assert again == Outcome(0, f"{arrived}\n", "")

@@ -1,18 +1,29 @@
 """Each migration only adds: the release before it goes on, and nobody waits for long while it runs."""
 
 import shutil
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import text
 
 from databases import writing
 from foundry_rollouts.store import schema
-from schemas import FILES, LOCKS, LONG_LOCKS, Shape, bring_to, broken_promises, revisions, run_migrations, shape_of
+from schemas import (
+    FILES,
+    LOCKS,
+    LONG_LOCKS,
+    Shape,
+    bring_to,
+    broken_promises,
+    fill,
+    reflected,
+    revisions,
+    rows,
+    run_migrations,
+    shape_of,
+)
 
 STEPS = list(pairwise(revisions()))
 
@@ -75,39 +86,6 @@ async def test_rows_of_every_released_schema_come_up_to_the_present_one(empty_ur
     await schema.check(empty_url)
     async with writing(empty_url) as connection:
         assert await connection.run_sync(rows, known) == had
-
-
-def reflected(connection: Connection) -> MetaData:
-    """Return the tables that a release of this schema knows."""
-    known = MetaData()
-    known.reflect(connection)
-    known.remove(known.tables["alembic_version"])
-    return known
-
-
-def fill(connection: Connection, known: MetaData) -> None:
-    """Write one row into each table, a value in each of its columns."""
-    for table in known.sorted_tables:
-        connection.execute(table.insert().values({column.name: a_value(column) for column in table.columns}))
-
-
-def a_value(column: sa.Column[Any]) -> object:
-    match column.type:
-        case sa.Boolean():
-            return False
-        case sa.Integer() | sa.Float():
-            return 7
-        case sa.DateTime():
-            return datetime(2026, 1, 1, tzinfo=UTC)
-        case sa.JSON():
-            return {"a": [1, "ü"]}
-        case _:
-            return "r-1"
-
-
-def rows(connection: Connection, known: MetaData) -> dict[str, list[tuple[object, ...]]]:
-    """Return every row, in the columns that were known."""
-    return {table.name: [tuple(row) for row in connection.execute(table.select())] for table in known.sorted_tables}
 
 
 # --- that these tests can fail: what the law forbids, each in a migration of its own

@@ -203,7 +203,8 @@ async def test_a_running_release_works_on_while_the_next_one_upgrades_the_databa
 
     watch = Watch()
     async with watch.over(scene.database_url):
-        assert await story.upgrade(story.new) == f"the database is at schema {story.new.schema}"
+        said = f"the database is at schema {story.new.schema}, upgraded from {story.old.schema}"
+        assert await story.upgrade(story.new) == said
         joined = await scene.a_replica(ready=True, paths=story.new.paths)
         await story.deploy_until_held(agents[2:12], joined)
         await story.until("the new release has rollouts in its hands", lambda: story.holds_some(joined))

@@ -65,7 +65,7 @@ def warnings() -> list[str]:
 
 def _filled(text: str, mark: str, content: str) -> str:
     return re.sub(
-        rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", lambda it: f"{it[1]}{content}\n{it[2]}", text, flags=re.S
+        rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", lambda it: f"{it[1]}{content}\n{it[2]}", text, flags=re.DOTALL
     )
 
 

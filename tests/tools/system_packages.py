@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 #: Program to the Debian package that holds it.
-PACKAGES = {"promtool": "prometheus", "chromium": "chromium"}
+PACKAGES = {"promtool": "prometheus", "chromium": "chromium", "sqlite3": "sqlite3"}
 #: Programs that need more packages than their own, and where the program itself lies among them.
-WITH_LIBRARIES = {"chromium": Path("usr", "lib", "chromium", "chromium")}
+WITH_LIBRARIES = {"chromium": Path("usr", "lib", "chromium", "chromium"), "sqlite3": Path("usr", "bin", "sqlite3")}
 UNPACKED = Path(sys.prefix, "debian")
 PATIENCE = 120.0  #: Seconds for one call of a package tool.
 

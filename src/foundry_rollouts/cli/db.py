@@ -23,12 +23,17 @@ DatabaseOption = Annotated[
 )
 @waits
 async def upgrade(database_url: DatabaseOption = None) -> None:
-    """Bring the database to the schema of this release."""
+    """Bring the database to the schema of this release, and say from where to where.
+
+    It may run several times and at once: upgrades take turns. Take a backup first; there is no way back.
+    """
     from foundry_rollouts.settings import load_database_url
     from foundry_rollouts.store import schema
 
-    revision = await schema.upgrade(load_database_url(database_url), lambda line: typer.echo(line, err=True))
-    typer.echo(f"the database is at schema {revision}")
+    done = await schema.upgraded(load_database_url(database_url), lambda line: typer.echo(line, err=True))
+    before = "an empty database" if done.before is None else done.before
+    said = "" if done.before == done.after else f", upgraded from {before}"
+    typer.echo(f"the database is at schema {done.after}{said}")
 
 
 @db.command("current", cls=Command, epilog=examples("foundry-rollouts db current"))

@@ -9,6 +9,7 @@ Migrations are found in the wheel, or in the repository when the package is inst
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -37,18 +38,33 @@ _UPGRADE = "run: foundry-rollouts db upgrade"
 _LOCKED_OUT = {"55P03", "40P01"}
 
 
-async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None, most_tries: int = TRIES) -> str:
-    """Bring the database at ``url`` to our schema, each migration in a transaction of its own; return its revision.
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """From which revision to which: None is a database without any schema."""
 
+    before: str | None
+    after: str
+
+
+async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None, most_tries: int = TRIES) -> str:
+    """Bring the database at ``url`` to our schema; return its revision. See ``upgraded``."""
+    return (await upgraded(url, tell, most_tries)).after
+
+
+async def upgraded(url: str, tell: Callable[[str], None] = lambda _: None, most_tries: int = TRIES) -> Upgrade:
+    """Bring the database at ``url`` to our schema, each migration in a transaction of its own; say from where.
+
+    Upgrades that run at the same time take turns, and what another one did in between is not done again.
     A migration whose tables are in use lets the others pass and is tried again; ``tell`` gets the first time.
     Raises StoreError when the database is away or in use for too long, or when its schema is newer than ours.
     """
     database = Database(url)
     try:
         tries = 0
+        steps: list[Upgrade] = []
         while True:
             try:
-                revision = await _step(database)
+                steps.append(await _step(database))
             except StoreError as error:
                 if not _is_locked_out(error):
                     raise
@@ -59,8 +75,8 @@ async def upgrade(url: str, tell: Callable[[str], None] = lambda _: None, most_t
                     tell("the tables are in use: waiting until they are free")
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
-                if revision == newest():
-                    return revision
+                if steps[-1].after == newest():
+                    return Upgrade(steps[0].before, newest())
     finally:
         await database.close()
 
@@ -165,8 +181,8 @@ def _after(revision: str | None) -> tuple[Script, ...] | None:
     return _line()[places[0] + 1 :] if places else None
 
 
-async def _step(database: Database) -> str:
-    """Run the next migration, if there is one, and return the revision that the database is at then."""
+async def _step(database: Database) -> Upgrade:
+    """Run the next migration, if there is one."""
     async with database.writing(is_unlimited=True) as connection:
         if connection.dialect.name == "postgresql":
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
@@ -178,7 +194,7 @@ async def _step(database: Database) -> str:
             await connection.run_sync(_refuse_strangers)
         if lacking:
             await connection.run_sync(_run, lacking[0].revision)
-        return lacking[0].revision if lacking else newest()
+        return Upgrade(revision, lacking[0].revision if lacking else newest())
 
 
 def _run(connection: Connection, revision: str) -> None:

@@ -82,4 +82,4 @@ def test_the_database_is_upgraded_and_told_apart_before_and_after(
     checked = inside("db", "check", "--database-url", url)
     assert (before.out, refused.code, upgraded.code, checked.code) == ("none\n", 1, 0, 0)
     assert refused.errors == [f"error: there is no database at {url} yet; run: foundry-rollouts db upgrade"]
-    assert upgraded.out == f"the database is at schema {after.out.strip()}\n"
+    assert upgraded.out == f"the database is at schema {after.out.strip()}, upgraded from an empty database\n"

@@ -38,8 +38,9 @@ async def _play(folder: Path, *, keep: bool) -> None:
     import httpx
     from rich.console import Console
 
+    from foundry_rollouts.cli.demo.ending import last_lines
     from foundry_rollouts.cli.demo.stage import Stage
-    from foundry_rollouts.cli.demo.story import Story
+    from foundry_rollouts.cli.demo.story import AGENT, Story
 
     console, stage, is_as_told = Console(), Stage(folder), False
     try:
@@ -53,11 +54,7 @@ async def _play(folder: Path, *, keep: bool) -> None:
     if not is_as_told:
         typer.echo("\nA rollout ended otherwise than it had to.")
         raise typer.Exit(1)
-    typer.echo("\nBoth rollouts ended as they had to: version 2 promoted, version 3 rolled back.")
-    if keep:
-        typer.echo(f"Everything is still running. Look at {stage.server} and {stage.server}/metrics")
-        typer.echo(f"More:   foundry-rollouts rollout history --agent support-agent --server {stage.server}")
-        typer.echo("To end: foundry-rollouts demo --stop")
+    typer.echo("\n" + "\n".join(last_lines(stage.server if keep else None, AGENT)))
 
 
 def _cleared(folder: Path) -> Path:

@@ -30,8 +30,8 @@ AGENT = "support-agent"
 DEFINITION = Definition(
     code=Code(entry_point=("python", "main.py")), protocols={"responses": "2.0.0", "invocations": "2.0.0"}
 )
-#: How long one rollout of the story may take.
-WAIT_SECONDS = 90.0
+#: How long one rollout of the story may take, on a machine that has much else to do.
+WAIT_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
