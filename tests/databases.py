@@ -145,7 +145,7 @@ async def writing(url: str) -> AsyncIterator[AsyncConnection]:
     """Open a transaction that writes to the database at ``url`` and may take its time."""
     database = Database(url)
     try:
-        async with database.writing(limit=None) as connection:
+        async with database.writing(is_unlimited=True) as connection:
             yield connection
     finally:
         await database.close()
