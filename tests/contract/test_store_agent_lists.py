@@ -1,12 +1,14 @@
 """What an overview of agents asks for, in both databases."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from builders import NOON, a_rollout
 from fakes import stand
+from foundry_rollouts.core.model.policy import ApprovalStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import LATEST, Routing
-from foundry_rollouts.ports import AgentKnown, Record
+from foundry_rollouts.ports import AgentFilter, AgentKnown, Record
 from foundry_rollouts.store.store import SqlStore
 
 PINNED = Routing.of({"1": 100})
@@ -44,3 +46,37 @@ async def test_the_last_rollout_of_each_agent_is_the_newest(store: SqlStore) -> 
     found = await store.last_rollouts(["support-agent", "another", "never"])
 
     assert {agent: rollout.id for agent, rollout in found.items()} == {"support-agent": "r-2", "another": "r-3"}
+
+
+async def test_agents_under_way_are_those_with_an_unfinished_rollout_and_some_wait_for_a_person(
+    store: SqlStore,
+) -> None:
+    plan = a_rollout().policy
+    approved = replace(plan, steps=(plan.steps[0], ApprovalStep(), *plan.steps[1:]))
+    moves = {"phase": Phase.PROGRESSING, "step": 1, "started_at": NOON, "step_started_at": NOON}
+    await stand(store, a_rollout(id="r-1", agent="moves", **moves))
+    await stand(store, a_rollout(id="r-2", agent="asks", policy=approved, **(moves | {"step": 2})))
+    await stand(store, a_rollout(id="r-3", agent="past", policy=approved, **(moves | {"step": 3})))
+    await stand(store, a_rollout(id="r-4", agent="stands", **(moves | {"phase": Phase.PAUSED})))
+    await stand(store, a_rollout(id="r-5", agent="held", is_held=True))
+    await stand(store, a_rollout(id="r-6", agent="moves", canary="3", is_held=True))
+    await stand(store, a_rollout(id="r-7", agent="over", phase=Phase.PROMOTED, started_at=NOON, ended_at=NOON))
+
+    assert await store.agents_under_way() == {
+        "moves": False,
+        "asks": True,
+        "past": False,
+        "stands": True,
+        "held": True,
+    }
+
+
+async def test_names_of_agents_are_those_the_cloud_shows_and_the_words_fit(store: SqlStore) -> None:
+    await store.see_agents([AgentKnown(name, routing=PINNED) for name in ("b-1", "a-2", "a-1", "c-1")], NOON)
+    await store.see_agents([AgentKnown("gone-1")], NOON, is_whole=False)
+    await store.see_agents(
+        [AgentKnown(name, routing=PINNED) for name in ("b-1", "a-2", "a-1", "c-1")], NOON + timedelta(seconds=1)
+    )
+
+    only = frozenset({"b-1", "a-1", "a-2", "gone-1", "never-1"})
+    assert list(await store.agent_names(AgentFilter(words="-1", only=only, limit=1))) == ["a-1", "b-1"]

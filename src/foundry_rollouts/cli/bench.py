@@ -79,6 +79,24 @@ for _name, (_summary, _runs) in MEASURES.items():
     _declare(_name, _summary, _runs)
 
 
+@bench.command(
+    "pages", cls=Command, epilog=examples("foundry-rollouts bench pages", "foundry-rollouts bench pages --agents 1000")
+)
+def pages(
+    agents: Annotated[int, typer.Option("--agents", min=100, help="Agents in the database.")] = 10_000,
+    runs: Annotated[int, typer.Option("--runs", min=2, help="Requests of each kind.")] = 50,
+    seed: SeedOption = 1,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """Serve many agents from a temporary database: time until the first byte of pages and of the API."""
+    _needs_numpy()
+    from foundry_rollouts.cli.first_byte.crowd import Crowd
+    from foundry_rollouts.cli.first_byte.measure import measure
+
+    crowd = Crowd(agents, moving=agents * 3 // 100, unacknowledged=agents // 500, seed=seed)
+    _show(measure(crowd, runs, _progress()), output)
+
+
 def _needs_numpy() -> None:
     from importlib.util import find_spec
 

@@ -62,7 +62,8 @@ async def agents_page(store: Store, which: AgentFilter, now: datetime, group: Ag
     items = tuple(
         agent_view(each, queues.get(each.name, Queue()), now, unknown.get(each.name)) for each in found[: which.limit]
     )
-    total = await store.agents_counted(which)
+    is_whole = which.after is None and len(found) <= which.limit
+    total = len(found) if is_whole else await store.agents_counted(which)
     return AgentPage(items, items[-1].name if len(found) > which.limit else None, total)
 
 

@@ -15,7 +15,8 @@ _VERSION = re.compile(r"^[vV](\d+)$")  #: As pages name a version; the store kno
 
 PAGE = 50  #: Quiet agents on a page.
 METERS = 10  #: Moving agents whose evidence is weighed for their rows; the others say in words what they wait for.
-MOST = 200  #: Agents of the other groups that are shown; a search finds the rest.
+SOME = 50  #: Agents of each other group that are shown beside the rest.
+MOST = 200  #: The same where that group alone was asked for; a search finds the others.
 
 
 class Group(StrEnum):
@@ -48,25 +49,31 @@ class Overview:
     total: int  #: Agents, whatever the words.
 
 
-async def overview(store: Store, now: datetime, words: str | None = None, after: str = "") -> Overview:
-    """Return the agents that fit ``words``; the quiet ones from the name ``after`` on."""
+async def overview(
+    store: Store, now: datetime, words: str | None = None, after: str = "", only: Group | None = None
+) -> Overview:
+    """Return the agents that fit ``words``: quiet ones from the name ``after`` on, most of the group ``only``.
+
+    Who stands where is asked in names and numbers; whole agents and rollouts are read for the rows that are shown.
+    """
     words = _VERSION.sub(r"\1", words) if words else None
-    busy = await store.in_hand()
+    under_way = await store.agents_under_way()
     bad = await store.unacknowledged_counts()
     need = set(await store.agents_to_check()) | bad.keys()
-    need |= {name for name, queue in busy.items() if queue.in_hand and needs_person(queue.in_hand)}
-    moving = busy.keys() - need
-    first = sorted(await _named(store, need, words), key=lambda agent: agent.name not in bad)
-    second = await _named(store, moving, words)
-    others = frozenset(need | moving)
-    quiet = await store.agents_page(AgentFilter(words=words, after=after or None, limit=PAGE + 1, but=others))
+    need |= {name for name, needs_person in under_way.items() if needs_person}
+    others = frozenset(need | under_way.keys())
+    found = await store.agent_names(AgentFilter(words=words, only=others)) if others else ()
+    first = sorted((name for name in found if name in need), key=lambda name: name not in bad)
+    second = [name for name in found if name not in need]
     fitting = await store.agents_counted(AgentFilter(words=words))
-    counts = {Group.LOOK: len(first), Group.MOVING: len(second), Group.QUIET: fitting - len(first) - len(second)}
+    shown = {group: MOST if group is only else SOME for group in Group}
+    busy = await _busy_rows(store, first[: shown[Group.LOOK]], second[: shown[Group.MOVING]], now)
+    quiet = await store.agents_page(AgentFilter(words=words, after=after or None, limit=PAGE + 1, but=others))
     return Overview(
-        look=sorted(await _rows(store, first, Group.LOOK, busy, now), key=_urgency),
-        moving=await _weighed(store, await _rows(store, second, Group.MOVING, busy, now), busy, now),
-        quiet=await _rows(store, quiet[:PAGE], Group.QUIET, busy, now),
-        counts=counts,
+        look=sorted((row for row in busy if row.group is Group.LOOK), key=_urgency),
+        moving=[row for row in busy if row.group is Group.MOVING],
+        quiet=await _quiet_rows(store, quiet[:PAGE], now),
+        counts={Group.LOOK: len(first), Group.MOVING: len(second), Group.QUIET: fitting - len(found)},
         next=quiet[PAGE - 1].name if len(quiet) > PAGE else None,
         total=await store.agents_counted(AgentFilter()) if words else fitting,
     )
@@ -74,15 +81,16 @@ async def overview(store: Store, now: datetime, words: str | None = None, after:
 
 async def rows_of(store: Store, names: Sequence[str], now: datetime) -> list[Row]:
     """Return the rows of these agents as they are now, in whichever group each is."""
-    busy, bad = await store.in_hand(), await store.unacknowledged(names)
+    under_way, bad = await store.queues(names), await store.unacknowledged(names)
     trouble = set(await store.agents_to_check())
-    rows = []
-    for agent in await _named(store, names):
-        in_hand = busy.get(agent.name, Queue()).in_hand
-        is_needed = agent.name in trouble or agent.name in bad or (in_hand is not None and needs_person(in_hand))
-        group = Group.LOOK if is_needed else Group.MOVING if in_hand else Group.QUIET
-        rows += await _rows(store, [agent], group, busy, now)
-    return await _weighed(store, rows, busy, now)
+    groups: dict[Group, list[str]] = {group: [] for group in Group}
+    for name in names:
+        in_hand = under_way.get(name, Queue()).in_hand
+        is_needed = name in trouble or name in bad or (in_hand is not None and needs_person(in_hand))
+        groups[Group.LOOK if is_needed else Group.MOVING if in_hand else Group.QUIET].append(name)
+    busy = await _busy_rows(store, groups[Group.LOOK], groups[Group.MOVING], now)
+    quiet = await _quiet_rows(store, await _agents(store, groups[Group.QUIET]), now)
+    return sorted((*busy, *quiet), key=lambda row: row.agent.name)
 
 
 def needs_person(rollout: Rollout) -> bool:
@@ -90,52 +98,50 @@ def needs_person(rollout: Rollout) -> bool:
     return rollout.phase is Phase.PAUSED or rollout.waits_for_approval or rollout.is_held
 
 
-async def _named(store: Store, names: Collection[str], words: str | None = None) -> Sequence[AgentKnown]:
+async def _agents(store: Store, names: Collection[str]) -> Sequence[AgentKnown]:
     """Return those of ``names`` that there are, by name."""
-    if not names:
-        return ()
-    return await store.agents_page(AgentFilter(words=words, only=frozenset(names), limit=len(names)))
+    return await store.agents_page(AgentFilter(only=frozenset(names), limit=len(names))) if names else ()
 
 
-async def _rows(
-    store: Store, agents: Sequence[AgentKnown], group: Group, busy: Mapping[str, Queue], now: datetime
-) -> list[Row]:
-    shown = agents[:MOST]
-    names = [agent.name for agent in shown]
-    last = await store.last_rollouts(names) if group is Group.QUIET else {}
-    bad = await store.unacknowledged(names) if group is Group.LOOK else {}
-    return [
-        _row(
-            agent_view(agent, busy.get(agent.name, Queue()), now, bad.get(agent.name)),
-            group,
-            busy.get(agent.name, Queue()),
-            rollout_view(last[agent.name], now) if agent.name in last else None,
-        )
-        for agent in shown
-    ]
+async def _busy_rows(store: Store, look: Sequence[str], moving: Sequence[str], now: datetime) -> list[Row]:
+    """Return the rows of agents that are not quiet, by name."""
+    names = [*look, *moving]
+    queues = await store.queues(names) if names else {}
+    bad = await store.unacknowledged(look) if look else {}
+    goes_on, rows = frozenset(moving), []
+    for agent in await _agents(store, names):
+        queue = queues.get(agent.name, Queue())
+        needs_approval = queue.in_hand is not None and queue.in_hand.waits_for_approval
+        view = agent_view(agent, queue, now, bad.get(agent.name))
+        group = Group.MOVING if agent.name in goes_on else Group.LOOK
+        rows.append(Row(view, group, needs_approval=needs_approval))
+    return await _weighed(store, rows, queues, now)
 
 
-async def _weighed(store: Store, rows: Sequence[Row], busy: Mapping[str, Queue], now: datetime) -> list[Row]:
+async def _weighed(store: Store, rows: Sequence[Row], queues: Mapping[str, Queue], now: datetime) -> list[Row]:
     """Return ``rows``, the first of those that move with how far they are."""
     first = {row.agent.name for row in [row for row in rows if row.group is Group.MOVING][:METERS]}
-    return [await _weigh(store, row, busy, now) if row.agent.name in first else row for row in rows]
+    return [await _weigh(store, row, queues, now) if row.agent.name in first else row for row in rows]
 
 
-async def _weigh(store: Store, row: Row, busy: Mapping[str, Queue], now: datetime) -> Row:
-    rollout, shown = busy[row.agent.name].in_hand, row.agent.rollout
+async def _weigh(store: Store, row: Row, queues: Mapping[str, Queue], now: datetime) -> Row:
+    rollout, shown = queues[row.agent.name].in_hand, row.agent.rollout
     if rollout is None or shown is None or not rollout.step or rollout.phase is not Phase.PROGRESSING:
         return row
     progress = progress_of(rollout, await store.evidence(rollout.id), now)
     return replace(row, agent=replace(row.agent, rollout=replace(shown, progress=progress)))
 
 
-def _row(agent: AgentView, group: Group, queue: Queue, last: RolloutView | None) -> Row:
-    return Row(
-        agent,
-        group,
-        last,
-        needs_approval=queue.in_hand is not None and queue.in_hand.waits_for_approval,
-    )
+async def _quiet_rows(store: Store, agents: Sequence[AgentKnown], now: datetime) -> list[Row]:
+    last = await store.last_rollouts([agent.name for agent in agents]) if agents else {}
+    return [
+        Row(
+            agent_view(agent, Queue(), now),
+            Group.QUIET,
+            rollout_view(last[agent.name], now) if agent.name in last else None,
+        )
+        for agent in agents
+    ]
 
 
 def _urgency(row: Row) -> tuple[int, float, str]:

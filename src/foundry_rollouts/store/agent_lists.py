@@ -1,12 +1,15 @@
 """What an overview of agents asks for: every promise of ``ports.AgentLists``."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Text, cast, func, or_, select, tuple_
 
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import LATEST
+from foundry_rollouts.ports import AgentFilter
+from foundry_rollouts.store import queue
 from foundry_rollouts.store import rollouts as reading
+from foundry_rollouts.store.agent_pages import named
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.tables import agents, rollouts
 
@@ -27,6 +30,17 @@ class AgentLists:
         async with self._database.reading() as connection:
             query = select(agents.c.name).where(agents.c.is_gone.is_(False), trouble)
             return list(await connection.scalars(query))
+
+    async def agents_under_way(self) -> Mapping[str, bool]:
+        """Return every agent that has an unfinished rollout, and whether its current one waits for a person."""
+        async with self._database.reading() as connection:
+            return await queue.under_way(connection)
+
+    async def agent_names(self, which: AgentFilter) -> Sequence[str]:
+        """Return the names of agents, in their order."""
+        query = named(select(agents.c.name), which).order_by(agents.c.name)
+        async with self._database.reading() as connection:
+            return (await connection.scalars(query)).all()
 
     async def last_rollouts(self, agents: Collection[str]) -> Mapping[str, Rollout]:
         """Return the newest rollout of each of ``agents`` that ever had one."""

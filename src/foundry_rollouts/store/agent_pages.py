@@ -19,7 +19,7 @@ class AgentPages:
 
     async def agents_page(self, which: AgentFilter) -> Sequence[AgentKnown]:
         """Return some agents, by name."""
-        query = _named(select(agents), which).order_by(agents.c.name).limit(which.limit)
+        query = named(select(agents), which).order_by(agents.c.name).limit(which.limit)
         if which.after is not None:
             query = query.where(agents.c.name > which.after)
         async with self._database.reading() as connection:
@@ -28,7 +28,7 @@ class AgentPages:
     async def agents_counted(self, which: AgentFilter) -> int:
         """Return how many agents ``which`` names, on all pages."""
         async with self._database.reading() as connection:
-            return await connection.scalar(_named(select(func.count()).select_from(agents), which)) or 0
+            return await connection.scalar(named(select(func.count()).select_from(agents), which)) or 0
 
     async def agents_in_trouble(self) -> Sequence[str]:
         """Return the agents that cannot be read, decided or recorded."""
@@ -47,7 +47,8 @@ class AgentPages:
             return await queue.waiting_for_people(connection)
 
 
-def _named(query: Select[Any], which: AgentFilter) -> Select[Any]:
+def named(query: Select[Any], which: AgentFilter) -> Select[Any]:
+    """Return ``query`` for the agents that ``which`` names, on all pages."""
     query = query.where(agents.c.is_gone.is_(False))
     if which.words is not None:
         searched = (agents.c.name, agents.c.policy, agents.c.stable, agents.c.latest)

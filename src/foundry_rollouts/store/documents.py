@@ -34,11 +34,16 @@ STORED_AS = {
     "ceiling": "floor",
 }
 _NAMED = {stored: name for name, stored in STORED_AS.items()}
+_HOLDERS = (dict, list, tuple)
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        return {names.get(key, key): _renamed(each, names) for key, each in value.items()}
+        # Most values hold nothing: a page of rollouts has ten thousands of them, and each call would cost.
+        return {
+            names.get(key, key): _renamed(each, names) if isinstance(each, _HOLDERS) else each
+            for key, each in value.items()
+        }
     return [_renamed(each, names) for each in value] if isinstance(value, list | tuple) else value
 
 

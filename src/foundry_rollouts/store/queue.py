@@ -88,6 +88,22 @@ async def waiting_for_people(connection: AsyncConnection) -> Mapping[str, bool]:
     }
 
 
+async def under_way(connection: AsyncConnection) -> Mapping[str, bool]:
+    """Return every agent that has an unfinished rollout, and whether its current one goes on only by a person."""
+    current: dict[str, tuple[Place, bool]] = {}
+    for row in await connection.execute(_PLACES.add_columns(table.c.policy["steps"].label("steps"))):
+        entry = _entry(row)
+        before = current.get(row.agent)
+        if before is None or entry.place < before[0]:
+            is_still = entry.phase is Phase.PAUSED or bool(row.is_held) or _awaits_approval(row)
+            current[row.agent] = (entry.place, is_still)
+    return {agent: is_still for agent, (_, is_still) in current.items()}
+
+
+def _awaits_approval(row: Row[Any]) -> bool:
+    return row.step > 0 and "approval" in row.steps[row.step - 1]
+
+
 async def rest(connection: AsyncConnection, agent: str, in_hand: str, now: datetime, until: datetime) -> None:
     """Let those of ``agent`` that are due and not current rest ``until`` then."""
     behind = (table.c.agent == agent, UNFINISHED, table.c.id != in_hand, table.c.due_at <= now)

@@ -49,7 +49,7 @@ class Shown(BaseModel):
 @router.get("/", dependencies=[needs(Role.VIEWER)])
 async def show_agents(request: Request, ours: Ours, who: Who, wanted: Annotated[Shown, Query()]) -> HTMLResponse:
     """Show the agents that were asked for."""
-    seen = await overview(ours.store, ours.now(), wanted.q.strip() or None, wanted.after)
+    seen = await _overview(ours, wanted)
     more: dict[str, Any] = {}
     if not seen.total:
         more = {"conditions": await ours.health.conditions(ours.now()), "policies": len(ours.policies.all())}
@@ -60,6 +60,11 @@ async def show_agents(request: Request, ours: Ours, who: Who, wanted: Annotated[
 async def follow_agents(request: Request, ours: Ours, who: Who, wanted: Annotated[Shown, Query()]) -> Response:
     """Stream the rows of the page that change."""
     return EventSourceResponse(_follow(request, ours, who.role, wanted), headers=STREAM_HEADERS)
+
+
+async def _overview(services: Services, wanted: Shown) -> Overview:
+    only = None if wanted.show == "all" else Group(wanted.show)
+    return await overview(services.store, services.now(), wanted.q.strip() or None, wanted.after, only)
 
 
 def row_key(name: str) -> str:
@@ -106,7 +111,7 @@ async def _follow(request: Request, services: Services, role: Role, wanted: Show
     sent: _Sent | None = None
     while not services.stop.is_set():
         try:
-            seen = await overview(services.store, services.now(), wanted.q.strip() or None, wanted.after)
+            seen = await _overview(services, wanted)
             sent = sent or _Sent([row.agent.name for row in (*seen.look, *seen.moving, *seen.quiet)])
             rows = await rows_of(services.store, sent.names, services.now())
         except RolloutsError as error:

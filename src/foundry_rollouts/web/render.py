@@ -56,6 +56,7 @@ def _shown(value: object) -> object:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
+@cache
 def _icon(name: str) -> Markup:
     """Return one icon of the sprite."""
     return Markup('<svg class="i" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
