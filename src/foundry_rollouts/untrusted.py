@@ -50,6 +50,8 @@ def visible(text: str) -> str:
 
     Line breaks and tabs stay; a carriage return, which hides a line on a terminal, does not.
     """
+    if text.isascii() and text.isprintable():
+        return text  # As nearly every text of a page is.
     return _UNSEEN.sub(lambda found: _escape(ord(found.group())), text)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from foundry_rollouts.cli.commands import Command, examples, group
 from foundry_rollouts.cli.output import Output, column, show_items
+from foundry_rollouts.errors import UsageError
 
 if TYPE_CHECKING:
     from foundry_rollouts.bench.report import Report
@@ -80,10 +81,11 @@ for _name, (_summary, _runs) in MEASURES.items():
 
 
 @bench.command(
-    "pages", cls=Command, epilog=examples("foundry-rollouts bench pages", "foundry-rollouts bench pages --agents 1000")
+    "pages", cls=Command, epilog=examples("foundry-rollouts bench pages", "foundry-rollouts bench pages --moving 1000")
 )
 def pages(
     agents: Annotated[int, typer.Option("--agents", min=100, help="Agents in the database.")] = 10_000,
+    moving: Annotated[int, typer.Option("--moving", min=1, help="Of these, agents with a rollout in progress.")] = 300,
     runs: Annotated[int, typer.Option("--runs", min=2, help="Requests of each kind.")] = 50,
     seed: SeedOption = 1,
     output: FormOption = Form.TABLE,
@@ -93,14 +95,14 @@ def pages(
     from foundry_rollouts.cli.first_byte.crowd import Crowd
     from foundry_rollouts.cli.first_byte.measure import measure
 
-    crowd = Crowd(agents, moving=agents * 3 // 100, unacknowledged=agents // 500, seed=seed)
+    if moving > agents // 2:
+        raise UsageError("at most half of the agents may have a rollout in progress: give more --agents")
+    crowd = Crowd(agents, moving, unacknowledged=agents // 500, promoted=agents // 20, seed=seed)
     _show(measure(crowd, runs, _progress()), output)
 
 
 def _needs_numpy() -> None:
     from importlib.util import find_spec
-
-    from foundry_rollouts.errors import UsageError
 
     if find_spec("numpy") is None:
         raise UsageError("the measurements need numpy, which is not installed: install foundry-rollouts[bench]")

@@ -35,7 +35,7 @@ class RolloutPage:
 
 
 class AgentGroup(StrEnum):
-    """Which agents to show: those that need a person, those whose rollout goes on by itself, or all others."""
+    """Where an agent stands: it needs a person, its rollout goes on by itself, or neither."""
 
     LOOK = "look"
     MOVING = "moving"
@@ -53,9 +53,13 @@ class AgentPage:
 
 async def agents_page(store: Store, which: AgentFilter, now: datetime, group: AgentGroup | None = None) -> AgentPage:
     """Return one page of the agents that the cloud still shows; what is read does not grow with those on others."""
+    async with store.at_once():
+        return await _agents_page(store, which, now, group)
+
+
+async def _agents_page(store: Store, which: AgentFilter, now: datetime, group: AgentGroup | None) -> AgentPage:
     if group is not None:
-        look, moving = await agents_by_need(store)
-        which = _grouped(which, group, look, moving)
+        which = _grouped(which, group, await agents_by_need(store))
     found = await store.agents_page(replace(which, limit=which.limit + 1))
     names = [agent.name for agent in found[: which.limit]]
     queues, unknown = await store.queues(names), await store.unacknowledged(names)
@@ -67,22 +71,32 @@ async def agents_page(store: Store, which: AgentFilter, now: datetime, group: Ag
     return AgentPage(items, items[-1].name if len(found) > which.limit else None, total)
 
 
-async def agents_by_need(store: Store) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the agents that need a person, and those whose rollout goes on by itself."""
-    unfinished = await store.waiting_for_people()
-    people = {agent for agent, needs_person in unfinished.items() if needs_person}
-    look = people | set(await store.unacknowledged_counts()) | set(await store.agents_in_trouble())
-    return frozenset(look), frozenset(unfinished.keys() - look)
+@dataclass(frozen=True, slots=True)
+class AgentsByNeed:
+    """The names of all agents that are not quiet."""
+
+    look: frozenset[str]  #: They need a person.
+    moving: frozenset[str]  #: Their rollout goes on by itself.
+    bad: frozenset[str]  #: Of ``look``: their last rollout ended badly, and nobody knows of it.
 
 
-def _grouped(which: AgentFilter, group: AgentGroup, look: frozenset[str], moving: frozenset[str]) -> AgentFilter:
+async def agents_by_need(store: Store) -> AgentsByNeed:
+    """Return where every agent stands."""
+    under_way = await store.agents_under_way()
+    people = {name for name, needs_person in under_way.items() if needs_person}
+    bad = frozenset(await store.unacknowledged_counts())
+    look = bad | people | frozenset(await store.agents_to_check())
+    return AgentsByNeed(look, frozenset(under_way.keys() - look), bad)
+
+
+def _grouped(which: AgentFilter, group: AgentGroup, names: AgentsByNeed) -> AgentFilter:
     match group:
         case AgentGroup.LOOK:
-            return replace(which, only=look)
+            return replace(which, only=names.look)
         case AgentGroup.MOVING:
-            return replace(which, only=moving)
+            return replace(which, only=names.moving)
         case AgentGroup.QUIET:
-            return replace(which, but=look | moving)
+            return replace(which, but=names.look | names.moving)
 
 
 async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
@@ -96,8 +110,9 @@ async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
 
 async def rollouts_view(store: Store, which: RolloutFilter, now: datetime) -> RolloutPage:
     """Return one page of rollouts, newest first."""
-    found = await store.rollouts(replace(which, limit=which.limit + 1))
-    known = await store.acknowledgements([rollout.id for rollout in found])
+    async with store.at_once():
+        found = await store.rollouts(replace(which, limit=which.limit + 1))
+        known = await store.acknowledgements([rollout.id for rollout in found])
     items = tuple(replace(rollout_view(each, now), acknowledged=known.get(each.id)) for each in found[: which.limit])
     return RolloutPage(items, items[-1].id if len(found) > which.limit else None)
 

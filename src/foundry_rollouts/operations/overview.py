@@ -4,10 +4,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.operations.progress import progress_of
+from foundry_rollouts.operations.lists import AgentGroup as Group
+from foundry_rollouts.operations.lists import agents_by_need
+from foundry_rollouts.operations.progress import Progress, progress_of
 from foundry_rollouts.operations.views import AgentView, RolloutView, agent_view, rollout_view
 from foundry_rollouts.ports import AgentFilter, AgentKnown, Queue, Store
 
@@ -17,14 +18,6 @@ PAGE = 50  #: Quiet agents on a page.
 METERS = 10  #: Moving agents whose evidence is weighed for their rows; the others say in words what they wait for.
 SOME = 50  #: Agents of each other group that are shown beside the rest.
 MOST = 200  #: The same where that group alone was asked for; a search finds the others.
-
-
-class Group(StrEnum):
-    """Where an agent stands."""
-
-    LOOK = "look"  #: A person is needed.
-    MOVING = "moving"  #: A rollout is under way.
-    QUIET = "quiet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +49,17 @@ async def overview(
 
     Who stands where is asked in names and numbers; whole agents and rollouts are read for the rows that are shown.
     """
+    async with store.at_once():
+        return await _overview(store, now, words, after, only)
+
+
+async def _overview(store: Store, now: datetime, words: str | None, after: str, only: Group | None) -> Overview:
     words = _VERSION.sub(r"\1", words) if words else None
-    under_way = await store.agents_under_way()
-    bad = await store.unacknowledged_counts()
-    need = set(await store.agents_to_check()) | bad.keys()
-    need |= {name for name, needs_person in under_way.items() if needs_person}
-    others = frozenset(need | under_way.keys())
+    names = await agents_by_need(store)
+    others = names.look | names.moving
     found = await store.agent_names(AgentFilter(words=words, only=others)) if others else ()
-    first = sorted((name for name in found if name in need), key=lambda name: name not in bad)
-    second = [name for name in found if name not in need]
+    first = sorted((name for name in found if name in names.look), key=lambda name: name not in names.bad)
+    second = [name for name in found if name in names.moving]
     fitting = await store.agents_counted(AgentFilter(words=words))
     shown = {group: MOST if group is only else SOME for group in Group}
     busy = await _busy_rows(store, first[: shown[Group.LOOK]], second[: shown[Group.MOVING]], now)
@@ -81,6 +76,11 @@ async def overview(
 
 async def rows_of(store: Store, names: Sequence[str], now: datetime) -> list[Row]:
     """Return the rows of these agents as they are now, in whichever group each is."""
+    async with store.at_once():
+        return await _rows_of(store, names, now)
+
+
+async def _rows_of(store: Store, names: Sequence[str], now: datetime) -> list[Row]:
     under_way, bad = await store.queues(names), await store.unacknowledged(names)
     trouble = set(await store.agents_to_check())
     groups: dict[Group, list[str]] = {group: [] for group in Group}
@@ -120,16 +120,18 @@ async def _busy_rows(store: Store, look: Sequence[str], moving: Sequence[str], n
 
 async def _weighed(store: Store, rows: Sequence[Row], queues: Mapping[str, Queue], now: datetime) -> list[Row]:
     """Return ``rows``, the first of those that move with how far they are."""
-    first = {row.agent.name for row in [row for row in rows if row.group is Group.MOVING][:METERS]}
-    return [await _weigh(store, row, queues, now) if row.agent.name in first else row for row in rows]
+    moving = [row.agent.name for row in rows if row.group is Group.MOVING]
+    found = [each for name in moving[:METERS] if (each := queues[name].in_hand) is not None]
+    weighed = {each.agent: each for each in found if each.step and each.phase is Phase.PROGRESSING}
+    evidence = await store.evidence_of_each([each.id for each in weighed.values()]) if weighed else {}
+    progress = {name: progress_of(each, evidence[each.id], now) for name, each in weighed.items()}
+    return [_with_progress(row, progress.get(row.agent.name)) for row in rows]
 
 
-async def _weigh(store: Store, row: Row, queues: Mapping[str, Queue], now: datetime) -> Row:
-    rollout, shown = queues[row.agent.name].in_hand, row.agent.rollout
-    if rollout is None or shown is None or not rollout.step or rollout.phase is not Phase.PROGRESSING:
+def _with_progress(row: Row, progress: Progress | None) -> Row:
+    if progress is None or row.agent.rollout is None:
         return row
-    progress = progress_of(rollout, await store.evidence(rollout.id), now)
-    return replace(row, agent=replace(row.agent, rollout=replace(shown, progress=progress)))
+    return replace(row, agent=replace(row.agent, rollout=replace(row.agent.rollout, progress=progress)))
 
 
 async def _quiet_rows(store: Store, agents: Sequence[AgentKnown], now: datetime) -> list[Row]:

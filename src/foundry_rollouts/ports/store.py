@@ -125,12 +125,6 @@ class Agents(Protocol):
     async def queues(self, agents: Sequence[str]) -> Mapping[str, Queue]:
         """Return the current rollout of each of ``agents`` that has one, and how many wait behind it."""
 
-    async def waiting_for_people(self) -> Mapping[str, bool]:
-        """Return every agent that has an unfinished rollout, and whether its current one waits for a person."""
-
-    async def agents_in_trouble(self) -> Sequence[str]:
-        """Return the agents that cannot be read, decided or recorded."""
-
     async def see_agents(
         self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True
     ) -> Mapping[str, str]:

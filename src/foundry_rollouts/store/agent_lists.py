@@ -1,13 +1,15 @@
 """What an overview of agents asks for: every promise of ``ports.AgentLists``."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from sqlalchemy import Text, cast, func, or_, select, tuple_
 
+from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import LATEST
 from foundry_rollouts.ports import AgentFilter
-from foundry_rollouts.store import queue
+from foundry_rollouts.store import measurements, queue
 from foundry_rollouts.store import rollouts as reading
 from foundry_rollouts.store.agent_pages import named
 from foundry_rollouts.store.engine import Database
@@ -18,6 +20,10 @@ class AgentLists:
     """What is asked of the store for an overview of agents."""
 
     _database: Database
+
+    def at_once(self) -> AbstractAsyncContextManager[None]:
+        """Return a block in which this task reads everything in one transaction."""
+        return self._database.reading_at_once()
 
     async def agents_to_check(self) -> Collection[str]:
         """Return the names of agents that cannot be processed, are closed, or are not pinned to a version."""
@@ -54,3 +60,8 @@ class AgentLists:
             ids = list(await connection.scalars(query.order_by(rollouts.c.id)))
             found = await reading.by_id(connection, ids)
         return {found[each].agent: found[each] for each in ids if each in found}
+
+    async def evidence_of_each(self, rollouts: Collection[str]) -> Mapping[str, Evidence]:
+        """Return the evidence of those of ``rollouts`` that there are."""
+        async with self._database.reading() as connection:
+            return await measurements.evidence_of_each(connection, rollouts)

@@ -30,21 +30,10 @@ class AgentPages:
         async with self._database.reading() as connection:
             return await connection.scalar(named(select(func.count()).select_from(agents), which)) or 0
 
-    async def agents_in_trouble(self) -> Sequence[str]:
-        """Return the agents that cannot be read, decided or recorded."""
-        query = select(agents.c.name).where(agents.c.unreadable.is_not(None), agents.c.is_gone.is_(False))
-        async with self._database.reading() as connection:
-            return (await connection.scalars(query)).all()
-
     async def queues(self, agents: Sequence[str]) -> Mapping[str, Queue]:
         """Return the current rollout of each of ``agents`` that has one, and how many wait behind it."""
         async with self._database.reading() as connection:
             return await queue.in_hand(connection, agents)
-
-    async def waiting_for_people(self) -> Mapping[str, bool]:
-        """Return every agent that has an unfinished rollout, and whether its current one waits for a person."""
-        async with self._database.reading() as connection:
-            return await queue.waiting_for_people(connection)
 
 
 def named(query: Select[Any], which: AgentFilter) -> Select[Any]:

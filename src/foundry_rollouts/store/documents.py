@@ -4,7 +4,9 @@ A field that a later release adds with a default can be read by both releases, i
 better name in the code keeps the name that it always had in the database, for the same reason.
 """
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -44,7 +46,9 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
             names.get(key, key): _renamed(each, names) if isinstance(each, _HOLDERS) else each
             for key, each in value.items()
         }
-    return [_renamed(each, names) for each in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_renamed(each, names) if isinstance(each, _HOLDERS) else each for each in value]
+    return value
 
 
 class Document(Generic[T]):
@@ -80,3 +84,9 @@ MEASUREMENT = Document("measurement", TypeAdapter(tuple[Measurement], config=_CO
 ROUTING = Document("routing", TypeAdapter(tuple[Routing], config=_CONFIG))
 MARKS = Document("marks", TypeAdapter(tuple[Marks], config=_CONFIG))
 INTENT = Document("intent", TypeAdapter(tuple[Intent], config=_CONFIG))
+
+
+@lru_cache(maxsize=256)
+def policy_of(text: str) -> Policy:
+    """Return the policy that ``text`` holds as JSON. A few policies govern all rollouts: each text is read once."""
+    return POLICY.read(json.loads(text))

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,29 @@ class Database:
         self._readers = self._writers.execution_options(begin="DEFERRED")
         # Two tasks that wait for SQLite's one write lock would poll for it; so they queue up here.
         self._turn = asyncio.Lock() if address.get_backend_name() == "sqlite" else None
+        self._shared = ContextVar[AsyncConnection | None]("shared", default=None)
 
     @asynccontextmanager
     async def reading(self, limit: timedelta | None = None) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that only reads; on SQLite it waits for no writer. ``limit`` as in ``writing``."""
+        if (shared := self._shared.get()) is not None:
+            with _translated(self.name):
+                yield shared
+            return
         within = limit or self._limit
         with _translated(self.name):
             async with self._readers.connect() as connection, _watched(connection, within), connection.begin():
                 yield connection
+
+    @asynccontextmanager
+    async def reading_at_once(self) -> AsyncIterator[None]:
+        """Let everything that this task reads in the block be read in one transaction."""
+        async with self.reading() as connection:
+            before = self._shared.set(connection)
+            try:
+                yield
+            finally:
+                self._shared.reset(before)
 
     @asynccontextmanager
     async def writing(

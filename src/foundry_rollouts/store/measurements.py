@@ -1,6 +1,6 @@
 """What was measured, and the evidence that it amounts to."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -10,8 +10,9 @@ from foundry_rollouts.core.judging.evidence import Evidence, initial
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, POLICY
+from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, policy_of
 from foundry_rollouts.store.engine import Database, insert_into
+from foundry_rollouts.store.rollouts import POLICY_TEXT
 from foundry_rollouts.store.tables import evidence, measurements, rollouts
 
 
@@ -92,8 +93,16 @@ async def save_evidence(connection: AsyncConnection, rollout: str, weighed: Evid
 
 async def evidence_of(connection: AsyncConnection, rollout: str) -> Evidence:
     """Return the evidence of ``rollout``; before the first measurement it is fresh."""
-    query = select(rollouts.c.policy, evidence.c.document).outerjoin(evidence).where(rollouts.c.id == rollout)
-    row = (await connection.execute(query)).one_or_none()
-    if row is None:
+    found = await evidence_of_each(connection, [rollout])
+    if rollout not in found:
         raise NotFoundError(f"there is no rollout {rollout}")
-    return initial(POLICY.read(row.policy)) if row.document is None else EVIDENCE.read(row.document)
+    return found[rollout]
+
+
+async def evidence_of_each(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, Evidence]:
+    """Return the evidence of the rollouts of those ids that there are."""
+    query = select(rollouts.c.id, POLICY_TEXT, evidence.c.document).outerjoin(evidence).where(rollouts.c.id.in_(ids))
+    return {
+        row.id: initial(policy_of(row.policy)) if row.document is None else EVIDENCE.read(row.document)
+        for row in await connection.execute(query)
+    }

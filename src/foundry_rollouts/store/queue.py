@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, select, update
+from sqlalchemy import Row, Text, case, cast, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.deciding.queue import QUEUED, Place, held, is_to_be_held
@@ -21,17 +21,24 @@ from foundry_rollouts.store.tables import rollouts as table
 MAX_PER_TICK = 32
 
 _IS_ASKED = exists().where(commands.c.rollout == table.c.id, commands.c.is_obeyed.is_(False))
-_PLACES = select(
-    table.c.id,
-    table.c.agent,
+#: What ``_place`` takes.
+_PLACE = (
     table.c.step,
-    table.c.phase,
-    table.c.created_at,
     table.c.document["is_return"].as_boolean().label("is_return"),
     table.c.document["is_held"].as_boolean().label("is_held"),
+    table.c.created_at,
+    table.c.id,
+)
+_PLACES = select(
+    table.c.agent,
+    table.c.phase,
     table.c.document["waiting_for"].as_string().label("waiting_for"),
     _IS_ASKED.label("is_asked"),
+    *_PLACE,
 ).where(UNFINISHED)
+#: The steps where a person approves one of them: most plans have no such step, and to read a thousand plans takes long.
+_APPROVED = case((cast(table.c.policy, Text).contains('"approval"'), table.c.policy["steps"]))
+_CURRENT = select(table.c.agent, table.c.phase, _APPROVED, *_PLACE).where(UNFINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,34 +81,16 @@ async def in_hand(connection: AsyncConnection, agents: Sequence[str] | None = No
     return {agent: Queue(found[id_], waiting=len(entries[agent]) - 1) for agent, id_ in first.items()}
 
 
-async def waiting_for_people(connection: AsyncConnection) -> Mapping[str, bool]:
-    """Return every agent that has an unfinished rollout, and whether its current one waits for a person."""
-    entries: dict[str, list[_Entry]] = defaultdict(list)
-    words: dict[str, str] = {}
-    for row in await connection.execute(_PLACES):
-        entries[row.agent].append(_entry(row))
-        words[row.id] = row.waiting_for or ""
-    current = {agent: min(found, key=lambda entry: entry.place) for agent, found in entries.items()}
-    return {
-        agent: each.phase is Phase.PAUSED or words[each.place.id].startswith("a person")
-        for agent, each in current.items()
-    }
-
-
 async def under_way(connection: AsyncConnection) -> Mapping[str, bool]:
     """Return every agent that has an unfinished rollout, and whether its current one goes on only by a person."""
     current: dict[str, tuple[Place, bool]] = {}
-    for row in await connection.execute(_PLACES.add_columns(table.c.policy["steps"].label("steps"))):
-        entry = _entry(row)
-        before = current.get(row.agent)
-        if before is None or entry.place < before[0]:
-            is_still = entry.phase is Phase.PAUSED or bool(row.is_held) or _awaits_approval(row)
-            current[row.agent] = (entry.place, is_still)
-    return {agent: is_still for agent, (_, is_still) in current.items()}
-
-
-def _awaits_approval(row: Row[Any]) -> bool:
-    return row.step > 0 and "approval" in row.steps[row.step - 1]
+    for agent, phase, approved, *rest in await connection.execute(_CURRENT):
+        place = _place(*rest)
+        before = current.get(agent)
+        if before is None or place < before[0]:
+            awaits_approval = bool(approved) and not place.is_queued and "approval" in approved[rest[0] - 1]
+            current[agent] = (place, phase == Phase.PAUSED or place.is_held or awaits_approval)
+    return {agent: needs_person for agent, (_, needs_person) in current.items()}
 
 
 async def rest(connection: AsyncConnection, agent: str, in_hand: str, now: datetime, until: datetime) -> None:
@@ -142,8 +131,12 @@ def _to_tend(behind: Sequence[_Entry]) -> list[str]:
 
 def _entry(row: Row[Any]) -> _Entry:
     return _Entry(
-        place=Place(not row.step, not row.is_return, bool(row.is_held), row.created_at, row.id),
+        place=_place(row.step, row.is_return, row.is_held, row.created_at, row.id),
         phase=Phase(row.phase),
         is_asked=row.is_asked,
         is_told=row.phase == Phase.PAUSED or row.waiting_for == QUEUED,
     )
+
+
+def _place(step: int, is_return: bool | None, is_held: bool | None, created_at: datetime, id_: str) -> Place:
+    return Place(not step, not is_return, bool(is_held), created_at, id_)

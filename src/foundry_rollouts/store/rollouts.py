@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, insert, or_, select, tuple_, update
+from sqlalchemy import Row, Select, Text, cast, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError, NotFoundError, OnTrialError
 from foundry_rollouts.ports import RolloutFilter
-from foundry_rollouts.store.documents import ROLLOUT
+from foundry_rollouts.store.documents import ROLLOUT, policy_of
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import UNFINISHED, rollouts
 
 #: What a column knows better than the document.
-_COLUMNS = ("phase", "generation", "incarnation", "policy")
-_READ = select(rollouts.c.id, *(rollouts.c[name] for name in _COLUMNS), rollouts.c.document)
+_COLUMNS = ("phase", "generation", "incarnation")
+#: A policy as ``policy_of`` takes it.
+POLICY_TEXT = cast(rollouts.c.policy, Text).label("policy")
+_READ = select(rollouts.c.id, *(rollouts.c[name] for name in _COLUMNS), POLICY_TEXT, rollouts.c.document)
 #: What a document says of a phase that the release before does not know: it reads documents, and must not trip over
 #: them. The column has the word that holds.
 EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED}
@@ -231,4 +233,5 @@ def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _rollout(row: Row[*tuple[Any, ...]]) -> Rollout:
-    return ROLLOUT.read({**row.document, **{name: getattr(row, name) for name in _COLUMNS}})
+    known = {name: getattr(row, name) for name in _COLUMNS}
+    return ROLLOUT.read({**row.document, **known, "policy": policy_of(row.policy)})

@@ -19,7 +19,8 @@ from starlette.responses import Response
 
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.errors import RolloutsError
-from foundry_rollouts.operations.overview import Group, Overview, Row, overview, rows_of
+from foundry_rollouts.operations.lists import AgentGroup as Group
+from foundry_rollouts.operations.overview import Overview, Row, overview, rows_of
 from foundry_rollouts.web.access import Who, needs
 from foundry_rollouts.web.figures import count
 from foundry_rollouts.web.html import Page

@@ -75,6 +75,7 @@ ENVIRONMENT = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,  # Each row of a list is a template, and each would be looked for on the disk.
     finalize=_shown,
 )
 ENVIRONMENT.filters.update(figures.FILTERS)

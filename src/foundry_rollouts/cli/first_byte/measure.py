@@ -54,7 +54,8 @@ class Timings(Report):
 def measure(crowd: Crowd, runs: int, progress: Callable[[str, float], None]) -> Timings:
     """Serve ``crowd`` and ask for each page so often."""
     timings = asyncio.run(_timed(crowd, runs, progress))
-    titled = f"First byte, {crowd.agents} agents, {crowd.moving} moving, {crowd.unacknowledged} unacknowledged"
+    others = f"{crowd.moving} moving, {crowd.unacknowledged} unacknowledged, {crowd.promoted} promoted"
+    titled = f"First byte, {crowd.agents} agents, {others}"
     table = Table(f"{titled}, {runs} requests each, one after the other", COLUMNS, [_row(each) for each in timings])
     return Timings(tables=[table], goals=[_goal(each) for each in timings if each.path != BARE], timings=timings)
 
@@ -77,8 +78,12 @@ def _paths(served: Served) -> dict[str, str]:
         "nothing read": BARE,
         "overview": "/",
         "overview, a search": "/?q=99",
-        "agents by the API": "/api/v1/agents",
+        "history": "/history",
+        "history, a search": "/history?words=proved",
         "one rollout": f"/rollouts/{served.rollout}",
+        "agents by the API": "/api/v1/agents",
+        "moving agents by the API": "/api/v1/agents?group=moving",
+        "rollouts by the API": "/api/v1/rollouts",
     }
 
 
