@@ -3,8 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from sqlalchemy import Connection, Engine, event
+
 from builders import NOON, a_rollout
 from fakes import stand
+from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.model.policy import ApprovalStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import LATEST, Routing
@@ -80,3 +83,36 @@ async def test_names_of_agents_are_those_the_cloud_shows_and_the_words_fit(store
 
     only = frozenset({"b-1", "a-1", "a-2", "gone-1", "never-1"})
     assert list(await store.agent_names(AgentFilter(words="-1", only=only, limit=1))) == ["a-1", "b-1"]
+
+
+async def test_what_is_read_at_once_is_read_in_one_transaction_and_what_comes_behind_is_not(store: SqlStore) -> None:
+    await store.see_agents([AgentKnown("a-1", routing=PINNED)], NOON)
+    begun: list[object] = []
+
+    def count(connection: Connection) -> None:
+        begun.append(connection)
+
+    event.listen(Engine, "begin", count)
+    try:
+        async with store.at_once():
+            assert await store.agents_counted(AgentFilter()) == 1
+            async with store.at_once():
+                assert await store.agent_names(AgentFilter()) == ["a-1"]
+            assert await store.agents_under_way() == {}
+        assert len(begun) == 1
+        await store.agents_under_way()
+        assert len(begun) == 2
+    finally:
+        event.remove(Engine, "begin", count)
+
+
+async def test_the_evidence_of_many_is_that_of_each(store: SqlStore) -> None:
+    measured = await stand(store, a_rollout(id="r-1", phase=Phase.PROGRESSING, step=1, started_at=NOON))
+    await stand(store, a_rollout(id="r-2", agent="another"))
+    weighed = replace(initial(measured.policy), is_proved=True)
+    lease = await store.claim(measured.agent, NOON)
+    assert lease
+    await store.record(lease, Record(rollout=measured, evidence=weighed, due_at=NOON))
+
+    found = await store.evidence_of_each(["r-1", "r-2", "never"])
+    assert found == {"r-1": weighed, "r-2": initial(measured.policy)}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from foundry_rollouts.core.deciding.queue import QUEUED
 from foundry_rollouts.core.model.rollout import Phase
-from foundry_rollouts.operations.overview import Group, Row
+from foundry_rollouts.operations.lists import AgentGroup as Group
+from foundry_rollouts.operations.overview import Row
 from foundry_rollouts.operations.progress import Progress
 from foundry_rollouts.operations.views import AgentView, RolloutView
 from foundry_rollouts.operations.waiting import Wait, WaitKind, WaitState

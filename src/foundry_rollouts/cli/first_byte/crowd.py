@@ -14,7 +14,9 @@ from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.ports import AgentKnown, Record
+from foundry_rollouts.ports import AgentKnown
+from foundry_rollouts.store import measurements
+from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.store import SqlStore
 
 #: The moment at which everything is asked for.
@@ -53,12 +55,9 @@ async def fill(store: SqlStore, crowd: Crowd, policy: Policy) -> str:
     phases += [Phase.PROMOTED] * crowd.promoted
     had = dict(zip(dice.sample(names, len(phases)), phases, strict=True))
     await store.see_agents([_agent(name, policy, had.get(name)) for name in names], NOW)
-    moving = sorted(name for name, phase in had.items() if phase is Phase.PROGRESSING)
     for name, phase in had.items():
         rollout = _rollout(name, policy, dice, phase)
         await store.create(rollout, of_rollout(rollout, "rollout.started", rollout.because, NOW - AGE), None)
-        if name in moving[:WEIGHED]:
-            await _weigh(store, rollout)
     return f"rollout-of-{next(iter(had))}"
 
 
@@ -86,11 +85,15 @@ def _rollout(name: str, policy: Policy, dice: random.Random, phase: Phase) -> Ro
     )
 
 
-async def _weigh(store: SqlStore, rollout: Rollout) -> None:
-    """Record what a first tick measured."""
-    lease = await store.claim(rollout.agent, NOW)
-    if lease is None:
-        raise ValueError(f"another replica works on {rollout.agent}")
-    evidence = judge(rollout, initial(rollout.policy), MEASURED, NOW).evidence
-    await store.record(lease, Record(rollout=rollout, evidence=evidence, measurements=MEASURED, due_at=NOW))
-    await store.release(lease)
+async def weigh(database: Database, store: SqlStore) -> None:
+    """Record of the first rollouts in progress, by the names of their agents, what a first tick measured."""
+    moving = sorted((queue.in_hand for queue in (await store.in_hand()).values() if queue.in_hand), key=_agent_of)
+    async with database.writing() as connection:
+        for rollout in moving[:WEIGHED]:
+            evidence = judge(rollout, initial(rollout.policy), MEASURED, NOW).evidence
+            await measurements.save_evidence(connection, rollout.id, evidence)
+            await measurements.save_measurements(connection, rollout.id, MEASURED)
+
+
+def _agent_of(rollout: Rollout) -> str:
+    return rollout.agent

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from foundry_rollouts.cli.first_byte.crowd import NOW, Crowd, fill
+from foundry_rollouts.cli.first_byte.crowd import NOW, Crowd, fill, weigh
 from foundry_rollouts.controller.health import JobHealth, Readiness
 from foundry_rollouts.policies.folder import PolicyFolder
+from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.schema import upgrade
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
@@ -45,12 +46,14 @@ async def serving(folder: Path, crowd: Crowd) -> AsyncIterator[Served]:
     policies = PolicyFolder(folder / "policy.yaml")
     address = f"sqlite:///{folder / 'rollouts.db'}"
     await upgrade(address)
-    store = SqlStore(address, replica="bench", lease=A_WHILE)
+    store, database = SqlStore(address, replica="bench", lease=A_WHILE), Database(address)
     try:
         rollout = await fill(store, crowd, policies.named("standard"))
+        await weigh(database, store)
         async with _listening(_services(store, policies)) as port:
             yield Served(port, rollout)
     finally:
+        await database.close()
         await store.close()
 
 
