@@ -60,7 +60,7 @@ MISTAKES = [
         "keyVaultUri: databaseSecretUrl",
         "secrets: no property keyVaultUri",
     ),
-    ("app.bicep", "            ipAddressRange: range\n", "", "ipSecurityRestrictions: ipAddressRange is missing"),
+    ("app.bicep", "            ipAddressRange: network\n", "", "ipSecurityRestrictions: ipAddressRange is missing"),
     ("app.bicep", "type: 'Startup'", "type: 'Start'", "probes.type: 'Start' is none of Liveness, Readiness, Startup"),
     ("app.bicep", "base/everyone.yaml", "base/nobody.yaml", "there is no file"),
 ]

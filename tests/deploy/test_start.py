@@ -60,6 +60,18 @@ def test_an_address_that_others_reach_is_not_refused(variant: str, monkeypatch: 
     assert Settings().needs_a_token
 
 
+def test_the_upgrade_and_the_wait_for_it_are_commands_that_do_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = kustomized(KUBERNETES / "overlays" / "postgresql")
+    job = of_kind(objects, "Job", "foundry-rollouts-upgrade")["spec"]["template"]["spec"]
+    pod = of_kind(objects, "Deployment")["spec"]["template"]["spec"]
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", f"sqlite:///{tmp_path / 'history.db'}")
+    upgrade, wait = (each["args"] for each in (*job["containers"], *pod["initContainers"]))
+    assert "the database is at schema" in said(program("foundry-rollouts"), *upgrade)
+    assert said(program("foundry-rollouts"), *wait) == "the database has the schema of this release\n"
+
+
 def test_who_has_no_token_gets_the_answers_of_probes_and_nothing_else(installed: Installed) -> None:
     answers = {
         path: httpx.get(f"{installed.api}{path}").status_code for path in ("/healthz", "/readyz", "/api/v1/agents")

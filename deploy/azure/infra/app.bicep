@@ -13,7 +13,7 @@ param databaseSecretUrl string
 param replicas int
 param allowedNetworks array
 
-var name = 'foundry-rollouts'
+var appName = 'foundry-rollouts'
 var database = { name: 'FOUNDRY_ROLLOUTS_DATABASE_URL', secretRef: 'database-url' }
 // The proxies of the environment, which end TLS: those of its own range, and those of the subnet.
 var proxies = '100.64.0.0/10,${subnetRange}'
@@ -22,7 +22,7 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' existin
   name: workspaceName
 }
 
-resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
+resource apps 'Microsoft.App/managedEnvironments@2025-01-01' = {
   name: 'cae-rollouts'
   location: location
   tags: tags
@@ -40,7 +40,7 @@ resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
 }
 
 resource app 'Microsoft.App/containerApps@2025-01-01' = {
-  name: name
+  name: appName
   location: location
   tags: tags
   identity: {
@@ -48,7 +48,7 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
     userAssignedIdentities: { '${identityId}': {} }
   }
   properties: {
-    environmentId: environment.id
+    environmentId: apps.id
     workloadProfileName: 'Consumption'
     configuration: {
       activeRevisionsMode: 'Single'
@@ -63,10 +63,10 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
         transport: 'http'
         allowInsecure: false
         ipSecurityRestrictions: [
-          for (range, index) in allowedNetworks: {
+          for (network, index) in allowedNetworks: {
             name: 'allowed-${index}'
             action: 'Allow'
-            ipAddressRange: range
+            ipAddressRange: network
           }
         ]
       }
@@ -94,7 +94,7 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
             { name: 'FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT', value: projectEndpoint }
             { name: 'FOUNDRY_ROLLOUTS_LISTEN', value: '0.0.0.0:8080' }
             { name: 'FOUNDRY_ROLLOUTS_ACCESS', value: 'required' }
-            { name: 'FOUNDRY_ROLLOUTS_HOSTS', value: '${name}.${environment.properties.defaultDomain}' }
+            { name: 'FOUNDRY_ROLLOUTS_HOSTS', value: '${appName}.${apps.properties.defaultDomain}' }
             { name: 'FOUNDRY_ROLLOUTS_TRUSTED_PROXIES', value: proxies }
             { name: 'FOUNDRY_ROLLOUTS_LOG_FORMAT', value: 'json' }
           ]

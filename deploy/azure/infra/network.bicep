@@ -68,5 +68,4 @@ resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01'
 output appsSubnetId string = network::apps.id
 output appsRange string = appsRange
 output databaseSubnetId string = network::database.id
-// Whoever waits for the zone waits for its link: without it the server cannot be made.
-output dnsZoneId string = split(link.id, '/virtualNetworkLinks/')[0]
+output dnsZoneId string = zone.id
