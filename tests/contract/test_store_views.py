@@ -1,6 +1,8 @@
 """What is read: histories, pages, counts and agents."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -54,6 +56,20 @@ async def test_nobody_rewrites_the_history(store: SqlStore, database_url: str, c
                 await connection.execute(text(change))
     finally:
         await database.close()
+    assert await store.history("r-1") == [an_event()]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("key", ["id", "seq"])
+async def test_nobody_replaces_an_event_in_a_file(store: SqlStore, database_url: str, key: str) -> None:
+    await store.create(a_rollout(), an_event(), None)
+    others = {"id": "'other'", "seq": "7"} | {key: key}
+    replacing = (
+        "INSERT OR REPLACE INTO events (id, seq, at, kind, agent, rollout, because)"
+        f" SELECT {others['id']}, {others['seq']}, at, kind, agent, rollout, 'all went well' FROM events"
+    )
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection, connection:
+        assert connection.execute(replacing).rowcount == 0
     assert await store.history("r-1") == [an_event()]
 
 

@@ -154,6 +154,7 @@ def test_what_somebody_changed_by_hand_is_named(db: Check, empty_url: str, by_ha
     [
         ("DROP TRIGGER events_refuse_change ON events", "trigger events_refuse_change, which keeps the history"),
         ("ALTER TABLE events DISABLE TRIGGER ALL", "trigger events_refuse_change, which keeps the history"),
+        ("DROP TRIGGER audit_refuse_change ON audit", "trigger audit_refuse_change, which keeps the audit log"),
         ("ALTER TABLE leases DROP CONSTRAINT pk_leases", "primary key pk_leases is missing"),
         ("ALTER TABLE events DROP CONSTRAINT uq_events_id", "unique constraint uq_events_id is missing"),
         (
@@ -176,6 +177,8 @@ def test_a_history_that_may_be_rewritten_is_told_on_an_embedded_database_too(db:
     db("upgrade")
     change(empty_url, "DROP TRIGGER events_refuse_delete")
     assert "trigger events_refuse_delete, which keeps the history append only, is missing" in refusal(db("check"))
+    change(empty_url, "DROP TRIGGER audit_refuse_replace")
+    assert "trigger audit_refuse_replace, which keeps the audit log append only, is missing" in refusal(db("check"))
 
 
 def test_of_many_differences_the_first_are_named_and_the_rest_counted(db: Check, empty_url: str) -> None:

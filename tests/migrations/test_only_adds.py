@@ -98,6 +98,12 @@ FORBIDDEN = {
     'op.drop_index("ix_rollouts_due_at", "rollouts")': "index rollouts.ix_rollouts_due_at is gone",
     'op.create_index("once", "rollouts", ["canary"], unique=True)': "index rollouts.once may refuse what was allowed",
 }
+FORBIDDEN_IN_FILES = {
+    "op.execute(\"CREATE TRIGGER few BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no more'); END\")": (
+        "trigger events.few may refuse what was allowed"
+    ),
+    'op.execute("DROP TRIGGER audit_refuse_replace")': "trigger audit.audit_refuse_replace is gone",
+}
 FORBIDDEN_ON_SERVERS = {
     'op.add_column("agents", sa.Column("mood", sa.Text(), nullable=False))': "column agents.mood is demanded",
     'op.alter_column("agents", "policy", nullable=False)': "column agents.policy is changed",
@@ -145,6 +151,16 @@ async def test_a_migration_that_changes_what_is_there_is_seen(empty_url: str, st
     folder = a_migration(tmp_path / "migrations", statement)
     broken = broken_promises(*await shapes(empty_url, schema.newest(), "9001", folder))
     assert any(each.startswith(FORBIDDEN_ON_SERVERS[statement]) for each in broken), broken
+
+
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("statement", FORBIDDEN_IN_FILES)
+async def test_a_migration_that_changes_what_a_file_refuses_is_seen(
+    empty_url: str, statement: str, tmp_path: Path
+) -> None:
+    folder = a_migration(tmp_path / "migrations", statement)
+    broken = broken_promises(*await shapes(empty_url, schema.newest(), "9001", folder))
+    assert any(each.startswith(FORBIDDEN_IN_FILES[statement]) for each in broken), broken
 
 
 @pytest.mark.parametrize("empty_url", ["postgresql"], indirect=True)

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, inspect, text
 
 from foundry_rollouts.store.tables import metadata
 
-#: The triggers that keep the history append only, by dialect.
-GUARDS = {"sqlite": {"events_refuse_update", "events_refuse_delete"}, "postgresql": {"events_refuse_change"}}
+#: The tables that are append only, as people call them, and what triggers refuse there, by dialect.
+APPEND_ONLY = {"events": "the history", "audit": "the audit log"}
+REFUSED = {"sqlite": ("update", "delete", "replace"), "postgresql": ("change",)}
 _TRIGGERS = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'",
-    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass('events') AND tgenabled IN ('O', 'A')",
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(:table) AND tgenabled IN ('O', 'A')",
 }
 
 
@@ -98,8 +99,8 @@ def _keys(connection: Connection) -> Iterator[Difference]:
 
 def _guards(connection: Connection) -> Iterator[Difference]:
     """Yield each trigger that is missing."""
-    if not inspect(connection).has_table("events"):
-        return
-    name = connection.dialect.name
-    for missing in sorted(GUARDS[name] - set(connection.scalars(text(_TRIGGERS[name])))):
-        yield Difference(f"trigger {missing}, which keeps the history append only, is missing", True)
+    dialect, tables = connection.dialect.name, set(inspect(connection).get_table_names())
+    for table in APPEND_ONLY.keys() & tables:
+        there = set(connection.scalars(text(_TRIGGERS[dialect]), {"table": table}))
+        for missing in {f"{table}_refuse_{each}" for each in REFUSED[dialect]} - there:
+            yield Difference(f"trigger {missing}, which keeps {APPEND_ONLY[table]} append only, is missing", True)

@@ -145,7 +145,18 @@ async def test_entries_are_found_by_who_what_and_words_and_come_in_pages(web: We
     assert (await web.client.get(AUDIT, params={"before": "nothing"})).status_code == 404
 
 
-@pytest.mark.parametrize("change", ["UPDATE audit SET author = 'x'", "DELETE FROM audit"])
+COLUMNS = "at, author, address, action, outcome"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit SET author = 'x'",
+        "DELETE FROM audit",
+        f"INSERT OR REPLACE INTO audit (id, {COLUMNS}) SELECT id, at, 'x', address, action, outcome FROM audit",
+        f"REPLACE INTO audit (id, seq, {COLUMNS}) SELECT 'other', seq, at, 'x', address, action, outcome FROM audit",
+    ],
+)
 async def test_the_database_refuses_to_change_an_entry(web: Web, tmp_path: Path, change: str) -> None:
     await web.client.post("/api/v1/rollouts/r-1:abort", json={"generation": 1})
     with (
@@ -153,6 +164,7 @@ async def test_the_database_refuses_to_change_an_entry(web: Web, tmp_path: Path,
         pytest.raises(sqlite3.IntegrityError, match="append only"),
     ):
         connection.execute(change)
+    assert [each["author"] for each in await entries(web)] == ["api"]
 
 
 def test_every_route_that_changes_something_is_marked(web: Web) -> None:
