@@ -12,13 +12,14 @@ import structlog
 from foundry_rollouts.clock import now
 from foundry_rollouts.errors import SchemaError, StoreError, UsageError
 from foundry_rollouts.policies.folder import PolicyFolder
-from foundry_rollouts.settings import PREFIX, Settings
+from foundry_rollouts.settings import PREFIX, Settings, wanted_traces
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.store import schema
 from foundry_rollouts.store.single_replica import single_replica_of
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.store.wakeups import listen
 from foundry_rollouts.telemetry import configure_logging
+from foundry_rollouts.telemetry.exporting import exporting
 from foundry_rollouts.web.app import create_app, create_metrics_app
 from foundry_rollouts.web.server import EmbeddedServer, config_for, listening
 from foundry_rollouts.wiring import Daemon, built
@@ -44,6 +45,8 @@ async def serve(settings: Settings) -> None:
     Credentials(settings.source_credentials).check()
     await _refuse_open_address(settings)
     with ExitStack() as opened:
+        if traces := wanted_traces():
+            opened.enter_context(exporting(traces.refusal, settings.replica))
         doors = [opened.enter_context(listening(host, port)) for host, port in settings.doors]
         opened.enter_context(single_replica_of(settings.database_url))
         if settings.database_url.startswith("sqlite:"):

@@ -63,8 +63,9 @@ rollout as it is now, so that nobody overrules a colleague unseen. `Idempotency-
 """
 METRICS = """
 No session, request or rollout id is ever a label. The series of a rollout are removed ten minutes after its end, those
-of an agent ten minutes after it was deleted. The usual `process_*` of the process stand beside these. Alert rules with
-their tests are in [deploy/prometheus/](../deploy/prometheus).
+of an agent ten minutes after it was deleted. The usual `process_*` of the process stand beside these. Where
+[traces](operating.md#traces) are on, `_decisions_total` and `_foundry_request_seconds` have exemplars. Alert rules with
+their tests are in [deploy/prometheus/](../deploy/prometheus), dashboards in [deploy/grafana/](../deploy/grafana).
 """
 
 

@@ -11,6 +11,7 @@ from foundry_rollouts.controller.existence import compared
 from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.kinds import fitted, unmeasured
 from foundry_rollouts.controller.new_versions import earlier_trial
+from foundry_rollouts.controller.said import about
 from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.loss import AGENT, losing, loss_of
 from foundry_rollouts.core.deciding.unreadable import LEGIBLE
@@ -30,6 +31,7 @@ from foundry_rollouts.ports import (
     World,
 )
 from foundry_rollouts.telemetry import Metrics
+from foundry_rollouts.tracing import span
 
 log = structlog.get_logger()
 
@@ -232,8 +234,9 @@ async def measure(world: World, rollout: Rollout, now: datetime, metrics: Metric
 
 async def _ask(source: Source, rollout: Rollout, window: Window, metrics: Metrics) -> Sequence[Measurement]:
     try:
-        async with asyncio.timeout(SOURCE_PATIENCE.total_seconds()):
-            measurements = await source.measure(rollout, window)
+        with span(f"source {source.name}", about(rollout)):
+            async with asyncio.timeout(SOURCE_PATIENCE.total_seconds()):
+                measurements = await source.measure(rollout, window)
     except TimeoutError:
         metrics.source_error(source.name, "timeout")
         return [Measurement(source.name, window, trouble=f"no answer within {SOURCE_PATIENCE.seconds} s")]

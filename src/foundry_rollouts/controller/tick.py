@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from foundry_rollouts.controller.apply import Change, apply_routing
 from foundry_rollouts.controller.finish import finish_rollout
@@ -16,6 +17,7 @@ from foundry_rollouts.controller.queue import Line
 from foundry_rollouts.controller.record import record_of
 from foundry_rollouts.controller.recover import Recovered, recover
 from foundry_rollouts.controller.refusal import note_retreat, record_of_refusal
+from foundry_rollouts.controller.said import AGENT, about, words
 from foundry_rollouts.controller.stop_sessions import end_what_is_left
 from foundry_rollouts.core.deciding.adoption import adopted
 from foundry_rollouts.core.deciding.decide import Situation
@@ -34,6 +36,7 @@ from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, Dri
 from foundry_rollouts.ports import Intent, Lease, Queue, Record, RolloutFilter, Standing, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
+from foundry_rollouts.tracing import note, span
 
 log = structlog.get_logger()
 
@@ -58,7 +61,8 @@ class Ticker:
         and BrokenLawError for a step that no rollout may take; the next tick begins where this one ended.
         """
         try:
-            return await self._tick(lease)
+            with span("tick", {AGENT: lease.agent}), bound_contextvars(agent=lease.agent):
+                return await self._tick(lease)
         except RecreatedError as found:
             await begin_anew(self.world, self.metrics, lease, found, self.now)
             await self._miss(lease.agent, None)
@@ -109,7 +113,8 @@ class Ticker:
         """Move the current rollout, and tend those that wait behind it; return whether the current one has ended."""
         now = self.now()
         try:
-            has_ended = await self._move(lease, rollout, standing)
+            with bound_contextvars(**words(rollout)):
+                has_ended = await self._move(lease, rollout, standing)
         except (CloudError, DriftError, BrokenLawError):
             await self._tend(lease, standing.queue, now)
             raise
@@ -177,10 +182,13 @@ class Ticker:
         if then.step:
             self.offline.remember(then, record.evidence)
         self.metrics.show(then, analysis, now)
+        note({**about(then), "foundry_rollouts.decision": move.value, "foundry_rollouts.because": then.because})
         self.metrics.decided(then.agent, move)
         self.metrics.measured(then.agent, record.measurements)
         if move.event is not None:
-            log.info(move.event, agent=then.agent, version=then.canary, step=then.step, because=then.because)
+            author = record.event.author if record.event else None
+            with bound_contextvars(**words(then)):
+                log.info(move.event, step=then.step, author=author, because=then.because)
         if then.phase.is_final:
             await finish_rollout(self.world, self.metrics, then, now)
 

@@ -42,7 +42,14 @@ class Call:
     limit: timedelta = LIMIT
     tolerates: frozenset[int] = frozenset()  #: Error statuses that are a reply to this caller.
     shape: Shape | None = None  #: What a good answer is; None: whatever bytes come.
+    about: Mapping[str, str] = field(default_factory=dict)  #: What a trace says of it beside the usual.
     is_versioned: bool = True  #: False: the project's own OpenAI surface, which takes no ``api-version``.
+
+    @property
+    def traced(self) -> tuple[str, dict[str, str]]:
+        """What a trace calls one attempt, and what it says of it; an address may hold a signature and is left out."""
+        about = {"http.request.method": self.method, "foundry_rollouts.operation": self.operation, **self.about}
+        return f"{self.method} {self.operation}", about
 
     def sending(self, body: Body) -> Self:
         return replace(self, body=body)

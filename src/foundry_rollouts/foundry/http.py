@@ -32,6 +32,7 @@ from foundry_rollouts.foundry.retry import (
     retrying,
 )
 from foundry_rollouts.ports.priority import Priority, present_priority
+from foundry_rollouts.tracing import context_headers, note, span
 from foundry_rollouts.untrusted import clean
 
 API_VERSION = "v1"
@@ -162,6 +163,10 @@ class Transport:
             await response.aclose()
 
     async def _once(self, call: Call) -> Reply:
+        with span(*call.traced, is_request=True):
+            return await self._sent(call)
+
+    async def _sent(self, call: Call) -> Reply:
         await self._auth.prepare()
         begun = _monotonic()
         status: int | None = None
@@ -180,6 +185,10 @@ class Transport:
         return reply
 
     async def _open(self, call: Call) -> tuple[httpx.Response, float]:
+        with span(*call.traced, is_request=True):
+            return await self._begun(call)
+
+    async def _begun(self, call: Call) -> tuple[httpx.Response, float]:
         await self._auth.prepare()
         begun = _monotonic()
         status: int | None = None
@@ -198,10 +207,11 @@ class Transport:
     def _heard(self, call: Call, response: httpx.Response) -> int:
         if self.on_answer is not None:
             self.on_answer(call.operation, response.status_code, dict(response.headers))
+        note({"http.response.status_code": response.status_code})
         return response.status_code
 
     def _built(self, client: httpx.AsyncClient, call: Call, silence: timedelta | None) -> httpx.Request:
-        headers = {"Accept": "application/json", **call.headers}
+        headers = {"Accept": "application/json", **context_headers(), **call.headers}
         interface = {"api-version": self._options.api_version} if call.is_versioned else {}
         content: dict[str, Any] = {}
         if call.body is not None and call.body.archive is not None:

@@ -162,6 +162,21 @@ class Invocations:
         return str((await self._transport.request(call)).json.get("id") or "")
 
 
+def _genai(question: Question) -> dict[str, str]:
+    """Return what a trace says of a call of an agent, in the older and the newer words of OpenTelemetry.
+
+    The values are those of Microsoft's own SDK. What was asked and answered is left out.
+    """
+    known = {"gen_ai.conversation.id": question.conversation, "gen_ai.agent.version": question.version}
+    return {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.system": "az.ai.agents",
+        "gen_ai.provider.name": "microsoft.foundry",
+        "gen_ai.agent.name": question.agent,
+        **{name: value for name, value in known.items() if value is not None},
+    }
+
+
 def _call(
     question: Question, repeat: Repeat, limit: timedelta, tolerates: frozenset[int], *, stream: bool = False
 ) -> Call:
@@ -173,13 +188,16 @@ def _call(
         # The Invocations protocol is routed by the query alone, the body is the container's own.
         params = {_SESSION: question.session} if question.session else {}
         path, body = path_of(*protocols, "invocations"), json_body(question.content)
-        return Call("invocations.create", "POST", path, repeat, params, headers, body, limit, tolerates)
+        about = _genai(question)
+        return Call("invocations.create", "POST", path, repeat, params, headers, body, limit, tolerates, about=about)
     wish: dict[str, Any] = {"input": question.content}
     wish |= {"stream": True} if stream else {}
     wish |= {_SESSION: question.session} if question.session else {}
     wish |= {"conversation": question.conversation} if question.conversation else {}
     path = path_of(*protocols, "openai", "responses")
-    call = Call("responses.create", "POST", path, repeat, {}, headers, json_body(wish), limit, tolerates)
+    call = Call(
+        "responses.create", "POST", path, repeat, {}, headers, json_body(wish), limit, tolerates, about=_genai(question)
+    )
     if question.version is None:
         return call
     # There is no session that could be bound to a version: the reference names it, at the project's own address.

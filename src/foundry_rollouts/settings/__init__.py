@@ -12,6 +12,7 @@ from foundry_rollouts.settings.entra import EntraSettings
 from foundry_rollouts.settings.fields import Settings
 from foundry_rollouts.settings.listing import Setting, reference
 from foundry_rollouts.settings.reading import load, load_database_url
+from foundry_rollouts.settings.tracing import WantedTraces, wanted_traces
 from foundry_rollouts.settings.webhook import WebhookSettings
 
 __all__ = [
@@ -23,9 +24,11 @@ __all__ = [
     "EntraSettings",
     "Setting",
     "Settings",
+    "WantedTraces",
     "WebhookSettings",
     "load",
     "load_database_url",
     "loopback_address",
     "reference",
+    "wanted_traces",
 ]

@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from foundry_rollouts.errors import StoreError, UsageError
+from foundry_rollouts.store.statements import trace_statements
 
 #: How long a server may take over one transaction of ours; much less than a lease lasts.
 TRANSACTION_LIMIT = timedelta(seconds=8)
@@ -151,9 +152,12 @@ def _open_engine(address: URL) -> AsyncEngine:
     if address.get_backend_name() == "postgresql":
         # No ping before use: it would wait for ever on a connection that fell silent. A dead one fails the first
         # transaction after a restart of the server, and all of its like are thrown away with it.
-        return create_async_engine(address, pool_recycle=300, pool_timeout=10, connect_args=_POSTGRESQL_TIMEOUTS)
+        server = create_async_engine(address, pool_recycle=300, pool_timeout=10, connect_args=_POSTGRESQL_TIMEOUTS)
+        trace_statements(server.sync_engine)
+        return server
     _refuse_unusable_file(address)
     engine = create_async_engine(address)
+    trace_statements(engine.sync_engine)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

@@ -1,4 +1,4 @@
-"""What the controller tells of itself: log lines (``logs``) and metrics (``metrics``); open to every room."""
+"""What the controller tells of itself: log lines, metrics and traces; open to every room."""
 
 from foundry_rollouts.telemetry.logs import LogFormat, configure_logging
 from foundry_rollouts.telemetry.metrics import Metrics, Waiting

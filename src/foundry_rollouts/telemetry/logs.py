@@ -10,6 +10,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
 from foundry_rollouts.errors import UsageError
+from foundry_rollouts.tracing import trace_ids
 from foundry_rollouts.untrusted import REDACTED, clean, redacted, visible_line
 
 LogFormat = Literal["console", "json"]
@@ -33,6 +34,7 @@ def configure_logging(format: LogFormat, level: str = "INFO") -> None:  # noqa: 
         raise UsageError(f"log level {level!r} does not exist: use debug, info, warning or error")
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        with_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -80,6 +82,13 @@ def _send_to_stderr(formatter: logging.Formatter, level: str) -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
         # A server that was set up earlier may have kept its lines to itself.
         logging.getLogger(talkative).propagate = True
+
+
+def with_trace(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Name the trace and the span that a line belongs to, where there is one."""
+    if ids := trace_ids():
+        line["trace_id"], line["span_id"] = ids
+    return line
 
 
 def redact(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -15,7 +15,7 @@ from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.telemetry.service_metrics import ServiceMetrics
+from foundry_rollouts.telemetry.service_metrics import ServiceMetrics, exemplar
 
 #: How long the series of a finished rollout stay, so that a last scrape sees how it ended.
 AFTERLIFE = timedelta(minutes=10)
@@ -94,7 +94,7 @@ class Metrics(ServiceMetrics):
     def decided(self, agent: str, decision: str) -> None:
         """Count one decision: ``hold``, ``advance``, ``rollback`` and so on."""
         self._decided.setdefault(agent, set()).add(decision)
-        self._decisions.labels(agent, decision).inc()
+        self._decisions.labels(agent, decision).inc(exemplar=exemplar())
 
     def ended(self, rollout: Rollout, now: datetime) -> None:
         """Record how long ``rollout`` took, and let its series go away in ten minutes."""

@@ -9,6 +9,7 @@ from importlib.metadata import version as version_of
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from foundry_rollouts.ports.outcomes import Result
+from foundry_rollouts.tracing import trace_ids
 
 #: So many agents are named for each problem, the first by name; the gauges of their number count all.
 MOST_NAMED = 100
@@ -94,7 +95,7 @@ class ServiceMetrics:
     def requested(self, operation: str, status: int | None, seconds: float) -> None:
         """Count one request to the cloud; the status is None when no answer came."""
         self._requests.labels(operation, "none" if status is None else str(status)).inc()
-        self._request_seconds.labels(operation).observe(seconds)
+        self._request_seconds.labels(operation).observe(seconds, exemplar())
 
     def source_error(self, source: str, kind: str) -> None:
         """Count one failure of a source to measure."""
@@ -166,6 +167,12 @@ class ServiceMetrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, text, labels, namespace="foundry_rollouts", buckets=buckets, registry=self.registry)
+
+
+def exemplar() -> dict[str, str] | None:
+    """Return the label that leads from a measured value to its trace; None where there is none."""
+    ids = trace_ids()
+    return {"trace_id": ids[0]} if ids else None
 
 
 def _own_version() -> str:
