@@ -24,6 +24,7 @@ EMPTY = {
     "Time to promote": "nothing was promoted",
     "Changes that Foundry refused": "Foundry took every change",
     "Errors of sources": "every source answered",
+    "Reported outcomes": "no caller reported any",
 }
 
 
