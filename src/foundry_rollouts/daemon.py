@@ -1,6 +1,7 @@
 """The life of the service: it starts, announces itself, works until it is asked to stop, and shuts down in order."""
 
 import asyncio
+import os
 import signal
 import socket
 from contextlib import ExitStack, suppress
@@ -96,6 +97,7 @@ async def _run(parts: Daemon, doors: list[list[socket.socket]], stop: asyncio.Ev
         await stop.wait()
         working.cancel()
         starting.cancel()
+        _notify("STOPPING=1")
         log.info("daemon.stopping", because="asked to stop; other replicas take over its leases")
         await parts.scheduler.stop()
         ears.cancel()
@@ -168,6 +170,16 @@ async def _announce(parts: Daemon, listen: str, metrics: str | None = None) -> N
         notifies=["webhook"] if parts.settings.webhook.url else [],
         because=None if is_known else parts.job_health.trouble or "the agents were not listed yet",
     )
+    _notify("READY=1")
+
+
+def _notify(state: str) -> None:
+    """Report ``state`` to the service manager that started this process, if one waits for it (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 def _take_policies(parts: Daemon) -> None:

@@ -12,9 +12,21 @@ import tempfile
 from pathlib import Path
 
 #: Program to the Debian package that holds it.
-PACKAGES = {"promtool": "prometheus", "chromium": "chromium", "sqlite3": "sqlite3"}
+PACKAGES = {
+    "promtool": "prometheus",
+    "chromium": "chromium",
+    "sqlite3": "sqlite3",
+    "systemd-analyze": "systemd",
+    "buildah": "buildah",
+    "mmdebstrap": "mmdebstrap",
+}
 #: Programs that need more packages than their own, and where the program itself lies among them.
-WITH_LIBRARIES = {"chromium": Path("usr", "lib", "chromium", "chromium"), "sqlite3": Path("usr", "bin", "sqlite3")}
+WITH_LIBRARIES = {
+    "chromium": Path("usr", "lib", "chromium", "chromium"),
+    "sqlite3": Path("usr", "bin", "sqlite3"),
+    "systemd-analyze": Path("usr", "bin", "systemd-analyze"),
+    "buildah": Path("usr", "bin", "buildah"),
+}
 UNPACKED = Path(sys.prefix, "debian")
 PATIENCE = 120.0  #: Seconds for one call of a package tool.
 
@@ -31,7 +43,8 @@ def environment_of(program: str) -> dict[str, str]:
     """Return the environment to run ``program`` in: one that is unpacked here finds its libraries here too."""
     if shutil.which(program) or program not in WITH_LIBRARIES:
         return dict(os.environ)
-    folders = sorted({str(path.parent) for path in (UNPACKED / "usr" / "lib").rglob("*.so*")})
+    libraries = (UNPACKED / "usr" / "lib", UNPACKED / "lib")
+    folders = sorted({str(path.parent) for folder in libraries for path in folder.rglob("*.so*")})
     return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(folders)}
 
 
