@@ -61,8 +61,8 @@ async def test_agents_that_lose_their_policy_are_reported_at_once_and_everywhere
 
         await town.until(counted)
         line = await town.until(lambda: log_line(town, "agents.ungoverned"))
-        assert line["because"] == "1 agent is no longer governed: new versions serve all users"
-        assert "1 without a policy: their new versions serve all users" in (await conditions(town))["agents"]["because"]
+        assert line["because"] == "1 agent is no longer governed: its new versions get no trial"
+        assert "1 without a policy: their new versions get no trial" in (await conditions(town))["agents"]["because"]
 
 
 async def test_broken_policies_and_none_at_all_are_in_readyz_and_in_metrics(town: Town) -> None:

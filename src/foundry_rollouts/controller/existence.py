@@ -29,14 +29,14 @@ async def compared(world: World, rollout: Rollout) -> Compared:
     missing: list[str] = []
     stable = await present(world, rollout.agent, rollout.stable) if rollout.stable is not None else None
     before = (rollout.stable_created_at, rollout.stable_content)
-    if rollout.stable is not None and (stable is None or (rollout.step and _is_made_again(before, stable))):
+    if rollout.stable is not None and (stable is None or (rollout.step and is_made_again(before, stable))):
         missing.append(rollout.stable)
     if not rollout.step:
         return Compared(tuple(missing), stable)
     canary = await present(world, rollout.agent, rollout.canary)
     if canary is None:
         missing.append(rollout.canary)
-    elif _is_made_again((rollout.canary_created_at, rollout.canary_content), canary):
+    elif is_made_again((rollout.canary_created_at, rollout.canary_content), canary):
         missing.append(ORIGINAL)
     return Compared(tuple(missing), stable)
 
@@ -57,8 +57,8 @@ async def present(world: World, agent: str, version: str) -> VersionSeen | None:
     return None if seen.status in GONE else seen
 
 
-def _is_made_again(before: tuple[datetime | None, str | None], seen: VersionSeen) -> bool:
-    """Whether the version of that number is another one than at the start of the trial, by its time or its code."""
+def is_made_again(before: tuple[datetime | None, str | None], seen: VersionSeen) -> bool:
+    """Whether the version of that number is another one than before, by its time or its code."""
     created_at, content = before
     if is_another(created_at, seen.created_at):
         return True

@@ -68,8 +68,8 @@ class Governance:
         """Return what was seen, and log once that agents lost their policies."""
         if self.lost:
             count = len(self.lost)
-            who = "1 agent is" if count == 1 else f"{count} agents are"
-            because = f"{who} no longer governed: new versions serve all users"
+            who, whose = ("1 agent is", "its") if count == 1 else (f"{count} agents are", "their")
+            because = f"{who} no longer governed: {whose} new versions get no trial"
             log.warning("agents.ungoverned", because=because, count=count, agents=sorted(self.lost)[:MOST_NAMES])
         for because in self.nameless:
             log.warning("agent.nameless", because=because)

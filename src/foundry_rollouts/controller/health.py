@@ -72,7 +72,7 @@ class Readiness:
             because = f"{count} in force, as they were before: {problems[0]}{more}"
             return Condition("policies", False, because, is_essential=False)
         if not count:
-            return Condition("policies", False, "none are in force: new versions serve all users", is_essential=False)
+            return Condition("policies", False, "none are in force: new versions get no trial", is_essential=False)
         return Condition("policies", True, f"{count} in force")
 
     def _agents(self) -> Condition:
@@ -80,7 +80,7 @@ class Readiness:
         survey = self.job_health.survey
         because = f"{survey.governed} governed"
         if survey.ungoverned:
-            because += f", {survey.ungoverned} without a policy: their new versions serve all users"
+            because += f", {survey.ungoverned} without a policy: their new versions get no trial"
         if survey.ties:
             because += f". {survey.ties[0]}"
         if survey.nameless:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.existence import compared
+from foundry_rollouts.controller.existence import compared, is_made_again
 from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.kinds import fitted, unmeasured
 from foundry_rollouts.controller.new_versions import earlier_trial
@@ -78,23 +78,35 @@ async def observe(
         earlier=await _earlier(world, noticed),
         newer=newer,
         settings=agent.settings,
-        notes=(note,) if note else (),
+        notes=tuple(filter(None, (note, _no_way_back(recorded, noticed)))),
     )
     return _with_losses(noticed, seen)
 
 
 def _with_versions(rollout: Rollout, version: VersionSeen | None, stable: VersionSeen | None, now: datetime) -> Rollout:
-    """Return the rollout with what was read of its versions: until the start, its trial is of those that are there."""
+    """Return the rollout with what was read of its versions: until the start, its trial is of those that are there.
+
+    A version that was deleted and made again since it was stable is not the one to go back to.
+    """
     if version is None:
         return rollout
+    was_stable = (rollout.canary_created_at, rollout.canary_content)
     read = rollout.with_ending(version.version, version.status if version.status.is_end else None, now)
     return replace(
         read,
+        is_revert=rollout.is_revert and not is_made_again(was_stable, version),
         canary_created_at=version.created_at,
         canary_content=version.content,
         stable_created_at=stable.created_at if stable else None,
         stable_content=stable.content if stable else None,
     )
+
+
+def _no_way_back(recorded: Rollout, noticed: Rollout) -> str | None:
+    """Say that what was asked for as a way back is none."""
+    if noticed.is_revert or not recorded.is_revert:
+        return None
+    return f"version {noticed.canary} was deleted and made again since it was stable: it is tried like any other"
 
 
 def _with_losses(rollout: Rollout, seen: Situation) -> tuple[Rollout, Situation]:

@@ -1,8 +1,9 @@
 """Settle an intent that an earlier process, or an earlier try, left open.
 
 The routing now seen tells how far it came: where it was sent to, it is recorded. Where it was not, the change is sent
-again, so that an answer that comes late finds nothing else; only a step forward that has grown old, or that the cloud
-does not take, is forgotten, for it has to be decided anew on fresh evidence, and harm is not to wait for it.
+again, so that an answer that comes late finds nothing else; only a step forward that has grown old, that the cloud does
+not take, or that a person stopped meanwhile, is forgotten, for it has to be decided anew on fresh evidence, and harm is
+not to wait for it.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from foundry_rollouts.controller.refusal import note_retreat
 from foundry_rollouts.controller.stop_sessions import end_sessions
 from foundry_rollouts.core.deciding.loss import SURE_AFTER, loss_of, missed, stable_is_gone
 from foundry_rollouts.core.deciding.refused import Refusal, event_of_refusal, is_resting, noted, step_refused
+from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.event import HELD, of_rollout
 from foundry_rollouts.core.model.rollout import Missing, Rollout
 from foundry_rollouts.core.model.routing import Routing
@@ -139,9 +141,15 @@ async def _complete(world: World, lease: Lease, intent: Intent, report: str | No
 async def _go_forward(
     world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]
 ) -> Recovered:
-    """Try once more, briefly; a step that the cloud does not take is forgotten, and the next tick continues."""
+    """Try once more, briefly; a step that the cloud does not take is forgotten, and the next tick continues.
+
+    So is one that a person did not want any more before it was taken.
+    """
     because, refusal = "it is too old, or the routing has changed", None
-    if seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
+    stop = await _stop_asked(world, intent, seen)
+    if stop is not None:
+        because = stop.because
+    elif seen == intent.before and now() - intent.opened_at < FORWARD_WITHIN:
         try:
             with at_priority(Priority.INTERACTIVE):
                 report = await _send_again(world, lease, intent, seen, now)
@@ -153,6 +161,15 @@ async def _go_forward(
     await _drop(world, lease, intent, now(), refusal)
     log.info("intent.dropped", agent=lease.agent, intent=intent.id, routing=str(seen), because=because)
     return Recovered(lease, is_refused=refusal is not None)
+
+
+async def _stop_asked(world: World, intent: Intent, seen: Routing) -> Command | None:
+    """Return what a person asked of the rollout, and nobody obeyed yet, that keeps its canary from getting more."""
+    planned = intent.record.rollout
+    if planned is None or intent.target.weight(planned.canary) <= seen.weight(planned.canary):
+        return None
+    open_commands = await world.store.commands(planned.id)
+    return next((each for each in open_commands if each.verb in {Verb.ABORT, Verb.PAUSE}), None)
 
 
 async def _go_back(world: World, lease: Lease, intent: Intent, seen: Routing, now: Callable[[], datetime]) -> Recovered:

@@ -208,8 +208,12 @@ class Ticker:
         if known is None or known.stable is None:
             return rollout
         trial = await self._trial_of_stable(rollout.agent, rollout.incarnation, known.stable)
-        is_revert = rollout.is_revert and trial is not None and trial.stable == rollout.canary
-        return replace(rollout, stable=known.stable, is_revert=is_revert, prior_counts=await self._prior_counts(trial))
+        if rollout.is_revert and trial is not None and trial.stable == rollout.canary:
+            created_at, content = trial.stable_created_at, trial.stable_content
+            rollout = replace(rollout, canary_created_at=created_at, canary_content=content)
+        else:
+            rollout = replace(rollout, is_revert=False)
+        return replace(rollout, stable=known.stable, prior_counts=await self._prior_counts(trial))
 
     async def _trial_of_stable(self, agent: str, incarnation: int, stable: str) -> Rollout | None:
         """Return the trial that made the stable version so, when that was the last one that ended well."""

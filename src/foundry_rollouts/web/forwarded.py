@@ -10,6 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 _FORWARDED = b"x-forwarded-"
+#: What else proxies add, and no client does; nothing of it is believed.
+_OF_PROXIES = frozenset(
+    {b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip", b"x-original-host"}
+)
 _HOST = b"x-forwarded-host"
 PASSED_ON = "is_passed_on"  #: In the state of a request: a proxy brought it, whether it is one of ours or not.
 
@@ -49,7 +53,7 @@ class Forwarded:
 
 
 def _says_client(name: bytes) -> bool:
-    return name.startswith(_FORWARDED) or name == b"forwarded"
+    return name.startswith(_FORWARDED) or name in _OF_PROXIES
 
 
 def _take_host(scope: Scope) -> None:

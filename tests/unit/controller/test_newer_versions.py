@@ -152,3 +152,25 @@ async def test_harm_is_told_as_harm_even_when_a_newer_version_waits(world: Small
     await a_newer_version(world)
     world.source.bad_from = 1
     assert (await world.run(1)).phase is Phase.ROLLED_BACK
+
+
+@pytest.mark.parametrize("is_made_again", [True, False])
+async def test_a_version_that_was_made_again_since_it_was_stable_is_no_way_back_in_one_step(
+    world: SmallWorld, is_made_again: bool
+) -> None:
+    world.cloud.created = {"1": world.time, "2": world.time}
+    await world.begin()
+    assert (await world.run(20)).phase is Phase.PROMOTED
+    if is_made_again:
+        world.cloud.created["1"] = world.time
+    store, world.id = world.open_as("api"), "back"
+    rollout = a_rollout(
+        id="back", canary="1", stable="2", agent=world.cloud.name, policy=world.policy, author="kim",
+        created_at=world.time, event_count=1, is_revert=True,
+    )  # fmt: skip
+    await store.create(rollout, an_event(id="back:1", agent=world.cloud.name, rollout="back"), None)
+    await world.run(1)
+    begun = next(event for event in await store.history("back") if event.kind == "rollout.started")
+    assert begun.weights == ({"1": 10, "2": 90} if is_made_again else {"1": 100})
+    said = "version 1 was deleted and made again since it was stable: it is tried like any other"
+    assert (said in begun.because) is is_made_again

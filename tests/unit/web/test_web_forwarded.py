@@ -130,7 +130,9 @@ async def test_who_comes_through_a_proxy_is_not_somebody_of_the_machine(services
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP"]
+)
 async def test_the_open_mode_is_not_for_those_whom_a_proxy_brings_that_nobody_named(
     services: Services, header: str
 ) -> None:

@@ -170,7 +170,7 @@ def _is_proved(step: Step) -> bool:
     may_be_lenient = before.policy.on_no_evidence is OnNoEvidence.ADVANCE_IF_NOT_GROSS or (
         is_automatic and before.weight < SOAK
     )
-    is_lenient = may_be_lenient and analysis.is_not_gross
+    is_lenient = may_be_lenient and analysis.is_not_gross and not before.step_backs
     is_climbing = is_automatic and step.after.weight <= SOAK and is_quiet(analysis)
     return is_lenient or (is_climbing and step.decision.move is Move.ADVANCE)
 

@@ -37,8 +37,7 @@ def _next(rollout: Rollout, analysis: Analysis, now: datetime, tick_interval: ti
 def _wait(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision | None:
     """Return what keeps a rollout where it is, whatever the evidence of safety; None where nothing does."""
     if analysis.verdict is Verdict.SHARED_TROUBLE:
-        since = rollout.trouble_since
-        if since is not None and now - since >= rollout.policy.deadline:
+        if has_trouble_lasted(rollout, now):
             ask = "who resumes takes it for normal"
             return Decision(Move.PAUSE, f"{analysis.because}; that is so for {rollout.policy.deadline}, and {ask}")
         return Decision(Move.HOLD, analysis.because, "both versions to recover")
@@ -59,10 +58,21 @@ def _wait(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision | Non
     return None
 
 
+def has_trouble_lasted(rollout: Rollout, now: datetime) -> bool:
+    """Whether both versions have been in trouble for so long that a person is asked."""
+    since = rollout.trouble_since
+    return since is not None and now - since >= rollout.policy.deadline
+
+
 def on_silence(rollout: Rollout) -> OnNoEvidence:
-    """Return what a step without proof leads to: as the policy says; on the way to the soak automatic steps rise."""
+    """Return what a step without proof leads to: as the policy says; on the way to the soak automatic steps rise.
+
+    A canary that failed with all traffic and stepped back goes up again by a proof only.
+    """
     is_climbing = rollout.policy.automatic is not None and rollout.weight < SOAK
-    return OnNoEvidence.ADVANCE_IF_NOT_GROSS if is_climbing else rollout.policy.on_no_evidence
+    wanted = OnNoEvidence.ADVANCE_IF_NOT_GROSS if is_climbing else rollout.policy.on_no_evidence
+    is_lenient = wanted is OnNoEvidence.ADVANCE_IF_NOT_GROSS
+    return OnNoEvidence.HOLD if is_lenient and rollout.step_backs else wanted
 
 
 def on_no_evidence(rollout: Rollout, analysis: Analysis) -> Decision:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from foundry_rollouts.core.deciding.decide import PERSON, Situation, decide
 from foundry_rollouts.core.deciding.invariants import Step, check
 from foundry_rollouts.core.deciding.obey import answered, saying_whom
+from foundry_rollouts.core.deciding.progress import has_trouble_lasted
 from foundry_rollouts.core.deciding.refused import CLOUD, is_resting
 from foundry_rollouts.core.deciding.unreadable import is_news
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
@@ -109,7 +110,7 @@ def ending(rollout: Rollout, because: str, now: datetime) -> Transition:
 
 
 def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
-    then = _judged(after(rollout, decision, seen.now), decision, seen)
+    then = _judged(rollout, after(rollout, decision, seen.now), decision, seen)
     closed = answered(decision, then, seen.commands)
     if not then.phase.is_final:
         decision = saying_whom(decision, closed)
@@ -159,12 +160,14 @@ def _target(rollout: Rollout, then: Rollout, seen: Routing) -> Routing:
     return keep_closed(wanted if is_left or wanted.is_open else replace(seen, is_open=False), seen)
 
 
-def _judged(then: Rollout, decision: Decision, seen: Situation) -> Rollout:
+def _judged(rollout: Rollout, then: Rollout, decision: Decision, seen: Situation) -> Rollout:
     if seen.analysis is None:
         return then
     is_troubled = seen.analysis.verdict is Verdict.SHARED_TROUBLE
     judged = replace(then, verdict=seen.analysis.verdict, measured_until=seen.now)
     judged = judged.with_clocks(seen.now, is_troubled=is_troubled)
+    if decision.move is Move.PAUSE and decision.author is None:
+        judged = replace(judged, is_trouble_asked=is_troubled and has_trouble_lasted(rollout, seen.now))
     if _is_split_new(then, seen.analysis):
         judged = replace(judged, split_noted=then.step)
     is_harmed = seen.analysis.verdict is Verdict.FAIL and decision.move is not Move.ADVANCE
@@ -176,7 +179,7 @@ def _evidence(rollout: Rollout, then: Rollout, decision: Decision, analysis: Ana
     if analysis is None:
         return initial(rollout.policy, rollout.prior_counts) if then.step and not rollout.step else None
     if decision.move is Move.RESUME and decision.author is not None:
-        return accepting(analysis.evidence)
+        return accepting(analysis.evidence, is_normal=rollout.is_trouble_asked)
     if then.weight == rollout.weight:
         return analysis.evidence
     # What was proved below counts no more for a canary that went back.
@@ -266,7 +269,8 @@ def _resumed(rollout: Rollout, now: datetime) -> Rollout:
         return rollout
     pause = now - rollout.paused_at
     began = rollout.step_started_at + pause if rollout.step_started_at else None
-    return replace(rollout, paused_at=None, resumed_at=now, step_started_at=began, trouble_time=timedelta(0))
+    anew = replace(rollout, paused_at=None, resumed_at=now, trouble_time=timedelta(0), is_trouble_asked=False)
+    return replace(anew, step_started_at=began)
 
 
 def _ended(rollout: Rollout, phase: Phase, now: datetime) -> Rollout:

@@ -217,10 +217,12 @@ def with_trouble(evidence: Evidence) -> Evidence:
     return _turned(evidence, SharedTrouble.begun, is_troubled=True)
 
 
-def accepting(evidence: Evidence) -> Evidence:
-    """Return ``evidence`` where a person resumes: what stable fails at now is normal, and the split is tested anew."""
+def accepting(evidence: Evidence, *, is_normal: bool) -> Evidence:
+    """Return ``evidence`` where a person resumes: the split is tested anew, and the trouble that is on may be normal."""
     anew = replace(evidence, splits=())
-    return _turned(anew, lambda _: SharedTrouble(), is_troubled=False) if evidence.is_troubled else anew
+    if not (is_normal and evidence.is_troubled):
+        return anew
+    return _turned(anew, lambda _: SharedTrouble(), is_troubled=False)
 
 
 def _turned(evidence: Evidence, turn: Callable[[SharedTrouble], SharedTrouble], *, is_troubled: bool) -> Evidence:

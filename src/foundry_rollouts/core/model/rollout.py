@@ -130,6 +130,7 @@ class Rollout:
     trouble_since: datetime | None = None  #: Both versions fail more than before, since then: the clocks stand.
     trouble_time: timedelta = timedelta(0)  #: How long the clocks stood before, since the deadline last began anew.
     step_trouble_time: timedelta = timedelta(0)  #: Of that, at this step.
+    is_trouble_asked: bool = False  #: It paused for trouble that lasts; who resumes it takes that for normal.
     is_time_told: bool = False  #: The history says how long it will take, at the traffic that was measured.
     split_noted: int | None = None  #: The step at which the history says that new sessions do not follow the weight.
 

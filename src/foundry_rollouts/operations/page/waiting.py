@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.deciding.progress import on_silence
 from foundry_rollouts.core.model.policy import OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.page.scene import Scene
@@ -139,7 +140,7 @@ def otherwise_of(scene: Scene) -> str | None:
         return f"It goes on only when a person approves. {_deadline(scene)}"
     if isinstance(step, WeightStep) and step.max and step.weight < 100:
         until = scene.now + max(step.max - rollout.step_age(scene.now), timedelta(0))
-        then = OTHERWISE[rollout.policy.on_no_evidence].format(stable=scene.stable, canary=scene.canary)
+        then = OTHERWISE[on_silence(rollout)].format(stable=scene.stable, canary=scene.canary)
         return f"Not proved by {clock(until, scene.now)}: {then}"
     return _deadline(scene) or None
 

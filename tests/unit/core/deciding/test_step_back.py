@@ -8,14 +8,15 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.deciding.decide import Situation, decide
-from foundry_rollouts.core.deciding.transition import Transition, transition
+from foundry_rollouts.core.deciding.transition import Transition, retreat_by, transition
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.policy import ApprovalStep, OnFailure, OnSplit, Policy, WeightStep
+from foundry_rollouts.core.model.policy import ApprovalStep, OnFailure, OnNoEvidence, OnSplit, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
+from foundry_rollouts.errors import BrokenLawError
 
 WORSE = "canary 90 of 100 failed (stable failed about 1% before), seen by outcomes: evidence 400 : 1"
 MINUTE = timedelta(minutes=1)
@@ -181,3 +182,29 @@ def test_shared_trouble_that_outlasts_the_deadline_asks_a_person_who_may_take_it
     assert resumed.decision.move is Move.RESUME
     assert resumed.evidence is not None
     assert not resumed.evidence.is_troubled
+
+
+def test_a_pause_of_another_kind_is_no_word_on_trouble_that_both_share() -> None:
+    rollout = at_100(step=2)
+    pause = Command("c-1", "r-1", Verb.PAUSE, 1, NOON, "anna", None, "key")
+    paused = transition(rollout, rollout, warned(rollout, Verdict.SHARED_TROUBLE, commands=(pause,))).then
+    resume = Command("c-2", "r-1", Verb.RESUME, paused.generation, NOON, "anna", None, "key")
+    seen = warned(paused, Verdict.SHARED_TROUBLE, minutes=60 * 7, commands=(resume,))
+    assert seen.analysis is not None
+    troubled = replace(seen.analysis, evidence=replace(seen.analysis.evidence, is_troubled=True))
+    resumed = transition(paused, paused, replace(seen, analysis=troubled))
+    assert resumed.decision.move is Move.RESUME
+    assert resumed.evidence is not None
+    assert resumed.evidence.is_troubled, "nobody asked whether it is normal, so the rollout holds on"
+
+
+def test_after_a_step_back_nothing_less_than_a_proof_leads_up() -> None:
+    policy = a_policy(on_no_evidence=OnNoEvidence.ADVANCE_IF_NOT_GROSS)
+    back = stepped(at_100(policy)).then
+    lenient = Analysis(Verdict.INSUFFICIENT, "so", initial(policy), is_not_gross=True)
+    now = NOON + timedelta(hours=2)
+    assert back.is_step_overdue(now)
+    assert decide(replace(back, step_backs=0), Situation(now, lenient)).move is Move.ADVANCE
+    assert decide(back, Situation(now, lenient)).move is Move.HOLD
+    with pytest.raises(BrokenLawError):
+        retreat_by(back, Decision(Move.ADVANCE, "time is over"), Situation(now, lenient, routing=routing_of(back)))

@@ -241,11 +241,13 @@ def test_trouble_ends_when_it_is_over_for_all_who_can_be_read() -> None:
     assert with_trouble(Evidence((calm, replace(loud, shared=None)), is_troubled=True)).is_troubled is False
 
 
-def test_who_resumes_takes_what_is_for_normal_and_tests_the_split_anew() -> None:
+def test_who_resumes_tests_the_split_anew_and_takes_what_is_for_normal_where_that_was_asked() -> None:
     evidence = Evidence((suspecting(3), a_track(gate="log-errors")), splits=(Split("logs", 5, 5),))
-    calm = accepting(evidence)
+    calm = accepting(evidence, is_normal=True)
     assert (calm.splits, calm.tracks, calm.is_troubled) == ((), evidence.tracks, False)
-    troubled = accepting(replace(evidence, is_troubled=True))
+    unasked = accepting(replace(evidence, is_troubled=True), is_normal=False)
+    assert (unasked.splits, unasked.tracks, unasked.is_troubled) == ((), evidence.tracks, True)
+    troubled = accepting(replace(evidence, is_troubled=True), is_normal=True)
     assert (troubled.splits, troubled.is_troubled) == ((), False)
     assert [track.shared for track in troubled.tracks] == [SharedTrouble(), None]
 
