@@ -218,7 +218,7 @@ def with_trouble(evidence: Evidence) -> Evidence:
 
 
 def accepting(evidence: Evidence, *, is_normal: bool) -> Evidence:
-    """Return ``evidence`` where a person resumes: the split is tested anew, and the trouble that is on may be normal."""
+    """Return ``evidence`` where a person resumes: the split is tested anew, and trouble that is on may be normal."""
     anew = replace(evidence, splits=())
     if not (is_normal and evidence.is_troubled):
         return anew
