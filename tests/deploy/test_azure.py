@@ -148,4 +148,3 @@ def test_no_secret_is_written_down() -> None:
 def test_the_api_and_the_image_have_the_same_port() -> None:
     assert set(re.findall(r"(?:targetPort|port): (\d+)", APP)) == {"8080"}
     assert "EXPOSE 8080" in (ROOT / "Dockerfile").read_text("utf-8")
-    assert said("git", "ls-files", "deploy/kubernetes/base/everyone.yaml")
