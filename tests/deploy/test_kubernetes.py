@@ -18,12 +18,12 @@ from fences import fences
 from foundry_rollouts.settings import Settings, reference
 from tools.repository import ROOT, said
 
+pytestmark = pytest.mark.timeout(600)  # the environments that hold the programs may have to be made first
+
 #: Prints each object that it reads as the kind's model keeps it, or why not: what the model does not know is not there.
 AS_MODELLED = """
 import json, sys
 from cloudcoil.models.prometheus_operator import v1
-
-pytestmark = pytest.mark.timeout(600)  # the environments that hold the programs may have to be made first
 for each in json.load(sys.stdin):
     try:
         kept = getattr(v1, each["kind"]).model_validate(each).model_dump(mode="json", by_alias=True, exclude_unset=True)
