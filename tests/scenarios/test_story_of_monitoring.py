@@ -63,8 +63,13 @@ async def test_alerts_fire_by_name_and_every_panel_has_data(town: Town, promethe
         seen = await town.until(partial(fired, prometheus, alert))
         assert [each.items() >= labels.items() for each in seen] == [True], f"{alert}: {seen}"
     assert {rule["name"]: rule["lastError"] for rule in await prometheus.rules() if rule["health"] != "ok"} == {}
-    unanswered = [await without_data(prometheus, board(path)) for path in FILES]
-    assert {title for titles in unanswered for title in titles} == set(EMPTY)
+
+    async def answered() -> bool:
+        # Not at once: a scrape may have failed just now. And a busy machine may give the empty ones something to show.
+        silent = [await without_data(prometheus, board(path)) for path in FILES]
+        return {title for titles in silent for title in titles} <= set(EMPTY)
+
+    await town.until(answered)
 
 
 async def without_data(live: LivePrometheus, written: dict[str, Any]) -> set[str]:
@@ -73,7 +78,8 @@ async def without_data(live: LivePrometheus, written: dict[str, Any]) -> set[str
         name: await live.label_values(filled(series, {"agent": AGENT}), label)
         for name, series, label in variables(written)
     }
-    assert [name for name, values in chosen.items() if not values] == []
+    if not all(chosen.values()):
+        return {f"variable {name}" for name, values in chosen.items() if not values}
     agents = chosen.get("agent", [AGENT])
     answered, asked = set(), set()
     for title, query in queries(written):

@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from answering import a_server, say
+from scenarios.test_story_of_lost_policies import log_line
 from town import AGENT, Town
 
 
@@ -64,8 +66,8 @@ async def test_a_receiver_gets_the_ticks_with_all_they_asked_and_wrote(
         await town.a_stable_version()
         await town.image("emulator://echo?error_rate=1")
         await town.until_phase("rolled_back")
-        (line,) = [line for line in logged(town) if line["event"] == "rollout.rolled_back"]
-        ticks = {span.trace_id.hex(): said(span.attributes) for span in collector.named("tick".__eq__)}
+        line = await town.until(partial(log_line, town, "rollout.rolled_back"))
+        ticks: dict[str, dict[str, Any]] = {}
 
         async def arrived() -> bool:
             ticks.update({span.trace_id.hex(): said(span.attributes) for span in collector.named("tick".__eq__)})
