@@ -17,7 +17,7 @@ COMPILE := $(PIN) pyproject.toml --no-emit-package foundry-rollouts-emulator
 EMULATOR := src/foundry_emulator
 BINDIR ?= $(HOME)/.local/bin
 
-.PHONY: help demo serve emulator install uninstall test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements packages image clean
+.PHONY: help demo serve emulator install uninstall site test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements packages image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -87,6 +87,9 @@ requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
 	@$(COMPILE) --extra postgres --extra otel --extra emulator --constraints deploy/requirements.txt -o deploy/requirements-demo.txt
 	@for file in tests/requirements-*.in; do $(PIN) $$(grep -q -- --no-deps $$file && echo --no-deps) $$file -o "$${file%in}txt" || exit; done
 
+site: $(FOR_TESTS) ## build the documentation as a static site into site/; a link that leads nowhere is an error
+	@PYTHONPATH=tests $(BIN)/python -m tools.site
+
 packages: $(FOR_TESTS) ## build the two wheels of a release into dist/: the service, and the emulator it names
 	@cd $(EMULATOR) && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
 	@EMULATOR_RELEASE="==$$($(BIN)/python -m hatchling version)" $(BIN)/python -m hatchling build -t wheel -d dist
@@ -95,7 +98,7 @@ image: ## build the container image
 	@docker build --tag foundry-rollouts .
 
 clean: ## take away the environment and everything that was made
-	@rm -rf .venv .demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .demo build dist site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(FOR_RUNNING): deploy/requirements-demo.txt pyproject.toml $(EMULATOR)/pyproject.toml .ci/environment
 	@.ci/environment deploy/requirements-demo.txt && touch $@

@@ -20,6 +20,8 @@ from tools.repository import ROOT, program, said
 HOME, INDEX, FOLDERS = "README.md", "docs/README.md", ("docs", "deploy", "tests/migrations")
 NEWS = "CHANGELOG.md"
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+#: What it writes for terminals.
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 #: No font and no script from another host; the names of files are those of the pages.
 CONFIG = """[project]
@@ -78,7 +80,9 @@ def _copy(name: str, folder: Path) -> None:
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
     """Build what lies in ``folder`` into its folder ``site``; every broken link is an error."""
     command = [program("zensical"), "build", "--strict"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env={"NO_COLOR": "1"})
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    plain = (COLOURS.sub("", text) for text in (done.stdout, done.stderr.partition("Traceback")[0]))
+    return subprocess.CompletedProcess(command, done.returncode, *plain)
 
 
 def main(target: Path) -> int:
