@@ -43,8 +43,20 @@ def test_the_extra_means_the_folder_of_a_checkout_or_the_release(
     assert asked == [[wanted, "extra == 'emulator'"]]
 
 
-def test_service_and_emulator_are_released_together() -> None:
-    assert EMULATORS_PROJECT["project"]["version"] == PROJECT["project"]["version"]
+def test_service_and_emulator_are_released_together(tmp_path: Path) -> None:
+    assert EMULATORS_PROJECT["project"]["dynamic"] == ["version"]
+    version = PROJECT["project"]["version"]
+    assert wheel_of(EMULATOR, tmp_path).name == f"foundry_rollouts_emulator-{version}-py3-none-any.whl"
+    assert wheel_of(ROOT, tmp_path / "service").name == f"foundry_rollouts-{version}-py3-none-any.whl"
+
+
+def test_the_changelog_has_a_section_for_the_present_version_or_one_that_is_to_come() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    sections = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", text, re.MULTILINE)
+    assert sections[0] == ("Unreleased", "")
+    released = [name for name, date in sections[1:] if date]
+    assert released[0] == PROJECT["project"]["version"]
+    assert [name for name, _ in sections] == re.findall(r"^\[(.+?)\]: \S+$", text, re.MULTILINE)
 
 
 def test_service_and_emulator_agree_on_what_both_need() -> None:
