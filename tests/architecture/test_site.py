@@ -50,7 +50,9 @@ def is_foreign(link: str) -> bool:
 def leads_somewhere(page: Path, link: str) -> bool:
     path = unquote(link.partition("#")[0])
     # The page of errors has addresses from the root.
-    return not path or path == "/" or ":" in path or page.name == "404.html" or (page.parent / path).exists()
+    target = page.parent / path
+    is_there = target.is_file() or (target / "index.html").is_file()
+    return not path or path == "/" or ":" in path or page.name == "404.html" or is_there
 
 
 def test_the_navigation_holds_every_page_once() -> None:

@@ -47,20 +47,20 @@ def blocks_of(page: str) -> list[Fence]:
     return [fence for fence in fences(ROOT / page) if fence.language == SHELL]
 
 
+def shown_on(page: str) -> list[str]:
+    """Return the commands that a page shows with what they answer; variables that are set answer nothing."""
+    lines = [line for each in fences(ROOT / page) if each.language == "console" for line in each.text.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ") and not line.startswith("$ export ")]
+
+
 def test_every_page_with_blocks_of_shell_has_a_test_that_runs_them() -> None:
     assert {page for page in pages() if blocks_of(page)} == set(RUN_BY)
-    assert {page for page in pages() for fence in fences(ROOT / page) if fence.language == "console"} == set(SHOWN_BY)
+    assert {page for page in pages() if shown_on(page)} == set(SHOWN_BY)
     assert [test for test in {**RUN_BY, **SHOWN_BY}.values() if not (ROOT / "tests" / test).is_file()] == []
 
 
 def test_the_tokens_of_the_page_on_access_are_made_listed_and_revoked(tmp_path: Path) -> None:
-    shown = [
-        line
-        for fence in fences(ROOT / "docs/access.md")
-        if fence.language == "console"
-        for line in fence.text.splitlines()
-    ]
-    commands = [line.removeprefix("$ ") for line in shown if " token " in line]
+    commands = [command for command in shown_on("docs/access.md") if " token " in command]
     assert {command.split()[2] for command in commands} == {"create", "list", "revoke"}
     environ = {key: value for key, value in os.environ.items() if not key.startswith("FOUNDRY")}
     environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])

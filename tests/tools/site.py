@@ -68,6 +68,8 @@ def stage(folder: Path) -> None:
             target = (ROOT / page).parent.joinpath(link).resolve()
             if "://" not in link and target.is_file():
                 _copy(str(target.relative_to(ROOT)), folder / "pages")
+            elif "://" not in link and target.is_dir():
+                _list(target, folder / "pages" / target.relative_to(ROOT))
     nav = "[" + ", ".join(f"{{ {json.dumps(title)} = {json.dumps(some)} }}" for title, some in navigation()) + "]"
     (folder / "zensical.toml").write_text(CONFIG.format(nav=nav), "utf-8")
 
@@ -75,6 +77,17 @@ def stage(folder: Path) -> None:
 def _copy(name: str, folder: Path) -> None:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / name, folder / name)
+
+
+def _list(source: Path, target: Path) -> None:
+    """Give a folder that a page links to a page of its own, where it has none: its files."""
+    target.mkdir(parents=True, exist_ok=True)
+    files = [path for path in sorted(source.iterdir()) if path.is_file()]
+    for path in files:
+        shutil.copy(path, target / path.name)
+    if not (target / HOME).exists():
+        lines = [f"* [{path.name}]({path.name})" for path in files]
+        (target / HOME).write_text(f"# {source.relative_to(ROOT)}\n\n" + "\n".join(lines) + "\n", "utf-8")
 
 
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
