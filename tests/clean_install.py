@@ -1,6 +1,6 @@
 """A virtual environment as ``pip install`` makes it, without an index.
 
-It holds one wheel and what that asks for, directly and indirectly, each linked from the environment of the tests.
+It holds wheels and what they ask for, directly and indirectly, each linked from the environment of the tests.
 """
 
 import os
@@ -61,18 +61,21 @@ class CleanInstall:
         return {key: value for key, value in os.environ.items() if not key.startswith(ours)} | variables
 
 
-def install(wheel: Path, folder: Path) -> CleanInstall:
-    """Make an environment in ``folder`` with ``wheel`` and what it needs, without extras."""
+def install(wheel: Path, folder: Path, *more: Path) -> CleanInstall:
+    """Make an environment in ``folder`` with ``wheel``, ``more`` wheels and what they need, without extras."""
     venv.EnvBuilder(with_pip=False, symlinks=True).create(folder)
     python = str(folder / "bin" / "python")
     packages = Path(said(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    zipfile.ZipFile(wheel).extractall(packages)
-    (info,) = packages.glob("*.dist-info")
-    service = PathDistribution(info)
-    needed = {str(each.name): each for each in closure(service, frozenset())}
+    for each in (wheel, *more):
+        zipfile.ZipFile(each).extractall(packages)
+    ours = [PathDistribution(info) for info in packages.glob("*.dist-info")]
+    needed = {str(each.name): each for one in ours for each in closure(one, frozenset())}
     for each in needed.values():
         link(each, packages)
-    return CleanInstall(folder, frozenset(canonicalize_name(name) for name in (*needed, service.name)))
+    program = folder / "bin" / "foundry-rollouts"
+    program.write_text(f"#!{python}\nfrom foundry_rollouts.cli import run\n\nrun()\n", "utf-8")
+    program.chmod(0o755)
+    return CleanInstall(folder, frozenset(canonicalize_name(name) for name in (*needed, *(one.name for one in ours))))
 
 
 def closure(of: Distribution, extras: frozenset[str]) -> Iterator[Distribution]:
