@@ -1,6 +1,7 @@
 """The way into the database: addresses, what goes wrong in one line, and no lost update on SQLite."""
 
 import asyncio
+import gc
 import socket
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Pool, event, text
 
 from builders import NOON, a_rollout, an_event
 from foundry_rollouts.core.model.command import Command, Verb
@@ -119,6 +120,59 @@ async def test_a_write_that_is_cancelled_half_way_leaves_no_trace_and_no_lock(
     async with database.writing() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM commands")) == 1
     await database.close()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("mode", ["reading", "writing"])
+async def test_who_is_cancelled_at_any_moment_again_and_again_leaves_no_task_and_no_connection_behind(
+    store: SqlStore, database_url: str, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a browser cancels what is read for a page that it leaves: until the task has ended."""
+    database, before = Database(database_url), asyncio.all_tasks()
+
+    async def work() -> None:
+        async with getattr(database, mode)() as connection:
+            await connection.execute(text("SELECT count(*) FROM rollouts"))
+
+    for moment in range(60):
+        task = asyncio.create_task(work())
+        for _ in range(moment % 20):
+            await asyncio.sleep(0.0002)
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+        await database.close()
+    gc.collect()
+    assert asyncio.all_tasks() == before
+    # PostgreSQL's driver closes a connection that it was cancelled in, and says so.
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_a_connection_that_was_being_opened_for_somebody_who_left_serves_the_next_one(
+    store: SqlStore, database_url: str
+) -> None:
+    database, opened = Database(database_url), list[object]()
+
+    def count(connection: object, _record: object) -> None:
+        opened.append(connection)
+
+    event.listen(Pool, "connect", count)
+    try:
+        task = asyncio.create_task(read(database))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await read(database)
+        assert len(opened) == 1
+    finally:
+        event.remove(Pool, "connect", count)
+        await database.close()
+
+
+async def read(database: Database) -> None:
+    async with database.reading() as connection:
+        await connection.execute(text("SELECT count(*) FROM rollouts"))
 
 
 async def test_readers_do_not_wait_for_a_writer(store: SqlStore, database_url: str) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from foundry_rollouts.errors import StoreError, UsageError
 from foundry_rollouts.store.statements import trace_statements
+from foundry_rollouts.store.whole import WholeConnection
 
 #: How long a server may take over one transaction of ours; much less than a lease lasts.
 TRANSACTION_LIMIT = timedelta(seconds=8)
@@ -62,7 +63,7 @@ class Database:
             return
         within = limit or self._limit
         with _translated(self.name):
-            async with self._readers.connect() as connection, _watched(connection, within), connection.begin():
+            async with WholeConnection(self._readers) as connection, _watched(connection, within):
                 yield connection
 
     @asynccontextmanager
@@ -86,8 +87,13 @@ class Database:
         within = None if is_unlimited else limit or self._limit
         turn: AbstractAsyncContextManager[Any] = self._turn or nullcontext()
         with _translated(self.name):
-            async with turn, self._writers.connect() as connection, _watched(connection, within), connection.begin():
-                yield connection
+            async with turn, WholeConnection(self._writers) as connection, _watched(connection, within):
+                try:
+                    yield connection
+                except BaseException:
+                    await connection.rollback()
+                    raise
+                await connection.commit()
 
     async def close(self) -> None:
         """Close every connection."""
