@@ -1,5 +1,6 @@
 """The tokens of a store: kept by the hash of their secret, on both databases, and revoked for every replica at once."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -28,11 +29,17 @@ async def test_two_tokens_never_share_a_secret(store: SqlStore) -> None:
         await store.add_token(ApiToken("t-2", "bob", Role.ADMIN, NOON), "hash")
 
 
-async def test_tokens_are_listed_in_the_order_in_which_they_were_made(store: SqlStore) -> None:
+async def test_tokens_are_listed_newest_first_and_by_pages(store: SqlStore) -> None:
     later = ApiToken("a-later", "bob", Role.CALLER, NOON + timedelta(seconds=1))
-    await store.add_token(later, "one")
-    await store.add_token(TOKEN, "other")
-    assert await store.tokens() == [TOKEN, later]
+    same = replace(later, id="b-later")
+    for token in (later, TOKEN, same):
+        await store.add_token(token, token.id)
+    assert await store.tokens() == [same, later, TOKEN]
+    assert await store.tokens(limit=2) == [same, later]
+    assert await store.tokens(before="b-later", limit=1) == [later]
+    assert await store.tokens(before="t-1") == []
+    with pytest.raises(NotFoundError):
+        await store.tokens(before="nothing")
 
 
 async def test_a_revoked_token_stays_as_it_was_revoked_first(store: SqlStore) -> None:

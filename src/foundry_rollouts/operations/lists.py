@@ -1,14 +1,15 @@
 """What people list: agents, rollouts, the history of one rollout, what was measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.operations.paging import cut, one_more
 from foundry_rollouts.operations.progress import Progress, progress_of
 from foundry_rollouts.operations.views import (
     AgentView,
@@ -20,8 +21,6 @@ from foundry_rollouts.operations.views import (
     whole_view,
 )
 from foundry_rollouts.ports import AgentFilter, Queue, Readings, RolloutFilter, Store
-
-T = TypeVar("T")
 
 ROWS_AT_ONCE = 200  #: Rollouts that are read at once.
 
@@ -169,28 +168,12 @@ class EventPage:
     next: str | None
 
 
-def page_behind(
-    found: Sequence[T], cursor: str | None, limit: int | None, name: Callable[[T], str]
-) -> tuple[Sequence[T], str | None]:
-    """Return those of a whole list behind the one that ``cursor`` names, and where the following page begins.
-
-    Raises NotFoundError when there is no such one. Without a limit, all of them.
-    """
-    if cursor is not None:
-        at = next((number for number, each in enumerate(found) if name(each) == cursor), None)
-        if at is None:
-            raise NotFoundError(f"there is no {cursor} in this list: begin without a cursor")
-        found = found[at + 1 :]
-    if limit is None or len(found) <= limit:
-        return found, None
-    return found[:limit], name(found[limit - 1])
-
-
 async def events_page(store: Readings, after: str | None, limit: int) -> EventPage:
     """Return the events of all agents behind ``after``, oldest first."""
     number = 0 if after is None else await event_number(store, after)
-    items = tuple(event for _, event in await events_everywhere(store, number, limit + 1))
-    return EventPage(items[:limit], items[limit - 1].id if len(items) > limit else None)
+    found = [event for _, event in await events_everywhere(store, number, limit + 1)]
+    items, onward = cut(found, limit, lambda event: event.id)
+    return EventPage(tuple(items), onward)
 
 
 async def events_everywhere(store: Readings, behind: int, limit: int) -> Sequence[tuple[int, Event]]:
@@ -203,16 +186,16 @@ async def event_number(store: Readings, event: str | None) -> int:
     return await store.event_number(event)
 
 
-async def history(store: Readings, rollout: str, after: str | None = None) -> Sequence[Event]:
+async def history(store: Readings, rollout: str, after: str | None = None, limit: int | None = None) -> Sequence[Event]:
     """Return the events behind ``after``, oldest first; NotFoundError when the rollout is unknown."""
     await store.rollout(rollout)
-    return await store.history(rollout, after)
+    return await store.history(rollout, after, limit)
 
 
 async def history_page(store: Readings, rollout: str, after: str | None, limit: int | None) -> EventPage:
     """Return one page of the events of a rollout, oldest first; without a limit, all of them."""
-    found = await history(store, rollout, after)
-    items, onward = page_behind(found, None, limit, lambda event: event.id)
+    found = await history(store, rollout, after, one_more(limit))
+    items, onward = cut(found, limit, lambda event: event.id)
     return EventPage(tuple(items), onward)
 
 

@@ -1,6 +1,7 @@
 """API tokens: made, shown once, checked, revoked. Of a secret only its hash is kept."""
 
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,6 +9,7 @@ from hashlib import sha256
 
 from foundry_rollouts.core.model.access import ApiToken, Person, Role, Way
 from foundry_rollouts.errors import ConflictError, NotFoundError, StoreError, UnknownPersonError
+from foundry_rollouts.operations.paging import cut, one_more
 from foundry_rollouts.ports import Tokens
 
 PREFIX = "frt_"  #: So that scanners of repositories and logs find what leaked.
@@ -70,9 +72,17 @@ async def person_with(store: Tokens, secret: str, now: datetime) -> Person:
     return Person(token.owner, token.role, Way.TOKEN, token.id)
 
 
-async def every_token(store: Tokens) -> list[ApiToken]:
+async def every_token(store: Tokens) -> Sequence[ApiToken]:
     """Return every token that was ever made, newest first."""
-    return list(reversed(await store.tokens()))
+    return await store.tokens()
+
+
+async def tokens_page(store: Tokens, before: str | None, limit: int | None) -> tuple[Sequence[ApiToken], str | None]:
+    """Return one page of tokens, newest first, and where the following one begins; without a limit, all of them.
+
+    Raises NotFoundError for an unknown ``before``.
+    """
+    return cut(await store.tokens(before, one_more(limit)), limit, lambda token: token.id)
 
 
 async def revoke_token(store: Tokens, id: str, now: datetime) -> ApiToken:  # noqa: A002 - the word of the API

@@ -19,8 +19,11 @@ class Tokens(Protocol):
     async def token(self, id: str) -> ApiToken:  # noqa: A002 - the word of the API
         """Return the token ``id``. Raises NotFoundError."""
 
-    async def tokens(self) -> Sequence[ApiToken]:
-        """Return every token that was ever made, oldest first."""
+    async def tokens(self, before: str | None = None, limit: int | None = None) -> Sequence[ApiToken]:
+        """Return tokens that were ever made, newest first: those made before that one, at most so many.
+
+        Raises NotFoundError for an unknown ``before``.
+        """
 
     async def revoke_token(self, id: str, now: datetime) -> ApiToken:  # noqa: A002 - the word of the API
         """Revoke the token ``id``; one that is revoked already stays so. Raises NotFoundError."""

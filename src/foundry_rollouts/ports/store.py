@@ -162,8 +162,8 @@ class Readings(Protocol):
     async def counts(self) -> dict[Phase, int]:
         """Return how many rollouts there are in each phase."""
 
-    async def history(self, rollout: str, after: str | None = None) -> Sequence[Event]:
-        """Return the events of a rollout, oldest first, those behind the event ``after``."""
+    async def history(self, rollout: str, after: str | None = None, limit: int | None = None) -> Sequence[Event]:
+        """Return the events of a rollout, oldest first: those behind the event ``after``, at most so many."""
 
     async def events_behind(self, number: int, limit: int) -> Sequence[tuple[int, Event]]:
         """Return events of all agents behind the one of that number, oldest first, each with its number."""

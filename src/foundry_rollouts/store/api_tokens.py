@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.access import ApiToken, Role
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.store.engine import Database, insert_into
 from foundry_rollouts.store.tables import api_tokens
+
+_MADE = (api_tokens.c.created_at, api_tokens.c.id)
 
 
 class ApiTokens:
@@ -48,10 +50,13 @@ class ApiTokens:
         async with self._database.reading() as connection:
             return await _one(connection, id)
 
-    async def tokens(self) -> Sequence[ApiToken]:
-        """Return every token that was ever made, oldest first."""
+    async def tokens(self, before: str | None = None, limit: int | None = None) -> Sequence[ApiToken]:
+        """Return tokens, newest first: those made before that one, at most so many."""
+        query = select(api_tokens).order_by(*(column.desc() for column in _MADE)).limit(limit)
         async with self._database.reading() as connection:
-            query = select(api_tokens).order_by(api_tokens.c.created_at, api_tokens.c.id)
+            if before is not None:
+                last = await _one(connection, before)
+                query = query.where(tuple_(*_MADE) < (last.created_at, last.id))
             return [_token(row) for row in await connection.execute(query)]
 
     async def revoke_token(self, id: str, now: datetime) -> ApiToken:  # noqa: A002 - the word of the API

@@ -40,9 +40,11 @@ async def append(connection: AsyncConnection, event: Event, *, has_receiver: boo
         await connection.execute(insert(outbox).values(event=seq, lane=lane, attempts=0))
 
 
-async def of_rollout(connection: AsyncConnection, rollout: str, after: str | None) -> Sequence[Event]:
-    """Return the events of ``rollout`` behind the event ``after``; NotFoundError when there is no such event."""
-    query = select(events).where(events.c.rollout == rollout).order_by(events.c.seq)
+async def of_rollout(
+    connection: AsyncConnection, rollout: str, after: str | None, limit: int | None
+) -> Sequence[Event]:
+    """Return events of ``rollout`` behind the event ``after``; NotFoundError when there is no such event."""
+    query = select(events).where(events.c.rollout == rollout).order_by(events.c.seq).limit(limit)
     if after is not None:
         seq = await connection.scalar(select(events.c.seq).where(events.c.id == after, events.c.rollout == rollout))
         if seq is None:

@@ -239,10 +239,10 @@ class SqlStore(Messages, ApiTokens, Measured, KeptSignIns, Acknowledgements, Aud
         async with self._database.reading() as connection:
             return await rollouts.counts(connection)
 
-    async def history(self, rollout: str, after: str | None = None) -> Sequence[Event]:
-        """Return the events of a rollout, oldest first, those behind the event ``after``."""
+    async def history(self, rollout: str, after: str | None = None, limit: int | None = None) -> Sequence[Event]:
+        """Return the events of a rollout, oldest first: those behind the event ``after``, at most so many."""
         async with self._database.reading() as connection:
-            return await history.of_rollout(connection, rollout, after)
+            return await history.of_rollout(connection, rollout, after, limit)
 
     async def events_behind(self, number: int, limit: int) -> Sequence[tuple[int, Event]]:
         """Return events of all agents behind the one of that number, oldest first, each with its number."""

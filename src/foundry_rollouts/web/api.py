@@ -23,9 +23,9 @@ from foundry_rollouts.operations.lists import (
     one_agent_view,
     one_rollout,
     one_rollout_view,
-    page_behind,
     rollouts_view,
 )
+from foundry_rollouts.operations.paging import page_behind
 from foundry_rollouts.operations.policy_views import policy_view
 from foundry_rollouts.operations.views import AgentView, RolloutView
 from foundry_rollouts.ports import AgentFilter, RolloutFilter

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundry_rollouts.core.model.access import ApiToken, Role
-from foundry_rollouts.operations.lists import page_behind
-from foundry_rollouts.operations.tokens import every_token, id_under, made_before, make_token, revoke_token, token_for
+from foundry_rollouts.operations.tokens import id_under, made_before, make_token, revoke_token, token_for, tokens_page
 from foundry_rollouts.web.access import Guarded, needs
 from foundry_rollouts.web.auditing import audited
 from foundry_rollouts.web.problems import DOCUMENTED
@@ -71,7 +70,7 @@ class WhichTokens(BaseModel):
 async def list_tokens(ours: Ours, wanted: Annotated[WhichTokens, Query()]) -> TokenList:
     """List tokens with their owners, roles and last use, newest first; ``before`` takes the ``next`` before."""
     now = ours.now()
-    items, onward = page_behind(await every_token(ours.store), wanted.before, wanted.limit, lambda token: token.id)
+    items, onward = await tokens_page(ours.store, wanted.before, wanted.limit)
     return TokenList(items=[token_view(token, now) for token in items], next=onward)
 
 
