@@ -143,7 +143,7 @@ SHOWN = (
             3,
             9 * MINUTES,
             because="12 of 2 111 calls on v28 failed against 21 of 3 721 on v27: less than 0.5 points worse, 95 % sure",
-            waiting_for="approval by a person",
+            waiting_for="a person: approve or abort",
         ),
     ),
     Shown(

@@ -52,6 +52,8 @@ def test_promoted(theatre: Theatre, background: Background, visit: Visit) -> Non
     background.run(theatre.play(40))
 
     expect(page.locator("#r-head .state")).to_contain_text("Promoted")
+    expect(page.locator("#r-gates tbody tr").first).to_contain_text("not compared")
+    expect(page.locator("#r-answer")).to_be_hidden()
     examine(drawn(page), "rollout-promoted")
 
 

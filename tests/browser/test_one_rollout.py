@@ -10,7 +10,9 @@ from playwright.sync_api import Page, expect
 from browser.background import Background
 from browser.theatre import Theatre, a_theatre
 from browser.windows import PHONE, examine
+from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.operations.tokens import make_token, token_for
 
 Visit = Callable[..., Page]
 
@@ -44,7 +46,9 @@ def test_it_moves_by_itself_and_nothing_jumps(theatre: Theatre, background: Back
 
 def test_a_person_approves_with_a_reason(theatre: Theatre, background: Background, visit: Visit) -> None:
     background.run(theatre.play_until(3))
-    page = visit(theatre.url)
+    page = visit(f"{theatre.site.url}/history")
+    expect(page.get_by_role("row").filter(has_text="support-r-1")).to_contain_text("waits for a person")
+    page.goto(theatre.url)
     expect(page.locator("h2", has_text="Your decision")).to_be_visible()
     page.fill("input[name=why]", "checked the logs")
 
@@ -86,6 +90,7 @@ def test_who_comes_second_is_shown_what_changed(theatre: Theatre, background: Ba
     expect(second.locator("#b-abort")).to_be_focused()
     second.keyboard.press("Enter")
     expect(second.locator("#asked-1")).to_contain_text("asked to abort")
+    expect(second.locator("#r-answer")).to_be_empty()
     assert background.run(theatre.play()).phase is Phase.ROLLED_BACK
 
 
@@ -110,6 +115,37 @@ def test_a_lost_connection_is_said_with_since_when_and_found_again(
     page.context.set_offline(False)
     expect(page.locator("#r-lost")).to_be_hidden()
     expect(page.locator("#r-live")).to_have_attribute("data-state", "live")
+
+
+def test_a_session_that_ends_while_a_page_is_open_is_said_and_nothing_is_done(
+    background: Background, visit: Visit, tmp_path: Path
+) -> None:
+    with background.entered(a_theatre(tmp_path, is_open=False)) as theatre:
+        background.run(theatre.play_until(1))
+        token = token_for("on-call", Role.OPERATOR, theatre.world.time, None, id="on-call")
+        secret = background.run(make_token(theatre.site.store, token)).secret
+        pages = [visit(address) for address in (theatre.site.url, theatre.url, theatre.url)]
+        for page in pages:
+            page.get_by_label("API token").fill(secret)
+            page.get_by_role("button", name="Sign in with the token").click()
+        overview, rollout, other = pages
+        for page in (overview, rollout):
+            expect(page.locator(".live")).to_have_attribute("data-state", "live")
+        other.get_by_role("button", name="Sign out everywhere").click()
+
+        for page in (overview, rollout):
+            expect(page.get_by_role("alert")).to_contain_text("You are signed out: your session has ended.")
+            expect(page.locator(".live")).to_contain_text("Not live since")
+        rollout.fill("#reason", "too many calls fail")
+        rollout.locator("#b-abort").click()
+        expect(rollout.locator("#r-answer")).to_contain_text("Nothing was done: your session has ended.")
+        assert rollout.input_value("#reason") == "too many calls fail"
+        assert background.run(theatre.site.store.commands("r-1")) == []
+        examine(rollout, "rollout-signed-out")
+        rollout.get_by_role("link", name="Sign in again").click()
+        rollout.get_by_label("API token").fill(secret)
+        rollout.get_by_role("button", name="Sign in with the token").click()
+        assert rollout.url == theatre.url
 
 
 def test_a_first_try_that_fails_is_tried_again(theatre: Theatre, visit: Visit) -> None:

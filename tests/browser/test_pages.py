@@ -151,6 +151,14 @@ def test_a_page_that_is_older_than_its_stream_keeps_its_rows_where_they_are(
         expect(page.get_by_role("listitem").filter(has_text="late-agent")).to_contain_text("Not pinned")
 
 
+def test_a_page_lives_however_late_its_scripts_come(gallery: Gallery, visit: Visit) -> None:
+    page = visit()
+    page.route("**/hx-sse*", lambda route: (page.wait_for_timeout(700), route.continue_()))
+    page.goto(gallery.url)
+
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+
 def test_names_that_others_chose_are_text(background: Background, visit: Visit, tmp_path: Path) -> None:
     names = ["<img src=x onerror=alert(1)>", "../../etc/passwd", "a\x1b[31mred", "'\"><script>alert(1)</script>"]
     with background.entered(a_site(tmp_path)) as site:

@@ -20,6 +20,13 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 REPORT = """document.addEventListener('securitypolicyviolation', e =>
   console.error('policy: ' + e.violatedDirective + ' ' + e.blockedURI))"""
 
+#: What the browser says of a stream that broke off, or that is refused when it is opened again.
+BROKEN_STREAMS = (
+    "htmx: htmx:sse:error: Failed to fetch",
+    "htmx: htmx:sse:error: SSE reconnect failed with status 401",
+    "htmx: htmx:error: timeout",
+)
+
 #: Text that is cut off by the box around it, and does not say so with dots.
 CUT_OFF = """() => [...document.querySelectorAll('body *')].filter(e => {
   const s = getComputedStyle(e);
@@ -71,7 +78,7 @@ class Windows:
 
     def _said(self, message: ConsoleMessage) -> None:
         # That an answer is no 2xx, or that a stream was cut off, is for the test to judge; the page shows it.
-        expected = ("Failed to load resource", "htmx: htmx:sse:error: Failed to fetch", "htmx: htmx:error: timeout")
+        expected = ("Failed to load resource", *BROKEN_STREAMS)
         if message.type in {"error", "warning"} and not message.text.startswith(expected):
             self.troubles.append(f"console: {message.text}")
 

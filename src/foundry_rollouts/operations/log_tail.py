@@ -5,8 +5,8 @@ However many watch, the cloud is asked once. Secrets are blotted out before a li
 
 import asyncio
 import re
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -59,6 +59,14 @@ class LogTailView:
     lines: tuple[TailLine, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How many sessions have a sandbox, by version, of those that we may see."""
+
+    sessions: Mapping[str, int]
+    is_whole: bool = True  #: False: there are more sessions than were considered.
+
+
 @dataclass(slots=True)
 class _Tail:
     """What is followed of one rollout."""
@@ -69,6 +77,7 @@ class _Tail:
     lines: dict[str, deque[TailLine]] = field(default_factory=dict)
     streams: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict)  #: By session, with its version.
     because: dict[str, str] = field(default_factory=dict)  #: By version, why it cannot be followed.
+    running: Running | None = None  #: None: not listed yet.
     task: asyncio.Task[None] | None = None
     listed: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: Any = field(default_factory=lambda: count(1))
@@ -106,6 +115,11 @@ class LogTails:
         tail.read_at = self._now()
         return _view(tail, after)
 
+    def running(self, rollout_id: str) -> Running | None:
+        """Return how many sessions run, as of the last listing; None where nobody watches the rollout's logs yet."""
+        tail = self._tails.get(rollout_id)
+        return tail.running if tail else None
+
     async def close(self) -> None:
         """Stop following everything."""
         tails, self._tails = list(self._tails.values()), {}
@@ -131,10 +145,12 @@ class LogTails:
     async def _choose(self, tail: _Tail, sessions: Sessions) -> None:
         """Follow the newest live sessions of both versions, and those no more that are over."""
         try:
-            live = await _newest(sessions, tail.rollout.agent)
+            live, is_whole = await _newest(sessions, tail.rollout.agent)
         except CloudError as error:
             tail.because = dict.fromkeys(tail.versions, f"sessions cannot be listed: {clean(str(error))}")
+            tail.running = None
             return
+        tail.running = Running(Counter(each.version for each in live), is_whole)
         tail.streams = {id_: known for id_, known in tail.streams.items() if not known[1].done()}
         for version in tail.versions:
             chosen = [each for each in live if each.version == version][:FOLLOWED]
@@ -145,8 +161,8 @@ class LogTails:
                     tail.streams[session.id] = (version, task)
 
 
-async def _newest(sessions: Sessions, agent: str) -> list[SessionSeen]:
-    """Return the newest sessions that have a sandbox."""
+async def _newest(sessions: Sessions, agent: str) -> tuple[list[SessionSeen], bool]:
+    """Return the newest sessions that have a sandbox, and whether all sessions were considered."""
     found: list[SessionSeen] = []
     seen = 0
     async with aclosing(_closable(sessions.sessions(agent))) as listed:
@@ -156,7 +172,7 @@ async def _newest(sessions: Sessions, agent: str) -> list[SessionSeen]:
                 found.append(session)
             if seen >= LISTED:
                 break
-    return sorted(found, key=lambda each: each.created_at, reverse=True)
+    return sorted(found, key=lambda each: each.created_at, reverse=True), seen < LISTED
 
 
 async def _closable(listed: AsyncIterator[SessionSeen]) -> AsyncGenerator[SessionSeen, None]:

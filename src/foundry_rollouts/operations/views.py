@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.deciding.progress import APPROVAL
 from foundry_rollouts.core.model.acknowledgement import Acknowledgement, lesson
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.measurement import Counts, Measurement, quantile, seconds_of
@@ -154,7 +155,7 @@ def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
         weights=dict(routing_of(rollout).weights),
         generation=rollout.generation,
         because=rollout.because,
-        waiting_for=rollout.waiting_for,
+        waiting_for=rollout.waiting_for or _awaited(rollout),
         verdict=rollout.verdict,
         policy=rollout.policy.name,
         author=rollout.author,
@@ -163,6 +164,11 @@ def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
         ended_at=rollout.ended_at,
         remaining=_remaining(rollout, now),
     )
+
+
+def _awaited(rollout: Rollout) -> str | None:
+    """Return whom a rollout waits for that has just come to an approval: the next tick writes it down."""
+    return APPROVAL if rollout.phase is Phase.PROGRESSING and rollout.waits_for_approval else None
 
 
 def agent_view(agent: AgentKnown, queue: Queue, now: datetime, unknown: Rollout | None = None) -> AgentView:

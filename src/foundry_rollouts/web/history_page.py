@@ -18,7 +18,7 @@ from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.web.access import needs
 from foundry_rollouts.web.filters import PAGE, Filters, Text
 from foundry_rollouts.web.html import Page
-from foundry_rollouts.web.marks import of_phase
+from foundry_rollouts.web.marks import of_rollout
 from foundry_rollouts.web.render import page
 from foundry_rollouts.web.services import Ours, Services
 from foundry_rollouts.web.tabular import MOST_ROWS, csv_line
@@ -62,7 +62,7 @@ async def show_history(request: Request, ours: Ours, wanted: Annotated[Wanted, Q
         found=found,
         phases=list(Phase),
         policies=sorted({policy.name for policy in ours.policies.all()} | ({wanted.policy} - {""})),
-        of_phase=of_phase,
+        of_rollout=of_rollout,
     )
 
 

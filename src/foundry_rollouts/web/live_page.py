@@ -88,6 +88,12 @@ def look_of(request: Request, seen: PageOfRollout, answer: str = "", logs: LogTa
     }
 
 
+async def page_seen(services: Services, rollout_id: str) -> PageOfRollout:
+    """Return the page of a rollout as of now."""
+    running = services.logs.running(rollout_id)
+    return await page_of_rollout(services.store, services.replays, rollout_id, services.now(), running)
+
+
 def parts_of(request: Request, seen: PageOfRollout) -> list[Part]:
     """Return every part of the page as it is now."""
     look = look_of(request, seen)
@@ -145,7 +151,7 @@ async def _follow(request: Request, services: Services, rollout_id: str) -> Asyn
     sent = Sent({FRAME: request.query_params.get("charts", "")}, line=request.query_params.get("line"))
     while not services.stop.is_set():
         try:
-            seen = await page_of_rollout(services.store, services.replays, rollout_id, services.now())
+            seen = await page_seen(services, rollout_id)
             tail = await services.logs.read(seen.rollout, sent.line)
         except RolloutsError as error:
             # The browser says that the connection is lost, and comes back by itself.

@@ -22,6 +22,7 @@ class Mark:
     word: str
 
 
+PERSON = "a person"  #: How it begins, what a rollout waits for, where that is a person.
 PHASES: Mapping[Phase, Mark] = {
     Phase.PENDING: Mark("off", "clock", "pending"),
     Phase.PROGRESSING: Mark("moving", "moving", "progressing"),
@@ -56,9 +57,11 @@ class Summary:
     bake: Wait | None = None  #: The least time of the step, while it is not over.
 
 
-def of_phase(phase: Phase) -> Mark:
-    """Return the mark of a phase."""
-    return PHASES[phase]
+def of_rollout(rollout: RolloutView) -> Mark:
+    """Return the mark of a rollout: of its phase, or that it goes on only when a person says so."""
+    if rollout.phase in {Phase.PENDING, Phase.PROGRESSING} and (rollout.waiting_for or "").startswith(PERSON):
+        return Mark("wait", "person", "waits for a person")
+    return PHASES[rollout.phase]
 
 
 def summary_of(row: Row) -> Summary:
@@ -103,13 +106,14 @@ def _with_rollout(rollout: RolloutView, *, needs_approval: bool) -> Summary:
     because = sentence(rollout.because)
     waits = sentence(rollout.waiting_for) if rollout.waiting_for else ""
     if rollout.phase is Phase.PAUSED:
-        more = sentence((rollout.waiting_for or "resume or abort").removeprefix("a person: "))
+        more = sentence((rollout.waiting_for or "resume or abort").removeprefix(f"{PERSON}: "))
         return Summary(Mark("wait", "pause", "Paused"), because, "A person", more, rollout)
     if rollout.phase is Phase.PENDING:
         awaited = "Its turn" if rollout.waiting_for == QUEUED else "To begin"
         return Summary(Mark("off", "clock", "Pending"), because, awaited, waits, rollout)
     if needs_approval:
-        return Summary(Mark("wait", "person", "Waits for approval"), because, "A person", waits, rollout)
+        more = sentence((rollout.waiting_for or "approve or abort").removeprefix(f"{PERSON}: "))
+        return Summary(Mark("wait", "person", "Waits for approval"), because, "A person", more, rollout)
     weight = rollout.weights.get(rollout.canary, 0)
     word = f"Step {rollout.step} of {rollout.steps}, weight {weight}"
     plain = Summary(Mark("moving", "moving", word), because, "Evidence and time", waits, rollout)

@@ -22,7 +22,7 @@ from foundry_rollouts.web.services import Ours
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, route_class=Page)
 
 #: The drawing, in its own units: where time begins, how wide time is, how high a row is.
-LEFT, WIDE, ROW = 110.0, 700.0, 36.0
+LEFT, WIDE, ROW = 110.0, 620.0, 36.0
 #: Distances between the lines of the drawing, in seconds: the first with few enough lines is taken.
 GRIDS = (60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
 

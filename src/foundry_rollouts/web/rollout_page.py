@@ -15,13 +15,12 @@ from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.operations.acknowledge import Acknowledge, acknowledge
 from foundry_rollouts.operations.commands import command
-from foundry_rollouts.operations.page.page import PageOfRollout, page_of_rollout
 from foundry_rollouts.operations.start import Retry, retry
 from foundry_rollouts.web.access import Who, needs
 from foundry_rollouts.web.auditing import asked_of, audited, refused
 from foundry_rollouts.web.forms import Form
 from foundry_rollouts.web.html import Page
-from foundry_rollouts.web.live_page import live_page, look_of, parts_of
+from foundry_rollouts.web.live_page import live_page, look_of, page_seen, parts_of
 from foundry_rollouts.web.log_tails import first_lines
 from foundry_rollouts.web.render import fragment, page, url
 from foundry_rollouts.web.schemas import CommandRequest
@@ -53,14 +52,14 @@ By = Annotated[Pressed, Depends(_pressed)]
 @router.get("/rollouts/{rollout_id}", dependencies=[needs(Role.VIEWER)])
 async def show_rollout(request: Request, rollout_id: str, ours: Ours) -> HTMLResponse:
     """Show one rollout, whole."""
-    seen = await _seen(ours, rollout_id)
+    seen = await page_seen(ours, rollout_id)
     return page(request, "rollout.html", **look_of(request, seen, logs=await first_lines(ours, seen.rollout)))
 
 
 @router.get("/ui/rollouts/{rollout_id}/live", dependencies=[needs(Role.VIEWER)])
 async def follow_page(request: Request, rollout_id: str, ours: Ours) -> Response:
     """Stream the parts of the page that change."""
-    await _seen(ours, rollout_id)
+    await page_seen(ours, rollout_id)
     return live_page(request, ours, rollout_id)
 
 
@@ -69,7 +68,7 @@ def _ask(verb: str) -> Callable[[Request, str, Ours], Awaitable[HTMLResponse]]:
 
     async def ask_first(request: Request, rollout_id: str, ours: Ours) -> HTMLResponse:
         """Ask on a page of its own; with our script, a dialog asks the same."""
-        seen = await _seen(ours, rollout_id)
+        seen = await page_seen(ours, rollout_id)
         if not any(control.verb == verb and not control.refused for control in seen.controls):
             return page(request, "rollout.html", **look_of(request, seen, _too_late(verb)))
         return page(request, "rollout-ask.html", verb=verb, **look_of(request, seen))
@@ -118,10 +117,6 @@ for _verb in COMMANDS:
     )
 
 
-async def _seen(ours: Services, rollout_id: str) -> PageOfRollout:
-    return await page_of_rollout(ours.store, ours.replays, rollout_id, ours.now())
-
-
 def _wanted(form: Mapping[str, str]) -> CommandRequest:
     """Read a form; the reason beside the button that decides counts before the one in the bar."""
     reason = " ".join((form.get("why") or form.get("reason") or "").split())
@@ -157,7 +152,7 @@ async def _obeyed(ours: Services, rollout_id: str, wish: Wish) -> str:
 
 async def _conflict(ours: Services, rollout_id: str, error: ConflictError) -> str:
     """Say what changed since the page was drawn."""
-    seen = await _seen(ours, rollout_id)
+    seen = await page_seen(ours, rollout_id)
     newest = next((line for line in seen.timeline if line.id != "now"), None)
     changed = ""
     if newest:
@@ -176,7 +171,7 @@ def _is_script(request: Request) -> bool:
 
 async def _answered(request: Request, ours: Services, rollout_id: str, status: int, said: str) -> HTMLResponse:
     """Answer with the parts of the page, where our script asked, and with the whole page otherwise."""
-    seen = await _seen(ours, rollout_id)
+    seen = await page_seen(ours, rollout_id)
     if _is_script(request):
         return fragment(request, "rollout/fragments.html", status, parts=parts_of(request, seen), answer=said)
     return page(request, "rollout.html", status=status, **look_of(request, seen, said))

@@ -10,7 +10,7 @@ import pytest
 
 from builders import NOON, a_rollout
 from foundry_rollouts.errors import CloudError, Refusal
-from foundry_rollouts.operations.log_tail import FOLLOWED, KEPT, LONGEST, LogTails, LogTailView, level_of
+from foundry_rollouts.operations.log_tail import FOLLOWED, KEPT, LONGEST, LogTails, LogTailView, Running, level_of
 from foundry_rollouts.ports import LogLine, Sessions, SessionStatus
 from unit.signals.session_world import HandMadeSessions, a_session
 
@@ -48,7 +48,9 @@ async def test_lines_of_both_versions_come_with_their_version_and_without_secret
         },
     )
     async with tailing(cloud) as tails:
+        assert tails.running(ROLLOUT.id) is None
         tail = await read(tails)
+        running = tails.running(ROLLOUT.id)
     assert sorted((line.version, line.session, line.level) for line in tail.lines) == [
         ("1", "s-1", "warning"),
         ("2", "s-2", "error"),
@@ -58,6 +60,7 @@ async def test_lines_of_both_versions_come_with_their_version_and_without_secret
     assert texts["error"] == "ERROR token=[redacted] \\x1b[31mred"
     assert texts["info"] == "y" * LONGEST + "… (5 more characters)"
     assert [(each.version, each.sessions, each.because) for each in tail.versions] == [("2", 1, None), ("1", 1, None)]
+    assert running == Running({"2": 1, "1": 1, "0": 1})
 
 
 async def test_many_who_watch_ask_the_cloud_once_and_continue_behind_a_line() -> None:

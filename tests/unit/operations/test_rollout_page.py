@@ -12,6 +12,7 @@ from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.policy import ApprovalStep, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.operations.log_tail import Running
 from foundry_rollouts.operations.page.page import PageOfRollout, page_of_rollout
 from foundry_rollouts.operations.page.replayed import Replays
 from foundry_rollouts.operations.page.words import odds, percent, span, ticking
@@ -56,6 +57,28 @@ async def test_a_rollback_answers_whether_users_are_safe_why_how_bad_and_what_is
         "18 of 30",
         "over 10\u202f000 : 1",
     )
+    assert page.why_figures_differ.startswith("The sentence above counts since the rollout began")
+    assert "The gates count since weight 50 began" in page.why_figures_differ
+
+
+@pytest.mark.parametrize(
+    ("running", "title"),
+    [
+        (None, "Open sessions stay"),
+        (Running({"2": 1, "1": 4}), "1 session still runs on v2"),
+        (Running({"2": 52}), "52 sessions still run on v2"),
+        (Running({"2": 52}, is_whole=False), "At least 52 sessions still run on v2"),
+        (Running({"1": 100}, is_whole=False), "Open sessions stay"),
+        (Running({"1": 4}), "No session runs on v2 now"),
+    ],
+)
+async def test_after_a_rollback_it_says_how_many_sessions_still_run_on_the_canary(
+    store: SqlStore, running: Running | None, title: str
+) -> None:
+    await stand(store, a_rollout(phase=Phase.ROLLED_BACK, step=2, started_at=NOON, ended_at=NOON))
+    page = await page_of_rollout(store, Replays(), "r-1", NOON, running)
+    assert page.next_steps[1].title == title
+    assert page.next_steps[1].command == "foundry-rollouts agent sessions list support-agent --version 2"
 
 
 async def test_a_promotion_says_how_to_go_back(store: SqlStore) -> None:
@@ -64,6 +87,7 @@ async def test_a_promotion_says_how_to_go_back(store: SqlStore) -> None:
     assert page.next_steps[-1].command == "foundry-rollouts rollout start --agent support-r-1 --version 1"
     assert [step.text for step in page.steps][:1] == ["proved in 10\u202fs, evidence 460 : 1"]
     assert (page.waits, page.controls, page.leap) == ((), (), None)
+    assert page.why_figures_differ == ""
 
 
 async def test_charts_hold_the_points_that_the_judge_saw(store: SqlStore) -> None:

@@ -10,6 +10,8 @@ from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.policy import SOAK, OnNoEvidence, OnSplit
 from foundry_rollouts.core.model.rollout import Rollout
 
+APPROVAL = "a person: approve or abort"  #: What a rollout waits for on a step that is an approval.
+
 
 def progress(rollout: Rollout, analysis: Analysis, now: datetime, tick_interval: timedelta) -> Decision:
     """Choose how a rollout under way goes on, where nothing but the evidence and the time decide."""
@@ -51,7 +53,7 @@ def _wait(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision | Non
         return Decision(Move.HOLD, analysis.because, "new sessions to follow the weight")
     if rollout.waits_for_approval:
         because = f"waiting for approval at {rollout.weight}%; {analysis.because}"
-        return Decision(Move.HOLD, because, "a person: approve or abort")
+        return Decision(Move.HOLD, because, APPROVAL)
     if rollout.step_age(now) < analysis.longest_call:
         because = f"calls of this step are still under way. {analysis.because}"
         return Decision(Move.HOLD, because, analysis.waiting_for or "the calls under way")

@@ -13,6 +13,7 @@ from foundry_rollouts.core.model.policy import Gate, GateKind, Judging
 RARE = 0.0001  #: The failure rate below which "hardly ever" says all.
 ROUGHLY = 9.5  #: Percent from which a past rate is shown in whole numbers; below, by its first digit.
 MOST_ODDS = math.log(1_000_000)
+ROUNDING = 1e-9  #: Lost by logarithms: without it, what is exactly 100 : 1 would be said as 99 : 1.
 DEEDS = {
     GateKind.ERROR_RATE: "failed",
     GateKind.LATENCY: "were slower than stable's median",
@@ -104,8 +105,8 @@ def because_unseen(verdict: Verdict, gate: Gate, tracks: Sequence[Track]) -> str
 
 
 def odds(log: float) -> str:
-    """Return evidence, a natural logarithm, as people say it: ``240 : 1``."""
-    return f"{count(round(math.exp(log)))} : 1" if log < MOST_ODDS else "more than 1 000 000 : 1"
+    """Return evidence, a natural logarithm, as people say it: ``240 : 1``; rounded down: what is said was reached."""
+    return f"{count(math.floor(math.exp(log + ROUNDING)))} : 1" if log < MOST_ODDS else "more than 1 000 000 : 1"
 
 
 def count(number: int) -> str:

@@ -83,8 +83,24 @@ def _sessions(scene: Scene) -> NextStep:
     stops = scene.rollout.stops
     if stops and stops.is_done:
         return NextStep(f"{counted(stops.count, 'session')} of {scene.canary} were stopped", "None is left on it.")
-    text = f"Sessions that began on {scene.canary} stay there until they end. This lists them, to stop them one by one:"
-    return NextStep("Open sessions stay", text, f"foundry-rollouts agent sessions list {agent} --version {canary}")
+    title, text = _open_sessions(scene)
+    return NextStep(title, text, f"foundry-rollouts agent sessions list {agent} --version {canary}")
+
+
+def _open_sessions(scene: Scene) -> tuple[str, str]:
+    """Say how many sessions still run on the canary, where that is known, and that they stay there."""
+    canary, running = scene.canary, scene.running
+    stay = f"Sessions that began on {canary} stay there until they end. This lists them, to stop them one by one:"
+    count = running.sessions.get(scene.rollout.canary, 0) if running else 0
+    if running is None or not (count or running.is_whole):
+        return "Open sessions stay", stay
+    if not count:
+        return f"No session runs on {canary} now", (
+            f"One that is idle goes on with {canary} when its user comes back. This lists those that foundry-rollouts "
+            "may see:"
+        )
+    number = counted(count, "session") + (" still runs" if count == 1 else " still run")
+    return f"{number} on {canary}" if running.is_whole else f"At least {number} on {canary}", stay
 
 
 def _cause(scene: Scene) -> NextStep:

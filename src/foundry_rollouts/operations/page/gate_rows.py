@@ -13,6 +13,8 @@ from foundry_rollouts.operations.page.charts import TITLES, slow_edge, tolerance
 from foundry_rollouts.operations.page.scene import Scene
 from foundry_rollouts.operations.page.words import number, odds, percent
 
+NOT_COMPARED = "not compared"  #: At 100 the canary bakes: stable has no calls left to compare it with.
+
 #: The words of a verdict, and its colour.
 VERDICTS = {
     Verdict.PASS: ("pass", "good"),
@@ -53,6 +55,19 @@ def gate_rows(scene: Scene) -> tuple[GateRow, ...]:
     return tuple(_row(scene, gate, reading, tick) for gate, reading in pairs)
 
 
+def why_figures_differ(scene: Scene) -> str:
+    """Say, where harm was proved, why the sentence has other counts and other evidence than the gates and the chart."""
+    tick = scene.judged.last
+    if tick is None or not any(each.verdict is Verdict.FAIL for each in tick.analysis.gates):
+        return ""
+    return (
+        "The sentence above counts since the rollout began, and gives the evidence of the one source that it names. "
+        f"The gates count since weight {tick.weight} began, and give the mean of all that each of them watches; the "
+        "chart gives the mean of all gates, which is what rolls back. So a policy that watches more does not roll "
+        "back more good versions."
+    )
+
+
 def gate_title(gate: Gate) -> str:
     """Return what a gate measures, in words."""
     return f"Value {gate.bounds.name}" if gate.bounds else TITLES[gate.kind]
@@ -70,7 +85,7 @@ def _row(scene: Scene, gate: Gate, reading: GateReading, tick: ReplayedTick) -> 
         canary=_value(gate, reading.canary_value, counts.canary_failures, counts.canary_calls),
         canary_counts="" if gate.bounds else f"{number(counts.canary_failures)} of {number(counts.canary_calls)}",
         tolerated=_bounds(gate) if gate.bounds else tolerance_words(scene.rollout, gate),
-        evidence_for=odds(reading.safe_log),
+        evidence_for=NOT_COMPARED if tick.weight == 100 and not counts.stable_calls else odds(reading.safe_log),
         against=odds(reading.harm_log),
         verdict=f"{word}, dry run" if gate.is_dry_run else word,
         tone=tone,

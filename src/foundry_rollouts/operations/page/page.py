@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 from foundry_rollouts.core.model.acknowledgement import BAD_ENDS, Acknowledgement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.operations.log_tail import Running
 from foundry_rollouts.operations.page.after_end import Failure, NextStep, failures_of, next_steps
 from foundry_rollouts.operations.page.charts import Chart, charts_of
 from foundry_rollouts.operations.page.controls import Control, Leap, controls_of, leap_of
 from foundry_rollouts.operations.page.facts import Fact, facts_of
-from foundry_rollouts.operations.page.gate_rows import GateRow, gate_rows
+from foundry_rollouts.operations.page.gate_rows import GateRow, gate_rows, why_figures_differ
 from foundry_rollouts.operations.page.headline import Badge, badge_of, headline_of, title_of_page
 from foundry_rollouts.operations.page.replayed import Replays
 from foundry_rollouts.operations.page.scene import Scene
@@ -53,6 +54,7 @@ class PageOfRollout:
     steps: tuple[StepShown, ...]
     gates: tuple[GateRow, ...]
     gates_at: str  #: At which weight, and when, the gates said so.
+    why_figures_differ: str  #: Why the gates' figures are not those of the sentence; empty: they are.
     charts: tuple[Chart, ...]
     is_whole: bool  #: False: gates, facts and charts are still being worked out.
     timeline: tuple[Line, ...]
@@ -66,12 +68,14 @@ class PageOfRollout:
     ago: str  #: How long ago it ended.
 
 
-async def page_of_rollout(store: Store, replays: Replays, rollout_id: str, now: datetime) -> PageOfRollout:
+async def page_of_rollout(
+    store: Store, replays: Replays, rollout_id: str, now: datetime, running: Running | None = None
+) -> PageOfRollout:
     """Return the page of a rollout as of now. Raises NotFoundError for an unknown one."""
     rollout = await store.rollout(rollout_id)
     judged = await replays.of(store, rollout, JUDGED_WITHIN)
     events = tuple(await store.history(rollout_id))
-    scene = Scene(rollout, events, judged, tuple(await store.commands(rollout_id)), now)
+    scene = Scene(rollout, events, judged, tuple(await store.commands(rollout_id)), now, running)
     return _page(scene, (await store.acknowledgements([rollout_id])).get(rollout_id))
 
 
@@ -104,6 +108,7 @@ def _page(scene: Scene, known: Acknowledgement | None) -> PageOfRollout:
         steps=steps_of(scene),
         gates=gate_rows(scene),
         gates_at=f"at weight {scene.last.weight}, {clock(scene.last.at, scene.now)}" if scene.last else "",
+        why_figures_differ=why_figures_differ(scene),
         is_whole=scene.judged.is_whole,
         charts=charts_of(rollout, scene.events, scene.judged),
         timeline=timeline_of(scene),

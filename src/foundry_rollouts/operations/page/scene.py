@@ -10,6 +10,7 @@ from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import Gate, GateKind, Step, WeightStep
 from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.operations.log_tail import Running
 from foundry_rollouts.operations.page.counted import between, main_stratum
 from foundry_rollouts.operations.page.replayed import JudgedRollout, Point
 from foundry_rollouts.operations.page.words import version
@@ -27,6 +28,7 @@ class Scene:
     judged: JudgedRollout
     commands: tuple[Command, ...]
     now: datetime
+    running: Running | None = None  #: The agent's sessions that have a sandbox; None: not known.
 
     @property
     def canary(self) -> str:

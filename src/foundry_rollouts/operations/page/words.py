@@ -3,6 +3,8 @@
 import math
 from datetime import datetime
 
+from foundry_rollouts.core.judging.sentences import ROUNDING
+
 #: A thin space that does not break: between groups of three, and before a unit.
 THIN = "\u202f"
 #: Above these odds nobody compares numbers any more.
@@ -41,7 +43,7 @@ def odds(log: float) -> str:
         return NONE
     if log > MOST_ODDS:
         return f"over 10{THIN}000 : 1"
-    value = math.exp(log)
+    value = math.exp(log + ROUNDING)
     # Rounded down: what is shown as reached has been reached.
     return f"{math.floor(10 * value) / 10:.1f} : 1" if value < 10 else f"{number(math.floor(value))} : 1"
 

@@ -78,5 +78,21 @@
   setInterval(tick, 1000);
   tick();
 
-  window.dashboard = { find, all, isDark, serverNow, span };
+  /* ---- a stream that is refused because nobody knows who asks: that is no lost connection */
+  const signedOut = find("#signed-out");
+  function setSignedOut(is) {
+    if (!signedOut) return;
+    signedOut.hidden = !is;
+    root.toggleAttribute("data-lost", is);
+    const live = find(".live");
+    if (!is || !live) return;
+    live.dataset.state = "lost";
+    find("[data-live-word]", live).textContent = "Not live since";
+    find("time", live).removeAttribute("data-clock");
+  }
+  const isSignedOut = () => signedOut !== null && !signedOut.hidden;
+  document.addEventListener("htmx:sse:error", ({ detail }) => { if (detail.status === 401) setSignedOut(true); });
+  document.addEventListener("htmx:sse:after:connection", ({ detail }) => { if (detail.connection.status < 300 && isSignedOut()) setSignedOut(false); });
+
+  window.dashboard = { isSignedOut, setSignedOut, find, all, isDark, serverNow, span };
 })();

@@ -1,7 +1,7 @@
 /* The overview while it lives: rows change where they are, none moves under the pointer, and a lost connection shows. */
 "use strict";
 (() => {
-  const { find, all } = window.dashboard;
+  const { find, all, isSignedOut } = window.dashboard;
   const stream = find("#o-stream");
   if (!stream) return;
   const LOST_AFTER = 12_000;  /* beats come every 5 s */
@@ -17,7 +17,7 @@
     find("time", live).setAttribute("data-clock", "");
   }
   function isLost() {
-    if (!banner.hidden || Date.now() - beatAt < LOST_AFTER) return;
+    if (isSignedOut() || !banner.hidden || Date.now() - beatAt < LOST_AFTER) return;
     const clock = find("time", live);
     clock.removeAttribute("data-clock");
     document.documentElement.setAttribute("data-lost", "");

@@ -2,7 +2,7 @@
    be lost. Without this script the page is complete and each form is a form. */
 "use strict";
 (() => {
-  const { find, all, serverNow, span } = window.dashboard;
+  const { find, all, serverNow, span, isSignedOut, setSignedOut } = window.dashboard;
   const root = document.documentElement;
   const LOST_AFTER = 12_000;  /* beats come every 5 s */
   const live = find("#r-live"), banner = find("#r-lost"), stream = find("#r-stream");
@@ -74,6 +74,7 @@
     answer.textContent = "";
     try {
       const sent = await fetch(button.getAttribute("formaction") || form.getAttribute("action"), { method: "POST", body, headers: { "HX-Request": "true" } });
+      if (sent.status === 401) { setSignedOut(true); say("Nothing was done: your session has ended. Sign in again, and press again."); return; }
       const elsewhere = sent.headers.get("HX-Redirect") ?? (sent.redirected ? sent.url : null);
       if (elsewhere) { location.assign(elsewhere); return; }
       const text = await sent.text();
@@ -151,6 +152,7 @@
   find("[data-try-now]", banner).addEventListener("click", tryNow);
   addEventListener("online", tryNow);
   setInterval(() => {
+    if (isSignedOut()) return;
     if (!isLost && live.dataset.state !== "drawn" && Date.now() - heard > LOST_AFTER) {
       show(true);
       connection()?.reader?.cancel?.();  /* a stream may be dead without an end: begin another */
