@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from browser.background import Background
 from browser.gallery import SHOWN, Gallery, a_site, put, rollout_of, seen
@@ -153,7 +153,12 @@ def test_a_page_that_is_older_than_its_stream_keeps_its_rows_where_they_are(
 
 def test_a_page_lives_however_late_its_scripts_come(gallery: Gallery, visit: Visit) -> None:
     page = visit()
-    page.route("**/hx-sse*", lambda route: (page.wait_for_timeout(700), route.continue_()))
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(700)
+        route.continue_()
+
+    page.route("**/hx-sse*", late)
     page.goto(gallery.url)
 
     expect(page.get_by_text("Live", exact=True)).to_be_visible()

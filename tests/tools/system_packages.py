@@ -19,6 +19,7 @@ PACKAGES = {
     "systemd-analyze": "systemd",
     "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",
+    "nginx": "nginx",
 }
 #: Programs that need more packages than their own, and where the program itself lies among them.
 WITH_LIBRARIES = {
@@ -26,6 +27,7 @@ WITH_LIBRARIES = {
     "sqlite3": Path("usr", "bin", "sqlite3"),
     "systemd-analyze": Path("usr", "bin", "systemd-analyze"),
     "buildah": Path("usr", "bin", "buildah"),
+    "nginx": Path("usr", "sbin", "nginx"),
 }
 UNPACKED = Path(sys.prefix, "debian")
 PATIENCE = 120.0  #: Seconds for one call of a package tool.

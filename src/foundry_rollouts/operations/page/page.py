@@ -82,7 +82,6 @@ async def page_of_rollout(
 def _page(scene: Scene, known: Acknowledgement | None) -> PageOfRollout:
     rollout = scene.rollout
     view = replace(whole_view(rollout, scene.commands, scene.now), acknowledged=known)
-    judge = rollout.policy.judge
     return PageOfRollout(
         view=view,
         rollout=rollout,
@@ -115,8 +114,8 @@ def _page(scene: Scene, known: Acknowledgement | None) -> PageOfRollout:
         controls=controls_of(scene),
         leap=leap_of(scene),
         asked=tuple(_asked(scene)),
-        advances_at=limit(judge.missed_bad),
-        rolls_back_at=limit(judge.false_rollback),
+        advances_at=limit(rollout.policy.judge.missed_bad),
+        rolls_back_at=limit(rollout.policy.judge.false_rollback),
         started=clock(rollout.started_at or rollout.created_at, scene.now),
         ended=clock(rollout.ended_at, scene.now) if rollout.ended_at else "",
         ago=ticking((scene.now - rollout.ended_at).total_seconds()) if rollout.ended_at else "",
