@@ -20,6 +20,12 @@ def host_of(url: str) -> str:
         return ""
 
 
+def project_of(endpoint: str) -> str:
+    """Return what tells the project at ``endpoint`` from others; of this machine, whatever the port, its name does."""
+    host = "localhost" if is_loopback(host_of(endpoint)) else host_of(endpoint)
+    return f"{host}/{urlsplit(endpoint).path.strip('/')}".lower()
+
+
 def network_of(address: str) -> str:
     """Return what one client may send from: its address, of the sixth version the network that it chooses from."""
     try:

@@ -10,6 +10,7 @@ from datetime import timedelta
 import stamina
 import structlog
 
+from foundry_rollouts.addresses import project_of
 from foundry_rollouts.clock import now
 from foundry_rollouts.errors import SchemaError, StoreError, UsageError
 from foundry_rollouts.policies.folder import PolicyFolder
@@ -109,8 +110,26 @@ async def _run(parts: Daemon, doors: list[list[socket.socket]], stop: asyncio.Ev
 async def _work(parts: Daemon) -> None:
     """Begin to work once the database can be used."""
     await _until_usable(parts.database_url)
+    await _refuse_another_project(parts)
     parts.scheduler.start()
     await _warn_of_nobody(parts)
+
+
+async def _refuse_another_project(parts: Daemon) -> None:
+    """Raise UsageError where the database knows the agents of another project: ours would be taken for those."""
+    ours, known = project_of(parts.settings.project_endpoint), None
+    while known is None:
+        try:
+            known = await parts.services.store.bind_project(ours, now())
+        except StoreError as error:
+            log.warning("database.lost", because=str(error))
+            await asyncio.sleep(RETRY_AFTER.total_seconds())
+    if known != ours:
+        raise UsageError(
+            f"the database {parts.settings.database_name} is of project {known}, and this service watches {ours}:"
+            " agents of one name would be taken for one another. Give each project a database of its own; where it is"
+            " the same project under another address, run: foundry-rollouts db project URL"
+        )
 
 
 async def _warn_of_nobody(parts: Daemon) -> None:

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from builders import NOON
 from command_line import Outcome, begin, outcome_of
 from databases import address_of, aside, writing
 from foundry_rollouts.cli.app import main
 from foundry_rollouts.store import schema
+from foundry_rollouts.store.store import SqlStore
 from patience import PATIENCE
 from schemas import bring_to, revisions
 
@@ -191,10 +194,41 @@ async def test_a_daemon_that_starts_refuses_a_newer_schema_in_one_line(empty_url
     await schema.upgrade(empty_url)
     async with writing(empty_url) as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    (tmp_path / "policy.yaml").write_text("{name: all, agents: ['*'], steps: [{weight: 100}]}", "utf-8")
-    words = ("serve", "--project-endpoint", "http://127.0.0.1:9/api/projects/local", "--credential", "emulator")
-    more = ("--policies", "policy.yaml", "--listen", "127.0.0.1:0", "--database-url", empty_url, "--log-format", "json")
-    ended = await outcome_of(await begin(*words, *more, folder=tmp_path))
-    assert ended.code == 1
-    (line,) = (line for line in ended.errors if not line.startswith("{"))
+    line = await refused_start(empty_url, tmp_path, "local", code=1)
     assert line.startswith("error: the database is at schema 9999, newer than the ")
+
+
+async def refused_start(url: str, folder: Path, project: str, code: int) -> str:
+    """Return the one line with which a daemon that watches ``project`` refuses to start."""
+    (folder / "policy.yaml").write_text("{name: all, agents: ['*'], steps: [{weight: 100}]}", "utf-8")
+    words = ("serve", "--project-endpoint", f"http://127.0.0.1:9/api/projects/{project}", "--credential", "emulator")
+    more = ("--policies", "policy.yaml", "--listen", "127.0.0.1:0", "--database-url", url, "--log-format", "json")
+    ended = await outcome_of(await begin(*words, *more, folder=folder))
+    assert ended.code == code
+    (line,) = (line for line in ended.errors if not line.startswith("{"))
+    return line
+
+
+async def test_a_daemon_that_starts_refuses_the_database_of_another_project(empty_url: str, tmp_path: Path) -> None:
+    await schema.upgrade(empty_url)
+    store = SqlStore(empty_url, replica="a", lease=timedelta(seconds=1))
+    one, other = "localhost/api/projects/one", "localhost/api/projects/other"
+    assert [await store.bind_project(name, NOON) for name in (one, other, one)] == [one, one, one]
+    await store.close()
+    said = await refused_start(empty_url, tmp_path, "other", code=2)
+    assert f"is of project {one}, and this service watches {other}" in said
+    assert said.endswith("run: foundry-rollouts db project URL")
+
+
+def test_a_project_whose_address_is_another_one_keeps_its_database(db: Check) -> None:
+    db("upgrade")
+    assert db("project") == Outcome(0, "none\n", "")
+    for url, name in (
+        ("https://ACME.services.ai.azure.com/api/projects/Prod/", "acme.services.ai.azure.com/api/projects/prod"),
+        ("http://127.0.0.1:8090/api/projects/local", "localhost/api/projects/local"),
+    ):
+        assert db("project", url) == Outcome(0, f"{name}\n", "")
+        assert db("project") == Outcome(0, f"{name}\n", "")
+    refused = db("project", "http://example.com/api/projects/prod")
+    assert (refused.code, refused.out) == (2, "")
+    assert "would send tokens in the clear" in refused.err

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dirty_equals import IsPartialDict, IsStr
 
-from foundry_rollouts.addresses import is_loopback
+from foundry_rollouts.addresses import is_loopback, project_of
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.settings import (
     PREFIX,
@@ -312,3 +312,11 @@ def test_an_address_to_listen_on_is_host_and_port_in_both_families() -> None:
         ("localhost", 80),
         ("::1", 8080),
     ]
+
+
+def test_a_project_is_told_by_its_account_and_name_and_a_local_one_by_its_name_alone() -> None:
+    assert project_of(ENDPOINT.upper().replace("HTTPS", "https")) == project_of(f"{ENDPOINT}/")
+    assert project_of(ENDPOINT) == "acme.services.ai.azure.com/api/projects/prod"
+    assert project_of(ENDPOINT) != project_of(ENDPOINT.replace("acme", "other"))
+    assert project_of(LOCAL) == project_of("http://localhost:9/api/projects/local") == "localhost/api/projects/local"
+    assert project_of(LOCAL) != project_of(LOCAL.replace("local", "other"))

@@ -69,3 +69,38 @@ async def check(
     else:
         await schema.until_ours(url, wait, lambda line: typer.echo(line, err=True))
     typer.echo("the database has the schema of this release")
+
+
+@db.command(
+    "project",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts db project",
+        "foundry-rollouts db project https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT",
+    ),
+)
+@waits
+async def project(
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="The address that the project has now.")] = None,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Show the project whose agents the database knows, or say that its address is another one.
+
+    A service refuses a database of another project: agents of one name would be taken for one another. Stop every
+    service before you give a URL.
+    """
+    from datetime import timedelta
+
+    from foundry_rollouts.addresses import project_of
+    from foundry_rollouts.clock import now
+    from foundry_rollouts.settings import load_database_url
+    from foundry_rollouts.settings.fields import checked_endpoint
+    from foundry_rollouts.store.store import SqlStore
+
+    store = SqlStore(load_database_url(database_url), replica="db", lease=timedelta(0))
+    try:
+        if url is not None:
+            await store.rename_project(project_of(checked_endpoint(url)), now())
+        typer.echo(await store.project() or "none")
+    finally:
+        await store.close()

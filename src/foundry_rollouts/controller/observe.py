@@ -15,6 +15,7 @@ from foundry_rollouts.controller.said import about
 from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.loss import AGENT, losing, loss_of
 from foundry_rollouts.core.deciding.unreadable import LEGIBLE
+from foundry_rollouts.core.model.incarnation import number
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.new_versions import OnNewVersion
 from foundry_rollouts.core.model.rollout import Rollout
@@ -150,8 +151,14 @@ def _cannot_be_read(agent: AgentSeen) -> str:
 
 
 async def _newer(world: World, rollout: Rollout, newest: Rollout | None) -> str | None:
-    """Return the version that takes this one's place, once it is active; a build that fails displaces nobody."""
+    """Return the version that takes this one's place, once it is active; a build that fails displaces nobody.
+
+    Neither does an older version that was asked for later, as by a pipeline whose version another one overtook.
+    """
     if newest is None or newest.policy.on_new_version is not OnNewVersion.SUPERSEDE:
+        return None
+    ours, theirs = number(rollout.canary), number(newest.canary)
+    if ours is not None and theirs is not None and theirs < ours:
         return None
     try:
         version = await world.cloud.version(rollout.agent, newest.canary)

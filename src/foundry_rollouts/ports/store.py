@@ -36,6 +36,9 @@ class Upkeep(Protocol):
         Return None when that is ours, or a sentence about one that a newer release brought.
         """
 
+    async def bind_project(self, name: str, now: datetime) -> str:
+        """Let the database be of project ``name`` unless it is of one already; return the one that it is of."""
+
     async def forget_measurements(self, before: datetime) -> int:
         """Take away the measurements of rollouts that ended before that time; return how many. Events stay for good."""
 

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from foundry_rollouts.addresses import host_of, is_loopback
+from foundry_rollouts.errors import UsageError
 from foundry_rollouts.settings.access import AccessSettings
 from foundry_rollouts.settings.database import ENDPOINT_ALIAS, ENDPOINT_FORM, OLD_ENDPOINT_ALIAS, PREFIX
 from foundry_rollouts.settings.webhook import WebhookSettings
@@ -85,20 +86,33 @@ class Settings(AccessSettings):
     @field_validator("project_endpoint")
     @classmethod
     def _refuse_unsafe_endpoint(cls, url: str) -> str:
-        host = host_of(url)
-        parts = urlsplit(url if host else "")
-        if parts.query or parts.fragment or parts.username or parts.password:
-            raise ValueError(f"holds more than an address (a login, '?' or '#'): write {ENDPOINT_FORM}")
-        if parts.scheme not in {"http", "https"} or not host:
-            raise ValueError(f"{url!r} is not a project's address: write {ENDPOINT_FORM}")
-        if not re.fullmatch(r".*/api/projects/[^/]+/?", parts.path):
-            raise ValueError(f"{url!r} names no project: write {ENDPOINT_FORM}")
-        if parts.scheme == "http" and not is_loopback(host):
-            raise ValueError(f"{url!r} would send tokens in the clear: write https")
-        return url.rstrip("/")
+        return endpoint_of(url)
 
     @model_validator(mode="after")
     def _refuse_emulator_credential_elsewhere(self) -> "Settings":
         if self.credential == "emulator" and not is_loopback(host_of(self.project_endpoint)):
             raise ValueError(f"{PREFIX}CREDENTIAL: 'emulator' is a fixed token for a loopback endpoint: write default")
         return self
+
+
+def endpoint_of(url: str) -> str:
+    """Return the address of a project. Raises ValueError for what is none, or would send tokens in the clear."""
+    host = host_of(url)
+    parts = urlsplit(url if host else "")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError(f"holds more than an address (a login, '?' or '#'): write {ENDPOINT_FORM}")
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError(f"{url!r} is not a project's address: write {ENDPOINT_FORM}")
+    if not re.fullmatch(r".*/api/projects/[^/]+/?", parts.path):
+        raise ValueError(f"{url!r} names no project: write {ENDPOINT_FORM}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(f"{url!r} would send tokens in the clear: write https")
+    return url.rstrip("/")
+
+
+def checked_endpoint(url: str) -> str:
+    """Return the address of a project. Raises UsageError."""
+    try:
+        return endpoint_of(url)
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -41,13 +41,16 @@ from foundry_rollouts.store.audit import AuditLog
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
 from foundry_rollouts.store.measurements import Measured
 from foundry_rollouts.store.messages import Messages
+from foundry_rollouts.store.project import KeptProject
 from foundry_rollouts.store.sign_ins import KeptSignIns
 
 #: How long one try to hand leases over may take: a replica that stops has no time for a connection that fell silent.
 HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
-class SqlStore(Messages, ApiTokens, Measured, KeptSignIns, Acknowledgements, AuditLog, AgentPages, AgentLists):
+class SqlStore(
+    Messages, ApiTokens, Measured, KeptSignIns, KeptProject, Acknowledgements, AuditLog, AgentPages, AgentLists
+):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
     Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no

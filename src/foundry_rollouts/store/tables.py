@@ -263,6 +263,14 @@ acknowledgements = Table(
     Column("reason", PlainText),
 )
 
+projects = Table(
+    "projects",
+    metadata,
+    Column("place", Integer, primary_key=True, autoincrement=False),  # there is one
+    Column("name", PlainText, nullable=False),
+    Column("since", UTCDateTime, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

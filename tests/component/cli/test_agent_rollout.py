@@ -11,6 +11,7 @@ from component.cli.conftest import Service
 from component.cli.engineer import Engineer
 from foundry_rollouts.cli.agent import release
 from foundry_rollouts.core.model.access import Role
+from foundry_rollouts.foundry import versions
 from foundry_rollouts.ports import AgentKnown
 from foundry_rollouts.web.services import Services
 from patience import PATIENCE
@@ -82,6 +83,23 @@ async def test_while_the_endpoint_follows_the_latest_version_nothing_is_deployed
     done = await waiting
     assert done.code == 0, done.errors
     assert [each.canary for each in await service.store.unfinished("support-agent")] == ["2"]
+
+
+async def test_while_the_first_version_is_being_built_no_second_one_is_deployed(
+    service: Service, engineer: Engineer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one meets users by the time the second one is there, which would meet all of them."""
+    monkeypatch.setattr(versions, "BUILD_LIMIT", timedelta(0))
+    engineer.control.put("/lifecycle", json={"kind": "seconds", "value": 1e9}).raise_for_status()
+    try:
+        await asyncio.to_thread(engineer.an_image, "support-agent")
+        words = ("create", "support-agent", "--image", "emulator://echo?error_rate=1", "--protocol", "responses")
+        done = await asyncio.to_thread(engineer.run, *words, "--rollout", "--server", service.server)
+    finally:
+        engineer.control.put("/lifecycle", json={"kind": "immediate"}).raise_for_status()
+    assert (done.code, done.out) == (1, "")
+    assert "the first version of support-agent is still being built" in done.errors[-1]
+    assert len(await asyncio.to_thread(engineer.told, "versions", "support-agent")) == 1
 
 
 async def test_a_version_of_an_image_is_rolled_out_too(service: Service, engineer: Engineer) -> None:

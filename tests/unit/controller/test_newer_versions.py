@@ -174,3 +174,19 @@ async def test_a_version_that_was_made_again_since_it_was_stable_is_no_way_back_
     assert begun.weights == ({"1": 10, "2": 90} if is_made_again else {"1": 100})
     said = "version 1 was deleted and made again since it was stable: it is tried like any other"
     assert (said in begun.because) is is_made_again
+
+
+async def test_an_older_version_that_is_asked_for_later_takes_no_place_and_waits(world: SmallWorld) -> None:
+    world.policy, world.cloud.latest = a_quick_policy(on_new_version=OnNewVersion.SUPERSEDE), "3"
+    store = world.open_as("api")
+    for canary in ("3", "2"):
+        world.id = canary
+        world.time += TICK
+        names: Any = {"id": canary, "canary": canary, "agent": world.cloud.name}
+        rollout = a_rollout(**names, policy=world.policy, created_at=world.time, author="ci", event_count=1)
+        await store.create(rollout, an_event(id=f"{canary}:1", agent=world.cloud.name, rollout=canary), None)
+        world.id = "3"
+        await world.run(1)
+    trial, waiting = await store.rollout("3"), await store.rollout("2")
+    assert (trial.phase, waiting.phase) == (Phase.PROGRESSING, Phase.PENDING)
+    assert "newer" not in trial.because

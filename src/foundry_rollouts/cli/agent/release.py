@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from foundry_rollouts.cli.api import Json, OpsApi
     from foundry_rollouts.foundry.client import FoundryClient
     from foundry_rollouts.foundry.versions import Created
+    from foundry_rollouts.ports import VersionStatus
 
 RolloutOption = Annotated[
     bool,
@@ -105,35 +106,56 @@ async def refused_early(release: Release | None, agent: str, tell: Tell) -> None
 async def until_pinned(release: Release | None, cloud: "FoundryClient", agent: str, tell: Tell) -> None:
     """Wait until no new version of ``agent`` meets all users at once: until the service has pinned its endpoint.
 
-    An agent without an active version has no users yet. Raises ConflictError when the time is over, UnreadableError for
-    rules that are not known here, and CloudError.
+    An agent without a version that is active or is being built has no users, and gets none meanwhile. Raises
+    ConflictError when the time is over, UnreadableError for rules that are not known here, and CloudError.
     """
+    from foundry_rollouts.foundry.versions import BUILD_LIMIT
+    from foundry_rollouts.ports import VersionStatus
+
     if release is None:
         return
-    deadline = time.monotonic() + PINNED_WITHIN.total_seconds()
-    while await _follows_latest(cloud, agent):
-        if time.monotonic() >= deadline:
-            raise ConflictError(
-                f"the endpoint of {agent} follows its latest version, so a new one would meet all users at once, and"
-                f" the service at {release.server} does not pin it: does it watch this project? 'foundry-rollouts agent"
-                f" route {agent} --pin' pins it; nothing was deployed"
-            )
-        tell(f"waiting until the service at {release.server} pins the endpoint of {agent}")
+    deadlines, told = dict[VersionStatus, float](), None
+    while (first := await _follows_latest(cloud, agent)) is not None:
+        is_built = first is VersionStatus.ACTIVE
+        limit = PINNED_WITHIN if is_built else BUILD_LIMIT
+        if time.monotonic() >= deadlines.setdefault(first, time.monotonic() + limit.total_seconds()):
+            raise ConflictError(_unpinned(agent, release.server) if is_built else _unbuilt(agent))
+        if first is not told:
+            what = "" if is_built else ", once its first version is built"
+            tell(f"waiting until the service at {release.server} pins the endpoint of {agent}{what}")
+        told = first
         await asyncio.sleep(1)
 
 
-async def _follows_latest(cloud: "FoundryClient", agent: str) -> bool:
+def _unpinned(agent: str, server: str) -> str:
+    return (
+        f"the endpoint of {agent} follows its latest version, so a new one would meet all users at once, and the"
+        f" service at {server} does not pin it: does it watch this project? 'foundry-rollouts agent route {agent} --pin'"
+        " pins it; nothing was deployed"
+    )
+
+
+def _unbuilt(agent: str) -> str:
+    return (
+        f"the first version of {agent} is still being built, and another one would meet all users at once: delete it,"
+        " or wait until it is active or failed; nothing was deployed"
+    )
+
+
+async def _follows_latest(cloud: "FoundryClient", agent: str) -> "VersionStatus | None":
+    """Return whether a version is active or being built where the endpoint follows the latest; None elsewhere."""
     from foundry_rollouts.errors import CloudError
     from foundry_rollouts.ports import VersionStatus
 
     try:
         if (await cloud.agent(agent)).routing_read().is_pinned:
-            return False
-        return any(each.status is VersionStatus.ACTIVE for each in await cloud.versions(agent))
+            return None
+        there = {each.status for each in await cloud.versions(agent) if not each.is_draft}
     except CloudError as error:
         if error.is_missing:
-            return False
+            return None
         raise
+    return next((each for each in (VersionStatus.ACTIVE, VersionStatus.CREATING) if each in there), None)
 
 
 def _must_operate(me: "Json | None") -> None:
