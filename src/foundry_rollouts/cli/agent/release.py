@@ -114,24 +114,24 @@ async def until_pinned(release: Release | None, cloud: "FoundryClient", agent: s
 
     if release is None:
         return
-    deadlines, told = dict[VersionStatus, float](), None
+    deadlines, waited_for = dict[VersionStatus, float](), None
     while (first := await _follows_latest(cloud, agent)) is not None:
         is_built = first is VersionStatus.ACTIVE
         limit = PINNED_WITHIN if is_built else BUILD_LIMIT
         if time.monotonic() >= deadlines.setdefault(first, time.monotonic() + limit.total_seconds()):
             raise ConflictError(_unpinned(agent, release.server) if is_built else _unbuilt(agent))
-        if first is not told:
+        if first is not waited_for:
             what = "" if is_built else ", once its first version is built"
             tell(f"waiting until the service at {release.server} pins the endpoint of {agent}{what}")
-        told = first
+        waited_for = first
         await asyncio.sleep(1)
 
 
 def _unpinned(agent: str, server: str) -> str:
     return (
         f"the endpoint of {agent} follows its latest version, so a new one would meet all users at once, and the"
-        f" service at {server} does not pin it: does it watch this project? 'foundry-rollouts agent route {agent} --pin'"
-        " pins it; nothing was deployed"
+        f" service at {server} does not pin it: does it watch this project? 'foundry-rollouts agent route {agent}"
+        " --pin' pins it; nothing was deployed"
     )
 
 
