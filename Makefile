@@ -17,7 +17,7 @@ COMPILE := $(PIN) pyproject.toml --no-emit-package foundry-rollouts-emulator
 EMULATOR := src/foundry_emulator
 BINDIR ?= $(HOME)/.local/bin
 
-.PHONY: help demo serve emulator install uninstall site test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements packages image clean
+.PHONY: help demo serve emulator install uninstall test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements site packages image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
