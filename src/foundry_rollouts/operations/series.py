@@ -1,6 +1,6 @@
 """The course of a rollout as points of charts: evidence, rates and weights over time.
 
-``courses.py`` judges what was recorded over again, tick by tick, as ``explain`` does; here its ticks become points.
+``replayed.py`` judges what was recorded over again, tick by tick, as ``explain`` does; here its ticks become points.
 Each chart is thinned on the server.
 """
 

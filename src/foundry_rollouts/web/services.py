@@ -8,10 +8,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from foundry_rollouts.operations.courses import Courses
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
-from foundry_rollouts.operations.page.replayed import Replays
+from foundry_rollouts.operations.replayed import Replays
 from foundry_rollouts.operations.sign_ins import Limits
 from foundry_rollouts.ports import Catalogue, Directory, Health, Identities, Policies, Store, Wake
 from foundry_rollouts.telemetry import Metrics
@@ -43,7 +42,6 @@ class Services:
     hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
     new_id: Callable[[datetime], str] = new_id
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
-    courses: Courses = field(default_factory=Courses)
     logs: LogTails = field(default_factory=LogTails)
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     check_every: timedelta = timedelta(seconds=1)  #: How often a live history checks for news.

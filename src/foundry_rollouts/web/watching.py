@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.operations.courses import course_of
 from foundry_rollouts.operations.lists import one_rollout
 from foundry_rollouts.operations.log_tail import LogTailView, TailLine
 from foundry_rollouts.operations.series import Series
@@ -27,7 +28,7 @@ _LINE = TypeAdapter(TailLine)
 @router.get("/rollouts/{rollout_id}/series", dependencies=[needs(Role.VIEWER)])
 async def show_series(rollout_id: str, ours: Ours) -> Series:
     """Show the course of a rollout as points of charts: evidence, rates, weights, and the moments of its history."""
-    return await ours.courses.series(ours.store, rollout_id)
+    return await course_of(ours.store, ours.replays, rollout_id)
 
 
 @router.get(

@@ -10,8 +10,9 @@ from builders import NOON, a_policy
 from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.model.policy import Gate, GateKind, WeightStep
 from foundry_rollouts.errors import NotFoundError
-from foundry_rollouts.operations.courses import KEPT, Courses
+from foundry_rollouts.operations.courses import course_of
 from foundry_rollouts.operations.explain import explain
+from foundry_rollouts.operations.replayed import KEPT, Replays
 from foundry_rollouts.operations.series import ROWS, chosen, rate_points, wilson
 from foundry_rollouts.store.store import SqlStore
 from small_world import SmallWorld
@@ -27,7 +28,7 @@ async def a_world(store: SqlStore, **but: object) -> SmallWorld:
 async def test_the_points_are_what_each_decision_rested_on(store: SqlStore) -> None:
     world = await a_world(store, bad_from=50)
     await world.run(ticks=8)
-    course = await Courses().series(store, "r-1")
+    course = await course_of(store, Replays(), "r-1")
     told = await explain(store, "r-1")
     judged = {decision.at: decision.gates[0] for decision in told.decisions if decision.gates}
     shown = {point.at: point.gates[0] for point in course.evidence}
@@ -52,11 +53,11 @@ async def test_a_course_goes_on_where_it_was_and_comes_to_the_same(store: SqlSto
     gates = tuple(Gate(kind, ("probe",)) for kind in (GateKind.ERROR_RATE, GateKind.LATENCY))
     steps = (WeightStep(10, min=timedelta(hours=1)), WeightStep(100))
     world = await a_world(store, policy=a_policy(steps=steps, gates=gates))
-    watched = Courses()
+    watched = Replays()
     for _ in range(4):
         await world.run(ticks=6)
-        await watched.series(store, "r-1")
-    one, other = await watched.series(store, "r-1"), await Courses().series(store, "r-1")
+        await course_of(store, watched, "r-1")
+    one, other = await course_of(store, watched, "r-1"), await course_of(store, Replays(), "r-1")
     assert len(one.evidence) == 23
     assert one == other
 
@@ -65,23 +66,23 @@ async def test_who_asks_at_once_takes_nothing_in_twice_and_who_leaves_breaks_not
     world = await a_world(store, policy=a_users_policy(), bad_from=101)
     world.source = UsersSource(world.cloud)
     await world.run(ticks=6)
-    courses = Courses()
-    leaving = asyncio.create_task(courses.series(store, "r-1"))
+    replays = Replays()
+    leaving = asyncio.create_task(course_of(store, replays, "r-1"))
     await asyncio.sleep(0)
     leaving.cancel()
-    one, other = await asyncio.gather(*(courses.series(store, "r-1") for _ in range(2)))
-    assert one == other == await Courses().series(store, "r-1")
+    one, other = await asyncio.gather(*(course_of(store, replays, "r-1") for _ in range(2)))
+    assert one == other == await course_of(store, Replays(), "r-1")
 
 
 async def test_an_unknown_rollout_has_no_course_and_old_ones_are_let_go(store: SqlStore) -> None:
-    courses = Courses()
+    replays = Replays()
     with pytest.raises(NotFoundError):
-        await courses.series(store, "nothing")
+        await course_of(store, replays, "nothing")
     for number in range(KEPT + 2):
         world = SmallWorld(lambda _: store, id=f"r-{number}")
         await world.begin()
-        await courses.series(store, f"r-{number}")
-    assert len(courses._kept) == KEPT
+        await course_of(store, replays, f"r-{number}")
+    assert len(replays._kept) == KEPT
 
 
 @pytest.mark.parametrize("count", [0, 1, ROWS, ROWS + 1, 5000])

@@ -14,8 +14,8 @@ from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.log_tail import Running
 from foundry_rollouts.operations.page.page import PageOfRollout, page_of_rollout
-from foundry_rollouts.operations.page.replayed import Replays
 from foundry_rollouts.operations.page.words import odds, percent, span, ticking
+from foundry_rollouts.operations.replayed import Replays
 from foundry_rollouts.store.store import SqlStore
 from small_world import SmallWorld
 

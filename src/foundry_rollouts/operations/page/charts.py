@@ -11,8 +11,8 @@ from foundry_rollouts.core.model.measurement import seconds_of
 from foundry_rollouts.core.model.policy import Gate, GateKind
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.operations.page.counted import LEAST_CALLS, main_stratum, since, wilson
-from foundry_rollouts.operations.page.replayed import JudgedRollout, Key, Point
 from foundry_rollouts.operations.page.words import NONE, limit, number, odds, percent, version
+from foundry_rollouts.operations.replayed import JudgedRollout, Key, Point
 
 ROWS = 120  #: Points of one chart at most.
 #: Scales grow in these steps only, so that a chart does not jump with each point.

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.model.policy import Gate
-from foundry_rollouts.operations.page.replayed import Key, Point
+from foundry_rollouts.operations.replayed import Key, Point
 
 LEAST_CALLS = 40  #: Below that no rate is drawn: two unlucky calls would look like a disaster.
 LONGEST = timedelta(minutes=5)  #: So much of the past one point of a rate holds at most.

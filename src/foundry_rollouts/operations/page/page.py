@@ -13,12 +13,12 @@ from foundry_rollouts.operations.page.controls import Control, Leap, controls_of
 from foundry_rollouts.operations.page.facts import Fact, facts_of
 from foundry_rollouts.operations.page.gate_rows import GateRow, gate_rows, why_figures_differ
 from foundry_rollouts.operations.page.headline import Badge, badge_of, headline_of, title_of_page
-from foundry_rollouts.operations.page.replayed import Replays
 from foundry_rollouts.operations.page.scene import Scene
 from foundry_rollouts.operations.page.step_track import StepShown, steps_of
 from foundry_rollouts.operations.page.timeline import Line, timeline_of
 from foundry_rollouts.operations.page.waiting import Wait, otherwise_of, waits_of
 from foundry_rollouts.operations.page.words import clock, limit, ticking
+from foundry_rollouts.operations.replayed import Replays
 from foundry_rollouts.operations.views import RolloutView, whole_view
 from foundry_rollouts.ports import Store
 

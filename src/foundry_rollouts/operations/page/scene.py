@@ -12,8 +12,8 @@ from foundry_rollouts.core.model.policy import Gate, GateKind, Step, WeightStep
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.operations.log_tail import Running
 from foundry_rollouts.operations.page.counted import between, main_stratum
-from foundry_rollouts.operations.page.replayed import JudgedRollout, Point
 from foundry_rollouts.operations.page.words import version
+from foundry_rollouts.operations.replayed import JudgedRollout, Point
 
 #: What happens a minute is what happened in the last five.
 RATE_OF = timedelta(minutes=5)

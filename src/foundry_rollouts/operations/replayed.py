@@ -1,4 +1,7 @@
-"""A rollout judged over again from what was measured, and kept small enough to be drawn again and again."""
+"""A rollout judged over again from what was measured, and kept small enough to be drawn again and again.
+
+Hours of ticks take a second to judge again; a page that is open asks every few seconds, and so does who draws charts.
+"""
 
 import asyncio
 import math
@@ -17,6 +20,7 @@ from foundry_rollouts.core.replay.recorded import ReplayedTick, Replayer
 from foundry_rollouts.operations.backtest import moves_of
 from foundry_rollouts.operations.explain import GateExplained, gates_explained
 from foundry_rollouts.operations.explain_values import Numbers
+from foundry_rollouts.operations.series import EvidencePoint, evidence_point
 from foundry_rollouts.ports import Readings
 
 #: Rollouts whose points are kept; who opens another one waits until it is judged again.
@@ -38,6 +42,7 @@ class Point:
     harm: float  #: Of all gates together.
     totals: Mapping[Key, Tally]
     troubles: Mapping[str, str]  #: Why sources could not count, by source.
+    evidence: EvidencePoint  #: The same as people and programs read it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,7 @@ def _point(tick: ReplayedTick) -> Point:
         harm=harm,
         totals={(track.gate, track.stratum): track.total for track in evidence.tracks},
         troubles={each.source: each.trouble for each in tick.measurements if each.trouble},
+        evidence=evidence_point(policy, tick),
     )
 
 
@@ -144,8 +150,8 @@ class Replays:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Replay] = OrderedDict()
 
-    async def of(self, store: Readings, rollout: Rollout, within: timedelta) -> JudgedRollout:
-        """Return how ``rollout`` stood at each tick; nothing where that is not worked out ``within`` the time.
+    async def of(self, store: Readings, rollout: Rollout, within: timedelta | None = None) -> JudgedRollout:
+        """Return how ``rollout`` stood at each tick; nothing where that is not worked out ``within`` a time.
 
         It is worked out all the same, and there for whoever asks next.
         """
@@ -157,7 +163,7 @@ class Replays:
             replay.work = asyncio.create_task(self._go_on(store, rollout, replay))
         try:
             # Who asked may leave; a replay is never left half taken in.
-            return await asyncio.wait_for(asyncio.shield(replay.work), within.total_seconds())
+            return await asyncio.wait_for(asyncio.shield(replay.work), within.total_seconds() if within else None)
         except TimeoutError:
             return JudgedRollout(is_whole=False)
 
