@@ -66,16 +66,16 @@ def install(wheel: Path, folder: Path, *more: Path) -> CleanInstall:
     venv.EnvBuilder(with_pip=False, symlinks=True).create(folder)
     python = str(folder / "bin" / "python")
     packages = Path(said(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-    for each in (wheel, *more):
-        zipfile.ZipFile(each).extractall(packages)
+    for one in (wheel, *more):
+        zipfile.ZipFile(one).extractall(packages)
     ours = [PathDistribution(info) for info in packages.glob("*.dist-info")]
-    needed = {str(each.name): each for one in ours for each in closure(one, frozenset())}
+    needed = {str(each.name): each for owner in ours for each in closure(owner, frozenset())}
     for each in needed.values():
         link(each, packages)
     program = folder / "bin" / "foundry-rollouts"
     program.write_text(f"#!{python}\nfrom foundry_rollouts.cli import run\n\nrun()\n", "utf-8")
     program.chmod(0o755)
-    return CleanInstall(folder, frozenset(canonicalize_name(name) for name in (*needed, *(one.name for one in ours))))
+    return CleanInstall(folder, frozenset(canonicalize_name(name) for name in (*needed, *(each.name for each in ours))))
 
 
 def closure(of: Distribution, extras: frozenset[str]) -> Iterator[Distribution]:

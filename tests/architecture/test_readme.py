@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from foundry_rollouts.policies.load import policies_in
-from tools import reference
+from tools import events, reference
 from tools.repository import ROOT
 
 SCREENS = 3 * 40  #: Lines of three screens.
@@ -28,3 +28,7 @@ def test_its_policy_is_in_order(tmp_path: Path) -> None:
 def test_the_reference_page_is_what_the_code_says() -> None:
     assert reference.PAGE.read_text("utf-8") == reference.reference()
     assert reference.PROBLEMS.read_text("utf-8") == reference.problems()
+
+
+def test_the_reference_has_every_kind_of_event_that_the_code_makes() -> None:
+    assert events.kinds() == set(events.MEANINGS)

@@ -11,13 +11,14 @@ from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web import api, app, audits, outcomes, problem_pages, tokens, watching
 from foundry_rollouts.web import commands as giving
 from foundry_rollouts.web.access import Guarded, role_of
+from tools import events
 from tools.commands import commands
 from tools.repository import ROOT
 
 PAGE = ROOT / "docs" / "reference.md"
 PROBLEMS = ROOT / "docs" / "problems.md"
 
-HEAD = """# Reference: commands, settings, API and metrics
+HEAD = """# Reference: commands, settings, API, events and metrics
 
 These tables are generated from the code (`PYTHONPATH=tests .venv/bin/python -m tools.reference`), and a test compares
 them with it.
@@ -61,6 +62,11 @@ rollout as it is now, so that nobody overrules a colleague unseen. `Idempotency-
 `/rollouts` and `/tokens`; an outcome is known by its `id`. A listing takes `limit`, and `after` or `before` with the
 `next` of the page before.
 """
+EVENTS = """
+What the history holds, and what is posted to a receiver as `foundry-rollouts.KIND`. Each event has `id`, `at`, `kind`,
+`agent` and `because`, the sentence that says why; where they apply `rollout`, `step`, `weights` and `author`. See
+[notifications](operating.md#notifications).
+"""
 METRICS = """
 No session, request or rollout id is ever a label. The series of a rollout are removed ten minutes after its end, those
 of an agent ten minutes after it was deleted. The usual `process_*` of the process stand beside these. Where
@@ -71,7 +77,7 @@ their tests are in [deploy/prometheus/](../deploy/prometheus), dashboards in [de
 
 def reference() -> str:
     """Return the page as it should be."""
-    return "\n".join([HEAD, *_commands(), "", *_settings(), "", *_routes(), "", *_metrics(), ""])
+    return "\n".join([HEAD, *_commands(), "", *_settings(), "", *_routes(), "", *_events(), "", *_metrics(), ""])
 
 
 def _table(*head: str, rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -128,6 +134,11 @@ def _role(route: APIRoute) -> str:
 
 def _first_line(route: APIRoute) -> str:
     return (route.summary or route.description).splitlines()[0].replace("``", "`").removesuffix(".") + "."
+
+
+def _events() -> Iterator[str]:
+    yield "## Events\n" + EVENTS
+    yield from _table("kind", "what happened", rows=((f"`{kind}`", means) for kind, means in events.MEANINGS.items()))
 
 
 def _metrics() -> Iterator[str]:
