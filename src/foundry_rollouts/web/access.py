@@ -111,15 +111,17 @@ async def admit_scraper(request: Request) -> None:
 async def recognised(services: Services, request: Request, *, is_use: bool = True) -> Person:
     """Return who ``request`` comes from by what it shows. Raises UnknownPersonError.
 
-    Whatever is shown is checked, also where nothing needs to be: a wrong token never makes somebody of anybody. Unless
-    it ``is_use``, nobody counts as busy by it.
+    A token of ours is checked, also where nothing needs to be: a wrong one never makes somebody of anybody. On a
+    machine that is open, what programs send to whoever listens is no matter: it opens nothing, and keeps nobody out.
+    Unless it ``is_use``, nobody counts as busy by it.
     """
     shown = request.headers.getlist("authorization")
-    if shown:
+    is_open = services.is_open and is_loopback(_address(request))
+    if shown and (not is_open or any(PREFIX in each for each in shown)):
         return await _bearer(services, shown)
     if secret := shown_secret(request):
         return await person_signed_in(request, secret, is_use=is_use)
-    if services.is_open and is_loopback(_address(request)):
+    if is_open:
         if getattr(request.state, PASSED_ON, False):
             raise UnknownPersonError(
                 "a proxy brought this, so anybody may have asked: send the header Authorization: Bearer TOKEN, and set "

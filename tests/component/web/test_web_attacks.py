@@ -233,6 +233,19 @@ async def test_a_wrong_token_makes_nobody_of_anybody_on_the_machine(services: Se
         assert wrong.status_code == 401
 
 
+@pytest.mark.parametrize("shown", ["Bearer x", "Bearer", "Basic YTpi", "whatever"])
+async def test_what_is_no_token_of_ours_is_no_matter_on_the_machine_and_opens_nothing_elsewhere(
+    services: Services, shown: str
+) -> None:
+    """A program that speaks to the cloud and to us sends the same header to both."""
+    async with served(services) as (client, _):
+        assert (await client.get("/api/v1/agents", headers={"Authorization": shown})).status_code == 200
+        passed_on = {"Authorization": shown, "X-Forwarded-For": "192.0.2.1"}
+        assert (await client.get("/api/v1/agents", headers=passed_on)).status_code == 401
+    async with served(replace(services, is_open=False)) as (client, _):
+        assert (await client.get("/api/v1/agents", headers={"Authorization": shown})).status_code == 401
+
+
 async def test_the_token_of_a_viewer_makes_a_viewer_on_the_machine_too(services: Services) -> None:
     people = await admitted(services)
     async with replace(people, services=services).as_role(Role.VIEWER) as client:
