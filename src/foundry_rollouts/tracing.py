@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ _SWITCH = _Switch()
 
 def trace_to(provider: TracerProvider | None) -> None:
     """Send spans to ``provider`` from now on; None: to nobody."""
-    _SWITCH.tracer = provider.get_tracer(SCOPE, version_of("foundry-rollouts")) if provider else None
+    _SWITCH.tracer = provider.get_tracer(SCOPE) if provider else None
 
 
 @contextmanager

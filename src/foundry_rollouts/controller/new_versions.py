@@ -10,6 +10,7 @@ from datetime import datetime
 import structlog
 
 from foundry_rollouts.controller.record import record_of_agent, record_of_creation
+from foundry_rollouts.controller.said import words
 from foundry_rollouts.core.model.event import Event, of_agent
 from foundry_rollouts.core.model.incarnation import ROUNDING, Marks, is_another, number
 from foundry_rollouts.core.model.new_versions import NewVersions
@@ -177,7 +178,7 @@ class Reception:
         arrival = await self._arrival(agent, known, policy)
         chosen = arrival.chosen(policy)
         for version in chosen:
-            await self._begin(known, self._rollout(known, version, policy, arrival.because(version, policy)), lease)
+            await self._begin(self._rollout(known, version, policy, arrival.because(version, policy)), lease)
         event = self._event(agent, known, arrival, arrival.report(policy, chosen))
         if not arrival.is_settled(policy):
             await self.world.store.record(lease, record_of_agent(event, marks=marks_after(agent, known)))
@@ -218,14 +219,14 @@ class Reception:
             canary_created_at=version.created_at,
         )
 
-    async def _begin(self, known: AgentKnown, rollout: Rollout, lease: Lease) -> None:
+    async def _begin(self, rollout: Rollout, lease: Lease) -> None:
         """Begin a rollout, unless a person or a pipeline did so a moment ago."""
         try:
             await self.world.store.record(lease, record_of_creation(rollout))
         except ConflictError as error:
-            log.info("rollout.joined", agent=known.name, version=rollout.canary, because=str(error))
+            log.info("rollout.joined", **words(rollout), because=str(error))
             return
-        log.info("rollout.created", agent=known.name, version=rollout.canary, because=rollout.because)
+        log.info("rollout.created", **words(rollout), because=rollout.because)
 
     def _event(self, agent: AgentSeen, known: AgentKnown, arrival: Arrival, because: str | None) -> Event | None:
         """Return the event that names all new versions, once for each set of them."""

@@ -16,6 +16,7 @@ from foundry_rollouts.controller.existence import compared
 from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.observe import measure
 from foundry_rollouts.controller.record import record_of
+from foundry_rollouts.controller.said import words
 from foundry_rollouts.controller.stop_sessions import end_sessions
 from foundry_rollouts.core.deciding.decide import Situation, on_guard, on_harm
 from foundry_rollouts.core.deciding.loss import lose_canary, losing, loss_of, uncounted
@@ -106,7 +107,7 @@ class OfflineGuard:
         if step.then.phase.is_final:
             await finish_rollout(self.world, self.metrics, step.then, now)
         because = step.then.because
-        log.warning(decision.move.event, agent=lease.agent, because=because, database="away; recorded when it is back")
+        log.warning(decision.move.event, **words(step.then), because=because, database="away; recorded when it is back")
 
     async def keep(self, lease: Lease, record: Record) -> None:
         """Keep what was done and cannot be written yet, and stop the sessions that it wants stopped."""

@@ -7,6 +7,7 @@ import structlog
 
 from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.record import record_of
+from foundry_rollouts.controller.said import words
 from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.queue import QUEUED
 from foundry_rollouts.core.deciding.transition import transition
@@ -46,6 +47,6 @@ class Line:
         due_at = None if then.phase.is_final else now + self.period
         await self.world.store.record(lease, replace(record_of(step, seen), due_at=due_at, holds_queue=False))
         if event is not None:
-            log.info(event.kind, agent=then.agent, version=then.canary, step=0, because=then.because)
+            log.info(event.kind, **words(then), step=0, author=event.author, because=then.because)
         if then.phase.is_final:
             await finish_rollout(self.world, self.metrics, then, now)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.controller.record import record_of_rollout
+from foundry_rollouts.controller.said import words
 from foundry_rollouts.core.model.event import Event, of_rollout
 from foundry_rollouts.core.model.rollout import STOPS_AGAIN_AFTER, Phase, Rollout, Stops
 from foundry_rollouts.errors import CloudError
@@ -94,7 +95,7 @@ def _event(rollout: Rollout, then: Stops, end: Ended, now: datetime) -> Event | 
         kind, because = "sessions.stopped", f"live sessions of version {rollout.canary} were stopped: {then.count}"
     else:
         return None
-    log.info(kind, agent=rollout.agent, version=rollout.canary, count=then.count, because=because)
+    log.info(kind, **words(rollout), count=then.count, because=because)
     return of_rollout(rollout, kind, because, now)
 
 
@@ -127,7 +128,7 @@ async def _end(sessions: Sessions, rollout: Rollout, patience: timedelta) -> End
     except TimeoutError:
         trouble = f"not all could be stopped within {patience.seconds} s"
     if trouble:
-        log.warning("sessions.left", agent=rollout.agent, version=rollout.canary, because=trouble)
+        log.warning("sessions.left", **words(rollout), because=trouble)
     return Ended(len(live), ends.count(None), trouble)
 
 

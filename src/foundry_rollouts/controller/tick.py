@@ -187,8 +187,7 @@ class Ticker:
         self.metrics.measured(then.agent, record.measurements)
         if move.event is not None:
             author = record.event.author if record.event else None
-            with bound_contextvars(**words(then)):
-                log.info(move.event, step=then.step, author=author, because=then.because)
+            log.info(move.event, **words(then), step=then.step, author=author, because=then.because)
         if then.phase.is_final:
             await finish_rollout(self.world, self.metrics, then, now)
 
