@@ -17,10 +17,10 @@ COMPILE := $(PIN) pyproject.toml --no-emit-package foundry-rollouts-emulator
 EMULATOR := src/foundry_emulator
 BINDIR ?= $(HOME)/.local/bin
 
-.PHONY: help demo serve emulator install uninstall test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements site packages image clean
+.PHONY: help demo serve emulator install uninstall test lint format types imports unit component simulation contract scenarios browser storm soak mutants requirements site packages release-check sbom image image-test clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
 demo: $(READY) ## see a healthy version promoted and a faulty one rolled back (KEEP=1 leaves it running)
 	@$(BIN)/foundry-rollouts demo $(if $(KEEP),--keep)
@@ -84,6 +84,7 @@ mutants: $(FOR_TESTS) ## change the core bit by bit: tests notice, or a reason i
 requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
 	@$(COMPILE) --group dev --all-extras -o tests/requirements.txt
 	@$(COMPILE) --extra postgres --extra otel -o deploy/requirements.txt
+	@$(PIN) --group build -o deploy/requirements-build.txt
 	@$(COMPILE) --extra postgres --extra otel --extra emulator --constraints deploy/requirements.txt -o deploy/requirements-demo.txt
 	@for file in tests/requirements-*.in; do $(PIN) $$(grep -q -- --no-deps $$file && echo --no-deps) $$file -o "$${file%in}txt" || exit; done
 
@@ -94,8 +95,18 @@ packages: $(FOR_TESTS) ## build the two wheels of a release into dist/: the serv
 	@cd $(EMULATOR) && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
 	@EMULATOR_RELEASE="==$$($(BIN)/python -m hatchling version)" $(BIN)/python -m hatchling build -t wheel -d dist
 
+release-check: $(FOR_TESTS) ## say whether TAG is the tag of this version, as the release workflow asks before it builds
+	@test "$(TAG)" = "v$$($(BIN)/python -m hatchling version)" || { echo "TAG is not v$$($(BIN)/python -m hatchling version)" >&2; exit 1; }
+
+sbom: $(FOR_TESTS) ## write the bills of materials of a release into dist/ (CycloneDX)
+	@PYTHONPATH=tests $(BIN)/python -m tools.sbom dist
+
 image: ## build the container image
 	@docker build --tag foundry-rollouts .
+
+image-test: $(FOR_TESTS) ## build both images without a container engine and run them as they run in production (root, on Debian)
+	@PYTHONPATH=tests $(BIN)/python -m tools.system_packages
+	@$(BIN)/pytest tests/image
 
 clean: ## take away the environment and everything that was made
 	@rm -rf .venv .demo build dist site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

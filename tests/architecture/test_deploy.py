@@ -11,7 +11,7 @@ from foundry_rollouts.cli.policy_plan import warnings_in
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.policies.load import policies_in
 from foundry_rollouts.settings import reference
-from tools.repository import ROOT, program, said
+from tools.repository import ROOT, said
 from tools.system_packages import found
 
 DEPLOY = ROOT / "deploy"
@@ -20,18 +20,6 @@ DEPLOY = ROOT / "deploy"
 def in_yaml(path: Path) -> list[Any]:
     """Return the documents of a YAML file."""
     return list(YAML(typ="safe").load_all(path.read_text("utf-8")))
-
-
-def test_the_dockerfile_is_clean() -> None:
-    assert said(program("hadolint"), "Dockerfile") == ""
-
-
-def test_the_image_is_made_of_files_that_are_there() -> None:
-    text = (ROOT / "Dockerfile").read_text("utf-8")
-    named = [word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for word in line.split()]
-    let_in = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
-    assert sorted(named) == sorted(let_in)
-    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_examples_of_policies_are_in_order() -> None:

@@ -104,6 +104,19 @@ def test_a_planted_mistake_is_found(good: str, bad: str, fault: str) -> None:
     assert fault in list(faults(TEXT.replace(good, bad)))
 
 
+def test_grafana_finds_the_dashboards_and_the_prometheus_beside_it() -> None:
+    provisioning = ROOT / "deploy" / "grafana" / "provisioning"
+    providers = YAML(typ="safe").load(provisioning / "dashboards" / "foundry-rollouts.yaml")["providers"]
+    sources = YAML(typ="safe").load(provisioning / "datasources" / "prometheus.yaml")["datasources"]
+    grafana = services_of(TEXT)["grafana"]
+    mounted = dict(volume.split(":")[1::-1] for volume in grafana["volumes"])
+    assert {mounted[provider["options"]["path"]] for provider in providers} == {"../grafana/dashboards"}
+    assert (grafana["network_mode"], {source["url"] for source in sources}) == (
+        "service:controller",
+        {"http://127.0.0.1:9090"},
+    )
+
+
 def test_docker_reads_it_as_we_do() -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:

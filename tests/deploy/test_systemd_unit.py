@@ -137,6 +137,7 @@ def test_it_reports_that_it_works_and_that_it_ends(manager: socket.socket, tmp_p
             "FOUNDRY_ROLLOUTS_LISTEN": "127.0.0.1:0",
             "FOUNDRY_ROLLOUTS_DATABASE_URL": f"sqlite:///{tmp_path}/rollouts.db",
             "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "TZ": "Nowhere/Known",  # a machine may know no time zones
         }
         variables = os.environ | settings
         assert subprocess.run([*service, "db", "upgrade"], env=variables, check=False).returncode == 0

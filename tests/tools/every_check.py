@@ -41,17 +41,21 @@ LINT = (
 )
 #: The tests that took longest are listed at the end of a run.
 SLOWEST = ("--durations=15", "--durations-min=1")
+#: Tests that have a run of their own.
+ALONE = ("scenarios", "browser", "image")
 #: Scenarios start processes of their own, so that fewer run at a time.
 TESTS = (
     Check("environments", ("python", "-m", "environments")),
     Check(
         "tests",
-        ("pytest", "-n", "auto", *SLOWEST, "--ignore=tests/scenarios", "--ignore=tests/browser", "tests"),
+        ("pytest", "-n", "auto", *SLOWEST, *(f"--ignore=tests/{name}" for name in ALONE), "tests"),
         is_talkative=True,
     ),
     Check("scenarios", ("pytest", "-n", "2", *SLOWEST, "tests/scenarios"), is_talkative=True),
     # A browser is heavy, and its tests are not asynchronous: a run of their own.
     Check("browser", ("pytest", "-n", "2", *SLOWEST, "tests/browser"), is_talkative=True),
+    # Building takes both cores and the disk.
+    Check("image", ("pytest", *SLOWEST, "tests/image"), is_talkative=True),
 )
 
 

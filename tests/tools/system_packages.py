@@ -90,3 +90,7 @@ def run(command: list[str], folder: str) -> bool:
         return subprocess.run(command, cwd=folder, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
+
+
+if __name__ == "__main__":
+    sys.stderr.writelines(f"{line}\n" for line in fetch_missing())

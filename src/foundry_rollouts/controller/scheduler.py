@@ -95,7 +95,7 @@ class Scheduler:
         ):
             self._jobs.add_job(
                 self._surviving(job),
-                IntervalTrigger(seconds=every.total_seconds()),
+                IntervalTrigger(seconds=every.total_seconds(), timezone="UTC"),
                 id=job.__name__,
                 next_run_time=self._now(),
                 max_instances=1,
