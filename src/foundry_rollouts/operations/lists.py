@@ -51,7 +51,7 @@ class AgentPage:
 
 
 async def agents_page(store: Store, which: AgentFilter, now: datetime, group: AgentGroup | None = None) -> AgentPage:
-    """Return one page of the agents that the cloud still shows; what is read does not grow with those on others."""
+    """Return one page of agents; what is read does not grow with those on others."""
     async with store.at_once():
         return await _agents_page(store, which, now, group)
 

@@ -132,6 +132,7 @@ class AgentFilter:
     limit: int = 100
     only: frozenset[str] | None = None  #: None: whatever its name.
     but: frozenset[str] = frozenset()
+    with_gone: bool = False  #: Those too that the cloud no longer lists.
 
 
 @dataclass(frozen=True, slots=True)

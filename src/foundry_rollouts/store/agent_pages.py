@@ -38,7 +38,8 @@ class AgentPages:
 
 def named(query: Select[Any], which: AgentFilter) -> Select[Any]:
     """Return ``query`` for the agents that ``which`` names, on all pages."""
-    query = query.where(agents.c.is_gone.is_(False))
+    if not which.with_gone:
+        query = query.where(agents.c.is_gone.is_(False))
     if which.words is not None:
         searched = (agents.c.name, agents.c.policy, agents.c.stable, agents.c.latest)
         query = query.where(or_(*(column.icontains(which.words, autoescape=True) for column in searched)))

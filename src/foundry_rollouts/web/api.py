@@ -80,9 +80,10 @@ async def show_me(who: Who) -> Me:
 async def list_agents(ours: Ours, wanted: Annotated[WhichAgents, Query()]) -> AgentPage:
     """List agents by name, with routing, versions, policy and current rollout; ``after`` takes the ``next`` before.
 
-    ``group`` shows those that need a person, those whose rollout goes on by itself, or all others.
+    ``group`` shows those that need a person, those whose rollout goes on by itself, or all others; without one, agents
+    that the cloud no longer lists are there, too (``is_gone``).
     """
-    which = AgentFilter(words=wanted.words, after=wanted.after, limit=wanted.limit)
+    which = AgentFilter(words=wanted.words, after=wanted.after, limit=wanted.limit, with_gone=wanted.group is None)
     return await agents_page(ours.store, which, ours.now(), wanted.group)
 
 

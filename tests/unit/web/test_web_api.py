@@ -12,6 +12,7 @@ from fakes import FakePolicies, record, stand
 from foundry_rollouts.core.model.command import Verb
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Phase
+from foundry_rollouts.operations.lists import AgentGroup
 from foundry_rollouts.ports import Record
 from unit.web.asking import PROGRESSING, START, command
 from unit.web.served import Web
@@ -150,6 +151,17 @@ async def test_a_listing_that_cannot_be_is_refused(web: Web, which: dict[str, st
     answer = await web.client.get("/api/v1/rollouts", params=which)
 
     assert answer.status_code == 422
+
+
+async def test_agents_that_are_gone_are_listed_as_such_and_stand_in_no_group(web: Web) -> None:
+    await web.store.see_agents([], NOON + timedelta(days=1))
+
+    listed = (await web.client.get("/api/v1/agents")).json()
+    groups = [(await web.client.get("/api/v1/agents", params={"group": each.value})).json() for each in AgentGroup]
+
+    assert [(each["name"], each["is_gone"]) for each in listed["items"]] == [("support-agent", True)]
+    assert listed["total"] == 1
+    assert [(each["items"], each["total"]) for each in groups] == [([], 0)] * 3
 
 
 async def test_agents_come_with_routing_policy_and_rollout(web: Web) -> None:
