@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.repository import ROOT
-from tools.system_packages import UNPACKED, environment_of, found
+from tools.system_packages import UNPACKED, found
 
 BASE = "localhost/base:test"
 PATIENCE = 900  #: Seconds for one step; mirror and index may be far away.
@@ -96,10 +96,9 @@ class Workshop:
             self.driver,
         )
         policy = ("--signature-policy", str(self.policy)) if command in {"from", "bud", "commit"} else ()
-        program = found("buildah") or "buildah"
-        variables = environment_of("buildah") | {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(self.folder)}
+        variables = os.environ | {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(self.folder)}
         run = subprocess.run(
-            [program, *store, command, *policy, *words],
+            ["buildah", *store, command, *policy, *words],
             env=variables,
             capture_output=True,
             text=True,
@@ -113,12 +112,15 @@ class Workshop:
 
 
 def what_is_missing() -> str | None:
-    """Return why no image can be built or run here; None when it can."""
+    """Return why no image can be built or run here; None when it can.
+
+    An unpacked buildah will not do: it runs itself again without the variables that lead to its libraries.
+    """
     if os.geteuid() != 0:
         return "it takes root"
     missing = [name for name in ("buildah", "mmdebstrap", "unshare", "setpriv", "chroot") if found(name) is None]
     if missing:
-        return f"not installed: {', '.join(missing)}"
+        return f"not installed: {', '.join(missing)} (Debian: apt-get install buildah mmdebstrap)"
     mounting = ["unshare", "--mount", "--pid", "--fork", "mount", "--bind", "/tmp", "/tmp"]
     if subprocess.run(mounting, capture_output=True, check=False).returncode:
         return "nothing may be mounted"

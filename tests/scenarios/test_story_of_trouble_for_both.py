@@ -23,7 +23,7 @@ judge: {bad: 3x + 20pp}
 sources: {outcomes: {}}
 gates: [error-rate: {max: 20%}]
 """
-USERS, CALLS, PAUSE, AFTER_FAILURE, LIMIT = 12, 10, 0.5, 3.0, timedelta(seconds=60)
+USERS, CALLS, PAUSE, AFTER_FAILURE, LIMIT = 12, 5, 0.5, 3.0, timedelta(seconds=60)
 
 
 @dataclass
@@ -98,7 +98,7 @@ async def test_a_canary_that_dies_at_100_goes_back_to_50_and_then_for_good(town:
 
 
 async def test_a_model_that_is_away_for_both_holds_the_step_and_the_release_goes_on_afterwards(town: Town) -> None:
-    policy = POLICY.replace("min: 2s", "min: 25s").replace("LAST", "2s")
+    policy = POLICY.replace("min: 2s", "min: 45s").replace("LAST", "2s")
     await two_versions(town, "broken-for-both", policy)
     outage = town.folder / "broken-for-both"
     async with users_of(town) as users:

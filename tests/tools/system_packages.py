@@ -17,7 +17,6 @@ PACKAGES = {
     "chromium": "chromium",
     "sqlite3": "sqlite3",
     "systemd-analyze": "systemd",
-    "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",
     "nginx": "nginx",
 }
@@ -26,7 +25,6 @@ WITH_LIBRARIES = {
     "chromium": Path("usr", "lib", "chromium", "chromium"),
     "sqlite3": Path("usr", "bin", "sqlite3"),
     "systemd-analyze": Path("usr", "bin", "systemd-analyze"),
-    "buildah": Path("usr", "bin", "buildah"),
     "nginx": Path("usr", "sbin", "nginx"),
 }
 UNPACKED = Path(sys.prefix, "debian")
