@@ -16,7 +16,7 @@ _VERSION = re.compile(r"^[vV](\d+)$")  #: As pages name a version; the store kno
 
 PAGE = 50  #: Quiet agents on a page.
 METERS = 10  #: Moving agents whose evidence is weighed for their rows; the others say in words what they wait for.
-SOME = 50  #: Agents of each other group that are shown beside the rest.
+SOME = 25  #: Agents of each other group that are shown beside the rest.
 MOST = 200  #: The same where that group alone was asked for; a search finds the others.
 
 
