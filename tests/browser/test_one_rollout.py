@@ -145,6 +145,7 @@ def test_a_session_that_ends_while_a_page_is_open_is_said_and_nothing_is_done(
         rollout.get_by_role("link", name="Sign in again").click()
         rollout.get_by_label("API token").fill(secret)
         rollout.get_by_role("button", name="Sign in with the token").click()
+        expect(rollout.locator(".live")).to_have_attribute("data-state", "live")
         assert rollout.url == theatre.url
 
 
