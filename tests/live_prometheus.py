@@ -64,19 +64,10 @@ def configuration(target: str) -> str:
     return text
 
 
-@asynccontextmanager
-async def a_prometheus(
-    folder: Path, target: str, files: Mapping[str, str] | None = None
-) -> AsyncIterator[LivePrometheus]:
-    """Run Prometheus over the service at ``target`` with our rules, or with ``files`` in their place."""
+async def begun(folder: Path, listen: str) -> asyncio.subprocess.Process:
+    """Start Prometheus with the configuration in ``folder``, where its series lie too."""
     assert PROGRAM is not None
-    folder.mkdir()
-    shipped = {name: hurried((RULES / name).read_text("utf-8")) for name in ("recording.yml", "alerts.yml")}
-    for name, text in {**shipped, "prometheus.yml": configuration(target), **(files or {})}.items():
-        (folder / name).write_text(text, "utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        listen = f"127.0.0.1:{taken.getsockname()[1]}"
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         PROGRAM,
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'series'}",
@@ -84,16 +75,31 @@ async def a_prometheus(
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
+
+
+@asynccontextmanager
+async def a_prometheus(
+    folder: Path, target: str, files: Mapping[str, str] | None = None
+) -> AsyncIterator[LivePrometheus]:
+    """Run Prometheus over the service at ``target`` with our rules, or with ``files`` in their place."""
+    folder.mkdir()
+    shipped = {name: hurried((RULES / name).read_text("utf-8")) for name in ("recording.yml", "alerts.yml")}
+    for name, text in {**shipped, "prometheus.yml": configuration(target), **(files or {})}.items():
+        (folder / name).write_text(text, "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+    process = await begun(folder, listen)
     try:
         async with httpx.AsyncClient(base_url=f"http://{listen}", timeout=PATIENCE, trust_env=False) as client:
-            await _answers(client)
+            await answers(client)
             yield LivePrometheus(client)
     finally:
         process.terminate()
         await asyncio.wait_for(process.wait(), PATIENCE)
 
 
-async def _answers(client: httpx.AsyncClient) -> None:
+async def answers(client: httpx.AsyncClient) -> None:
+    """Wait until Prometheus is ready: before that it answers without JSON."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:

@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from clean_install import CleanInstall, install, wheel_of
 from foundry_emulator.background import running
 from foundry_emulator.config import EmulatorConfig, Lifecycle
+from readiness import until_ready
 from tools.repository import ROOT
 
 POLICY = "name: p\nagents: ['*']\nsteps: [{weight: 10}, {weight: 100}]\n"
@@ -79,19 +79,6 @@ def served(plain: CleanInstall, tmp_path: Path) -> Iterator[dict[str, str]]:
                 yield settings | {"FOUNDRY_ROLLOUTS_SERVER": f"http://{listen}"}
             finally:
                 serving.terminate()
-
-
-def until_ready(address: str, serving: subprocess.Popen[bytes]) -> None:
-    """Wait until ``address`` answers 200."""
-    deadline = time.monotonic() + 90
-    while serving.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(address).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    pytest.fail(f"{address} did not become ready; exit code {serving.poll()}")
 
 
 def test_it_serves_and_answers_about_rollouts_and_agents(

@@ -6,19 +6,17 @@ User 10001, process 1, a root that cannot be written to, no shell, nothing but t
 import json
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from foundry_emulator.background import running
 from foundry_emulator.config import EmulatorConfig, Lifecycle
 from image.building import Image, Workshop
 from image.running import Container, terminate
-from patience import PATIENCE
+from readiness import until_ready
 from tools.repository import ROOT
 
 pytestmark = pytest.mark.timeout(1800)  # three builds, on a busy machine and with a far index
@@ -118,26 +116,13 @@ def test_it_serves_says_that_it_is_healthy_and_ends_when_it_is_asked_to(
         assert container.run(*HEALTH, **settings).returncode != 0
         began = time.monotonic()
         with container.started(log, **settings) as process:
-            until_ready(f"http://{listen}/readyz", process, log)
+            until_ready(f"http://{listen}/readyz", process, lambda: log.read_text("utf-8"))
             figures.append(f"image: serve is ready after {time.monotonic() - began:.1f} s")
             assert container.run(*HEALTH, **settings).returncode == 0
             assert terminate(process) == 0, log.read_text("utf-8")
     lines = [json.loads(line)["event"] for line in log.read_text("utf-8").splitlines()]
     assert lines[-1] == "daemon.stopped"
     assert {path.name.split(".")[0] for path in state.iterdir()} == {"foundry-rollouts", "policy"}
-
-
-def until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until ``address`` answers 200."""
-    deadline = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(address).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.02)
-    pytest.fail(f"{address} did not become ready\n{log.read_text('utf-8')}")
 
 
 def test_the_second_target_plays_the_demonstration(demo_container: Container, figures: list[str]) -> None:

@@ -12,12 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+import live_prometheus
 from command_line import begin, run
 from foundry_rollouts.core.model.access import Role
 from patience import PATIENCE
-from tools.system_packages import found
 
-PROMETHEUS = found("prometheus")
 HERE, ASIDE = "127.0.0.1", "127.0.0.2"
 
 CONFIG = """
@@ -123,22 +122,17 @@ async def test_a_readiness_probe_is_told_no_reasons(guarded: Guarded) -> None:
         assert {each["because"] for each in answer["conditions"]} == {"a viewer sees why"}
 
 
-@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is missing (Debian: apt-get install prometheus)")
+@pytest.mark.skipif(
+    live_prometheus.PROGRAM is None, reason="prometheus is missing (Debian: apt-get install prometheus)"
+)
 async def test_prometheus_scrapes_the_second_address_with_a_token_and_cannot_without(guarded: Guarded) -> None:
     (guarded.folder / "token").write_text(guarded.secrets[Role.VIEWER], "utf-8")
     config = CONFIG.replace("TARGET", guarded.metrics[7:]).replace("TOKEN", str(guarded.folder / "token"))
     (guarded.folder / "prometheus.yml").write_text(config, "utf-8")
     listen = f"{HERE}:{a_free_port(HERE)}"
-    assert PROMETHEUS is not None
-    process = await asyncio.create_subprocess_exec(
-        PROMETHEUS,
-        f"--config.file={guarded.folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={guarded.folder / 'series'}",
-        f"--web.listen-address={listen}",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    process = await live_prometheus.begun(guarded.folder, listen)
     async with ended_after(process), httpx.AsyncClient(base_url=f"http://{listen}", trust_env=False) as client:
+        await live_prometheus.answers(client)
 
         async def targets() -> dict[str, Any] | None:
             found = (await client.get("/api/v1/targets")).json()["data"]["activeTargets"]
