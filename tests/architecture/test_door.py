@@ -48,6 +48,23 @@ def test_a_check_that_fails_is_heard_and_the_others_still_run(
     assert said_so.endswith("Failed: bad\n")
 
 
+@pytest.mark.parametrize(("body", "code"), [("assert seen", 0), ("assert False", 1)])
+def test_a_test_that_fails_is_run_once_more_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], body: str, code: int
+) -> None:
+    head = "from pathlib import Path\nmark = Path(__file__).with_name('mark')\n"
+    test = f"def test_late():\n    seen = mark.exists()\n    mark.touch()\n    {body}\n\n\ndef test_well():\n    pass\n"
+    (tmp_path / "test_twice.py").write_text(head + test, "utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
+    check = Check("late", ("pytest", f"--rootdir={tmp_path}", "-n", "2", str(tmp_path)), is_talkative=True)
+    monkeypatch.setattr(every_check, "LINT", (check,))
+    assert every_check.main(["--without-tests"]) == code
+    said = capfd.readouterr().out
+    assert "1 failed, 1 passed" in said
+    assert ("Passed only when it was run again:\n  test_twice.test_late\n" in said) == (code == 0)
+    assert said.endswith("All is well.\n" if code == 0 else "Failed: late\n")
+
+
 def test_what_was_skipped_is_told_once_for_each_reason(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     cases = ["no promtool", "no promtool", "no network"]

@@ -23,6 +23,7 @@ from storm.processes import PATHS, Launcher, Running, until_answers
 PROTOCOLS = {"responses": "2.0.0"}
 
 #: Coarse on purpose: a good canary is told from a bad one in a dozen calls, so that storms are about storms.
+#: It tolerates what the bad network breaks of a good one's calls, which hits either version by chance.
 POLICY = """
 name: storm
 agents: ["agent-*"]
@@ -30,7 +31,7 @@ steps:
   - {weight: 10, min: 2s}
   - {weight: 50, min: 2s}
   - {weight: 100, min: 2s}
-judge: {bad: 3x + 40pp}
+judge: {tolerate: 1.2x + 20pp, bad: 3x + 40pp}
 sources:
   probe: {every: 1s, pairs: 1}
 gates:
