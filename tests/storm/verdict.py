@@ -11,7 +11,7 @@ from foundry_rollouts.ports import RolloutFilter
 from storm.scene import Scene
 
 #: What may stand between the moves: a wait that is told, no move. A refusal has no number of the rollout's own count.
-WAITS = {"rollout.held", "rollout.refused"}
+WAITS = {"rollout.held", "rollout.refused", "rollout.waiting"}
 WALKS = {
     "promoted": ("created", "started", "advanced", "advanced", "promoted"),
     "rolled_back": ("created", "started", "rolled_back"),

@@ -23,6 +23,7 @@ MEANINGS = {
     "rollout.paused": "the weights stay until a person decides",
     "rollout.resumed": "a person went on",
     "rollout.held": "it waits, and why; during the first step: how long it will take",
+    "rollout.waiting": "an approval, a person, or a proof that is late is waited for: `for` says which",
     "rollout.harmed": "harm is proved, and the policy leaves the answer to a person",
     "rollout.refused": "Foundry refused a change of the routing",
     "rollout.restored": "the plan's weights were restored after drift",

@@ -10,8 +10,9 @@ import promql_parser
 from ruamel.yaml import YAML
 
 from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.model.awaited import Waiting
 from foundry_rollouts.core.model.rollout import Phase
-from foundry_rollouts.telemetry import Delivery, Metrics, Problem, Waiting
+from foundry_rollouts.telemetry import Delivery, Metrics, Problem
 from tools.repository import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -37,6 +37,7 @@ def cloudevent_of(message: Message, source: str) -> CloudEvent:
     # Ids of events are as long as sentences and as free; a header takes neither.
     id = "msg_" + sha256(f"{source}\n{event.id}".encode()).hexdigest()[:32]  # noqa: A001 - the word of the standard
     data = _EVENT.dump_python(event, mode="json")
+    data["for"] = data.pop("waits_for")  # No field of ours can have the name that receivers know it by.
     envelope = {
         "specversion": "1.0",
         "id": id,

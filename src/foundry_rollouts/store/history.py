@@ -16,6 +16,9 @@ from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import events, outbox
 from foundry_rollouts.untrusted import clean
 
+#: What an event says of its rollout; NULL in those of an agent, and in those of releases that did not write it.
+ABOUT = ("canary", "stable", "policy", "policy_hash", "phase", "waits_for")
+
 
 async def append(connection: AsyncConnection, event: Event, *, has_receiver: bool) -> None:
     """Add ``event``, and its message where there is a receiver; the same fact is not sent twice."""
@@ -31,6 +34,7 @@ async def append(connection: AsyncConnection, event: Event, *, has_receiver: boo
             step=event.step,
             weights=event.weights,
             author=event.author,
+            **{name: getattr(event, name) for name in ABOUT},
         )
         .on_conflict_do_nothing(index_elements=[events.c.id])
         .returning(events.c.seq)
@@ -81,4 +85,5 @@ def event_of(row: Row[Any]) -> Event:
         step=row.step,
         weights=row.weights,
         author=row.author,
+        **{name: getattr(row, name) for name in ABOUT},
     )

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -108,9 +108,8 @@ async def hold(connection: AsyncConnection, ended: Rollout, *, has_receiver: boo
         stands = await rollouts.standing(connection, queued.id)
         then = held(queued, ended, now)
         await rollouts.save(connection, then, stands, due_at=now)
-        await history.append(
-            connection, of_rollout(queued, "rollout.paused", then.because, now), has_receiver=has_receiver
-        )
+        event = replace(of_rollout(queued, "rollout.paused", then.because, now), phase=then.phase.value)
+        await history.append(connection, event, has_receiver=has_receiver)
 
 
 def _newest(first: _Entry, behind: Sequence[_Entry]) -> str | None:

@@ -196,6 +196,7 @@ events = Table(
     Column("step", Integer),
     Column("weights", _Json),
     Column("author", PlainText),
+    *(Column(name, PlainText) for name in ("canary", "stable", "policy", "policy_hash", "phase", "waits_for")),
     Index(None, "rollout", "seq"),
 )
 

@@ -5,12 +5,12 @@ No session, request or rollout id is ever a label, and series of what is over go
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder
 
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.model.awaited import waits_for
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -24,14 +24,6 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 DURATIONS = (MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 3 * DAY)
 
 Labels = tuple[str, ...]
-
-
-class Waiting(StrEnum):
-    """What a rollout waits for that does not come by itself, or is late."""
-
-    APPROVAL = "approval"
-    PERSON = "person"
-    PROOF = "proof"  #: The step's ``max`` is over, and it is not proved.
 
 
 class _Series:
@@ -80,7 +72,7 @@ class Metrics(ServiceMetrics):
         self._step.replace(agent, {(): rollout.step})
         started = rollout.step_started_at
         self._step_started.replace(agent, {(): started.timestamp()} if started and not rollout.phase.is_final else {})
-        waits = _waits_for(rollout, now)
+        waits = waits_for(rollout, now)
         self._waiting.replace(agent, {(waits.value,): 1} if waits else {})
         self._step_backs.replace(agent, {(): rollout.step_backs})
         if analysis is not None:
@@ -253,17 +245,6 @@ class Metrics(ServiceMetrics):
             self._gauge("gate_verdict", "1 for the gate's verdict, else 0.", "agent", "gate", "verdict")
         )
         return self._gate_value, self._gate_threshold, self._gate_verdict
-
-
-def _waits_for(rollout: Rollout, now: datetime) -> Waiting | None:
-    """Return what somebody should know of; a rollout that goes on by itself in time waits for nothing."""
-    if rollout.phase.is_final:
-        return None
-    if rollout.phase is Phase.PAUSED or rollout.is_held:
-        return Waiting.PERSON
-    if rollout.waits_for_approval:
-        return Waiting.APPROVAL
-    return Waiting.PROOF if rollout.is_step_overdue(now) else None
 
 
 def _failures(counts: Counts) -> Iterator[tuple[str, int]]:

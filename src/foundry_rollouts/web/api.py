@@ -34,6 +34,7 @@ from foundry_rollouts.web.problems import DOCUMENTED
 from foundry_rollouts.web.requester import By
 from foundry_rollouts.web.schemas import (
     CommandRequest,
+    EventsShown,
     Me,
     PoliciesInForce,
     Prefer,
@@ -132,7 +133,7 @@ async def list_rollouts(
     return await rollouts_view(ours.store, which, ours.now())
 
 
-@router.get("/events", dependencies=[needs(Role.VIEWER)], response_model=EventPage, responses=STREAM)
+@router.get("/events", dependencies=[needs(Role.VIEWER)], response_model=EventsShown, responses=STREAM)
 async def show_events(
     ours: Ours,
     request: Request,
@@ -155,7 +156,7 @@ async def show_rollout(rollout_id: str, ours: Ours) -> RolloutView:
 
 
 @router.get(
-    "/rollouts/{rollout_id}/events", dependencies=[needs(Role.VIEWER)], response_model=EventPage, responses=STREAM
+    "/rollouts/{rollout_id}/events", dependencies=[needs(Role.VIEWER)], response_model=EventsShown, responses=STREAM
 )
 async def show_history(
     rollout_id: str,

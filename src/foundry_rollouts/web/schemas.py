@@ -1,6 +1,7 @@
 """What requests may carry, and the envelopes of answers."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Header
@@ -8,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from foundry_rollouts.core.model.access import Role, Way
 from foundry_rollouts.core.model.audit import AuditOutcome
+from foundry_rollouts.core.model.awaited import Waiting
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.lists import AgentGroup
 from foundry_rollouts.operations.policy_views import PolicyView
@@ -132,6 +134,35 @@ class WhichEntries(BaseModel):
     words: Name | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     before: Name | None = None
+
+
+class EventView(BaseModel):
+    """A fact in the history: what happened, why, and what it left; null where it does not apply or is not known."""
+
+    model_config = ConfigDict(from_attributes=True, populate_by_name=True)
+
+    id: str
+    at: datetime
+    kind: str
+    agent: str
+    because: str
+    rollout: str | None
+    step: int | None
+    weights: dict[str, int] | None
+    author: str | None
+    canary: str | None
+    stable: str | None
+    policy: str | None
+    policy_hash: str | None
+    phase: str | None = Field(description="Of the rollout, after the event.")
+    waits_for: Waiting | None = Field(alias="for", description="What ``rollout.waiting`` waits for.")
+
+
+class EventsShown(BaseModel):
+    """Some events, oldest first; ``next`` names the last one, null where nothing came behind it."""
+
+    items: list[EventView]
+    next: str | None
 
 
 class Alive(BaseModel):

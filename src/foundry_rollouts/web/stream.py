@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
-from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +18,7 @@ from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError, RolloutsError
 from foundry_rollouts.operations.lists import event_number, events_after, events_everywhere, history
+from foundry_rollouts.web.schemas import EventView
 from foundry_rollouts.web.services import Services
 
 log = structlog.get_logger(__name__)
@@ -34,8 +34,6 @@ STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
     204: {"description": "There is nothing more to stream"},
 }
-
-_EVENT = TypeAdapter(Event)
 
 
 async def live_history(services: Services, rollout: Rollout, seen: str | None) -> Response:
@@ -120,7 +118,7 @@ async def _everything(services: Services, number: int) -> AsyncIterator[bytes]:
 
 
 def _encoded(event: Event) -> bytes:
-    text = _EVENT.dump_json(event).decode()
+    text = EventView.model_validate(event).model_dump_json(by_alias=True)
     return format_sse_event(id=event.id, event=event.kind, data_str=text, retry=COME_BACK_MILLISECONDS)
 
 

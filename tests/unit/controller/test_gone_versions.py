@@ -56,7 +56,7 @@ async def test_a_canary_is_never_promoted_by_comparison_with_a_stable_version_th
         " to go back to. Promote it, or abort, which closes the endpoint"
     )
     assert len(trial.cloud.sent) == sent
-    assert (await kinds(trial))[-1] == "paused"
+    assert (await kinds(trial))[-2:] == ["paused", "waiting"]
     evidence = await trial.open_as("reader").evidence(trial.id)
     assert sum(track.at_step.stable_failures for track in evidence.tracks) == 0
 

@@ -109,7 +109,9 @@ async def test_after_an_abort_by_a_person_what_is_queued_waits_for_a_person(worl
         assert (held.phase, held.is_held, held.step) == (Phase.PAUSED, True, 0)
     assert held.waiting_for == "a person: resume or abort, since kim aborted version 2"
     assert (await reader.rollout("4")).is_held
-    assert [event.kind for event in await reader.history("3")] == ["rollout.created", "rollout.paused"]
+    events = await reader.history("3")
+    assert [event.kind for event in events] == ["rollout.created", "rollout.paused", "rollout.waiting"]
+    assert [(event.phase, event.waits_for) for event in events[1:]] == [("paused", None), ("paused", "person")]
     assert world.cloud.routing == Routing.of({"1": 100})
 
     await ask(world, "3", Verb.RESUME)

@@ -10,8 +10,9 @@ from httpx_sse import aconnect_sse
 
 from builders import NOON, a_policy, a_rollout
 from fakes import FakePolicies, record, stand
-from foundry_rollouts.core.model.event import Event
+from foundry_rollouts.core.model.event import WAITING, Event, of_rollout
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.policy_hash import policy_hash
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.ports import AgentKnown, Record
@@ -84,6 +85,24 @@ async def test_events_of_all_agents_come_in_pages(town: Web) -> None:
     assert [each["rollout"] for each in first["items"] + second["items"]] == ["r-m", "r-p", "r-b"]
     assert second["next"] is None
     assert (await town.client.get("/api/v1/events", params={"after": "nothing"})).status_code == 404
+
+
+async def test_an_event_says_what_it_is_about_and_whom_it_waits_for(town: Web) -> None:
+    rollout = await town.store.rollout("r-m")
+    event = of_rollout(rollout, WAITING, "a person decides", NOON, "wait")
+    await town.store.create(replace(rollout, id="r-w", agent="other"), replace(event, waits_for="person"), None)
+    last = (await town.client.get("/api/v1/events", params={"limit": 500})).json()["items"][-1]
+    about = {name: last[name] for name in ("rollout", "canary", "stable", "policy", "policy_hash", "phase", "for")}
+    assert about == {
+        "rollout": "r-m",
+        "canary": rollout.canary,
+        "stable": rollout.stable,
+        "policy": rollout.policy.name,
+        "policy_hash": policy_hash(rollout.policy),
+        "phase": rollout.phase.value,
+        "for": "person",
+    }
+    assert "waits_for" not in last
 
 
 async def pages(web: Web, path: str, cursor: str) -> list[list[object]]:

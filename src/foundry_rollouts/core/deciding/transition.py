@@ -11,21 +11,18 @@ from foundry_rollouts.core.deciding.decide import PERSON, Situation, decide
 from foundry_rollouts.core.deciding.invariants import Step, check
 from foundry_rollouts.core.deciding.obey import answered, saying_whom
 from foundry_rollouts.core.deciding.progress import has_trouble_lasted
+from foundry_rollouts.core.deciding.recording import recording
 from foundry_rollouts.core.deciding.refused import CLOUD, is_resting
-from foundry_rollouts.core.deciding.unreadable import is_news
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.constants import STEP_BACKS
 from foundry_rollouts.core.judging.evidence import Evidence, accepting, at_new_weight, initial
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.contest import restored
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.event import HARMED, HELD, Event, of_rollout
+from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.rollout import STOPS_AGAIN_AFTER, Phase, Rollout, Stops
 from foundry_rollouts.core.model.routing import Routing, keep_closed, routing_of
-
-#: Silences that the history records, once each.
-RECORDED_SILENCES = {Verdict.SOURCE_ERROR, Verdict.STALE, Verdict.SHARED_TROUBLE, Verdict.SPLIT_IGNORED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +116,7 @@ def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situa
     target = _target(rollout, then, routing) if may_move(rollout, decision) else routing
     if routing != target:
         then = replace(then, refused=None)
-    event = _event(rollout, then, decision, seen.now) if _is_recorded(recorded, decision, then, seen.analysis) else None
-    if event and decision.move is Move.HOLD and _is_harm_new(recorded, then):
-        event = replace(event, kind=HARMED)
-    if event is None and decision.move is Move.HOLD and seen.time_needed and not then.is_time_told:
-        then = replace(then, is_time_told=True)
-        event = replace(_event(rollout, then, decision, seen.now), because=seen.time_needed)
-    event = _with_notes(event or _event(rollout, then, decision, seen.now), seen.notes) if seen.notes else event
-    then = replace(then, event_count=rollout.event_count + (event is not None))
+    then, event = recording(recorded, rollout, then, decision, seen)
     return Transition(
         before=rollout,
         decision=decision,
@@ -140,11 +130,6 @@ def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situa
         answered=closed,
         earlier=seen.earlier,
     )
-
-
-def _with_notes(event: Event, notes: tuple[str, ...]) -> Event:
-    """Return the event with what sources have to say, which the history tells at once."""
-    return replace(event, because=". ".join((*notes, event.because)))
 
 
 def may_move(rollout: Rollout, decision: Decision) -> bool:
@@ -185,34 +170,6 @@ def _evidence(rollout: Rollout, then: Rollout, decision: Decision, analysis: Ana
     # What was proved below counts no more for a canary that went back.
     anew = at_new_weight(analysis.evidence)
     return replace(anew, is_proved=False) if decision.move is Move.STEP_BACK else anew
-
-
-def _event(rollout: Rollout, then: Rollout, decision: Decision, now: datetime) -> Event:
-    event = of_rollout(rollout, decision.move.event or HELD, decision.because, now)
-    weights = dict(routing_of(then).weights)
-    return replace(event, step=then.step or None, weights=weights, author=decision.author)
-
-
-def _is_recorded(recorded: Rollout, decision: Decision, then: Rollout, analysis: Analysis | None) -> bool:
-    """Whether the history records a decision: every move, and a wait when something of note begins with it.
-
-    A routing that another hand changes again and again is recorded once and then by reminders, however often it is
-    restored.
-    """
-    if decision.move is Move.RESTORE and decision.is_contested:
-        return then.contest is not None and then.contest.told_at == then.contest.at
-    if decision.move is not Move.HOLD or is_news(recorded, decision):
-        return True
-    if _is_harm_new(recorded, then) or then.is_stable_gone != recorded.is_stable_gone:
-        return True
-    if then.split_noted != recorded.split_noted:
-        return True
-    return analysis is not None and analysis.verdict in RECORDED_SILENCES and analysis.verdict != recorded.verdict
-
-
-def _is_harm_new(recorded: Rollout, then: Rollout) -> bool:
-    """Whether harm was just proved at this step."""
-    return then.harmed_at is not None and then.harmed_at != recorded.harmed_at
 
 
 def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:

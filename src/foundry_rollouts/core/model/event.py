@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
+from foundry_rollouts.core.model.policy_hash import policy_hash
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 
 #: A wait that the history records, because something begins with it.
 HELD = "rollout.held"
+#: Somebody is waited for, or a proof that is late.
+WAITING = "rollout.waiting"
 #: Harm is proved, and the policy leaves the answer to a person.
 HARMED = "rollout.harmed"
 
@@ -28,6 +32,12 @@ class Event:
     step: int | None = None
     weights: dict[str, int] | None = None  #: Version to percent, as they are after the event.
     author: str | None = None
+    canary: str | None = None
+    stable: str | None = None
+    policy: str | None = None  #: The name of the rollout's policy.
+    policy_hash: str | None = None  #: What that policy said when the rollout was created.
+    phase: str | None = None  #: Of the rollout, after the event.
+    waits_for: str | None = None  #: ``approval``, ``person`` or ``proof``; programs outside read it as ``for``.
 
     def showing(self, routing: Routing | None) -> "Event":
         """Return the event with the weights of ``routing``."""
@@ -46,8 +56,8 @@ def of_rollout(rollout: Rollout, kind: str, because: str, at: datetime, number: 
         kind=kind,
         agent=rollout.agent,
         because=because,
-        rollout=rollout.id,
         step=rollout.step or None,
+        **_about(rollout),
     )
 
 
@@ -59,10 +69,22 @@ def of_creation(rollout: Rollout) -> Event:
         kind="rollout.created",
         agent=rollout.agent,
         because=rollout.because,
-        rollout=rollout.id,
         weights=dict(routing_of(rollout).weights),
         author=rollout.author,
+        **_about(rollout),
     )
+
+
+def _about(rollout: Rollout) -> dict[str, Any]:
+    """Return what every event of ``rollout`` says of it."""
+    return {
+        "rollout": rollout.id,
+        "canary": rollout.canary,
+        "stable": rollout.stable,
+        "policy": rollout.policy.name,
+        "policy_hash": policy_hash(rollout.policy),
+        "phase": rollout.phase.value,
+    }
 
 
 def of_agent(agent: str, kind: str, because: str, at: datetime, which: str) -> Event:

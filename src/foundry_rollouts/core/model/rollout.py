@@ -132,6 +132,7 @@ class Rollout:
     step_trouble_time: timedelta = timedelta(0)  #: Of that, at this step.
     is_trouble_asked: bool = False  #: It paused for trouble that lasts; who resumes it takes that for normal.
     is_time_told: bool = False  #: The history says how long it will take, at the traffic that was measured.
+    wait_told: str | None = None  #: Whom or what the history says is waited for.
     split_noted: int | None = None  #: The step at which the history says that new sessions do not follow the weight.
 
     @property

@@ -24,6 +24,7 @@ KINDS = {
     "rollout.rolled_back": ("Rolled back", "bad", "back"),
     "rollout.disabled": ("Closed the endpoint", "bad", "closed"),
     "rollout.paused": ("Paused", "wait", "pause"),
+    "rollout.waiting": ("Waits", "wait", "pause"),
     "rollout.resumed": ("Resumed", "moving", "resume"),
     "rollout.restored": ("Restored the weights", "wait", "drift"),
     "rollout.superseded": ("Superseded", "off", "none"),
