@@ -31,6 +31,7 @@ from foundry_rollouts.foundry.retry import (
     retry_after,
     retrying,
 )
+from foundry_rollouts.network import carrier
 from foundry_rollouts.ports.priority import Priority, present_priority
 from foundry_rollouts.tracing import context_headers, note, span
 from foundry_rollouts.untrusted import clean
@@ -108,7 +109,7 @@ class Transport:
         self.on_answer: OnAnswer | None = None
         self._auth = _Bearer(tokens, options.audience)
         # One for both pools: reading the certificates of the machine takes its time.
-        trust = httpx.create_ssl_context() if options.wire is None else True
+        trust = httpx.create_ssl_context()
         # A proxy of the environment cannot reach this machine's own loopback.
         is_remote = not is_loopback(host_of(endpoint))
         self._requests, self._streams = (
@@ -116,7 +117,7 @@ class Transport:
                 auth=self._auth,
                 verify=trust,
                 trust_env=is_remote,
-                transport=options.wire,
+                transport=options.wire or carrier(trust, heeds_proxies=is_remote),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
                 headers={"User-Agent": "foundry-rollouts", "Accept-Encoding": "gzip, deflate"},
             )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from foundry_rollouts.network import carrier
 from foundry_rollouts.signals.credentials import Credentials, Login
 from foundry_rollouts.signals.limits import RateLimiter
 from foundry_rollouts.signals.reported import NotWholeError, SourceError
@@ -74,7 +75,10 @@ class Fetcher:
         accept = {"Accept": "application/json"}
         # A server that hangs must not hold the connections that others need; budgets say how many there can be.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-        return httpx.AsyncClient(timeout=patience, headers=accept, limits=limits, verify=trust or True)
+        trust = trust or httpx.create_ssl_context()
+        return httpx.AsyncClient(
+            timeout=patience, headers=accept, limits=limits, verify=trust, transport=carrier(trust)
+        )
 
     async def aclose(self) -> None:
         if self._client is not None:
