@@ -29,6 +29,11 @@ class Tally:
         )
 
     @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """The canary's calls and failures, then stable's."""
+        return self.canary_calls, self.canary_failures, self.stable_calls, self.stable_failures
+
+    @property
     def calls(self) -> int:
         return self.canary_calls + self.stable_calls
 

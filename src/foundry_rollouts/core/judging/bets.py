@@ -10,7 +10,8 @@ Rates and shares are fractions; gains are natural logarithms of what one unit of
 """
 
 import math
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from foundry_rollouts.core.judging.constants import (
     DEAD_RATE,
@@ -24,10 +25,11 @@ from foundry_rollouts.core.judging.constants import (
 from foundry_rollouts.core.model.policy import Margin
 
 _LADDER_LINES = tuple(Margin(1.0, points) for points in LADDER)
+#: Several processes bet on the same counts, and what is heard late is bet on again: enough for those of one tick.
+_REMEMBERED = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Bet:
+class Bet(NamedTuple):
     """The gain of one outcome of each kind."""
 
     canary_failure: float = 0.0
@@ -37,8 +39,9 @@ class Bet:
 
     def gain(self, canary_calls: float, canary_failures: float, stable_calls: float, stable_failures: float) -> float:
         """Return what these calls gain; shares of a call will do, for an expectation."""
-        canary = canary_failures * self.canary_failure + (canary_calls - canary_failures) * self.canary_success
-        stable = stable_failures * self.stable_failure + (stable_calls - stable_failures) * self.stable_success
+        canary_failure, canary_success, stable_failure, stable_success = self
+        canary = canary_failures * canary_failure + (canary_calls - canary_failures) * canary_success
+        stable = stable_failures * stable_failure + (stable_calls - stable_failures) * stable_success
         return canary + stable
 
 
@@ -46,6 +49,7 @@ class Bet:
 SITTING_OUT = Bet()
 
 
+@lru_cache(_REMEMBERED)
 def harm_bets(line: Margin, guess: float, canary_calls: float, stable_calls: float) -> tuple[Bet, ...]:
     """Return the bets that the canary fails above ``line``, stable at ``guess``, the mildest claim first.
 
@@ -58,11 +62,13 @@ def harm_bets(line: Margin, guess: float, canary_calls: float, stable_calls: flo
     )
 
 
+@lru_cache(_REMEMBERED)
 def safe_bets(line: Margin, guess: float, canary_calls: float, stable_calls: float) -> tuple[Bet, ...]:
     """Return the bets that the canary fails below the bad ``line``: as good as stable, or a little worse."""
     return tuple(_bet(line, claim, guess, canary_calls, stable_calls) for claim in _claims_below(line, guess))
 
 
+@lru_cache(_REMEMBERED)
 def ladder_bets(guess: float, canary_calls: float, stable_calls: float) -> tuple[Bet, ...]:
     """Return the bets that the canary is as good as stable, one against each margin of the ladder."""
     return tuple(
@@ -71,6 +77,7 @@ def ladder_bets(guess: float, canary_calls: float, stable_calls: float) -> tuple
     )
 
 
+@lru_cache(_REMEMBERED)
 def floor_bets(limit: float) -> tuple[Bet, ...]:
     """Return the bets that the canary fails above ``limit``, whatever stable does."""
     fair = max(limit, EDGE)
@@ -131,8 +138,9 @@ def _nearest(line: Margin, canary: float, stable: float, share: float) -> float:
 
 def _bracket(line: Margin, canary: float, stable: float) -> tuple[float, float]:
     ceiling = (1 - EDGE - line.points) / line.ratio
-    ends = [min(max(end, EDGE), ceiling) for end in (stable, (canary - line.points) / line.ratio)]
-    return min(ends), max(ends)
+    under = min(max((canary - line.points) / line.ratio, EDGE), ceiling)
+    beside = min(max(stable, EDGE), ceiling)
+    return min(under, beside), max(under, beside)
 
 
 def _log_odds(rate: float) -> float:

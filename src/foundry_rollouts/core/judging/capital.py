@@ -59,14 +59,14 @@ class Capital:
         """Return the capital after ``share`` of the cash was spread over the claims, so many ``times``."""
         kept = times * math.log1p(-share)
         each = self.cash + math.log(-math.expm1(kept) / len(self.staked))
-        return replace(self, staked=tuple(log_sum((part, each)) for part in self.staked), cash=self.cash + kept)
+        return Capital(tuple([log_sum((part, each)) for part in self.staked]), self.cash + kept, self.clock)
 
     def later(self, seconds: float) -> "Capital":
         """Return the capital ``seconds`` later: each full minute has moved its stake."""
         elapsed = self.clock + seconds
         # The nudge lets six hundred tenths of a second make a minute in spite of their rounding.
         minutes = math.floor(elapsed / MINUTE + 1e-9)
-        on = replace(self, clock=elapsed - minutes * MINUTE)
+        on = Capital(self.staked, self.cash, elapsed - minutes * MINUTE)
         return on.stake(STAKED_EACH_MINUTE, times=minutes) if minutes else on
 
 
@@ -144,31 +144,38 @@ def observed(process: EProcess, bets: Hypotheses, tally: Tally, seconds: float, 
     What stable fails at is learnt from every batch, whatever the ``use`` of the interval.
     """
     batch, waiting = next_batch(process.waiting, tally)
-    process = replace(process, waiting=waiting)
+    won, guess = process, process.guess
     if batch is not None:
-        settled = process if use is Use.NONE else _settle_batch(process, bets, batch, use)
-        process = replace(settled, guess=process.guess.after(batch, seconds))
-    return replace(process, harm=process.harm.later(seconds))
+        won = process if use is Use.NONE else _settle_batch(process, bets, batch, use)
+        guess = guess.after(batch, seconds)
+    return EProcess(won.harm.later(seconds), won.safe, won.ladder, guess, waiting, won.in_trouble)
 
 
 def _settle_batch(process: EProcess, bets: Hypotheses, batch: Tally, use: Use) -> EProcess:
     expected = process.guess.rate, batch.canary_calls, batch.stable_calls
-    harm = accrued(process.harm.staked, harm_bets(bets.tolerate, *expected), batch, bets.cluster)
+    harm, cluster = process.harm, bets.cluster
     safe = safe_bets(bets.bad, *expected)
     is_troubled = use is Use.TROUBLED
-    return replace(
-        process,
-        harm=replace(process.harm, staked=harm),
-        safe=accrued(process.safe, safe, batch, bets.cluster),
-        in_trouble=accrued(process.in_trouble, safe, batch, bets.cluster) if is_troubled else process.in_trouble,
-        ladder=accrued(process.ladder, ladder_bets(*expected), batch, bets.cluster),
+    return EProcess(
+        harm=Capital(accrued(harm.staked, harm_bets(bets.tolerate, *expected), batch, cluster), harm.cash, harm.clock),
+        safe=accrued(process.safe, safe, batch, cluster),
+        ladder=accrued(process.ladder, ladder_bets(*expected), batch, cluster),
+        guess=process.guess,
+        waiting=process.waiting,
+        in_trouble=accrued(process.in_trouble, safe, batch, cluster) if is_troubled else process.in_trouble,
     )
 
 
 def accrued(capital: tuple[float, ...], placed: tuple[Bet, ...], batch: Tally, cluster: float) -> tuple[float, ...]:
     """Return each part of ``capital`` after its bet; calls that fail in clusters count for so much less."""
-    counts = batch.canary_calls, batch.canary_failures, batch.stable_calls, batch.stable_failures
-    return tuple(part + bet.gain(*counts) / cluster for part, bet in zip(capital, placed, strict=True))
+    canary, canary_failures, stable, stable_failures = batch.counts
+    canary_well, stable_well = canary - canary_failures, stable - stable_failures
+    return tuple(
+        [
+            part + (canary_failures * a + canary_well * b + (stable_failures * c + stable_well * d)) / cluster
+            for part, (a, b, c, d) in zip(capital, placed, strict=True)
+        ]
+    )
 
 
 def calls_needed(process: EProcess, bets: Hypotheses, goal: float, canary_share: float) -> int:

@@ -1,6 +1,6 @@
 """What stable is thought to fail at."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.constants import (
@@ -47,8 +47,7 @@ class StableEstimate:
         """
         kept = 0.5 ** (seconds / HALF_LIFE)
         old = kept if self.fresh >= FRESH_CALLS else 1.0
-        return replace(
-            self,
+        return StableEstimate(
             failures=self.failures * kept + batch.stable_failures,
             calls=self.calls * kept + batch.stable_calls,
             old_failures=self.old_failures * old,

@@ -17,7 +17,8 @@ from foundry_rollouts.core.judging.shared import SharedTrouble, begin_trouble
 from foundry_rollouts.core.judging.split import Split
 from foundry_rollouts.core.judging.spread import Spread
 from foundry_rollouts.core.judging.strata import over_disjoint
-from foundry_rollouts.core.judging.track import Moment, Track, settling, taken_in
+from foundry_rollouts.core.judging.taking_in import taken_in
+from foundry_rollouts.core.judging.track import Moment, Track, settling
 from foundry_rollouts.core.judging.track import at_new_weight as reweighed
 from foundry_rollouts.core.judging.values import ValueTrack, at_new_step, tracked, valued
 from foundry_rollouts.core.model.failures import ErrorKind

@@ -12,7 +12,7 @@ def log_sum(logs: Iterable[float]) -> float:
     most = max(values, default=-math.inf)
     if most == -math.inf:
         return most
-    return most + math.log(sum(math.exp(value - most) for value in values))
+    return most + math.log(sum([math.exp(value - most) for value in values]))
 
 
 def log_mean(logs: Iterable[float]) -> float:

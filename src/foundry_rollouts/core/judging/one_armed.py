@@ -37,7 +37,7 @@ def observed_floor(
     if tally.canary_calls:
         alone = Tally(tally.canary_calls, tally.canary_failures)
         staked = accrued(staked, floor_bets(limit), alone, cluster)
-    return CeilingProcess(replace(process.harm, staked=staked).later(seconds))
+    return CeilingProcess(Capital(staked, process.harm.cash, process.harm.clock).later(seconds))
 
 
 def alarmed(process: CeilingProcess, limit: float, tally: Tally, seconds: float, cluster: float) -> CeilingProcess:

@@ -10,7 +10,8 @@ import pytest
 from builders import a_policy, a_rollout
 from foundry_rollouts.core.judging.shared import SharedTrouble
 from foundry_rollouts.core.judging.spread import Spread
-from foundry_rollouts.core.judging.track import Moment, settling, taken_in
+from foundry_rollouts.core.judging.taking_in import taken_in
+from foundry_rollouts.core.judging.track import Moment, settling
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts
 from foundry_rollouts.core.model.policy import CALL_LIMIT, Automatic, Gate, GateKind, WeightStep

@@ -12,7 +12,8 @@ from foundry_rollouts.core.judging.one_armed import Guard, begin_floor
 from foundry_rollouts.core.judging.shared import SharedTrouble
 from foundry_rollouts.core.judging.spread import Spread
 from foundry_rollouts.core.judging.stakes import Interval, restaked
-from foundry_rollouts.core.judging.track import at_most, at_new_weight, cluster_of, taken_in
+from foundry_rollouts.core.judging.taking_in import taken_in
+from foundry_rollouts.core.judging.track import at_most, at_new_weight, cluster_of
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Window
 from foundry_rollouts.core.model.policy import Gate, GateKind, Margin
