@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 
 from foundry_rollouts.cli.commands import Command, examples, group
 from foundry_rollouts.cli.output import Output, column, show_items
+from foundry_rollouts.cli.scale.plan import QUICK, SIZES, Part, Plan
 from foundry_rollouts.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,6 +101,43 @@ def pages(
         raise UsageError("at most half of the agents may have a rollout in progress: give more --agents")
     crowd = Crowd(agents, moving, unacknowledged=agents // 500, promoted=agents // 20, seed=seed)
     _show(measure(crowd, runs, _progress()), output)
+
+
+@bench.command(
+    "scale",
+    cls=Command,
+    epilog=examples(
+        "foundry-rollouts bench scale --database postgresql://postgres@localhost/postgres",
+        "foundry-rollouts bench scale --rollouts 1000 --part load --part storm",
+        "foundry-rollouts bench scale --quick",
+    ),
+)
+def scale(
+    database: Annotated[
+        str | None, typer.Option("--database", help="A PostgreSQL server that may make databases; none: SQLite.")
+    ] = None,
+    rollouts: Annotated[
+        list[int] | None,
+        typer.Option("--rollouts", min=1, help="Rollouts in progress, few before many; repeatable. None: 10 to 10000."),
+    ] = None,
+    part: Annotated[list[Part] | None, typer.Option("--part", help="Only this part; repeatable.")] = None,
+    cadence: Annotated[float, typer.Option("--cadence", min=0.5, help="Seconds between two ticks of a rollout.")] = 30,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Seconds of each window that is measured.")] = 30,
+    cloud_ms: Annotated[float, typer.Option("--cloud-ms", min=0, help="Milliseconds until the cloud answers.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Ten rollouts and some seconds: only to see that it runs.")
+    ] = False,
+    seed: SeedOption = 1,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """Run the service with up to 10 000 rollouts against a light Foundry, and compare it with the goals."""
+    _needs_numpy()
+    from foundry_rollouts.cli.scale.measure import measure
+
+    chosen = frozenset(part or Part)
+    plan = Plan(tuple(sorted(rollouts or SIZES)), chosen, cadence=cadence, seconds=seconds, cloud_ms=cloud_ms)
+    plan = replace(QUICK, parts=chosen) if quick else plan
+    _show(measure(replace(plan, database=database, seed=seed), _progress()), output)
 
 
 def _needs_numpy() -> None:
