@@ -12,6 +12,7 @@ import structlog
 
 from foundry_rollouts.addresses import project_of
 from foundry_rollouts.clock import now
+from foundry_rollouts.core.model.policy_hash import policy_hash
 from foundry_rollouts.errors import SchemaError, StoreError, UsageError
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.settings import PREFIX, Settings, wanted_traces
@@ -212,4 +213,5 @@ def _take_policies(parts: Daemon) -> None:
 
 def _show_policies(parts: Daemon) -> None:
     metrics, policies = parts.services.metrics, parts.policies
-    metrics.policies(len(policies.all()), len(policies.problems), now())
+    said = {policy.name: policy_hash(policy) for policy in policies.all()}
+    metrics.policies(said, len(policies.problems), now())

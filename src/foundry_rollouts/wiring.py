@@ -27,6 +27,7 @@ from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.operations.sign_ins import Limits
+from foundry_rollouts.policies.export import as_written
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import Source, World
 from foundry_rollouts.settings import Settings
@@ -97,6 +98,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             proxies=settings.proxies,
             base_path=settings.base_path,
             sign_in_limits=_sign_in_limits(settings),
+            written=as_written,
             catalogue=world.cloud,
             logs=logs,
         )

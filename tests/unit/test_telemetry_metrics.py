@@ -84,7 +84,7 @@ def used() -> Metrics:
     metrics.show(PROGRESSING, ANALYSIS, NOON)
     metrics.show(a_rollout(agent="other", phase=Phase.PAUSED, step=1, started_at=NOON), ANALYSIS, NOON)
     metrics.decided("support-agent", "advance")
-    metrics.policies(1, 0, NOON)
+    metrics.policies({"support": "5d0c3c1b7a42"}, 0, NOON)
     metrics.problems(Problem.UNPINNED, ["support-agent"])
     metrics.database(is_up=True)
     metrics.change_refused("support-agent", "forward")

@@ -153,6 +153,14 @@ class OpsApi:
         except (httpx.TransportError, SSEError, ValueError) as error:
             raise self._away(error) from None
 
+    async def policies(self) -> Json:
+        """Return the policies in force, and the problems of files that are not."""
+        return await self._json("GET", "/policies")
+
+    async def policy(self, name: str) -> Json:
+        """Return one policy in force as a file would say it."""
+        return await self._json("GET", f"/policies/{_part(name)}")
+
     async def create_token(self, wanted: Json) -> Json:
         return await self._json("POST", "/tokens", json=dict(wanted))
 

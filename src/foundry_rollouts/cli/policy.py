@@ -8,10 +8,11 @@ import typer
 from foundry_rollouts.cli.backtest import BACKTEST_EXAMPLES, backtest
 from foundry_rollouts.cli.commands import Command, examples, group
 from foundry_rollouts.cli.output import Column, Output, OutputOption, column, show_items
+from foundry_rollouts.cli.policy_diff import APPLY_EXAMPLES, DIFF_EXAMPLES, apply, diff
 from foundry_rollouts.cli.policy_plan import PLAN_EXAMPLES, RpsOption, StableRateOption, plan, warnings_in
 from foundry_rollouts.core.forecast.expectation import Traffic
 
-policy = group("Check, show, forecast and backtest policy files.")
+policy = group("Check, show, compare, apply, forecast and backtest policy files.")
 
 PathsArgument = Annotated[
     list[Path] | None, typer.Argument(metavar="[PATH]...", help="Files or folders; default: policies/.")
@@ -106,6 +107,8 @@ def show(
 
 policy.command("plan", cls=Command, epilog=examples(*PLAN_EXAMPLES))(plan)
 policy.command("backtest", cls=Command, epilog=examples(*BACKTEST_EXAMPLES))(backtest)
+policy.command("diff", cls=Command, epilog=examples(*DIFF_EXAMPLES))(diff)
+policy.command("apply", cls=Command, epilog=examples(*APPLY_EXAMPLES))(apply)
 
 
 def _steps(item: Any) -> str:

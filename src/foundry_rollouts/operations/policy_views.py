@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from foundry_rollouts.core.model.policy import Policy, Step, WeightStep
+from foundry_rollouts.core.model.policy_hash import policy_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class PolicyView:
     on_failure: str
     on_no_evidence: str
     on_drift: str
+    hash: str  #: What it says, in twelve characters.
 
 
 def policy_view(policy: Policy) -> PolicyView:
@@ -54,6 +56,7 @@ def policy_view(policy: Policy) -> PolicyView:
         on_failure=policy.on_failure.value,
         on_no_evidence=policy.on_no_evidence.value,
         on_drift=policy.on_drift.value,
+        hash=policy_hash(policy),
     )
 
 

@@ -9,6 +9,7 @@ from foundry_rollouts.core.model.acknowledgement import Acknowledgement, lesson
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.measurement import Counts, Measurement, quantile, seconds_of
 from foundry_rollouts.core.model.policy import WeightStep
+from foundry_rollouts.core.model.policy_hash import policy_hash
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.operations.progress import Progress
@@ -57,6 +58,7 @@ class RolloutView:
     ended_at: datetime | None
     remaining: Remaining | None  #: None before the first step and after the end.
     open_commands: tuple[CommandView, ...] | None = None  #: Accepted and not obeyed yet; None: not asked for here.
+    policy_hash: str | None = None  #: What its policy said when it was created; None: not asked for here.
     joined: bool = False  #: It was there when it was asked for.
     answer: str | None = None  #: What came of what was asked, in a sentence.
     progress: Progress | None = None  #: How far it is, gate by gate; None: not asked for here.
@@ -139,7 +141,8 @@ def whole_view(
 ) -> RolloutView:
     """Show ``rollout`` with the commands that nobody obeyed yet, and what came of a request."""
     asked = tuple(CommandView(each.verb.value, each.author, each.at, each.reason) for each in commands)
-    return replace(rollout_view(rollout, now), open_commands=asked, joined=joined, answer=answer)
+    said = policy_hash(rollout.policy)
+    return replace(rollout_view(rollout, now), open_commands=asked, policy_hash=said, joined=joined, answer=answer)
 
 
 def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:

@@ -56,9 +56,12 @@ class ServiceMetrics:
         """Record how long after its due time a rollout was checked."""
         self._tick_lag.observe(max(seconds, 0.0))
 
-    def policies(self, in_force: int, problems: int, now: datetime) -> None:
-        """Show how many policies are in force since now, and how many problems keep others from it."""
-        self._policies.set(in_force)
+    def policies(self, in_force: Mapping[str, str], problems: int, now: datetime) -> None:
+        """Show the policies in force since now, by name with their hashes, and how many problems keep others out."""
+        self._policies.set(len(in_force))
+        self._policy_info.clear()
+        for name, said in in_force.items():
+            self._policy_info.labels(name, said).set(1)
         self._policy_problems.set(problems)
         self._policies_loaded.set(now.timestamp())
 
@@ -123,6 +126,7 @@ class ServiceMetrics:
         self._last_sweep = self._gauge("last_sweep_timestamp_seconds", "When the last sweep ended.")
         self._discovery_age = self._gauge("discovery_age_seconds", "How long ago the agents were last listed.")
         self._policies = self._gauge("policies", "Policies in force.")
+        self._policy_info = self._gauge("policy_info", "Always 1; what the policy says.", "policy", "hash")
         self._policy_problems = self._gauge("policy_problems", "Problems of policies that are not in force.")
         self._policies_loaded = self._gauge("policies_loaded_timestamp_seconds", "When the policies were last loaded.")
         self._database_up = self._gauge("database_up", "1 if the database answered at the last sweep, else 0.")

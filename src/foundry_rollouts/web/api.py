@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from starlette.requests import Request
 
 from foundry_rollouts.core.model.access import Role
+from foundry_rollouts.core.model.policy_hash import policy_hash
 from foundry_rollouts.core.model.ties import ties
 from foundry_rollouts.operations.explain import Explanation, explain
 from foundry_rollouts.operations.lists import (
@@ -37,6 +38,7 @@ from foundry_rollouts.web.schemas import (
     EventsShown,
     Me,
     PoliciesInForce,
+    PolicyShown,
     Prefer,
     WhichAgents,
     WhichEvents,
@@ -106,6 +108,13 @@ def list_policies(ours: Ours, wanted: Annotated[WhichPolicies, Query()]) -> Poli
     items = [policy_view(policy) for policy in some]
     tied = [tie.because for tie in ties(policies)]
     return PoliciesInForce(items=items, problems=list(ours.policies.problems), ties=tied, next=onward)
+
+
+@router.get("/policies/{policy_name}", dependencies=[needs(Role.VIEWER)])
+def show_policy(policy_name: str, ours: Ours) -> PolicyShown:
+    """Show one policy in force as a file would say it, with every default."""
+    policy = ours.policies.named(policy_name)
+    return PolicyShown(name=policy.name, hash=policy_hash(policy), written=dict(ours.written(policy)))
 
 
 @router.get("/rollouts", dependencies=[needs(Role.VIEWER)], response_model=RolloutPage, responses=CSV)

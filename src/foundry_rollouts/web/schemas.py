@@ -178,6 +178,14 @@ class Readiness(BaseModel):
     conditions: list[Condition]
 
 
+class PolicyShown(BaseModel):
+    """One policy in force, as a file would say it, with every default written out; prompts by their names."""
+
+    name: str
+    hash: str
+    written: dict[str, Any]
+
+
 class PoliciesInForce(BaseModel):
     """Policies, what is wrong with files that are therefore not in force, and which name agents equally.
 

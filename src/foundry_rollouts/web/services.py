@@ -1,13 +1,14 @@
 """What the web depends on; ``wiring`` passes the real ones."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.operations.replayed import Replays
@@ -41,6 +42,7 @@ class Services:
     base_path: str = ""  #: What stands before every path when a proxy serves us beside others: ``/rollouts``.
     hosts: frozenset[str] = field(default=frozenset())  #: Host names we answer to beside loopback.
     new_id: Callable[[datetime], str] = new_id
+    written: Callable[[Policy], Mapping[str, Any]] = lambda _: {}  #: How a file would say a policy.
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
     logs: LogTails = field(default_factory=LogTails)
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.

@@ -30,17 +30,17 @@ def recording(
     if event is None and decision.move is Move.HOLD and waits is not None and waits != then.wait_told:
         event = replace(_event(rollout, then, decision, seen.now), kind=WAITING, waits_for=waits.value)
     event = _with_notes(event or _event(rollout, then, decision, seen.now), seen.notes) if seen.notes else event
-    told = _wait_told(then, decision, event, waits)
-    return replace(then, wait_told=told, event_count=rollout.event_count + (event is not None)), event
+    waited = _wait_recorded(then, decision, event, waits)
+    return replace(then, wait_told=waited, event_count=rollout.event_count + (event is not None)), event
 
 
-def _wait_told(then: Rollout, decision: Decision, event: Event | None, waits: Waiting | None) -> str | None:
-    """Return which wait the history tells of by now; who paused a rollout need not be told that it waits."""
+def _wait_recorded(then: Rollout, decision: Decision, event: Event | None, waits: Waiting | None) -> str | None:
+    """Return which wait the history has by now; whoever paused a rollout knows that it waits."""
     if waits is None:
         return None
     is_theirs = decision.move is Move.PAUSE and decision.author is not None
-    is_told = event is not None and event.kind == WAITING
-    return waits.value if is_theirs or is_told else then.wait_told
+    is_now = event is not None and event.kind == WAITING
+    return waits.value if is_theirs or is_now else then.wait_told
 
 
 def _with_notes(event: Event, notes: tuple[str, ...]) -> Event:
