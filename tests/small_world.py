@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from builders import NOON, a_policy, a_rollout
+from fakes import FakePolicies
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.model.bounds import Bounds
@@ -287,7 +288,8 @@ class SmallWorld:
         self.replicas += 1
         store: Any = Mortal(self.open_as(f"replica-{self.replicas}"), self.deaths)
         cloud: Any = Mortal(self.cloud, self.deaths)
-        world = World(cloud=cloud, sessions=cloud, store=store, policies=None, sources=(self.source,), ready=self.ready)  # type: ignore[arg-type]
+        policies, sources = FakePolicies((self.policy,)), (self.source,)
+        world = World(cloud, cloud, store, policies, sources, ready=self.ready)
         metrics = Metrics("test")
         return store, Ticker(world, metrics, self.now, TICK, OfflineGuard(world, metrics, self.now))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foundry_rollouts.core.model.policy import SessionsOnRollback
+from foundry_rollouts.core.model.effects import SessionsOnRollback
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.store.store import SqlStore
 from small_world import CallersSource, Deaths, SmallWorld, a_callers_policy, a_quick_policy

@@ -22,9 +22,9 @@ from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.core.model.effects import SessionsOnRollback
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.policy import SessionsOnRollback
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken

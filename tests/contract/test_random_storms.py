@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from databases import a_postgresql_database
-from foundry_rollouts.core.model.policy import OnDrift
+from foundry_rollouts.core.model.effects import OnDrift
 from plain_logs import log_plainly
 from storm.arrivals import Arrivals
 from storm.machine import Storm

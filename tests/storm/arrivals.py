@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from builders import NOON, a_rollout
 from fakes import FakePolicies
 from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.incarnation import Marks
 from foundry_rollouts.core.model.new_versions import OnNewVersion
-from foundry_rollouts.core.model.policy import OnDrift
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import NOT_WHOLE, CloudError, Refusal, RolloutsError

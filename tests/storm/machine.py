@@ -20,8 +20,9 @@ from sqlalchemy import select
 
 from builders import NOON, a_rollout
 from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.event import Event
-from foundry_rollouts.core.model.policy import OnDrift, WeightStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase as RolloutPhase
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing

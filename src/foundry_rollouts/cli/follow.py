@@ -12,7 +12,7 @@ from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UnavailableError
 from foundry_rollouts.untrusted import visible
 
-FINAL = frozenset({"promoted", "rolled_back", "disabled", "superseded", "failed", "aborted"})
+FINAL = frozenset({"promoted", "rolled_back", "disabled", "superseded", "failed", "aborted", "observed"})
 GIVE_UP_AFTER = timedelta(minutes=5)  #: A service that is away so long is not being restarted.
 BETWEEN_TRIES = timedelta(seconds=1)
 

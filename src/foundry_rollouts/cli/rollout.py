@@ -45,8 +45,13 @@ _LIST = (
     Column("step", lambda item: f"{item['step']}/{item['steps']}"),
     *map(column, ("weights", "because")),
 )
+_WOULD_HAVE = (
+    *map(column, ("id", "agent", "canary", "would_have")),
+    Column("step", lambda item: f"{item['step']}/{item['steps']}"),
+    *map(column, ("ended_at", "because")),
+)
 _SHOW = (
-    *map(column, ("id", "agent", "canary", "stable", "policy", "phase")),
+    *map(column, ("id", "agent", "canary", "stable", "policy", "mode", "phase", "would_have")),
     Column("step", lambda item: f"{item['step']} of {item['steps']}"),
     *map(column, ("weights", "generation", "verdict", "because", "waiting_for", "author")),
     *map(column, ("created_at", "started_at", "ended_at")),
@@ -112,6 +117,7 @@ def _say_started(started: Item, *, is_document: bool) -> None:
     epilog=examples(
         "foundry-rollouts rollout list",
         "foundry-rollouts rollout list --agent support-eu --phase rolled_back --output json",
+        "foundry-rollouts rollout list --would-have",
     ),
 )
 @waits
@@ -120,15 +126,23 @@ async def list_rollouts(
     phase: Annotated[
         str | None, typer.Option(help="Only this phase, for example progressing.", autocompletion=_phases)
     ] = None,
+    would_have: Annotated[
+        bool,
+        typer.Option("--would-have", help="How rollouts ended that were only observed (mode: observe)."),
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most to list.")] = 50,
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List rollouts, the newest first."""
     from foundry_rollouts.cli.api import OpsApi
+    from foundry_rollouts.errors import UsageError
 
+    if would_have and phase not in {None, Phase.OBSERVED}:
+        raise UsageError(f"--would-have lists rollouts that are {Phase.OBSERVED.value}: leave --phase out")
+    phase, columns = (Phase.OBSERVED.value, _WOULD_HAVE) if would_have else (phase, _LIST)
     async with OpsApi.at(server) as api:
-        show_items(await api.rollouts(agent, phase, limit), _LIST, output, "there are no such rollouts")
+        show_items(await api.rollouts(agent, phase, limit), columns, output, "there are no such rollouts")
 
 
 @rollout.command(

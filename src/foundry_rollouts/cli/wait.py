@@ -32,7 +32,7 @@ async def wait_for_end(api: OpsApi, rollout: str, timeout: timedelta | None, *, 
 
 def code_of_end(ended: Json) -> int:
     """Return the exit code for how a rollout ended; report a bad end with its reason."""
-    if ended["phase"] == "promoted":
+    if ended["phase"] in {"promoted", "observed"}:
         return 0
     say(f"error: version {ended['canary']} of {ended['agent']} is {phase_of(ended)}: {ended['because']}", err=True)
     return ENDED_BADLY

@@ -20,8 +20,9 @@ from foundry_rollouts.controller.presence import Presence
 from foundry_rollouts.controller.problems import show_problems
 from foundry_rollouts.controller.record import record_of_agent
 from foundry_rollouts.controller.unreadable import Troubles
+from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.incarnation import is_same
-from foundry_rollouts.core.model.policy import OnDrift, Policy
+from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Ending, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import LeaseLostError, RolloutsError, StoreError
@@ -119,7 +120,7 @@ class Discovery:
                 noted = replace(noted, policy=known.policy)  # Another replica holds it: once more next time.
             governed = Governed(policy) if policy else self._tied(agent.name)
             why = self._trouble(agent)
-            if why is None and governed is not None and needs_attention(agent, known):
+            if why is None and governed is not None and needs_attention(agent, known, governed.policy):
                 await self._reconcile(agent, known, governed)
             self.troubles.failed_before.pop(agent.name, None)
         except RolloutsError as error:
@@ -199,9 +200,13 @@ class Discovery:
             await Reception(self.world, self.now, self.new_id).receive(agent, known, policy, lease)
 
 
-def needs_attention(agent: AgentSeen, known: AgentKnown) -> bool:
-    """Whether a listing shows anything that is not as recorded; most agents are quiet most of the time."""
-    return known.is_gone or not known.is_as_recorded(agent.routing) or _is_unknown(agent, known)
+def needs_attention(agent: AgentSeen, known: AgentKnown, policy: Policy) -> bool:
+    """Whether a listing shows anything that is not as recorded; most agents are quiet most of the time.
+
+    Where nothing is moved the routing is anybody's, and only what is new of an agent is of interest.
+    """
+    is_quiet = (policy.observes and known.stable is not None) or known.is_as_recorded(agent.routing)
+    return known.is_gone or not is_quiet or _is_unknown(agent, known)
 
 
 def _is_unknown(agent: AgentSeen, known: AgentKnown) -> bool:

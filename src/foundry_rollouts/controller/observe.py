@@ -54,7 +54,7 @@ async def observe(
     seen = Situation(now, commands=standing.commands, tick_interval=tick_interval)
     try:
         agent = await read_agent(world, recorded.agent, standing.known)
-        if agent.unreadable is not None and recorded.step:
+        if agent.unreadable is not None and recorded.step and not recorded.policy.observes:
             # What is asked stays open: it is obeyed once the routing can be read.
             return _with_losses(recorded, replace(seen, unreadable=_cannot_be_read(agent)))
         version = await world.cloud.version(recorded.agent, recorded.canary) if not recorded.step else None
@@ -73,7 +73,9 @@ async def observe(
         routing=routing,
         drift=drift_of(noticed, routing),
         is_closed=routing is not None and not routing.is_open,
-        late_change=await _late(world, noticed, agent.routing, now) if routing else None,
+        late_change=await _late(world, noticed, agent.routing, now)
+        if routing and not noticed.policy.observes
+        else None,
         waits_for=_waits_for(noticed, version, agent) or _unlike_the_record(noticed, standing.known, agent),
         failure=_failure(noticed, version, agent, now),
         earlier=await _earlier(world, noticed),
@@ -150,12 +152,17 @@ def _cannot_be_read(agent: AgentSeen) -> str:
     return f"the routing of agent {agent.name} cannot be read: {agent.unreadable}"
 
 
+def _takes_places(newest: Rollout) -> bool:
+    """Whether a newer version takes the place of an older one: where nothing is moved, users may have it already."""
+    return newest.policy.observes or newest.policy.on_new_version is OnNewVersion.SUPERSEDE
+
+
 async def _newer(world: World, rollout: Rollout, newest: Rollout | None) -> str | None:
     """Return the version that takes this one's place, once it is active; a build that fails displaces nobody.
 
     Neither does an older version that was asked for later, as by a pipeline whose version another one overtook.
     """
-    if newest is None or newest.policy.on_new_version is not OnNewVersion.SUPERSEDE:
+    if newest is None or not _takes_places(newest):
         return None
     ours, theirs = number(rollout.canary), number(newest.canary)
     if ours is not None and theirs is not None and theirs < ours:
@@ -190,7 +197,7 @@ def _waits_for(rollout: Rollout, version: VersionSeen | None, agent: AgentSeen) 
 
 def _unlike_the_record(rollout: Rollout, known: AgentKnown | None, agent: AgentSeen) -> str | None:
     """Say that a pending rollout waits for another hand's weights to go; None when it may start from those there."""
-    if rollout.step or agent.routing == routing_of(rollout):
+    if rollout.step or rollout.policy.observes or agent.routing == routing_of(rollout):
         return None
     if known is not None and known.is_as_recorded(agent.routing):
         return None

@@ -20,8 +20,9 @@ from foundry_rollouts.controller.said import words
 from foundry_rollouts.controller.stop_sessions import end_sessions
 from foundry_rollouts.core.deciding.decide import Situation, on_guard, on_harm
 from foundry_rollouts.core.deciding.loss import lose_canary, losing, loss_of, uncounted
+from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.deciding.refused import back_refused, is_resting
-from foundry_rollouts.core.deciding.transition import Transition, after, retreat_by
+from foundry_rollouts.core.deciding.transition import Transition, retreat_by
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.judge import judge
@@ -142,6 +143,8 @@ class OfflineGuard:
         with at_priority(Priority.ROLLBACK):
             agent = await self.world.cloud.agent(rollout.agent)
             step = retreat_by(rollout, decision, replace(seen, routing=agent.routing_read()))
+            if step.is_observed:
+                return step
             async with within_lease(lease, self.now):
                 await send(self.world.cloud, rollout.agent, step.seen, step.target)
             await confirm(self.world, rollout.agent, step.target, agent.settings)

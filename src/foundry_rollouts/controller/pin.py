@@ -19,9 +19,10 @@ from foundry_rollouts.core.deciding.adoption import adopted, at_first_sight, sto
 from foundry_rollouts.core.deciding.invariants import check_pin
 from foundry_rollouts.core.deciding.refused import is_silent
 from foundry_rollouts.core.model.contest import because_restored
+from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.event import Event, number_at, of_agent
-from foundry_rollouts.core.model.policy import OnDrift, Policy
-from foundry_rollouts.core.model.rollout import MAY_ARRIVE_WITHIN, READS_APART, Ending, Rollout
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import MAY_ARRIVE_WITHIN, READS_APART, Ending, Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing, arrived_late, is_way_back, keep_closed, routings_of
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, StoreError
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, Record, RolloutFilter, VersionStatus, World
@@ -58,11 +59,26 @@ class PinGuard:
         kept = adoption.target if adoption.is_kept else NOTHING_KEPT
         event = self._event(agent, kind, adoption.because, adoption.target)
         record = record_of_agent(event, stable=adoption.stable, newest=newest, kept=kept)
+        if policy.observes:
+            await self._observe(agent, adoption.stable, newest, lease)
+            return replace(known, stable=adoption.stable, newest=newest)
         await self._settle(agent, adoption.target, record, lease)
         return replace(known, stable=adoption.stable, newest=newest, kept=kept)
 
+    async def _observe(self, agent: AgentSeen, stable: str, newest: str | None, lease: Lease) -> None:
+        """Take note of the stable version and leave the endpoint as it is, under a policy that observes."""
+        is_pinned = agent.routing.is_pinned
+        kind = "agent.adopted" if is_pinned else "agent.would_have_pinned"
+        named = "" if is_pinned else f"; the endpoint follows {LATEST} and would have been pinned"
+        because = f"version {stable} is the stable version from now on{named}. Nothing was moved (mode: observe)"
+        event = self._event(agent, kind, because, agent.routing)
+        await self.world.store.record(lease, record_of_agent(event, stable=stable, newest=newest))
+        log.info(kind, agent=agent.name, because=because)
+
     async def guard(self, agent: AgentSeen, known: AgentKnown, stable: str, policy: Policy, lease: Lease) -> AgentKnown:
         """Answer what another hand did to the routing between rollouts; return what is known then."""
+        if policy.observes:
+            return await self._follow_users(agent, known, stable, lease)
         if known.is_as_recorded(agent.routing):
             return known
         if await self._is_deleted(agent.name, stable):
@@ -86,6 +102,18 @@ class PinGuard:
             because = f"{drift}: rollouts wait until it is as recorded"
             await self._tell(agent, "agent.drifted", because, lease)
         return known
+
+    async def _follow_users(self, agent: AgentSeen, known: AgentKnown, stable: str, lease: Lease) -> AgentKnown:
+        """Where nothing is moved, take the one version that the endpoint names for the stable one; else leave all."""
+        named = agent.routing.weights[0][0] if len(agent.routing.weights) == 1 else LATEST
+        if named in {stable, LATEST} or await self._would_have_gone_back(known, named):
+            return known
+        await self._observe(agent, named, known.newest, lease)
+        return replace(known, stable=named)
+
+    async def _would_have_gone_back(self, known: AgentKnown, version: str) -> bool:
+        trial = next((trial for trial in await self._recent(known) if trial.canary == version), None)
+        return trial is not None and trial.would_have in {Phase.ROLLED_BACK, Phase.DISABLED}
 
     async def _go_on_without(self, agent: AgentSeen, known: AgentKnown, stable: str, lease: Lease) -> AgentKnown:
         """Adopt what serves instead of a stable version that was deleted; say once where nothing does, and rest.

@@ -14,7 +14,7 @@ from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew
 from foundry_rollouts.controller.observe import RECENT, measure, observe
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.queue import Line
-from foundry_rollouts.controller.record import record_of
+from foundry_rollouts.controller.record import record_of, record_of_rollout
 from foundry_rollouts.controller.recover import Recovered, recover
 from foundry_rollouts.controller.refusal import note_retreat, record_of_refusal
 from foundry_rollouts.controller.said import AGENT, about, words
@@ -22,6 +22,7 @@ from foundry_rollouts.controller.stop_sessions import end_what_is_left
 from foundry_rollouts.core.deciding.adoption import adopted
 from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.loss import uncounted
+from foundry_rollouts.core.deciding.observing import acting, stable_after
 from foundry_rollouts.core.deciding.readiness import Readiness, with_sandboxes
 from foundry_rollouts.core.deciding.refused import is_silent
 from foundry_rollouts.core.deciding.transition import Transition, transition
@@ -29,6 +30,7 @@ from foundry_rollouts.core.judging.analysis import Analysis
 from foundry_rollouts.core.judging.evidence import history_of, measured_traffic
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.decision import Move, move_recorded_as
+from foundry_rollouts.core.model.event import of_rollout
 from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, PriorCounts, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
@@ -129,6 +131,8 @@ class Ticker:
     async def _move(self, lease: Lease, rollout: Rollout, standing: Standing) -> bool:
         """Observe, judge, decide, apply, write; return whether the rollout has ended."""
         now = self.now()
+        if await self._begins_again(lease, rollout, now):
+            return False
         rollout = await self._with_present_stable(rollout, standing)
         with at_priority(Priority.INTERACTIVE):
             noticed, seen = await observe(self.world, rollout, standing, now, self.period)
@@ -141,6 +145,19 @@ class Ticker:
         step = transition(rollout, noticed, found)
         record = record_of(step, seen, measurements, await self._stable_after(step, seen))
         return await self._apply(lease, step, record, seen.settings)
+
+    async def _begins_again(self, lease: Lease, rollout: Rollout, now: datetime) -> bool:
+        """Begin a rollout again that was observed, where its policy acts by now; return whether it does."""
+        policy = self.world.policies.policy_for(rollout.agent) if rollout.policy.observes else None
+        if policy is None or policy.observes:
+            return False
+        anew = acting(rollout, policy)
+        event = of_rollout(rollout, "rollout.began_again", anew.because, now)
+        record = replace(record_of_rollout(anew, event, due_at=now), has_new_policy=True)
+        await self.world.store.record(lease, record)
+        self.offline.remember(anew, None)
+        log.info(event.kind, **words(anew), because=anew.because)
+        return True
 
     async def _apply(self, lease: Lease, step: Transition, record: Record, settings: str | None) -> bool:
         """Apply and write, or report that the cloud refuses; return whether the rollout has ended."""
@@ -183,11 +200,20 @@ class Ticker:
             self.offline.remember(then, record.evidence)
         self.metrics.show(then, analysis, now)
         note({**about(then), "foundry_rollouts.decision": move.value, "foundry_rollouts.because": then.because})
-        self.metrics.decided(then.agent, move)
+        if then.policy.observes:
+            self.metrics.would_have(then.agent, move)
+        else:
+            self.metrics.decided(then.agent, move)
         self.metrics.measured(then.agent, record.measurements)
         if move.event is not None:
             author = record.event.author if record.event else None
-            log.info(move.event, **words(then), step=then.step, author=author, because=then.because)
+            log.info(
+                record.event.kind if record.event else move.event,
+                **words(then),
+                step=then.step,
+                author=author,
+                because=then.because,
+            )
         if then.phase.is_final:
             await finish_rollout(self.world, self.metrics, then, now)
 
@@ -227,6 +253,8 @@ class Ticker:
     async def _stable_after(self, step: Transition, seen: Situation) -> str | None:
         """Return the version that users have from now on; None when that stays as it is."""
         then, decision = step.then, step.decision
+        if step.is_observed:
+            return stable_after(then, decision, seen.routing)
         if decision.move is Move.PROMOTE:
             return then.canary
         if decision.move is Move.SUPERSEDE and not decision.goes_back and then.step and seen.routing:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from foundry_rollouts.core.deciding.progress import APPROVAL
 from foundry_rollouts.core.model.acknowledgement import Acknowledgement, lesson
 from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.effects import Mode
 from foundry_rollouts.core.model.measurement import Counts, Measurement, quantile, seconds_of
 from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.policy_hash import policy_hash
@@ -44,9 +45,11 @@ class RolloutView:
     canary: str
     stable: str | None
     phase: Phase
+    mode: Mode  #: Whether anything is moved for it.
+    would_have: Phase | None  #: How it would have ended where nothing was moved.
     step: int  #: From 1; 0 before the first.
     steps: int
-    weights: Mapping[str, int]  #: Version to percent of new sessions, as the rollout calls for.
+    weights: Mapping[str, int]  #: Version to percent of new sessions, as the rollout calls for, or would have.
     generation: int
     because: str
     waiting_for: str | None
@@ -153,6 +156,8 @@ def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
         canary=rollout.canary,
         stable=rollout.stable,
         phase=rollout.phase,
+        mode=rollout.policy.mode,
+        would_have=rollout.would_have,
         step=rollout.step,
         steps=len(rollout.policy.steps),
         weights=dict(routing_of(rollout).weights),

@@ -62,6 +62,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         name=entry.name,
         agents=tuple(entry.agents),
         steps=automatic.steps if automatic else steps,
+        mode=entry.mode,
         trigger=entry.trigger,
         deadline=entry.deadline,
         judge=Judging(judge.false_rollback, judge.missed_bad, judge.tolerate, judge.bad),

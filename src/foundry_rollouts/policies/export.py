@@ -54,6 +54,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
     return {
         "name": policy.name,
         "agents": list(policy.agents),
+        "mode": policy.mode.value,
         "trigger": policy.trigger.value,
         "steps": _auto(policy.automatic) if policy.automatic else [_step(step) for step in policy.steps],
         "deadline": span_text(policy.deadline),

@@ -19,18 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from foundry_rollouts.core.model.effects import Mode, OnAdoption, OnDrift, OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.new_versions import NewVersions, OnNewVersion
-from foundry_rollouts.core.model.policy import (
-    Margin,
-    OnAdoption,
-    OnDrift,
-    OnFailure,
-    OnNoEvidence,
-    OnSplit,
-    SessionsOnRollback,
-    Trigger,
-)
+from foundry_rollouts.core.model.policy import Margin, OnFailure, OnNoEvidence, Trigger
 from foundry_rollouts.policies.gate_entries import GateEntry
 from foundry_rollouts.policies.presets import PresetName, expanded
 from foundry_rollouts.policies.source_entries import STRICT, SourcesEntry
@@ -182,6 +174,10 @@ class PolicyEntry(BaseModel):
     steps: StepsEntry = Field(
         description="Weights that rise to 100, with approvals between them where a person is to decide; or `auto`.",
         examples=[[{"weight": 10}, {"approval": {}}, {"weight": 100}], {"auto": {"blast-radius": 20}}],
+    )
+    mode: Mode = Field(
+        default=Mode.ACT,
+        description="observe: everything is judged and nothing is moved; the history says what would have been done.",
     )
     trigger: Trigger = Field(default=Trigger.NEW_VERSION, description="What starts a rollout.")
     deadline: PositiveDuration = Field(

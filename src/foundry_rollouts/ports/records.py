@@ -65,6 +65,7 @@ class Record:
     kept: Routing | None = None  #: Weights of another hand that stay from now on; one without versions: none do.
     unreadable: str | None = None  #: Why the agent cannot be processed, from now on; empty: it can again.
     holds_queue: bool = False  #: What is queued behind ``rollout`` waits for a person from now on.
+    has_new_policy: bool = False  #: ``rollout`` goes by another policy from now on.
     marks: Marks | None = None  #: What tells the agent from another of its name, from now on.
     incarnation: int | None = None  #: A new one begins: what was known of stable and newest versions is forgotten.
 

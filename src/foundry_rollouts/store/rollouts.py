@@ -26,7 +26,7 @@ POLICY_TEXT = cast(rollouts.c.policy, Text).label("policy")
 _READ = select(rollouts.c.id, *(rollouts.c[name] for name in _COLUMNS), POLICY_TEXT, rollouts.c.document)
 #: What a document says of a phase that the release before does not know: it reads documents, and must not trip over
 #: them. The column has the word that holds.
-EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED}
+EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED, Phase.OBSERVED: Phase.SUPERSEDED}
 BY_ID = 500  #: Rollouts that are read by their ids at once.
 _NEWEST_FIRST = (rollouts.c.created_at.desc(), rollouts.c.id.desc())
 
@@ -155,6 +155,12 @@ async def save(connection: AsyncConnection, rollout: Rollout, stands: Standing |
         .where(rollouts.c.id == rollout.id)
         .values(**_written(replace(rollout, generation=generation)), due_at=due_at)
     )
+
+
+async def change_policy(connection: AsyncConnection, rollout: Rollout) -> None:
+    """Let a rollout go by the policy that it has now: in all other writes it keeps the one that it began with."""
+    policy = _documents(rollout)[0]
+    await connection.execute(update(rollouts).where(rollouts.c.id == rollout.id).values(policy=policy))
 
 
 async def wake(connection: AsyncConnection, rollout: str, now: datetime) -> None:

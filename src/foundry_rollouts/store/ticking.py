@@ -51,6 +51,8 @@ async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Re
     stands = await rollouts.standing(connection, rollout.id)
     due_at = await _due(connection, rollout, stands, made)
     await rollouts.save(connection, rollout, stands, due_at)
+    if made.has_new_policy:
+        await rollouts.change_policy(connection, rollout)
     if made.evidence is not None:
         await measurements.save_evidence(connection, rollout.id, made.evidence)
     await measurements.save_measurements(connection, rollout.id, made.measurements)

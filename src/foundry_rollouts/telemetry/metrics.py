@@ -56,6 +56,7 @@ class Metrics(ServiceMetrics):
         self._shown: dict[str, str] = {}  # agent to the id of the rollout whose series it has
         self._leaving: dict[str, datetime] = {}  # agent to the time when those series go away
         self._decided: dict[str, set[str]] = {}  # agent to the decisions that were counted
+        self._observed: dict[str, set[str]] = {}  # agent to the decisions that were only observed
         self._gone: dict[str, datetime] = {}  # agent that the cloud shows no more to the time when its series go
         self._refusals: dict[str, set[str]] = {}  # agent to the kinds of change that were refused
         self._failing: dict[str, set[Labels]] = {}  # agent to the failures that were counted
@@ -87,6 +88,11 @@ class Metrics(ServiceMetrics):
         """Count one decision: ``hold``, ``advance``, ``rollback`` and so on."""
         self._decided.setdefault(agent, set()).add(decision)
         self._decisions.labels(agent, decision).inc(exemplar=exemplar())
+
+    def would_have(self, agent: str, decision: str) -> None:
+        """Count one decision of a policy that observes: nothing was moved for it."""
+        self._observed.setdefault(agent, set()).add(decision)
+        self._would_have.labels(agent, decision).inc()
 
     def ended(self, rollout: Rollout, now: datetime) -> None:
         """Record how long ``rollout`` took, and let its series go away in ten minutes."""
@@ -128,7 +134,7 @@ class Metrics(ServiceMetrics):
             del self._gone[agent]
 
     def _has_series(self, agent: str) -> bool:
-        held = (self._shown, self._weight, self._decided, self._refusals, self._failing)
+        held = (self._shown, self._weight, self._decided, self._observed, self._refusals, self._failing)
         return any(agent in each for each in held)
 
     def forget(self, agent: str) -> None:
@@ -138,6 +144,8 @@ class Metrics(ServiceMetrics):
         self._queued.replace(agent, {})
         for decision in self._decided.pop(agent, set()):
             self._decisions.remove(agent, decision)
+        for decision in self._observed.pop(agent, set()):
+            self._would_have.remove(agent, decision)
         for change in self._refusals.pop(agent, set()):
             self._refused_changes.remove(agent, change)
         for labels in self._failing.pop(agent, set()):
@@ -205,6 +213,9 @@ class Metrics(ServiceMetrics):
         )
         self._of_rollout = (self._info, self._phase, self._verdict, *self._build_steps(), *self._build_gates())
         self._decisions = self._counter("decisions", "Decisions about rollouts.", "agent", "decision")
+        self._would_have = self._counter(
+            "would_have", "Decisions of policies in mode observe, for which nothing was moved.", "agent", "decision"
+        )
         self._failures = self._counter(
             "failures", "Failed calls that sources counted, by kind.", "agent", "source", "role", "kind"
         )

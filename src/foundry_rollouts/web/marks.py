@@ -32,6 +32,7 @@ PHASES: Mapping[Phase, Mark] = {
     Phase.DISABLED: Mark("bad", "closed", "disabled"),
     Phase.SUPERSEDED: Mark("off", "moving", "superseded"),
     Phase.FAILED: Mark("bad", "cross", "failed"),
+    Phase.OBSERVED: Mark("off", "info", "observed"),
     Phase.ABORTED: Mark("off", "back", "aborted"),
 }
 

@@ -12,7 +12,7 @@ from command_line import Outcome
 from component.cli.conftest import Service
 from foundry_rollouts.cli.explain import _rows
 from foundry_rollouts.cli.output import Item
-from foundry_rollouts.core.model.policy import OnSplit
+from foundry_rollouts.core.model.effects import OnSplit
 from small_world import CostlySource, SmallWorld, a_costly_policy
 from users_world import UsersSource, a_users_policy
 

@@ -9,7 +9,8 @@ from builders import a_policy
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.lease_pool import LeasePool
-from foundry_rollouts.core.model.policy import OnAdoption, OnDrift, Policy, Trigger
+from foundry_rollouts.core.model.effects import OnAdoption, OnDrift
+from foundry_rollouts.core.model.policy import Policy, Trigger
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.ports import RolloutFilter, VersionStatus

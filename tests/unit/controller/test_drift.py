@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from foundry_rollouts.core.model.command import Verb
-from foundry_rollouts.core.model.policy import OnDrift
+from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from small_world import SmallWorld, a_quick_policy

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.core.model.policy import SessionsOnRollback
+from foundry_rollouts.core.model.effects import SessionsOnRollback
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError

@@ -10,7 +10,7 @@ from builders import NOON, a_rollout, an_event
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.lease_pool import LeasePool
-from foundry_rollouts.core.model.policy import OnDrift
+from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.rollout import MAY_ARRIVE_WITHIN, Phase, Rollout, UnconfirmedChange
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal

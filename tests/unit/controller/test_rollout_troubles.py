@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.core.model.policy import OnDrift
+from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import VersionStatus

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from builders import NOON, an_event
+from foundry_rollouts.core.model.effects import SessionsOnRollback
 from foundry_rollouts.core.model.event import Event
-from foundry_rollouts.core.model.policy import SessionsOnRollback
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import SessionSeen, SessionStatus

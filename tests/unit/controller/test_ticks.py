@@ -8,8 +8,9 @@ import pytest
 
 from foundry_rollouts.controller.existence import Compared
 from foundry_rollouts.core.model.command import Verb
+from foundry_rollouts.core.model.effects import SessionsOnRollback
 from foundry_rollouts.core.model.measurement import Measurement, Window
-from foundry_rollouts.core.model.policy import Automatic, SessionsOnRollback
+from foundry_rollouts.core.model.policy import Automatic
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.ports import VersionStatus

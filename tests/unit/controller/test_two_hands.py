@@ -9,7 +9,7 @@ from sqlalchemy import select
 from fakes import FakePolicies
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.lease_pool import LeasePool
-from foundry_rollouts.core.model.policy import OnDrift
+from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.store.store import SqlStore

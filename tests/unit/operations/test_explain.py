@@ -9,7 +9,8 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from fakes import record, stand
 from foundry_rollouts.core.judging.constants import BESIDE
-from foundry_rollouts.core.model.policy import OnSplit, Policy
+from foundry_rollouts.core.model.effects import OnSplit
+from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.replay.recorded import BacktestOutcome
 from foundry_rollouts.errors import NotFoundError

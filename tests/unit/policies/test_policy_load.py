@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from foundry_rollouts.core.model.effects import OnDrift, OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import (
     ApprovalStep,
@@ -16,12 +17,9 @@ from foundry_rollouts.core.model.policy import (
     GateKind,
     Judging,
     Margin,
-    OnDrift,
     OnFailure,
     OnNoEvidence,
-    OnSplit,
     Policy,
-    SessionsOnRollback,
     Trigger,
     WeightStep,
 )

@@ -12,7 +12,7 @@ from foundry_rollouts.bench.world.judge import Late
 from foundry_rollouts.bench.world.laws import Plan
 from foundry_rollouts.bench.world.pilot import PAUSED, PROMOTED
 from foundry_rollouts.core.deciding.decide import Situation, decide
-from foundry_rollouts.core.deciding.transition import after
+from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge

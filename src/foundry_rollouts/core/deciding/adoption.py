@@ -6,7 +6,7 @@ Only versions that the routing names can become stable: what ``@latest`` serves 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from foundry_rollouts.core.model.policy import OnAdoption
+from foundry_rollouts.core.model.effects import OnAdoption
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing
 

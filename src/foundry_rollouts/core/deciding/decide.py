@@ -22,7 +22,8 @@ from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.contest import because_restored, still
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.policy import OnDrift, OnFailure
+from foundry_rollouts.core.model.effects import OnDrift
+from foundry_rollouts.core.model.policy import OnFailure
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
 

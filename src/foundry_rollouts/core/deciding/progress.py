@@ -7,7 +7,8 @@ from foundry_rollouts.core.deciding.automatic import next_weight, step_proof
 from foundry_rollouts.core.deciding.obey import advance_or_promote, retreat
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.policy import SOAK, OnNoEvidence, OnSplit
+from foundry_rollouts.core.model.effects import OnSplit
+from foundry_rollouts.core.model.policy import SOAK, OnNoEvidence
 from foundry_rollouts.core.model.rollout import Rollout
 
 APPROVAL = "a person: approve or abort"  #: What a rollout waits for on a step that is an approval.

@@ -5,23 +5,23 @@ that breaks a law of ``invariants`` cannot be made: making it raises BrokenLawEr
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from foundry_rollouts.core.deciding.decide import PERSON, Situation, decide
+from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.deciding.invariants import Step, check
 from foundry_rollouts.core.deciding.obey import answered, saying_whom
+from foundry_rollouts.core.deciding.observing import as_planned, check_observed, event_of, rollout_of
+from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.deciding.progress import has_trouble_lasted
 from foundry_rollouts.core.deciding.recording import recording
 from foundry_rollouts.core.deciding.refused import CLOUD, is_resting
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
-from foundry_rollouts.core.judging.constants import STEP_BACKS
 from foundry_rollouts.core.judging.evidence import Evidence, accepting, at_new_weight, initial
 from foundry_rollouts.core.model.command import Command
-from foundry_rollouts.core.model.contest import restored
 from foundry_rollouts.core.model.decision import Decision, Move
+from foundry_rollouts.core.model.effects import OnSplit
 from foundry_rollouts.core.model.event import Event
-from foundry_rollouts.core.model.policy import OnSplit, SessionsOnRollback
-from foundry_rollouts.core.model.rollout import STOPS_AGAIN_AFTER, Phase, Rollout, Stops
+from foundry_rollouts.core.model.rollout import STOPS_AGAIN_AFTER, Rollout
 from foundry_rollouts.core.model.routing import Routing, keep_closed, routing_of
 
 
@@ -41,14 +41,18 @@ class Transition:
     answered: tuple[Command, ...] = ()  #: The commands that need no more attention.
     earlier: str | None = None  #: Which other trial the version had in this incarnation of the agent.
     is_withheld: bool = False  #: It would change the cloud, which refused that a moment ago.
+    is_observed: bool = False  #: It says what would have been done, and moves nothing.
 
     def __post_init__(self) -> None:
+        if self.is_observed:
+            check_observed(self.before, self.seen, self.target)
+            return
         check(Step(self.before, self.then, self.decision, self.seen, self.target, self.analysis, self.earlier))
 
     @property
     def is_retreat(self) -> bool:
         """Whether it lowers the canary's exposure, and is repeated until it is done."""
-        return self.decision.move.is_retreat
+        return self.decision.move.is_retreat and not self.is_observed
 
     @property
     def is_step(self) -> bool:
@@ -73,6 +77,9 @@ def transition(recorded: Rollout, rollout: Rollout, seen: Situation) -> Transiti
 
     Raises BrokenLawError when the step is one that no rollout may take.
     """
+    if rollout.policy.observes:
+        planned = as_planned(rollout, seen)
+        return _observed(_follow(recorded, rollout, decide(rollout, planned), planned), seen)
     step = _follow(recorded, rollout, noting_split(rollout, decide(rollout, seen), seen.analysis), seen)
     if seen.unreadable is not None:
         return replace(step, is_withheld=True)
@@ -97,7 +104,22 @@ def _is_split_new(rollout: Rollout, analysis: Analysis | None) -> bool:
 
 def retreat_by(rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
     """Return the way back that ``decision`` wants, whatever else would be decided."""
+    if rollout.policy.observes:
+        return _observed(_follow(rollout, rollout, decision, as_planned(rollout, seen)), seen)
     return _follow(rollout, rollout, decision, seen)
+
+
+def _observed(step: Transition, seen: Situation) -> Transition:
+    """Return ``step`` as what would have been done: the endpoint serves what it served."""
+    served = seen.routing or step.seen
+    return replace(
+        step,
+        then=rollout_of(step.then, step.decision),
+        seen=served,
+        target=served,
+        event=event_of(step.event, step.decision, served) if step.event else None,
+        is_observed=True,
+    )
 
 
 def ending(rollout: Rollout, because: str, now: datetime) -> Transition:
@@ -170,67 +192,3 @@ def _evidence(rollout: Rollout, then: Rollout, decision: Decision, analysis: Ana
     # What was proved below counts no more for a canary that went back.
     anew = at_new_weight(analysis.evidence)
     return replace(anew, is_proved=False) if decision.move is Move.STEP_BACK else anew
-
-
-def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
-    """Return the rollout as it stands once ``decision`` is confirmed by the cloud."""
-    said = replace(rollout, because=decision.because, waiting_for=decision.waiting_for)
-    if decision.move.ends_in is not None:
-        return replace(_ended(said, decision.move.ends_in, now), ended_by=decision.author)
-    match decision.move:
-        case Move.HOLD:
-            return said
-        case Move.DECLINE:
-            return rollout
-        case Move.START:
-            began = _stepped(said, now, decision.step)
-            return replace(began, phase=Phase.PROGRESSING, started_at=now, measured_until=now)
-        case Move.ADVANCE:
-            return replace(_stepped(_resumed(said, now), now, decision.step), phase=Phase.PROGRESSING)
-        case Move.STEP_BACK:
-            return _stepped_back(said, now, decision.step)
-        case Move.PAUSE:
-            # A command raised the generation when it was accepted; a pause of our own accord raises it here.
-            grown = said.generation + (decision.author is None)
-            said = said.with_clocks(now, is_troubled=False)
-            return replace(said, phase=Phase.PAUSED, paused_at=now, waiting_for=PERSON, generation=grown)
-        case Move.RESUME:
-            phase = Phase.PROGRESSING if rollout.step else Phase.PENDING
-            return replace(_resumed(said, now), phase=phase, is_held=False)
-        case Move.RESTORE:
-            contest = restored(said.contest, now) if decision.is_contested else said.contest
-            return replace(said, generation=said.generation + 1, contest=contest)
-        case other:
-            raise ValueError(f"{other} has no outcome")
-
-
-def _stepped(rollout: Rollout, now: datetime, step: int | None = None) -> Rollout:
-    number = step or rollout.step + 1
-    rollout = replace(rollout.with_clocks(now, is_troubled=False), step_trouble_time=timedelta(0))
-    return replace(rollout, step=number, step_started_at=now, generation=rollout.generation + 1)
-
-
-def _stepped_back(rollout: Rollout, now: datetime, step: int | None) -> Rollout:
-    """Return the rollout at the lower step, where it is judged as ever; the third time a person has the word."""
-    back = replace(_stepped(rollout, now, step), step_backs=rollout.step_backs + 1)
-    if back.step_backs < STEP_BACKS and back.phase is not Phase.PAUSED:
-        return back
-    stood = now - back.paused_at if back.paused_at else timedelta(0)
-    time = back.trouble_time + stood
-    return replace(back, phase=Phase.PAUSED, paused_at=now, trouble_time=time, waiting_for=PERSON)
-
-
-def _resumed(rollout: Rollout, now: datetime) -> Rollout:
-    """End a pause: the step did not age while it lasted, and the deadline counts anew."""
-    if rollout.paused_at is None:
-        return rollout
-    pause = now - rollout.paused_at
-    began = rollout.step_started_at + pause if rollout.step_started_at else None
-    anew = replace(rollout, paused_at=None, resumed_at=now, trouble_time=timedelta(0), is_trouble_asked=False)
-    return replace(anew, step_started_at=began)
-
-
-def _ended(rollout: Rollout, phase: Phase, now: datetime) -> Rollout:
-    is_stopped = rollout.policy.sessions_on_rollback is SessionsOnRollback.STOP
-    stops = Stops() if is_stopped and phase in {Phase.ROLLED_BACK, Phase.DISABLED} else None
-    return replace(rollout, phase=phase, ended_at=now, generation=rollout.generation + 1, stops=stops)

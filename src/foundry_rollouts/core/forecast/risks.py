@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from foundry_rollouts.core.forecast.times import least
 from foundry_rollouts.core.forecast.words import PolicyWarning, span_words
-from foundry_rollouts.core.model.policy import CALL_LIMIT, SOAK, OnSplit, Policy, WeightStep
+from foundry_rollouts.core.model.effects import OnSplit
+from foundry_rollouts.core.model.policy import CALL_LIMIT, SOAK, Policy, WeightStep
 from foundry_rollouts.core.model.sources import PolledConfig
 
 #: The least time that the guard of a canary with all traffic should have.

@@ -27,8 +27,9 @@ from foundry_rollouts.core.judging.sentences import (
 )
 from foundry_rollouts.core.judging.track import Track
 from foundry_rollouts.core.judging.value_judge import value_reading
+from foundry_rollouts.core.model.effects import OnSplit
 from foundry_rollouts.core.model.measurement import Measurement
-from foundry_rollouts.core.model.policy import Gate, Judging, OnSplit, Policy
+from foundry_rollouts.core.model.policy import Gate, Judging, Policy
 from foundry_rollouts.core.model.rollout import Rollout
 
 #: What a gate may say, the worst first; the worst gate speaks for the rollout.
@@ -92,6 +93,8 @@ def _over_all(rollout: Rollout, evidence: Evidence, worst: GateReading, guarded:
 
 
 def _split(rollout: Rollout, evidence: Evidence) -> str | None:
+    if rollout.policy.observes:
+        return None  # Nobody set those weights, so no session follows them.
     return next((each.sentence(rollout.weight) for each in evidence.splits if each.is_ignored), None)
 
 

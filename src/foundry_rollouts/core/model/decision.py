@@ -47,6 +47,10 @@ class Move(StrEnum):
     DECLINE = "decline", "rollout.declined"
 
 
+#: What stands in the kind of an event that says what would have been done, as ``rollout.would_have_advanced``.
+WOULD_HAVE = ".would_have_"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One move with its reason, and what else belongs to it; the other fields are empty where they mean nothing.
@@ -71,5 +75,6 @@ class Decision:
 
 
 def move_recorded_as(kind: str) -> Move:
-    """Return the move that the history calls ``kind``; a wait where none does."""
+    """Return the move that the history calls ``kind``, also where it was only observed; a wait where none does."""
+    kind = kind.replace(WOULD_HAVE, ".")
     return next((move for move in Move if move.event == kind), Move.HOLD)

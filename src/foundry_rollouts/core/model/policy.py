@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.effects import Mode, OnAdoption, OnDrift, OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.globs import exactness_for
 from foundry_rollouts.core.model.new_versions import NewVersions, OnNewVersion
@@ -46,36 +47,6 @@ class OnNoEvidence(StrEnum):
     PAUSE = "pause"
     ROLLBACK = "rollback"
     ADVANCE_IF_NOT_GROSS = "advance-if-not-gross"  #: Only when less than 16 points worse is proved.
-
-
-class OnDrift(StrEnum):
-    """What a routing that somebody else changed leads to."""
-
-    PAUSE = "pause"
-    RESTORE = "restore"
-    ADOPT = "adopt"
-
-
-class OnAdoption(StrEnum):
-    """What happens to weights between several versions when an agent is first seen."""
-
-    KEEP = "keep"  #: They stay until a rollout begins.
-    STABLE = "stable"  #: The heaviest version that is named gets everything.
-
-
-class OnSplit(StrEnum):
-    """What happens when new sessions do not follow the weights."""
-
-    HOLD = "hold"  #: The weight stays until they do.
-    PAUSE = "pause"
-    NOTE = "note"  #: The history says so, and nothing else changes.
-
-
-class SessionsOnRollback(StrEnum):
-    """What happens to live sessions of a canary that is rolled back."""
-
-    KEEP = "keep"
-    STOP = "stop"
 
 
 class GateKind(StrEnum):
@@ -228,6 +199,7 @@ class Policy:
     call_limit: timedelta | None = None  #: The longest call; None: a minute, but no longer than a step's own ``min``.
     warm_up: timedelta = timedelta(0)  #: So long after each raise the canary may fail more, as its sandboxes are new.
     new_versions: NewVersions = NewVersions.NEWEST
+    mode: Mode = Mode.ACT
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:
@@ -243,6 +215,11 @@ class Policy:
             raise UsageError("call-limit lies between nothing and the deadline")
         if not timedelta(0) <= self.warm_up < self.deadline:
             raise UsageError("warm-up is shorter than the deadline, and 0s where versions need none")
+
+    @property
+    def observes(self) -> bool:
+        """Whether nothing is moved under it."""
+        return self.mode is Mode.OBSERVE
 
     def weight_at(self, step: int) -> int:
         """Return the canary's weight at step number ``step``; 0 before the first."""

@@ -20,6 +20,7 @@ class Phase(StrEnum):
     DISABLED = "disabled"  #: The endpoint is closed: no safe version was left, or the policy says so.
     SUPERSEDED = "superseded"  #: Something else took this rollout's place.
     FAILED = "failed"  #: The version, or its sandboxes, never became ready: traffic never moved.
+    OBSERVED = "observed"  #: Judged to its end under ``mode: observe``: nothing was moved.
     ABORTED = "aborted"  #: A person ended it before its first weight: traffic never moved.
 
     @property
@@ -107,6 +108,7 @@ class Rollout:
     paused_at: datetime | None = None
     resumed_at: datetime | None = None  #: The deadline counts from here once a person resumed.
     ended_at: datetime | None = None
+    would_have: Phase | None = None  #: How it would have ended, had the policy acted.
     ended_by: str | None = None  #: The person who asked for the end; None: the controller's own decision.
     measured_until: datetime | None = None  #: Where the next window begins.
     unconfirmed_changes: tuple[UnconfirmedChange, ...] = ()  #: What may still arrive, by what is known of it.

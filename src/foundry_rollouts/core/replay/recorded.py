@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from foundry_rollouts.core.deciding.decide import Situation, decide
-from foundry_rollouts.core.deciding.transition import after
+from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.judging.analysis import Analysis
 from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.evidence import Evidence, at_new_weight, initial

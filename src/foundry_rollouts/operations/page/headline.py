@@ -36,6 +36,7 @@ def badge_of(scene: Scene) -> Badge:
         Phase.DISABLED: Badge("bad", "closed", "Endpoint closed"),
         Phase.SUPERSEDED: Badge("off", "none", "Superseded"),
         Phase.FAILED: Badge("bad", "cross", "Failed"),
+        Phase.OBSERVED: Badge("off", "info", "Observed"),
         Phase.ABORTED: Badge("off", "cross", "Aborted"),
     }[rollout.phase]
 
@@ -55,6 +56,7 @@ def headline_of(scene: Scene) -> str:
         Phase.DISABLED: "The endpoint is closed. Nobody gets an answer until a person opens it.",
         Phase.SUPERSEDED: f"Something else took the place of {canary}.",
         Phase.FAILED: f"{canary} never became ready. {stable} keeps all users; nothing was moved.",
+        Phase.OBSERVED: f"{canary} was judged to its end, and nothing was moved: the policy observes.",
         Phase.ABORTED: f"{canary} was stopped before it began. {stable} keeps all users; nothing was moved.",
     }[rollout.phase]
 

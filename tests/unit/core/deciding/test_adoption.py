@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_rollout
 from foundry_rollouts.core.deciding.adoption import adopted, at_first_sight, heaviest
-from foundry_rollouts.core.model.policy import OnAdoption
+from foundry_rollouts.core.model.effects import OnAdoption
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import LATEST, Routing
 

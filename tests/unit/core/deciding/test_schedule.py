@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.deciding.automatic import level, next_weight, step_proof
 from foundry_rollouts.core.deciding.decide import Situation, decide
-from foundry_rollouts.core.deciding.transition import after
+from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import plan
 from foundry_rollouts.core.forecast.risks import risks_of

@@ -18,9 +18,10 @@ from foundry_rollouts.core.judging.one_armed import CeilingProcess, Guard
 from foundry_rollouts.core.judging.shared import SharedTrouble
 from foundry_rollouts.core.judging.split import Split
 from foundry_rollouts.core.judging.track import Track
+from foundry_rollouts.core.model.effects import OnSplit
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, OnFailure, OnSplit, Policy, WeightStep
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, OnFailure, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
 from unit.core.judging.made_evidence import a_track, capital_of, proving

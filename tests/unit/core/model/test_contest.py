@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from builders import NOON, a_policy
 from foundry_rollouts.core.deciding.decide import decide
-from foundry_rollouts.core.deciding.transition import after
+from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.model.contest import QUIET, Contest, because_restored, restored, still
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.policy import OnDrift
+from foundry_rollouts.core.model.effects import OnDrift
 from unit.core.deciding.test_decide import on_step, seen
 
 MINUTE = timedelta(minutes=1)

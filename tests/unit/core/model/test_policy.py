@@ -8,6 +8,7 @@ import pytest
 
 from builders import a_policy
 from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.effects import OnDrift, SessionsOnRollback
 from foundry_rollouts.core.model.new_versions import OnNewVersion
 from foundry_rollouts.core.model.policy import (
     ApprovalStep,
@@ -16,11 +17,9 @@ from foundry_rollouts.core.model.policy import (
     GateKind,
     Judging,
     Margin,
-    OnDrift,
     OnFailure,
     OnNoEvidence,
     Policy,
-    SessionsOnRollback,
     Trigger,
     WeightStep,
 )

@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from foundry_rollouts.core.model.policy import OnDrift, Policy
+from foundry_rollouts.core.model.effects import OnDrift
+from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.policy_hash import LENGTH, policy_hash
 from foundry_rollouts.policies.load import policies_in
 

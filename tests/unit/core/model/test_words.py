@@ -9,21 +9,15 @@ from builders import NOON
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
+from foundry_rollouts.core.model.effects import OnDrift, SessionsOnRollback
 from foundry_rollouts.core.model.new_versions import OnNewVersion
-from foundry_rollouts.core.model.policy import (
-    GateKind,
-    OnDrift,
-    OnFailure,
-    OnNoEvidence,
-    SessionsOnRollback,
-    Trigger,
-)
+from foundry_rollouts.core.model.policy import GateKind, OnFailure, OnNoEvidence, Trigger
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.sources import SOURCES
 from foundry_rollouts.core.replay.recorded import BacktestOutcome
 
 WORDS: dict[type[StrEnum], str] = {
-    Phase: "pending progressing paused promoted rolled_back disabled superseded failed aborted",
+    Phase: "pending progressing paused promoted rolled_back disabled superseded failed observed aborted",
     Verdict: "pass fail shared-trouble split-ignored insufficient no-data stale source-error",
     Verb: "abort pause resume promote approve",
     Trigger: "new-version manual",
