@@ -75,8 +75,8 @@ browser: $(FOR_TESTS) ## the pages in a browser; pictures of them are left in PI
 storm: $(FOR_TESTS) ## three replicas and 50 rollouts while processes are killed and networks cut (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m storm
 
-soak: $(FOR_TESTS) ## twenty minutes of rollouts in a hurry: nothing may grow
-	@PYTHONPATH=tests $(BIN)/python -m storm.soak --minutes $(or $(MINUTES),20)
+soak: $(FOR_TESTS) ## twenty minutes of rollouts in a hurry: nothing may grow (ROLLOUTS=3000: so many in progress)
+	@PYTHONPATH=tests $(BIN)/python -m storm.soak --minutes $(or $(MINUTES),20) --rollouts $(or $(ROLLOUTS),0)
 
 mutants: $(FOR_TESTS) ## change the core bit by bit: tests notice, or a reason is recorded (FILES=core/judging/bets.py; all: an hour or two)
 	@PYTHONPATH=tests $(BIN)/python -m mutation $(FILES)

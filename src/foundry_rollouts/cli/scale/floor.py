@@ -15,6 +15,7 @@ from foundry_rollouts.cli.scale.database import Measured
 from foundry_rollouts.cli.scale.figures import Floor
 from foundry_rollouts.cli.scale.stage import Stage
 from foundry_rollouts.cli.scale.wire import PROJECT
+from foundry_rollouts.network import carrier
 
 _READ: LiteralString = "SELECT document FROM rollouts WHERE agent = "
 _WRITE: LiteralString = "UPDATE leases SET fence = fence WHERE agent = "
@@ -28,7 +29,8 @@ async def floor(stage: Stage, database: Measured, agents: int, times: int) -> Fl
 
 
 async def _calls(stage: Stage, agents: int, times: int) -> float:
-    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": "Bearer emulator"}) as client:
+    wire = carrier(httpx.create_ssl_context(), heeds_proxies=False)
+    async with httpx.AsyncClient(transport=wire, trust_env=False, headers={"Authorization": "Bearer -"}) as client:
 
         async def call(number: int) -> None:
             url = f"{stage.cloud}{PROJECT}/agents/{name_of(number % agents)}"

@@ -60,6 +60,12 @@ class Service:
             await asyncio.sleep(WRITTEN)
         raise RolloutsError(f"{self.name} wrote no figures for {PATIENCE:g} s: its loop stands still, or it ended")
 
+    def since(self, moment: float) -> list[dict[str, float]]:
+        """Return its figures from a moment of the machine's clock on."""
+        lines = self.figures.read_text("utf-8").rpartition("\n")[0].splitlines()
+        read: list[dict[str, float]] = [json.loads(line) for line in lines]
+        return [each for each in read if each["at"] >= moment]
+
     def _last(self) -> dict[str, float] | None:
         """Return the last line that is whole."""
         with self.figures.open("rb") as file:

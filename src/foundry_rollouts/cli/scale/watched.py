@@ -10,6 +10,7 @@ import json
 import resource
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -100,6 +101,12 @@ def memory() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
+def handles() -> int:
+    """Return how many files and sockets are open; 0 where the system does not tell."""
+    folder = Path("/proc/self/fd")
+    return sum(1 for _ in folder.iterdir()) if folder.exists() else 0
+
+
 async def tell(path: Path, counted: Counter[str], delays: Delays) -> None:
     """Write the figures of this process, a line each time."""
     with path.open("a", buffering=1, encoding="utf-8") as file:
@@ -108,6 +115,9 @@ async def tell(path: Path, counted: Counter[str], delays: Delays) -> None:
                 "at": time.monotonic(),
                 "processor": time.process_time(),
                 "memory_mib": memory(),
+                "tasks": len(asyncio.all_tasks()),
+                "threads": threading.active_count(),
+                "handles": handles(),
                 "loop_delay": delays.taken(),
                 **counted,
             }
