@@ -5,20 +5,27 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from math import inf
+from pathlib import Path
 
 import pytest
 
 from foundry_rollouts.cli.app import main
 from foundry_rollouts.cli.scale.cloud import CANARY, STABLE, Cloud, name_of
-from foundry_rollouts.cli.scale.figures import Figures, Floor, Level, Reaction, Share, Storm, lag, percentile
+from foundry_rollouts.cli.scale.database import a_database
+from foundry_rollouts.cli.scale.figures import Figures, Floor, Idle, Level, Reaction, Share, Storm, lag, percentile
+from foundry_rollouts.cli.scale.stage import scrape_of
 from foundry_rollouts.cli.scale.verdicts import goals, tables
 from foundry_rollouts.cli.scale.wire import PROJECT, Connection
+from foundry_rollouts.clock import now
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.ports import VersionStatus
+from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.telemetry import Metrics
 
 
 @asynccontextmanager
@@ -119,12 +126,13 @@ def all_met() -> Figures:
         storm=Storm(9_940, 0.5, 30.0),
         share=Share(4_750, 10_000),
         floor=Floor(0.5, 0.2, 0.2),
+        agents=Idle(50_000, 300, 0.1, 50),
     )
 
 
 def test_every_goal_is_met_at_its_edge() -> None:
     found = goals(all_met())
-    assert len(found) == 14
+    assert len(found) == 17
     assert [goal.goal for goal in found if not goal.is_met] == []
 
 
@@ -146,6 +154,9 @@ def test_every_goal_is_met_at_its_edge() -> None:
         ({"share": Share(0, 0)}, "share of a second replica"),
         ({"storm": Storm(9_940, 0.5, inf, missing=3)}, "canaries that fail"),
         ({"floor": Floor(0.1, 0.1, 0.1)}, "raw floor"),
+        ({"agents": Idle(50_000, 301, 0.1, 49)}, "memory (50 000 idle agents)"),
+        ({"agents": Idle(50_000, 300, 0.11, 49)}, "part of a core"),
+        ({"agents": Idle(50_000, 300, 0.1, 51)}, "/healthz p99 (50 000 idle agents)"),
     ],
 )
 def test_each_goal_is_missed_by_its_own_figure(worse: dict[str, object], goal: str) -> None:
@@ -188,6 +199,27 @@ def test_percentiles_of_few_values() -> None:
     assert percentile([1.0, 2.0, 3.0], 50) == 2.0
 
 
+def test_the_lags_of_a_service_are_read_from_its_metrics() -> None:
+    metrics = Metrics()
+    for seconds in (0.05, 0.05, 0.7, 400):
+        metrics.tick_lag(seconds)
+    scrape = scrape_of(metrics.render()[0].decode(), 0.5)
+    assert (scrape.seconds, scrape.ticks) == (0.5, 4)
+    assert (scrape.lags[0.1], scrape.lags[1.0], scrape.lags[300.0], scrape.lags[inf]) == (2, 3, 3, 4)
+    assert scrape.series > len(scrape.lags)
+
+
+async def test_a_database_says_who_holds_what_and_how_large_it_is(tmp_path: Path) -> None:
+    async with a_database(None, tmp_path) as database:
+        store = SqlStore(database.url, replica="one", lease=timedelta(minutes=1))
+        assert await store.claim("scale-000000", now()) is not None
+        await store.close()
+        assert await database.held() == {"one": 1}
+        assert await database.size() > 0
+        await database.do("UPDATE leases SET replica = NULL")
+        assert await database.held() == {}
+
+
 # --- the command
 
 
@@ -196,8 +228,9 @@ def test_a_quick_run_measures_the_real_service(capsys: pytest.CaptureFixture[str
     found = json.loads(capsys.readouterr().out)["figures"]
     (level,) = found["levels"]
     assert (found["database"], level["rollouts"]) == ("SQLite", 10)
-    assert level["ticks"] > 0
-    assert level["statements"] > 0
+    assert level["series"] > 100
+    assert level["memory_mib"] > 10
+    assert level["processor_ms"] > 0
     assert (found["storm"]["canaries"], found["storm"]["missing"]) == (10, 0)
     assert found["profile"]["samples"] > 0
     assert found["share"] is None

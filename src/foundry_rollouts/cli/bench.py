@@ -127,6 +127,7 @@ def scale(
     quick: Annotated[
         bool, typer.Option("--quick", help="Ten rollouts and some seconds: only to see that it runs.")
     ] = False,
+    agents: Annotated[int, typer.Option("--agents", min=1, help="Idle agents of the part agents.")] = 50_000,
     seed: SeedOption = 1,
     output: FormOption = Form.TABLE,
 ) -> None:
@@ -135,7 +136,9 @@ def scale(
     from foundry_rollouts.cli.scale.measure import measure
 
     chosen = frozenset(part or Part)
-    plan = Plan(tuple(sorted(rollouts or SIZES)), chosen, cadence=cadence, seconds=seconds, cloud_ms=cloud_ms)
+    plan = Plan(
+        tuple(sorted(rollouts or SIZES)), chosen, cadence=cadence, seconds=seconds, cloud_ms=cloud_ms, agents=agents
+    )
     plan = replace(QUICK, parts=chosen) if quick else plan
     _show(measure(replace(plan, database=database, seed=seed), _progress()), output)
 

@@ -37,7 +37,7 @@ def name_of(number: int) -> str:
 class Cloud:
     """The agents of one project, in memory."""
 
-    weight: int = 10  #: The canary's, at first.
+    weight: int = 10  #: The canary's, of each agent that is shown from now on.
     names: list[str] = field(default_factory=list)
     requests: Counter[str] = field(default_factory=Counter)
     routed: list[Routed] = field(default_factory=list)
@@ -72,8 +72,8 @@ class Cloud:
 
     def control(self, path: str, query: dict[str, str]) -> tuple[int, bytes]:
         """Answer the one who measures."""
-        if "agents" in query:
-            self.show(int(query["agents"]))
+        self.weight = int(query.get("weight", self.weight))
+        self.show(int(query.get("agents", 0)))
         since = int(query.get("since", len(self.routed)))
         report = {
             "agents": len(self.names),

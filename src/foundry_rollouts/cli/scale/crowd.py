@@ -15,7 +15,7 @@ from foundry_rollouts.core.model.event import of_rollout
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.foundry.wire import agent_details
-from foundry_rollouts.ports import AgentKnown, Outcome
+from foundry_rollouts.ports import AgentKnown, Outcome, Record
 from foundry_rollouts.store.store import SqlStore
 
 #: Slow steps: whoever is not made to fail is in progress for as long as anything is measured.
@@ -84,13 +84,11 @@ class Crowd:
             step_started_at=began,
             measured_until=now(),
         )
-        seen = agent_details(agent_shown(name, WEIGHT)).seen
-        marks = marks_after(seen, AgentKnown(name, stable=STABLE, newest=CANARY))
         event = of_rollout(rollout, "rollout.started", rollout.because, began)
         lease = await self.store.claim(name, now())
         if lease is None:
             raise RuntimeError(f"{name} is held by another replica: the database is not the bench's own")
-        await self.store.record(lease, record_of_agent(stable=STABLE, newest=CANARY, marks=marks))
+        await self.store.record(lease, facts_of(name))
         await self.store.create(rollout, event, None)
         due_at = now() + self.cadence * (0.2 + self.dice.random())
         await self.store.record(lease, record_of_rollout(rollout, due_at=due_at))
@@ -119,9 +117,16 @@ class Crowd:
                 await asyncio.sleep(pause)
 
 
-def known(name: str) -> AgentKnown:
-    """Return an agent as discovery would have noted it."""
+def facts_of(name: str) -> Record:
+    """Return the record of an agent whose two versions were both considered, and of which the first is stable."""
     seen = agent_details(agent_shown(name, WEIGHT)).seen
+    marks = marks_after(seen, AgentKnown(name, stable=STABLE, newest=CANARY))
+    return record_of_agent(stable=STABLE, newest=CANARY, marks=marks)
+
+
+def known(name: str, weight: int = WEIGHT) -> AgentKnown:
+    """Return an agent as discovery would have noted it."""
+    seen = agent_details(agent_shown(name, weight)).seen
     return AgentKnown(name, latest=CANARY, latest_status="active", routing=seen.routing, policy="scale")
 
 

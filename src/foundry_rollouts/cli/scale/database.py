@@ -37,6 +37,17 @@ class Measured:
                 return dict(connection.execute(_HELD).fetchall())
         return dict(await self._asked(_HELD))
 
+    async def do(self, statement: LiteralString) -> None:
+        """Change something for which the service has no way, as the whole of a table at once."""
+        if not self.is_server:
+            with closing(sqlite3.connect(self._file, timeout=30, isolation_level=None)) as file:
+                file.execute(statement)
+            return
+        import psycopg
+
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            await connection.execute(statement)
+
     async def size(self) -> int:
         """Return the bytes that it takes."""
         if not self.is_server:

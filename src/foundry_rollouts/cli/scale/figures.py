@@ -71,6 +71,16 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """What a service takes that watches many agents without a rollout."""
+
+    agents: int
+    memory_mib: float
+    core: float  #: How much of one core it takes.
+    healthz_p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
     """Milliseconds of the processor that plain calls and plain statements take, without a service around them."""
 
@@ -95,6 +105,7 @@ class Figures:
     storm: Storm | None = None
     share: Share | None = None
     floor: Floor | None = None
+    agents: Idle | None = None
     profile: Mapping[str, Any] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)  #: What kept a part from being measured.
 

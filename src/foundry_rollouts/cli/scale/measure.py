@@ -7,7 +7,8 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from foundry_rollouts.cli.scale.database import Measured, a_database
 from foundry_rollouts.cli.scale.figures import Figures, Level, Share
 from foundry_rollouts.cli.scale.floor import floor
 from foundry_rollouts.cli.scale.plan import Part, Plan
+from foundry_rollouts.cli.scale.quiet import watched_quietly
 from foundry_rollouts.cli.scale.reaction import reactions, storm
 from foundry_rollouts.cli.scale.stage import PATIENCE, Service, Stage
 from foundry_rollouts.cli.scale.verdicts import goals, tables
@@ -48,7 +50,6 @@ class Run:
 
     async def all(self) -> None:
         """Measure every part that is wanted, from few rollouts to many; one that fails does not keep the others."""
-        await self.stage.start_cloud()
         self.talk = asyncio.create_task(self.crowd.talk())
         if Part.IDLE in self.plan.parts:
             await self._part(self._idle(), "evidence until the PATCH, idle")
@@ -59,6 +60,15 @@ class Run:
                     await self._part(measured_by(), name)
         await self._hush()
         await self._stop()
+
+    async def quietly(self) -> None:
+        """Measure what many agents without a rollout take."""
+        await self._part(self._quietly(), "idle agents")
+
+    async def _quietly(self) -> None:
+        stage, store, agents = self.stage, self.crowd.store, self.plan.agents
+        # Discovery comes every half a minute: the window holds one of them, and the first one.
+        self.figures.agents = await watched_quietly(stage, store, self.database, agents, self.plan.seconds)
 
     async def _part(self, work: Coroutine[Any, Any, None], name: str) -> None:
         try:
@@ -176,20 +186,36 @@ def measure(plan: Plan, progress: Callable[[str, float], None]) -> ScaleReport:
 
 async def _measured(plan: Plan, progress: Callable[[str, float], None]) -> Figures:
     with tempfile.TemporaryDirectory(prefix="foundry-rollouts-") as name:
-        folder = Path(name)
-        async with a_database(plan.database, folder) as database:
-            figures = Figures(database.kind, os.cpu_count() or 1)
-            stage = Stage(folder, database.url, plan.cadence, plan.cloud_ms)
-            store = SqlStore(database.url, replica="bench", lease=timedelta(seconds=30))
-            try:
-                crowd = Crowd(
-                    store,
-                    PolicyFolder(stage.policy).named("scale"),
-                    timedelta(seconds=plan.cadence),
-                    random.Random(plan.seed),  # noqa: S311 - nobody must not guess it
-                )
-                await Run(plan, stage, database, crowd, figures, progress).all()
-            finally:
-                await stage.close()
-                await store.close()
+        figures = Figures("PostgreSQL" if plan.database else "SQLite", os.cpu_count() or 1)
+        if plan.parts - {Part.AGENTS}:
+            async with _a_run(plan, _folder(name, "busy"), figures, progress) as run:
+                await run.all()
+        if Part.AGENTS in plan.parts:
+            async with _a_run(plan, _folder(name, "quiet"), figures, progress) as run:
+                await run.quietly()
     return figures
+
+
+@asynccontextmanager
+async def _a_run(
+    plan: Plan, folder: Path, figures: Figures, progress: Callable[[str, float], None]
+) -> AsyncIterator[Run]:
+    """Yield a run on a database of its own, and end everything that it started."""
+    async with a_database(plan.database, folder) as database:
+        stage = Stage(folder, database.url, plan.cadence, plan.cloud_ms)
+        store = SqlStore(database.url, replica="bench", lease=timedelta(seconds=30))
+        dice = random.Random(plan.seed)  # noqa: S311 - nobody must not guess it
+        crowd = Crowd(store, PolicyFolder(stage.policy).named("scale"), timedelta(seconds=plan.cadence), dice)
+        try:
+            await stage.start_cloud()
+            yield Run(plan, stage, database, crowd, figures, progress)
+        finally:
+            await stage.close()
+            await store.close()
+
+
+def _folder(parent: str, name: str) -> Path:
+    """Make a folder and return it."""
+    path = Path(parent, name)
+    path.mkdir()
+    return path

@@ -36,6 +36,12 @@ class Scrape:
         return max(self.lags.values(), default=0.0)
 
 
+def scrape_of(text: str, seconds: float) -> Scrape:
+    """Return what metrics in Prometheus's text format say."""
+    series = sum(1 for line in text.splitlines() if line and not line.startswith("#"))
+    return Scrape(seconds, series, {float(most): float(count) for most, count in _LAG.findall(text)})
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One replica, and where it leaves its figures."""
@@ -141,9 +147,7 @@ class Stage:
         """Read a replica's metrics."""
         began = time.perf_counter()
         text = (await self.http.get(f"{service.address}/metrics")).raise_for_status().text
-        took = time.perf_counter() - began
-        series = sum(1 for line in text.splitlines() if line and not line.startswith("#"))
-        return Scrape(took, series, {float(most): float(count) for most, count in _LAG.findall(text)})
+        return scrape_of(text, time.perf_counter() - began)
 
     async def close(self) -> None:
         """End everything, the youngest first."""

@@ -42,7 +42,18 @@ def goals(figures: Figures) -> list[Goal]:
         ratio = floor / top.processor_ms if top.processor_ms else math.inf
         measured = f"{number(ratio)} ({number(floor)} ms of {number(top.processor_ms)})"
         found.append(Goal("raw floor of a tick's calls and statements, over a tick", ">= 0.5", measured, ratio >= 0.5))
-    return found
+    return found + list(_of_agents(figures))
+
+
+def _of_agents(figures: Figures) -> Iterator[Goal]:
+    if (idle := figures.agents) is None:
+        return
+    for name, wanted, value, most in (
+        ("memory", "<= 300 MiB", idle.memory_mib, 300.0),
+        ("part of a core", "<= 10%", 100 * idle.core, 10.0),
+        ("/healthz p99", "<= 50 ms", idle.healthz_p99_ms, 50.0),
+    ):
+        yield Goal(f"{name} ({many(idle.agents)} idle agents)", wanted, number(value), value <= most)
 
 
 def _of_levels(figures: Figures, top: Level) -> Iterator[Goal]:
@@ -55,9 +66,9 @@ def _of_levels(figures: Figures, top: Level) -> Iterator[Goal]:
         ("processor a tick", "<= 3 ms", top.processor_ms, 3.0),
         ("statements a tick", "<= 4", top.statements, 4.0),
         ("commits a tick", "<= 1", top.commits, 1.0),
-        ("/healthz p99", "< 50 ms", top.healthz_p99_ms, 50.0),
+        ("/healthz p99", "<= 50 ms", top.healthz_p99_ms, 50.0),
         ("/metrics", "<= 0.2 s", top.metrics_seconds, 0.2),
-        ("restart until every rollout is held", "< 5 s", top.restart_seconds, 5.0),
+        ("restart until every rollout is held", "<= 5 s", top.restart_seconds, 5.0),
         ("memory", "<= 1024 MiB", top.memory_mib, 1024.0),
     ):
         yield _at(tried, Goal(name, wanted, number(value), value <= most))
