@@ -16,7 +16,7 @@ SHOWN = re.findall(r"^\$ foundry-rollouts (.+)\n((?:(?!```|\$ ).*\n)*)", PAGE, r
 REPEATABLE = [
     (command, output)
     for command, output in SHOWN
-    if command.startswith(("policy plan", "policy lint", "policy backtest --policy support.yaml"))
+    if command.startswith(("policy plan", "policy lint", "policy diff", "policy backtest --policy support.yaml"))
 ]
 
 
@@ -29,14 +29,19 @@ def block(language: str) -> str:
 
 def test_the_page_shows_every_tool() -> None:
     tools = {" ".join(command.split()[:2]) for command, _ in SHOWN}
-    assert tools == {"policy plan", "policy lint", "policy backtest", "rollout explain"}
-    assert len(REPEATABLE) == 3
+    assert tools == {"policy plan", "policy lint", "policy diff", "policy backtest", "rollout explain"}
+    assert len(REPEATABLE) == 4
 
 
 @pytest.mark.parametrize(("command", "output"), REPEATABLE, ids=[command for command, _ in REPEATABLE])
 def test_what_the_page_shows_is_what_is_said(tmp_path: Path, inside: Inside, command: str, output: str) -> None:
     shutil.copytree(ROOT / "deploy/policies", tmp_path / "deploy/policies")
     (tmp_path / "support.yaml").write_text(block("yaml"))
+    for folder in ("released/policies", "policies"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "released/policies/support.yaml").write_text(block("yaml"))
+    changed = block("yaml").replace("weight: 10", "weight: 5", 1) + "deadline: 8h\n"
+    (tmp_path / "policies/support.yaml").write_text(changed)
     (tmp_path / "counts.csv").write_text(block("csv"))
     done = inside(*shlex.split(command))
     assert done.code == 0

@@ -246,6 +246,7 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", "/api/v1/agents"),
         ("GET", "/api/v1/agents/{agent_name}"),
         ("GET", "/api/v1/policies"),
+        ("GET", "/api/v1/policies/{policy_name}"),
         ("GET", "/api/v1/audit"),
         ("GET", "/api/v1/events"),
         ("GET", "/api/v1/rollouts"),
