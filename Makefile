@@ -83,9 +83,9 @@ mutants: $(FOR_TESTS) ## change the core bit by bit: tests notice, or a reason i
 
 requirements: $(FOR_TESTS) ## pin the dependencies anew, with hashes
 	@$(COMPILE) --group dev --all-extras -o tests/requirements.txt
-	@$(COMPILE) --extra postgres --extra otel -o deploy/requirements.txt
+	@$(COMPILE) --extra postgres --extra otel --extra notify -o deploy/requirements.txt
 	@$(PIN) --group build -o deploy/requirements-build.txt
-	@$(COMPILE) --extra postgres --extra otel --extra emulator --constraints deploy/requirements.txt -o deploy/requirements-demo.txt
+	@$(COMPILE) --extra postgres --extra otel --extra notify --extra emulator --constraints deploy/requirements.txt -o deploy/requirements-demo.txt
 	@for file in tests/requirements-*.in; do $(PIN) $$(grep -q -- --no-deps $$file && echo --no-deps) $$file -o "$${file%in}txt" || exit; done
 
 site: $(FOR_TESTS) ## build the documentation as a static site into site/; a link that leads nowhere is an error

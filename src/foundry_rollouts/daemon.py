@@ -25,7 +25,7 @@ from foundry_rollouts.telemetry import configure_logging
 from foundry_rollouts.telemetry.exporting import exporting
 from foundry_rollouts.web.app import create_app, create_metrics_app
 from foundry_rollouts.web.server import EmbeddedServer, config_for, listening
-from foundry_rollouts.wiring import Daemon, built
+from foundry_rollouts.wiring import Daemon, built, check_targets
 
 log = structlog.get_logger()
 
@@ -46,6 +46,7 @@ async def serve(settings: Settings) -> None:
     stamina.instrumentation.set_on_retry_hooks([])
     policies = PolicyFolder(settings.policies)
     Credentials(settings.source_credentials).check()
+    check_targets(settings)
     await _refuse_open_address(settings)
     with ExitStack() as opened:
         if traces := wanted_traces():

@@ -34,6 +34,10 @@ _UNSEEN = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+#: What a chat takes for a call to everybody in a room, or to one person.
+_PINGS = re.compile(r"<[!@#]|@(?=\w)")
+MESSAGE = 1500  #: Characters of a sentence that is sent: every service takes as many.
+
 
 def clean(text: str) -> str:
     """Return ``text`` as it may be recorded: secrets blotted out, what is not for reading made visible."""
@@ -58,6 +62,13 @@ def visible(text: str) -> str:
 def visible_line(text: str) -> str:
     r"""Return ``text`` as ``visible`` does, on one line: a line break is ``\n``."""
     return visible(text).replace("\n", "\\n")
+
+
+def harmless(text: str, most: int = MESSAGE) -> str:
+    """Return ``text`` as it may be sent to a chat or a pager: one line that pings nobody, links nowhere, and ends."""
+    line = _PINGS.sub(lambda found: f"{found.group()[0]} {found.group()[1:]}", visible_line(redacted(text)))
+    line = line.replace("://", ": //").replace("](", "] (")
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def visible_json(text: str) -> str:

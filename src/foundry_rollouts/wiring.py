@@ -22,14 +22,18 @@ from foundry_rollouts.entra.people import Believed, Entra
 from foundry_rollouts.entra.sign_in import Client, SignInAtProvider
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
+from foundry_rollouts.notify.announcer import Announcer, Speaker
+from foundry_rollouts.notify.chat import Chat
 from foundry_rollouts.notify.dispatcher import Dispatcher
+from foundry_rollouts.notify.everybody import Everybody
+from foundry_rollouts.notify.targets import read_targets
 from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.operations.sign_ins import Limits
 from foundry_rollouts.policies.export import as_written
 from foundry_rollouts.policies.folder import PolicyFolder
-from foundry_rollouts.ports import Source, World
+from foundry_rollouts.ports import Audience, Source, World
 from foundry_rollouts.settings import Settings
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.ready import ReadyCheck
@@ -72,7 +76,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
     metrics, wakeups, job_health = Metrics(), Wakeups(), JobHealth()
     period = timedelta(seconds=settings.tick_seconds)
     intervals = _intervals(settings, period)
-    async with _world(settings, policies, metrics, wakeups) as world:
+    async with _world(settings, policies, metrics, wakeups) as (world, announcer):
         discovery = Discovery(world, metrics, LeasePool(world.store, clock.elapsed), clock.now, new_id)
         ticker = Ticker(world, metrics, clock.now, period, OfflineGuard(world, metrics, clock.now))
         scheduler = wakeups.scheduler = Scheduler(ticker, discovery, job_health, intervals, clock.now)
@@ -100,6 +104,7 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             sign_in_limits=_sign_in_limits(settings),
             written=as_written,
             catalogue=world.cloud,
+            targets=announcer,
             logs=logs,
         )
         try:
@@ -130,28 +135,32 @@ class Wakeups:
 @asynccontextmanager
 async def _world(
     settings: Settings, policies: PolicyFolder, metrics: Metrics, wakeups: Wakeups
-) -> AsyncIterator[World]:
+) -> AsyncIterator[tuple[World, Announcer]]:
     """Open all that the controller depends on, and close it again."""
+    audience = _audience(settings)
     credential = credential_for(settings.credential, settings.project_endpoint, clock.now)
     cloud = FoundryClient(settings.project_endpoint, credential, on_request=metrics.requested)
     store = SqlStore(
         settings.database_url,
         replica=settings.replica,
         lease=timedelta(seconds=settings.lease_seconds),
-        on_message=wakeups.outbox if settings.webhook.url else None,
+        on_message=wakeups.outbox if audience else None,
     )
+    store.audience = audience
     alarm = WakeCoalescer(store, clock.now, wakeups.sweep)
     sources = every_source(cloud, store, clock.now, alarm, Credentials(settings.source_credentials))
     ready = ReadyCheck(cloud, clock.now, alarm)
-    dispatcher = _courier(settings, store, metrics)
+    dispatcher, announcer = _courier(settings, store, metrics), _announcer(settings, store, metrics)
     try:
         if settings.database_url.startswith("sqlite:"):
             await store.take_over()
-        yield World(cloud, cloud, store, policies, sources, dispatcher, ready, time_needed)
+        notifier = Everybody((dispatcher, announcer))
+        yield World(cloud, cloud, store, policies, sources, notifier, ready, time_needed), announcer
     finally:
         await ready.close()
         await _let_go(sources, alarm)
         await dispatcher.aclose()
+        await announcer.aclose()
         await cloud.aclose()
         await store.close()
 
@@ -181,6 +190,24 @@ def _courier(settings: Settings, store: SqlStore, metrics: Metrics) -> Dispatche
     if webhook.url is not None:
         receiver = Webhook(webhook.url, settings.project_endpoint, webhook.key, webhook.timeout, clock.now)
     return Dispatcher(store, receiver, metrics, clock.now, webhook.patience, random.SystemRandom().random)
+
+
+def check_targets(settings: Settings) -> None:
+    """Raise UsageError when the file of targets is not as it has to be."""
+    read_targets(settings.notify_targets)
+
+
+def _audience(settings: Settings) -> Audience:
+    """Return who is there to hear of events."""
+    receiver = Audience.RECEIVER if settings.webhook.url else Audience.NOBODY
+    return receiver | (Audience.TARGETS if read_targets(settings.notify_targets) else Audience.NOBODY)
+
+
+def _announcer(settings: Settings, store: SqlStore, metrics: Metrics) -> Announcer:
+    webhook = settings.webhook
+    speakers = [Speaker(target, Chat(target.url, webhook.timeout)) for target in read_targets(settings.notify_targets)]
+    chance = random.SystemRandom().random
+    return Announcer(store, speakers, metrics, clock.now, webhook.patience, chance)
 
 
 async def _let_go(sources: Sequence[Source], alarm: WakeCoalescer) -> None:

@@ -10,11 +10,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import standardwebhooks
+from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
+from cloudevents.core.formats.json import JSONFormat
 from dirty_equals import IsStr
 from pydantic import TypeAdapter
 
 from answering import a_server
 from builders import NOON, an_event
+from foundry_rollouts import clock
 from foundry_rollouts.cli.demo.stage import free_port
 from foundry_rollouts.notify.dispatcher import UndeliveredError
 from foundry_rollouts.notify.webhook import Webhook
@@ -111,6 +115,7 @@ async def test_a_message_is_a_cloud_event_that_holds_the_event_as_the_ops_api_sh
 def shown_by_the_api() -> dict[str, Any]:
     (shown,) = json.loads(TypeAdapter(EventPage).dump_json(EventPage((EVENT,), None)))["items"]
     assert shown["because"] == EVENT.because
+    shown["for"] = shown.pop("waits_for")  # as web/schemas.py has it
     return dict(shown)
 
 
@@ -133,6 +138,22 @@ async def test_the_signature_covers_id_time_and_body(webhook: Webhook, receiver:
     version, _, signature = post.headers["webhook-signature"].partition(",")
     assert version == "v1"
     assert base64.b64decode(signature) == hmac.new(KEY, signed, "sha256").digest()
+
+
+async def test_the_libraries_of_both_standards_take_what_is_sent(receiver: Receiver) -> None:
+    async with a_server(receiver.serve) as address:
+        webhook = Webhook(address, SOURCE, KEY, timedelta(seconds=PATIENCE), clock.now)
+        await webhook.tell(MESSAGE)
+        await webhook.aclose()
+    (post,) = receiver.posts
+    secret = f"whsec_{base64.b64encode(KEY).decode()}"
+    assert standardwebhooks.Webhook(secret).verify(post.body, post.headers) == json.loads(post.body)
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(secret).verify(post.body + b" ", post.headers)
+    event = from_structured_event(HTTPMessage(post.headers, post.body), JSONFormat())
+    assert (event.get_type(), event.get_source()) == ("foundry-rollouts.rollout.advanced", SOURCE)
+    assert (event.get_id(), event.get_subject()) == (post.headers["webhook-id"], "support-agent")
+    assert event.get_data() == shown_by_the_api()
 
 
 async def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:

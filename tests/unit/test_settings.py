@@ -68,6 +68,7 @@ def test_a_project_endpoint_alone_is_enough() -> None:
         "replica": IsStr(regex=rf".+-{os.getpid()}"),
         "lease_seconds": 30.0,
         "log_format": "json",
+        "notify_targets": None,
         "webhook": {"url": None, "secret": None, "timeout_seconds": 10.0, "give_up_hours": 24.0},
     }
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)

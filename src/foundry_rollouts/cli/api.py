@@ -171,6 +171,13 @@ class OpsApi:
     async def revoke_token(self, token: str) -> Json:
         return await self._json("POST", f"/tokens/{_part(token)}:revoke", json={})
 
+    async def targets(self) -> list[Json]:
+        """Return every target of notifications."""
+        return list((await self._json("GET", "/targets"))["items"])
+
+    async def test_target(self, target: str) -> Json:
+        return await self._json("POST", f"/targets/{_part(target)}:test", json={})
+
     async def _json(self, method: str, path: str, **more: Any) -> Json:
         try:
             response = await self._client.request(method, f"/api/v1{path}", **more)

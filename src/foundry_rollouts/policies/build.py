@@ -80,6 +80,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         ignored_errors=tuple(dict.fromkeys(entry.errors.ignore)),
         call_limit=_call_limit(entry),
         warm_up=entry.warm_up,
+        notify=tuple(dict.fromkeys(entry.notify)),
         automatic=automatic,
     )
 

@@ -78,6 +78,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "new-versions": policy.new_versions.value,
         "sessions-on-rollback": policy.sessions_on_rollback.value,
         "ready-within": span_text(policy.ready_within) if policy.ready_within is not None else "off",
+        **({"notify": list(policy.notify)} if policy.notify else {}),
     }
 
 

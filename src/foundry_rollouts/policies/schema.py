@@ -239,6 +239,12 @@ class PolicyEntry(BaseModel):
         json_schema_extra={"default": "3m"},
     )
 
+    notify: list[Name] = Field(
+        default_factory=list,
+        description="The targets of notifications that hear of its rollouts, by name. Default: each by its own rules.",
+        examples=[["on-call"]],
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _with_preset(cls, content: Any) -> Any:

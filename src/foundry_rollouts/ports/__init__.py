@@ -19,7 +19,8 @@ from foundry_rollouts.ports.cloud import (
     VersionStatus,
 )
 from foundry_rollouts.ports.log_memory import LogMemory
-from foundry_rollouts.ports.outbox import Backlog, Message, Notifier, Outbox
+from foundry_rollouts.ports.notices import News, Notice, NoticeBox, NoticeWork, Targets, TargetShown, TargetState
+from foundry_rollouts.ports.outbox import Audience, Backlog, Message, Notifier, Outbox
 from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
     AgentFilter,
@@ -46,6 +47,7 @@ __all__ = [
     "AgentKnown",
     "AgentSeen",
     "Answer",
+    "Audience",
     "AuditLog",
     "Backlog",
     "Catalogue",
@@ -60,6 +62,10 @@ __all__ = [
     "LogLine",
     "LogMemory",
     "Message",
+    "News",
+    "Notice",
+    "NoticeBox",
+    "NoticeWork",
     "Notifier",
     "Outbox",
     "Outcome",
@@ -79,6 +85,9 @@ __all__ = [
     "Source",
     "Standing",
     "Store",
+    "TargetShown",
+    "TargetState",
+    "Targets",
     "Ticks",
     "Tokens",
     "Upkeep",

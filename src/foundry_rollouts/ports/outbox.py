@@ -3,9 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Flag, auto
 from typing import Protocol
 
 from foundry_rollouts.core.model.event import Event
+
+
+class Audience(Flag):
+    """Who is there to hear of an event: for each, something is written with it that is to be sent."""
+
+    NOBODY = 0
+    RECEIVER = auto()  #: The webhook, which gets every event.
+    TARGETS = auto()  #: Those that get what they are to hear.
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports.access import Tokens
 from foundry_rollouts.ports.agent_lists import AgentLists
+from foundry_rollouts.ports.notices import NoticeStates
 from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
     AgentFilter,
@@ -210,6 +211,7 @@ class Store(
     AgentLists,
     Acknowledgements,
     AuditLog,
+    NoticeStates,
     Protocol,
 ):
     """What we remember, whole; who needs less asks for less. Raises StoreError when the database is away."""

@@ -68,6 +68,12 @@ class Settings(AccessSettings):
         description="The format of log lines.",
         json_schema_extra={"shown": "console on a terminal, else json"},
     )
+    notify_targets: Path | None = Field(
+        default=None,
+        description="A TOML file with a section for each target of notifications: its address, which is a secret, "
+        "and what it hears.",
+        json_schema_extra={"shown": "no target is notified"},
+    )
     webhook: WebhookSettings = Field(default_factory=WebhookSettings, repr=False, description="Who is notified.")
 
     @property

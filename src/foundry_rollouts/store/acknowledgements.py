@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundry_rollouts.core.model.acknowledgement import BAD_ENDS, Acknowledgement
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.ports import Audience
 from foundry_rollouts.store import history
 from foundry_rollouts.store import rollouts as reading
 from foundry_rollouts.store.engine import Database, insert_into
@@ -22,10 +23,7 @@ class Acknowledgements:
     """What is asked of the store about acknowledgements."""
 
     _database: Database
-
-    @property
-    def _has_receiver(self) -> bool:
-        raise NotImplementedError
+    audience: Audience
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -40,7 +38,7 @@ class Acknowledgements:
                 .returning(acknowledgements.c.rollout)
             )
             if added:
-                await history.append(connection, event, has_receiver=self._has_receiver)
+                await history.append(connection, event, audience=self.audience)
             first = (await _of(connection, [rollout]))[rollout]
         if added:
             self._wake()

@@ -1,6 +1,6 @@
 """The history: events, append only; the database itself refuses to change or delete one.
 
-Whoever adds an event says whether there is a receiver, and the message is written with it: neither is ever
+Whoever adds an event says who is there to hear of it, and what is to be sent is written with it: neither is ever
 there without the other.
 """
 
@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.ports.outbox import Audience
 from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.notice_tables import news
 from foundry_rollouts.store.tables import events, outbox
 from foundry_rollouts.untrusted import clean
 
@@ -20,8 +22,8 @@ from foundry_rollouts.untrusted import clean
 ABOUT = ("canary", "stable", "policy", "policy_hash", "phase", "waits_for")
 
 
-async def append(connection: AsyncConnection, event: Event, *, has_receiver: bool) -> None:
-    """Add ``event``, and its message where there is a receiver; the same fact is not sent twice."""
+async def append(connection: AsyncConnection, event: Event, *, audience: Audience) -> None:
+    """Add ``event``, and what is to be sent of it to whoever is there; the same fact is not sent twice."""
     seq = await connection.scalar(
         insert_into(connection, events)
         .values(
@@ -39,9 +41,13 @@ async def append(connection: AsyncConnection, event: Event, *, has_receiver: boo
         .on_conflict_do_nothing(index_elements=[events.c.id])
         .returning(events.c.seq)
     )
-    if has_receiver and seq is not None:
+    if seq is None:
+        return
+    if Audience.RECEIVER in audience:
         lane = event.rollout or event.agent
         await connection.execute(insert(outbox).values(event=seq, lane=lane, attempts=0))
+    if Audience.TARGETS in audience:
+        await connection.execute(insert(news).values(event=seq))
 
 
 async def of_rollout(

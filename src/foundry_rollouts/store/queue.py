@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundry_rollouts.core.deciding.queue import QUEUED, Place, held, is_to_be_held
 from foundry_rollouts.core.model.event import of_rollout
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.ports import Queue
+from foundry_rollouts.ports import Audience, Queue
 from foundry_rollouts.store import history, rollouts
 from foundry_rollouts.store.tables import UNFINISHED, commands
 from foundry_rollouts.store.tables import rollouts as table
@@ -99,7 +99,7 @@ async def rest(connection: AsyncConnection, agent: str, in_hand: str, now: datet
     await connection.execute(update(table).where(*behind).values(due_at=until))
 
 
-async def hold(connection: AsyncConnection, ended: Rollout, *, has_receiver: bool) -> None:
+async def hold(connection: AsyncConnection, ended: Rollout, *, audience: Audience) -> None:
     """Let what is queued behind ``ended``, which a person aborted, wait for a person."""
     now = ended.ended_at or ended.created_at
     for queued in await rollouts.unfinished(connection, ended.agent):
@@ -109,7 +109,7 @@ async def hold(connection: AsyncConnection, ended: Rollout, *, has_receiver: boo
         then = held(queued, ended, now)
         await rollouts.save(connection, then, stands, due_at=now)
         event = replace(of_rollout(queued, "rollout.paused", then.because, now), phase=then.phase.value)
-        await history.append(connection, event, has_receiver=has_receiver)
+        await history.append(connection, event, audience=audience)
 
 
 def _newest(first: _Entry, behind: Sequence[_Entry]) -> str | None:

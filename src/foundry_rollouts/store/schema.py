@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import SchemaError, StoreError
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, Database, is_missing
+from foundry_rollouts.store.notice_tables import metadata
 from foundry_rollouts.store.schema_diff import differences, in_words
-from foundry_rollouts.store.tables import metadata
 
 #: The advisory lock that upgrades of one PostgreSQL database take in turn; any number that is ours alone.
 UPGRADE_LOCK = 7_305_117_221

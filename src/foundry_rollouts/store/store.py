@@ -9,6 +9,7 @@ from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import (
     AgentKnown,
+    Audience,
     Intent,
     Lease,
     Outcome,
@@ -41,6 +42,7 @@ from foundry_rollouts.store.audit import AuditLog
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
 from foundry_rollouts.store.measurements import Measured
 from foundry_rollouts.store.messages import Messages
+from foundry_rollouts.store.noticing import Notices
 from foundry_rollouts.store.project import KeptProject
 from foundry_rollouts.store.sign_ins import KeptSignIns
 
@@ -49,12 +51,12 @@ HAND_OVER_LIMIT = timedelta(seconds=1)
 
 
 class SqlStore(
-    Messages, ApiTokens, Measured, KeptSignIns, KeptProject, Acknowledgements, AuditLog, AgentPages, AgentLists
+    Messages, Notices, ApiTokens, Measured, KeptSignIns, KeptProject, Acknowledgements, AuditLog, AgentPages, AgentLists
 ):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
-    Every event leaves a message, and ``on_message`` is called once it is committed. None: there is no receiver, and no
-    message is left, for nobody would ever remove it; one that is named later gets what happens from then on.
+    Every event leaves a message for its ``audience``, and ``on_message`` is called once it is committed. None: there is
+    nobody, and no message is left, for none would ever be removed; who is named later gets what happens from then on.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SqlStore(
         self._database = Database(url, limit)
         self._holder = leasing.Holder(replica, lease)
         self._on_message = on_message
+        self.audience = Audience.RECEIVER if on_message else Audience.NOBODY
         self._newer: str | None = None  # A newer schema that was found to carry us.
 
     async def close(self) -> None:
@@ -181,7 +184,7 @@ class SqlStore(
     async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None:
         """Write down what a tick did, and close the intent that it completes."""
         async with self._database.writing() as connection:
-            await ticking.write(connection, lease, record, closes, has_receiver=self._has_receiver)
+            await ticking.write(connection, lease, record, closes, audience=self.audience)
         if record.event is not None:
             self._wake()
 
@@ -215,7 +218,7 @@ class SqlStore(
             made = await rollouts.add(connection, rollout, idempotency_key)
             if made is rollout:
                 await agents.note_newest(connection, rollout.agent, rollout.canary)
-                await history.append(connection, event, has_receiver=self._has_receiver)
+                await history.append(connection, event, audience=self.audience)
                 await wakeups.notify(connection)
         self._wake()
         return made
@@ -281,10 +284,6 @@ class SqlStore(
         """Take away what ended rollouts measured before that time; return how many."""
         async with self._database.writing() as connection:
             return await measurements.forget(connection, before)
-
-    @property
-    def _has_receiver(self) -> bool:
-        return self._on_message is not None
 
     def _wake(self) -> None:
         if self._on_message is not None:

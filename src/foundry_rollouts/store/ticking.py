@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.rollout import Rollout
-from foundry_rollouts.ports import Intent, Lease, Record, Standing
+from foundry_rollouts.ports import Audience, Intent, Lease, Record, Standing
 from foundry_rollouts.store import agents, commands, history, intents, leases, measurements, queue, rollouts
 
 
@@ -24,7 +24,7 @@ async def standing(connection: AsyncConnection, agent: str) -> Standing:
 
 
 async def write(
-    connection: AsyncConnection, lease: Lease, made: Record, closes: Intent | None, *, has_receiver: bool
+    connection: AsyncConnection, lease: Lease, made: Record, closes: Intent | None, *, audience: Audience
 ) -> None:
     """Write ``made`` down under ``lease`` and close the intent that it completes; written twice, it counts once."""
     _refuse_strangers(lease, made, closes)
@@ -36,12 +36,12 @@ async def write(
             # Whoever is next in the queue begins at once.
             await rollouts.make_due(connection, [lease.agent], made.rollout.ended_at or lease.until)
         if made.holds_queue:
-            await queue.hold(connection, made.rollout, has_receiver=has_receiver)
+            await queue.hold(connection, made.rollout, audience=audience)
     if made.created is not None:
         await rollouts.begin(connection, made.created)
     await agents.settle(connection, lease.agent, made, closes.target if closes else None)
     if made.event is not None:
-        await history.append(connection, made.event, has_receiver=has_receiver)
+        await history.append(connection, made.event, audience=audience)
     if closes is not None:
         await intents.close(connection, closes)
 

@@ -121,6 +121,15 @@ class ServiceMetrics:
         """Count what came of attempts to send a message."""
         self._deliveries.labels(outcome.value).inc(count)
 
+    def notices(self, target: str, pending: int, waits: timedelta) -> None:
+        """Show how many messages wait for a target, and how long the oldest has been waiting."""
+        self._notices.labels(target).set(pending)
+        self._notices_oldest.labels(target).set(max(waits.total_seconds(), 0.0))
+
+    def noticed(self, target: str, outcome: Delivery) -> None:
+        """Count what came of an attempt to send a message to a target."""
+        self._noticed.labels(target, outcome.value).inc()
+
     def _build(self) -> None:
         self._tick_lag = self._histogram("tick_lag_seconds", "How late a due rollout was checked.", LAGS)
         self._last_sweep = self._gauge("last_sweep_timestamp_seconds", "When the last sweep ended.")
@@ -150,6 +159,15 @@ class ServiceMetrics:
         self._deliveries = self._counter("deliveries", "Attempts to send a message, by outcome.", "outcome")
         for outcome in Delivery:
             self._deliveries.labels(outcome.value)
+
+        self._build_notices()
+
+    def _build_notices(self) -> None:
+        self._notices = self._gauge("notify_pending", "Messages to a target that are due or tried again.", "target")
+        self._notices_oldest = self._gauge("notify_oldest_seconds", "Age of the oldest of them.", "target")
+        self._noticed = self._counter(
+            "notify_deliveries", "Attempts to send a message to a target, by outcome.", "target", "outcome"
+        )
 
     def _build_problems(self) -> None:
         texts = {

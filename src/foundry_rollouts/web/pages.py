@@ -21,6 +21,7 @@ from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.errors import RolloutsError
 from foundry_rollouts.operations.lists import AgentGroup as Group
 from foundry_rollouts.operations.overview import Overview, Row, overview, rows_of
+from foundry_rollouts.operations.targets import silent_targets
 from foundry_rollouts.web.access import Who, needs
 from foundry_rollouts.web.figures import count
 from foundry_rollouts.web.html import Page
@@ -51,9 +52,9 @@ class Shown(BaseModel):
 async def show_agents(request: Request, ours: Ours, who: Who, wanted: Annotated[Shown, Query()]) -> HTMLResponse:
     """Show the agents that were asked for."""
     seen = await _overview(ours, wanted)
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"silent": await silent_targets(ours.store, ours.targets, ours.now())}
     if not seen.total:
-        more = {"conditions": await ours.health.conditions(ours.now()), "policies": len(ours.policies.all())}
+        more |= {"conditions": await ours.health.conditions(ours.now()), "policies": len(ours.policies.all())}
     return page(request, "overview.html", **_context(seen, wanted, may=who.role.may(Role.OPERATOR)), **more)
 
 

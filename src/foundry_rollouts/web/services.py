@@ -13,7 +13,7 @@ from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.operations.replayed import Replays
 from foundry_rollouts.operations.sign_ins import Limits
-from foundry_rollouts.ports import Catalogue, Directory, Health, Identities, Policies, Store, Wake
+from foundry_rollouts.ports import Catalogue, Directory, Health, Identities, Policies, Store, Targets, Wake
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.limits import Buckets
 
@@ -44,6 +44,7 @@ class Services:
     new_id: Callable[[datetime], str] = new_id
     written: Callable[[Policy], Mapping[str, Any]] = lambda _: {}  #: How a file would say a policy.
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
+    targets: Targets | None = None  #: Who is notified; None: nobody, or the webhook alone.
     logs: LogTails = field(default_factory=LogTails)
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     check_every: timedelta = timedelta(seconds=1)  #: How often a live history checks for news.

@@ -62,6 +62,10 @@ class Service:
     async def run(self, *args: str) -> Outcome:
         return await asyncio.to_thread(self.inside, "rollout", *args, "--server", self.server)
 
+    async def run_as(self, *args: str) -> Outcome:
+        """Run a command of another group than ``rollout``."""
+        return await asyncio.to_thread(self.inside, *args, "--server", self.server)
+
     async def begin(self, *args: str) -> asyncio.subprocess.Process:
         return await begin("rollout", *args, folder=self.folder, FOUNDRY_ROLLOUTS_SERVER=self.server)
 

@@ -17,6 +17,7 @@ from fakes import FakeHealth, FakePolicies, FakeWake, a_store, stand
 from foundry_rollouts.core.model.access import Role
 from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.ports import TargetShown
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.access import Guarded, role_of
 from foundry_rollouts.web.app import create_app
@@ -39,7 +40,7 @@ OPEN = {
 }
 
 OUTCOME = {"id": "o-1", "agent": "support-agent", "version": "2", "at": NOON.isoformat(), "ok": True}
-PLACES = {"rollout_id": "r-1", "agent_name": "support-agent", "token_id": "t-viewer"}
+PLACES = {"rollout_id": "r-1", "agent_name": "support-agent", "token_id": "t-viewer", "target_name": "team"}
 COMMAND = {"generation": 3}
 FROM_US = {"Origin": "http://127.0.0.1:8080"}  #: As our own pages send forms.
 #: What a route is asked with, by its path.
@@ -52,6 +53,16 @@ ASKED: dict[str, object] = {
 PHASES = {"resume": Phase.PAUSED, "retry": Phase.ROLLED_BACK, "acknowledge": Phase.ROLLED_BACK}
 #: The steps of all rollouts: the second waits for an approval.
 STEPS = (WeightStep(10), ApprovalStep(), WeightStep(100))
+
+
+class ATarget:
+    """A target that takes every message."""
+
+    def shown(self) -> list[TargetShown]:
+        return [TargetShown("team", "slack", "info", (), (), None)]
+
+    async def test(self, name: str) -> None:
+        """Take it."""
 
 
 def declared() -> Iterator[tuple[str, str, Role | None]]:
@@ -74,6 +85,7 @@ def a_service(store: object) -> Services:
         wake=FakeWake(),
         now=lambda: NOON,
         stop=stop,
+        targets=ATarget(),
     )
 
 

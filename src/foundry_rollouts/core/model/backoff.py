@@ -70,9 +70,14 @@ def refused_again(before: Refused | None, refusal: Refusing, backoff: Backoff, n
 
 def is_reminder_due(since: datetime, told_at: datetime, now: datetime) -> bool:
     """Whether what began at ``since``, and was reported last at ``told_at``, is to be reported again."""
-    told, age = told_at - since, now - since
+    return now >= reminder_after(since, told_at)
+
+
+def reminder_after(since: datetime, told_at: datetime) -> datetime:
+    """Return when what began at ``since``, and was reported last at ``told_at``, is to be reported again."""
+    told = told_at - since
     following = next((each for each in REMINDERS if each > told), None) or (told // DAY + 1) * DAY
-    return age >= following
+    return since + following
 
 
 def spelled(span: timedelta) -> str:

@@ -200,6 +200,7 @@ class Policy:
     warm_up: timedelta = timedelta(0)  #: So long after each raise the canary may fail more, as its sandboxes are new.
     new_versions: NewVersions = NewVersions.NEWEST
     mode: Mode = Mode.ACT
+    notify: tuple[str, ...] = ()  #: Targets of notifications by name; empty: each by its own rules.
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:
