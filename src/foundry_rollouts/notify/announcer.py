@@ -149,7 +149,8 @@ class Announcer:
             await self.box.put_off(notice, quiet, None)
             return
         try:
-            await speaker.voice.say(words_of(notice), notice.key)
+            if not (speaker.target.mark and notice.is_reminder):  # A mark of something that lasts is there already.
+                await speaker.voice.say(words_of(notice), notice.key)
         except UndeliveredError as error:
             await self._try_later(notice, error)
             return

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +24,7 @@ from foundry_rollouts.core.model.globs import exactness_for
 from foundry_rollouts.core.model.notice import Severity, phase_of, severity_of
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import UsageError
+from foundry_rollouts.notify.marks import MOVES
 from foundry_rollouts.notify.quiet import QuietHours, quiet_hours
 from foundry_rollouts.ports import News
 
@@ -44,6 +45,11 @@ class _Section(BaseModel):
     agents: list[str] = Field(default_factory=list)
     phases: list[Phase] = Field(default_factory=list)
     quiet: str | None = None
+    mark: Literal["grafana", "github", "application-insights"] | None = None
+    token_file: str | None = None
+    repository: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
+    ref: str = "main"
+    resource: str | None = Field(default=None, pattern=r"^/subscriptions/[A-Za-z0-9/._()-]+$")
 
     @model_validator(mode="after")
     def _refuse_two_addresses(self) -> "_Section":
@@ -51,6 +57,11 @@ class _Section(BaseModel):
             raise ValueError("needs url or url-file: one of them")
         if self.quiet is not None:
             quiet_hours(self.quiet)
+        wanted = {"github": self.repository, "application-insights": self.resource}
+        if self.mark in wanted and wanted[self.mark] is None:
+            raise ValueError(f"{self.mark} needs {'repository' if self.mark == 'github' else 'resource'}")
+        if self.mark in {"grafana", "github"} and self.token_file is None:
+            raise ValueError(f"{self.mark} needs token-file")
         return self
 
 
@@ -65,11 +76,15 @@ class Target:
     agents: tuple[str, ...] = ()  #: Globs; empty: whatever the agent.
     phases: tuple[Phase, ...] = ()  #: Empty: whatever the phase, and what is about no rollout.
     quiet_text: str | None = None
+    mark: str | None = None  #: Whose marks it gets; None: it is spoken to.
+    token: str | None = field(default=None, repr=False)
+    path: str = ""  #: The repository, or the resource.
+    ref: str = "main"
 
     @property
     def kind(self) -> str:
         """What kind of service it is; it is all that is shown of the address."""
-        return self.url.partition(":")[0].lower()
+        return self.mark or self.url.partition(":")[0].lower()
 
     @property
     def quiet(self) -> QuietHours | None:
@@ -78,6 +93,8 @@ class Target:
     def hears(self, news: News) -> bool:
         """Whether the target is to hear it; a policy that names its targets leaves the others out."""
         if severity_of(news.event).rank < self.severity.rank:
+            return False
+        if self.mark and news.event.kind not in MOVES:
             return False
         if self.phases and phase_of(news.event) not in self.phases:
             return False
@@ -113,8 +130,12 @@ def _target(file: Path, name: str, section: Any) -> Target:
         key = ".".join(map(str, first["loc"]))
         raise UsageError(f"{where}: {f'{key}: ' if key else ''}{first['msg'].removeprefix('Value error, ')}") from None
     url = read.url or _from_file(file.parent / str(read.url_file), where)
+    if read.mark and url.partition(":")[0].lower() not in {"http", "https"}:
+        raise UsageError(f"{where}: a mark needs an address as https://HOST")
     if url.partition(":")[0].lower() in _IN_THE_CLEAR and not is_loopback(host_of(url)):
-        raise UsageError(f"{where} would get messages in the clear: write the kind that is encrypted, as jsons://")
+        raise UsageError(
+            f"{where} would get messages in the clear: write the kind that is encrypted, as jsons:// or https://"
+        )
     return Target(
         name=name,
         url=url,
@@ -123,6 +144,10 @@ def _target(file: Path, name: str, section: Any) -> Target:
         agents=tuple(read.agents),
         phases=tuple(read.phases),
         quiet_text=read.quiet,
+        mark=read.mark,
+        token=_from_file(file.parent / read.token_file, where) if read.token_file else None,
+        path=read.repository or read.resource or "",
+        ref=read.ref,
     )
 
 

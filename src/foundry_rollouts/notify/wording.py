@@ -19,6 +19,7 @@ class Words:
     title: str
     text: str
     severity: Severity
+    about: Notice | None = None  #: None: it is a test.
 
 
 def words_of(notice: Notice, link: str | None = None) -> Words:
@@ -37,7 +38,7 @@ def words_of(notice: Notice, link: str | None = None) -> Words:
     lines.append(f"{event.at:%Y-%m-%d %H:%M:%S} UTC")
     if link is not None:
         lines.append(link)
-    return Words(title, "\n".join(lines), severity)
+    return Words(title, "\n".join(lines), severity, notice)
 
 
 def _where(notice: Notice) -> str:

@@ -40,7 +40,13 @@ OPEN = {
 }
 
 OUTCOME = {"id": "o-1", "agent": "support-agent", "version": "2", "at": NOON.isoformat(), "ok": True}
-PLACES = {"rollout_id": "r-1", "agent_name": "support-agent", "token_id": "t-viewer", "target_name": "team", "policy_name": "support"}
+PLACES = {
+    "rollout_id": "r-1",
+    "agent_name": "support-agent",
+    "token_id": "t-viewer",
+    "target_name": "team",
+    "policy_name": "support",
+}
 COMMAND = {"generation": 3}
 FROM_US = {"Origin": "http://127.0.0.1:8080"}  #: As our own pages send forms.
 #: What a route is asked with, by its path.
