@@ -77,7 +77,7 @@ async def many(rollouts: int, folder: Path) -> AsyncIterator[Many]:
     """Write ``rollouts`` into an empty PostgreSQL database, and serve them."""
     with a_database(uuid.uuid4().hex) as url:
         stage = Stage(folder, url, CADENCE)
-        store = SqlStore(url, replica="soak", lease=timedelta(seconds=30))
+        store = SqlStore(url, replica="soak", lease=timedelta(seconds=1))
         crowd = Crowd(store, PolicyFolder(stage.policy).named("scale"), timedelta(seconds=CADENCE), random.Random(1))
         try:
             await stage.start_cloud()

@@ -22,7 +22,6 @@ async def watched_quietly(stage: Stage, store: SqlStore, database: Measured, age
     if lease is None:
         raise RolloutsError("an agent is held by another replica: the database is not the bench's own")
     await store.record(lease, facts_of(name_of(0)))
-    await store.release(lease)
     # What is known of one is known of all: to record each by itself would take longer than all that is measured.
     facts = "(SELECT stable, newest, marks FROM agents WHERE name = 'scale-000000')"
     await database.do(f"UPDATE agents SET (stable, newest, marks) = {facts}")  # noqa: S608 - nothing from outside

@@ -38,7 +38,7 @@ async def storm(stage: Stage, services: Sequence[Service], crowd: Crowd) -> Stor
     The calls before it are written down ahead, as received in that very second: no tick can count them sooner.
     """
     victims, begun = tuple(crowd.living), (await stage.ask_cloud())["total"]
-    write_for = max(3.0, len(victims) / 200)
+    write_for = max(3.0, len(victims) / 400)
     at = now() + timedelta(seconds=write_for)
     calls = {agent: failing(agent, at) for agent in victims}
     await crowd.report([call for agent in victims for call in calls[agent][1:]])

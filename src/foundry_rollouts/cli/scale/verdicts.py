@@ -9,8 +9,10 @@ from foundry_rollouts.cli.scale.figures import Figures, Level, Reaction
 
 MOST = 10_000  #: Rollouts in progress that one process is to carry.
 SHARE_OFF = 0.10  #: How far a replica's share may be from the fair one.
-FRAMES = 15  #: Functions of the profile that are shown.
+FRAMES = 20  #: Functions of the profile that are shown.
 
+#: What everything runs in says nothing.
+_FRAME = ("<", "python3.", "lib/python3.", "cli/scale/watched")
 _LEVELS = (
     "rollouts", "ticks/s", "lag p50 s", "lag p99 s", "processor ms/tick", "statements/tick", "commits/tick",
     "cloud calls/tick", "of a core", "memory MiB", "/healthz p99 ms", "/metrics s", "series", "growth MiB/h",
@@ -114,7 +116,8 @@ def tables(figures: Figures) -> list[Table]:
         found.append(Table("Not measured", ("because",), [(each,) for each in figures.troubles]))
     if samples := figures.profile.get("samples"):
         for kind, what in (("own", "at work"), ("within", "at work or waited for")):
-            rows = [(name, percent(count / samples)) for name, count in figures.profile[kind][:FRAMES]]
+            named = [(name, count) for name, count in figures.profile[kind] if not name.startswith(_FRAME)]
+            rows = [(name, percent(count / samples)) for name, count in named[:FRAMES]]
             found.append(Table(f"Where the processor's time goes: functions {what}", ("function", "part"), rows))
     return found
 
