@@ -37,7 +37,7 @@ AGE = timedelta(minutes=10)  #: Of each rollout, at the beginning.
 WRITERS = 8  #: Rollouts that are written at the same time.
 BATCH = 300  #: Outcomes that are written in one transaction: as many as a caller may report at once.
 #: Calls of each version that leave no doubt when all of the canary's fail and none of stable's does.
-PROOF = 12
+PROOF = 16
 
 _number = itertools.count()
 
@@ -104,8 +104,11 @@ class Crowd:
             await self.store.report(outcomes[at : at + BATCH])
 
     async def talk(self) -> None:
-        """Report one good call of each version of each rollout in each cadence, evenly, until cancelled."""
-        pause = self.cadence.total_seconds() / 60
+        """Report one good call of each version of each rollout in each cadence, evenly, until cancelled.
+
+        A short cadence does not make more calls: a hundred good ones would need more than a few failures.
+        """
+        pause = max(self.cadence.total_seconds(), 30) / 60
         while True:
             share = max(len(self.living) // 60, 1)
             for part in (self.living[at : at + share] for at in range(0, len(self.living), share)):

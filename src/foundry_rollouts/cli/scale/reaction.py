@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from math import inf
 
-from foundry_rollouts.cli.scale.crowd import Crowd, as_reports, failing
+from foundry_rollouts.cli.scale.cloud import STABLE
+from foundry_rollouts.cli.scale.crowd import PROOF, Crowd, as_reports, failing, good
 from foundry_rollouts.cli.scale.figures import Reaction, Storm, percentile
 from foundry_rollouts.cli.scale.stage import Service, Stage
 from foundry_rollouts.clock import now
@@ -15,6 +16,7 @@ from foundry_rollouts.errors import RolloutsError
 #: How long is waited for the way back of one canary, and of all of a storm.
 ONE_LIMIT, STORM_LIMIT = 60.0, 180.0
 POLLED = 0.1
+AHEAD = 2.0  #: Seconds that the second of a storm is ahead at least, beside what the writing takes.
 BATCH = 300  #: Outcomes in one report: the most that the API takes.
 
 
@@ -38,12 +40,11 @@ async def storm(stage: Stage, services: Sequence[Service], crowd: Crowd) -> Stor
     The calls before it are written down ahead, as received in that very second: no tick can count them sooner.
     """
     victims, begun = tuple(crowd.living), (await stage.ask_cloud())["total"]
-    write_for = max(3.0, len(victims) / 400)
-    at = now() + timedelta(seconds=write_for)
+    ahead = AHEAD + 2 * await _time_to_write(crowd, len(victims) * (2 * PROOF - 1))
+    at, start = now() + timedelta(seconds=ahead), time.monotonic() + ahead
     calls = {agent: failing(agent, at) for agent in victims}
     await crowd.report([call for agent in victims for call in calls[agent][1:]])
-    await asyncio.sleep(max(0.0, (at - now()).total_seconds()))
-    start = time.monotonic()
+    await asyncio.sleep(max(0.0, start - time.monotonic()))
     last = as_reports(calls[agent][0] for agent in victims)
     batches = [last[place : place + BATCH] for place in range(0, len(last), BATCH)]
     for round_ in range(0, len(batches), 4):
@@ -53,6 +54,13 @@ async def storm(stage: Stage, services: Sequence[Service], crowd: Crowd) -> Stor
     took = [moment - start for moment in back.values()]
     missing = len(victims) - len(took)
     return Storm(len(victims), min(took, default=inf), inf if missing else max(took, default=inf), missing)
+
+
+async def _time_to_write(crowd: Crowd, calls: int) -> float:
+    """Return how many seconds it takes to write so many calls down, by one batch of an agent that nobody watches."""
+    began = time.monotonic()
+    await crowd.report([good("nobody", STABLE, now()) for _ in range(BATCH)])
+    return (time.monotonic() - began) * calls / BATCH
 
 
 async def _report(stage: Stage, service: Service, outcomes: list[dict[str, object]]) -> None:
