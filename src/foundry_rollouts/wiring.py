@@ -32,6 +32,7 @@ from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.operations.sign_ins import Limits
+from foundry_rollouts.policies.calendars import CalendarFiles
 from foundry_rollouts.policies.export import as_written
 from foundry_rollouts.policies.folder import PolicyFolder
 from foundry_rollouts.ports import Audience, Source, World
@@ -155,8 +156,8 @@ async def _world(
     try:
         if settings.database_url.startswith("sqlite:"):
             await store.take_over()
-        notifier = Everybody((dispatcher, announcer))
-        yield World(cloud, cloud, store, policies, sources, notifier, ready, time_needed), announcer
+        notifier, calendars = Everybody((dispatcher, announcer)), CalendarFiles(settings.calendar)
+        yield World(cloud, cloud, store, policies, sources, notifier, ready, calendars, time_needed), announcer
     finally:
         await ready.close()
         await _let_go(sources, alarm)

@@ -41,13 +41,17 @@ def lint(
 
     What is valid but risky at the agents' traffic is a warning, on stderr.
     """
+    from foundry_rollouts import clock
     from foundry_rollouts.errors import PolicyError, UsageError
+    from foundry_rollouts.policies.calendars import calendar_problems
     from foundry_rollouts.policies.load import policies_in
 
     wanted = paths or [Path("policies")]
     found = policies_in(*wanted)
     if not found:
         raise PolicyError((f"{wanted[0]}:1:1: there is no policy here: write one, as NAME.yaml",))
+    if problems := calendar_problems(found, clock.now()):
+        raise PolicyError(tuple(problems))
     found_out = list(warnings_in(wanted, Traffic(rps, stable_rate)))
     for line, _ in found_out:
         typer.echo(line, err=True)

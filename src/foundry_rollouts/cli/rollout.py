@@ -53,7 +53,7 @@ _WOULD_HAVE = (
 _SHOW = (
     *map(column, ("id", "agent", "canary", "stable", "policy", "mode", "phase", "would_have")),
     Column("step", lambda item: f"{item['step']} of {item['steps']}"),
-    *map(column, ("weights", "generation", "verdict", "because", "waiting_for", "author")),
+    *map(column, ("weights", "generation", "verdict", "because", "waiting_for", "held_by", "author")),
     *map(column, ("created_at", "started_at", "ended_at")),
     Column("acknowledged", _acknowledged),
     Column("open_commands", _asked),

@@ -17,6 +17,7 @@ from foundry_rollouts.controller.queue import Line
 from foundry_rollouts.controller.record import record_of, record_of_rollout
 from foundry_rollouts.controller.recover import Recovered, recover
 from foundry_rollouts.controller.refusal import note_retreat, record_of_refusal
+from foundry_rollouts.controller.reins import reins_of
 from foundry_rollouts.controller.said import AGENT, about, words
 from foundry_rollouts.controller.stop_sessions import end_what_is_left
 from foundry_rollouts.core.deciding.adoption import adopted
@@ -142,6 +143,8 @@ class Ticker:
         span = self._time_needed(noticed, analysis)
         notes = tuple(dict.fromkeys(each.note for each in measurements if each.note))
         found = replace(seen, readiness=readiness, analysis=analysis, time_needed=span, notes=seen.notes + notes)
+        found = replace(found, reins=await reins_of(self.world, noticed, now))
+        self.metrics.calendars(self.world.calendars)
         step = transition(rollout, noticed, found)
         record = record_of(step, seen, measurements, await self._stable_after(step, seen))
         return await self._apply(lease, step, record, seen.settings)

@@ -53,6 +53,7 @@ class RolloutView:
     generation: int
     because: str
     waiting_for: str | None
+    held_by: str | None  #: What keeps it from going on, as ``freeze``; ``waiting_for`` says it in words.
     verdict: str | None
     policy: str
     author: str | None
@@ -164,6 +165,7 @@ def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
         generation=rollout.generation,
         because=rollout.because,
         waiting_for=rollout.waiting_for or _awaited(rollout),
+        held_by=rollout.held_by,
         verdict=rollout.verdict,
         policy=rollout.policy.name,
         author=rollout.author,

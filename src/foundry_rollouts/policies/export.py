@@ -1,14 +1,16 @@
 """What leaves this room as text: JSON schemas for editors (Draft 2020-12), and policies as a file would say them."""
 
 import json
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
 from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.calendar import Calendar, CalendarFile, Entry, Span
 from foundry_rollouts.core.model.policy import Automatic, Gate, Policy, Step, WeightStep
 from foundry_rollouts.core.model.sources import Prompt, Sources
+from foundry_rollouts.policies.calendar_entries import DAYS
 from foundry_rollouts.policies.prompts import PromptList
 from foundry_rollouts.policies.schema import PolicyEntry
 from foundry_rollouts.policies.source_entries import ENTRIES
@@ -55,6 +57,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "name": policy.name,
         "agents": list(policy.agents),
         "mode": policy.mode.value,
+        **_calendar(policy.calendar),
         "trigger": policy.trigger.value,
         "steps": _auto(policy.automatic) if policy.automatic else [_step(step) for step in policy.steps],
         "deadline": span_text(policy.deadline),
@@ -80,6 +83,23 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "ready-within": span_text(policy.ready_within) if policy.ready_within is not None else "off",
         **({"notify": list(policy.notify)} if policy.notify else {}),
     }
+
+
+def _calendar(calendar: Calendar) -> dict[str, Any]:
+    """Return freezes and windows as a file would say them; what is empty is left out."""
+    lists = {"windows": calendar.windows, "freeze": calendar.freezes}
+    return {key: [_entry(entry) for entry in entries] for key, entries in lists.items() if entries}
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    reason = {"reason": entry.reason} if entry.reason else {}
+    if isinstance(entry, Span):
+        return {"since": entry.since.isoformat(), "until": entry.until.isoformat(), **reason}
+    if isinstance(entry, CalendarFile):
+        return {"calendar": entry.path, "zone": entry.zone, **reason}
+    end = f"{entry.end:%H:%M}" if entry.end != time() else "24:00"
+    days = [DAYS[day] for day in entry.days]
+    return {"days": days, "hours": f"{entry.start:%H:%M}-{end}", "zone": entry.zone, **reason}
 
 
 def _auto(automatic: Automatic) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.sources import Prompt
 from foundry_rollouts.errors import PolicyError, UsageError
 from foundry_rollouts.policies.build import policy_of, problems_of
+from foundry_rollouts.policies.calendar_entries import calendar_of
 from foundry_rollouts.policies.contents import SUFFIXES, Seen, is_as_seen, is_lost_link, seen, why_not_a_file
 from foundry_rollouts.policies.documents import (
     BrokenYamlError,
@@ -185,7 +186,8 @@ def _read_policy(document: Document, path: Path) -> FileRead:
     if lines:
         return FileRead(path, problems=lines, named=files)
     try:
-        policy = policy_of(entry, prompts)
+        calendar = calendar_of(entry.windows, entry.freeze, path.parent)
+        policy = replace(policy_of(entry, prompts), calendar=calendar)
         return FileRead(path, written=(Written(policy, _places(document, policy)),), named=files)
     except UsageError as error:
         # The core is the last word; a refusal that has no place of its own here points at the whole policy.

@@ -23,6 +23,7 @@ from foundry_rollouts.core.model.effects import Mode, OnAdoption, OnDrift, OnSpl
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.new_versions import NewVersions, OnNewVersion
 from foundry_rollouts.core.model.policy import Margin, OnFailure, OnNoEvidence, Trigger
+from foundry_rollouts.policies.calendar_entries import FreezeEntry, WindowEntry
 from foundry_rollouts.policies.gate_entries import GateEntry
 from foundry_rollouts.policies.presets import PresetName, expanded
 from foundry_rollouts.policies.source_entries import STRICT, SourcesEntry
@@ -178,6 +179,12 @@ class PolicyEntry(BaseModel):
     mode: Mode = Field(
         default=Mode.ACT,
         description="observe: everything is judged and nothing is moved; the history says what would have been done.",
+    )
+    windows: list[WindowEntry] = Field(
+        default_factory=list, description="When rollouts may begin and rise. Default: always."
+    )
+    freeze: list[FreezeEntry] = Field(
+        default_factory=list, description="When rollouts may neither begin nor rise. They may always go back."
     )
     trigger: Trigger = Field(default=Trigger.NEW_VERSION, description="What starts a rollout.")
     deadline: PositiveDuration = Field(

@@ -37,7 +37,7 @@ from foundry_rollouts.ports.records import (
 from foundry_rollouts.ports.serving import Serving
 from foundry_rollouts.ports.sign_ins import Directory, SignIns
 from foundry_rollouts.ports.store import Leases, Readings, Reported, Store, Ticks, Upkeep, Wakes
-from foundry_rollouts.ports.world import Condition, Health, Policies, ReadinessChecks, Source, Wake, World
+from foundry_rollouts.ports.world import Calendars, Condition, Health, Policies, ReadinessChecks, Source, Wake, World
 
 __all__ = [
     "HOSTED",
@@ -50,6 +50,7 @@ __all__ = [
     "Audience",
     "AuditLog",
     "Backlog",
+    "Calendars",
     "Catalogue",
     "Cloud",
     "Condition",

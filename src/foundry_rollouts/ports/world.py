@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from foundry_rollouts.core.deciding.readiness import Readiness
+from foundry_rollouts.core.model.calendar import Calendar, FilesRead
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
@@ -55,6 +56,20 @@ class Policies(Protocol):
         """What is wrong with files that were changed since and are therefore not in force."""
 
 
+class Calendars(Protocol):
+    """Calendars that stand in files; one that is broken never replaces the last good one."""
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What is wrong with them, one line each."""
+
+    async def of_all(self) -> Calendar | str:
+        """Return the calendar of all agents; why it cannot be read, where no good one is known."""
+
+    async def read(self, calendar: Calendar, now: datetime) -> FilesRead:
+        """Return what the files of ``calendar`` hold: the last good spans, or why there are none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One line of readiness: its name, whether it is well, and a sentence."""
@@ -88,5 +103,6 @@ class World:
     sources: Sequence[Source] = field(default=())
     notifier: Notifier | None = None  #: None: what is recorded waits.
     ready: ReadinessChecks | None = None  #: None: nobody checks whether sandboxes become ready.
+    calendars: Calendars | None = None  #: None: no file says when nothing may move.
     time_needed: Callable[[Policy, float, float], str] | None = None  #: By policy, calls a second, stable's rate.
     confirm_within: timedelta = timedelta(seconds=20)  #: The endpoint may serve the old routing for some seconds.

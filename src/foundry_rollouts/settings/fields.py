@@ -37,6 +37,11 @@ class Settings(AccessSettings):
         description="A file or folder of policies, read again when it changes; a broken file never replaces "
         "a good one.",
     )
+    calendar: Path | None = Field(
+        default=None,
+        description="A YAML file with `windows` and `freeze` for all agents, as in a policy; read when it changes.",
+        json_schema_extra={"shown": "rollouts may begin and rise at any time"},
+    )
     source_credentials: Path | None = Field(
         default=None,
         description="A TOML file with a section for each login that the sources of a policy name; read for each "

@@ -3,8 +3,9 @@
 No session, request or rollout id is ever a label, and series of what is over go away.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder
@@ -24,6 +25,13 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 DURATIONS = (MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 3 * DAY)
 
 Labels = tuple[str, ...]
+
+
+class Troubled(Protocol):
+    """Whoever knows what is wrong, one line each."""
+
+    @property
+    def problems(self) -> Sequence[str]: ...
 
 
 class _Series:
@@ -76,6 +84,7 @@ class Metrics(ServiceMetrics):
         waits = waits_for(rollout, now)
         self._waiting.replace(agent, {(waits.value,): 1} if waits else {})
         self._step_backs.replace(agent, {(): rollout.step_backs})
+        self._held.replace(agent, {(by,): 1 for by in (rollout.held_by or "").split(", ") if by})
         if analysis is not None:
             self._verdict.replace(agent, {(each.value,): float(each is analysis.verdict) for each in Verdict})
             self._show_gates(agent, analysis)
@@ -93,6 +102,10 @@ class Metrics(ServiceMetrics):
         """Count one decision of a policy that observes: nothing was moved for it."""
         self._observed.setdefault(agent, set()).add(decision)
         self._would_have.labels(agent, decision).inc()
+
+    def calendars(self, read: Troubled | None) -> None:
+        """Show how many calendars cannot be read; the last good ones hold meanwhile."""
+        self._calendar_problems.set(len(read.problems) if read else 0)
 
     def ended(self, rollout: Rollout, now: datetime) -> None:
         """Record how long ``rollout`` took, and let its series go away in ten minutes."""
@@ -216,6 +229,9 @@ class Metrics(ServiceMetrics):
         self._would_have = self._counter(
             "would_have", "Decisions of policies in mode observe, for which nothing was moved.", "agent", "decision"
         )
+        self._calendar_problems = self._gauge(
+            "calendar_problems", "Calendars that cannot be read; the last good ones hold, or everything does."
+        )
         self._failures = self._counter(
             "failures", "Failed calls that sources counted, by kind.", "agent", "source", "role", "kind"
         )
@@ -243,7 +259,10 @@ class Metrics(ServiceMetrics):
         self._step_backs = _Series(
             self._gauge("rollout_step_backs", "How often the rollout went from 100 back to the weight before.", "agent")
         )
-        return self._step, self._step_started, self._waiting, self._step_backs
+        self._held = _Series(
+            self._gauge("held", "1 while a freeze, hours and so on keep the rollout from going on.", "agent", "by")
+        )
+        return self._step, self._step_started, self._waiting, self._step_backs, self._held
 
     def _build_gates(self) -> tuple[_Series, ...]:
         self._gate_value = _Series(

@@ -17,6 +17,7 @@ from foundry_rollouts.core.deciding.obey import (
 )
 from foundry_rollouts.core.deciding.progress import progress
 from foundry_rollouts.core.deciding.readiness import Readiness, before_users, unseen
+from foundry_rollouts.core.deciding.reins import Rein
 from foundry_rollouts.core.deciding.unreadable import leave_alone
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.model.command import Command, Verb
@@ -54,6 +55,9 @@ class Situation:
     settings: str | None = None  #: What the endpoint has beside its weights, to be kept.
     notes: tuple[str, ...] = ()  #: What sources have to say for the history, which changes nothing.
     time_needed: str | None = None  #: How long the rollout takes, where that is known for the first time.
+    reins: tuple[
+        Rein, ...
+    ] = ()  #: What keeps rollouts from starting and rising; nothing of it keeps one from going back.
     unreadable: str | None = None  #: Why the rules of the endpoint cannot be read: nothing may be changed.
     tick_interval: timedelta = timedelta(seconds=10)  #: The time until the next tick, at most.
 

@@ -22,7 +22,7 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
         case Move.DECLINE:
             return rollout
         case Move.START:
-            began = _stepped(said, now, decision.step)
+            began = replace(_stepped(said, now, decision.step), held_time=timedelta(0))
             return replace(began, phase=Phase.PROGRESSING, started_at=now, measured_until=now)
         case Move.ADVANCE:
             return replace(_stepped(_resumed(said, now), now, decision.step), phase=Phase.PROGRESSING)
@@ -66,6 +66,7 @@ def _resumed(rollout: Rollout, now: datetime) -> Rollout:
     pause = now - rollout.paused_at
     began = rollout.step_started_at + pause if rollout.step_started_at else None
     anew = replace(rollout, paused_at=None, resumed_at=now, trouble_time=timedelta(0), is_trouble_asked=False)
+    anew = replace(anew, held_time=timedelta(0))
     return replace(anew, step_started_at=began)
 
 

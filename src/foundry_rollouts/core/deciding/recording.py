@@ -64,6 +64,8 @@ def _is_recorded(recorded: Rollout, decision: Decision, then: Rollout, analysis:
         return then.contest is not None and then.contest.told_at == then.contest.at
     if decision.move is not Move.HOLD or is_news(recorded, decision):
         return True
+    if then.held_by is not None and then.held_by != recorded.held_by:
+        return True
     if _is_harm_new(recorded, then) or then.is_stable_gone != recorded.is_stable_gone:
         return True
     if then.split_noted != recorded.split_noted:

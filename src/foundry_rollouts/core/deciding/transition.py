@@ -15,6 +15,7 @@ from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.deciding.progress import has_trouble_lasted
 from foundry_rollouts.core.deciding.recording import recording
 from foundry_rollouts.core.deciding.refused import CLOUD, is_resting
+from foundry_rollouts.core.deciding.reins import reined, with_reins
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence, accepting, at_new_weight, initial
 from foundry_rollouts.core.model.command import Command
@@ -79,8 +80,9 @@ def transition(recorded: Rollout, rollout: Rollout, seen: Situation) -> Transiti
     """
     if rollout.policy.observes:
         planned = as_planned(rollout, seen)
-        return _observed(_follow(recorded, rollout, decide(rollout, planned), planned), seen)
-    step = _follow(recorded, rollout, noting_split(rollout, decide(rollout, seen), seen.analysis), seen)
+        return _observed(_followed(recorded, rollout, decide(rollout, planned), planned), seen)
+    decision = noting_split(rollout, decide(rollout, seen), seen.analysis)
+    step = _followed(recorded, rollout, decision, seen)
     if seen.unreadable is not None:
         return replace(step, is_withheld=True)
     refused = rollout.refused
@@ -88,6 +90,14 @@ def transition(recorded: Rollout, rollout: Rollout, seen: Situation) -> Transiti
         return step
     wait = Decision(Move.HOLD, refused.sentence(seen.now), CLOUD)
     return replace(_follow(recorded, rollout, wait, seen), is_withheld=True)
+
+
+def _followed(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
+    """Return what follows from ``decision``, or the wait that reins make of it: commands stay open then."""
+    if wait := reined(rollout, decision, seen.reins, seen.routing):
+        held = with_reins(rollout, seen.reins, seen.now)
+        return replace(_follow(recorded, held, wait, seen), before=rollout, is_withheld=True)
+    return _follow(recorded, with_reins(rollout, (), seen.now), decision, seen)
 
 
 def noting_split(rollout: Rollout, decision: Decision, analysis: Analysis | None) -> Decision:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from foundry_rollouts.core.model.bounds import Bounds
+from foundry_rollouts.core.model.calendar import Calendar
 from foundry_rollouts.core.model.effects import Mode, OnAdoption, OnDrift, OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.globs import exactness_for
@@ -201,6 +202,7 @@ class Policy:
     new_versions: NewVersions = NewVersions.NEWEST
     mode: Mode = Mode.ACT
     notify: tuple[str, ...] = ()  #: Targets of notifications by name; empty: each by its own rules.
+    calendar: Calendar = field(default_factory=Calendar)  #: When rollouts may begin and rise.
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:

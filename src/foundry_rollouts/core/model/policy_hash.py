@@ -25,6 +25,7 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         said = {field.name: getattr(value, field.name) for field in fields(value)}
         usual = {field.name: _default(field) for field in fields(value)}
+        said = {field.name: said[field.name] for field in fields(value) if not field.metadata.get("is_place")}
         return {name: _plain(each) for name, each in said.items() if each != usual[name]}
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}

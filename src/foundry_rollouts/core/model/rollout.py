@@ -135,6 +135,9 @@ class Rollout:
     is_trouble_asked: bool = False  #: It paused for trouble that lasts; who resumes it takes that for normal.
     is_time_told: bool = False  #: The history says how long it will take, at the traffic that was measured.
     wait_told: str | None = None  #: Whom or what the history says is waited for.
+    held_by: str | None = None  #: What keeps it from going on: ``freeze``, ``line`` and so on; None: nothing does.
+    held_since: datetime | None = None  #: Its deadline stands since then.
+    held_time: timedelta = timedelta(0)  #: How long it was held before.
     split_noted: int | None = None  #: The step at which the history says that new sessions do not follow the weight.
 
     @property
@@ -198,7 +201,10 @@ class Rollout:
     def age(self, now: datetime) -> timedelta:
         """How long the rollout lasts by now, since its start or since a person last resumed it."""
         since = self.resumed_at or self.started_at
-        return now - since - self._pause(now) - self.trouble_time if since else timedelta(0)
+        if since is None:
+            return timedelta(0)
+        stood = self._pause(now) or (now - self.held_since if self.held_since else timedelta(0))
+        return now - since - stood - self.trouble_time - self.held_time
 
     def has_baked(self, now: datetime) -> bool:
         least = getattr(self.present_step, "min", timedelta(0))

@@ -1,0 +1,48 @@
+"""What keeps a rollout from starting and rising now: the facts, read for each tick.
+
+The policy that names the agent now has the word, so that a freeze that is written during a rollout holds it.
+"""
+
+from datetime import datetime
+
+from foundry_rollouts.core.deciding.reins import Rein, ReinKind
+from foundry_rollouts.core.model.calendar import Calendar, closed_at, instant
+from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.errors import UsageError
+from foundry_rollouts.ports import World
+
+
+async def reins_of(world: World, rollout: Rollout, now: datetime) -> tuple[Rein, ...]:
+    """Return all that holds ``rollout`` at ``now``."""
+    policy = _policy_of(world, rollout)
+    found = [await _closed(world, policy.calendar, f"policy {policy.name}", now)]
+    if world.calendars is not None:
+        of_all = await world.calendars.of_all()
+        if isinstance(of_all, str):
+            because = f"the calendar of all agents cannot be read ({of_all}), and it may be a freeze"
+            found.append(Rein(ReinKind.FREEZE, because, "a calendar that can be read"))
+        else:
+            found.append(await _closed(world, of_all, "the calendar of all agents", now))
+    return tuple(rein for rein in found if rein is not None)
+
+
+async def _closed(world: World, calendar: Calendar, whose: str, now: datetime) -> Rein | None:
+    if not calendar.windows and not calendar.freezes:
+        return None
+    files = await world.calendars.read(calendar, now) if world.calendars is not None and calendar.files else {}
+    closed = closed_at(calendar, now, files)
+    if closed is None:
+        return None
+    kind = ReinKind.FREEZE if closed.is_freeze else ReinKind.HOURS
+    until = f", at {instant(closed.until)}" if closed.until else ""
+    what = "the freeze to end" if closed.is_freeze else "hours in which rollouts may begin and rise"
+    return Rein(kind, f"{closed.because} ({whose})", f"{what}{until}")
+
+
+def _policy_of(world: World, rollout: Rollout) -> Policy:
+    """Return the policy that names the agent now; that of the rollout where none does, or two do equally."""
+    try:
+        return world.policies.policy_for(rollout.agent) or rollout.policy
+    except UsageError:
+        return rollout.policy
