@@ -109,7 +109,9 @@ class Run:
         """Report no more: what blocks this process must find no transaction of ours open."""
         if self.talk is not None:
             self.talk.cancel()
-            await asyncio.gather(self.talk, return_exceptions=True)
+            (ended,) = await asyncio.gather(self.talk, return_exceptions=True)
+            if isinstance(ended, Exception):
+                self.figures.troubles.append(f"good calls were reported only at first: {ended}")
             self.talk = None
 
     async def _idle(self) -> None:
@@ -146,7 +148,8 @@ class Run:
         second = await self.stage.start_service()
         await asyncio.sleep(JOINED_AFTER)
         held = await self.database.held()
-        self.figures.share = Share(held.get(second.name, 0), sum(held.values()))
+        of = [held.get(service.name, 0) for service in (self._served, second)]
+        self.figures.share = Share(of[1], sum(of))
         await self.stage.end(second)
 
     async def _stop(self) -> None:
