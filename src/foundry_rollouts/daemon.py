@@ -92,7 +92,7 @@ async def _run(parts: Daemon, doors: list[list[socket.socket]], stop: asyncio.Ev
     async with asyncio.TaskGroup() as group:
         for server, sockets in zip(servers, doors, strict=True):
             group.create_task(server.serve(sockets=sockets))
-        ears = group.create_task(listen(parts.database_url, parts.scheduler.wake_sweep))
+        ears = group.create_task(listen(parts.database_url, parts.scheduler.hear))
         _show_policies(parts)
         group.create_task(parts.policies.watch(stop, on_reload=lambda: _take_policies(parts)))
         starting = group.create_task(_announce(parts, *(_address(sockets) for sockets in doors)))

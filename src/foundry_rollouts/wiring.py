@@ -52,6 +52,8 @@ log = structlog.get_logger()
 STALL_TIMEOUT = timedelta(seconds=5)
 #: The sweep checks for due rollouts this often at most; what is urgent wakes it.
 SWEEP = timedelta(seconds=1)
+#: A heartbeat is written this often at most.
+HEARTBEAT = timedelta(seconds=0.5)
 #: So many discoveries may go wrong before the service is no longer ready.
 DISCOVERIES_MISSED = 3
 
@@ -234,10 +236,14 @@ async def _let_go(sources: Sequence[Source], alarm: WakeCoalescer) -> None:
 
 
 def _intervals(settings: Settings, period: timedelta) -> Intervals:
+    lease = timedelta(seconds=settings.lease_seconds)
     return Intervals(
         sweep=min(SWEEP, period / 2),
         discovery=timedelta(seconds=settings.discovery_seconds),
-        renewal=timedelta(seconds=settings.lease_seconds) / 3,
+        renewal=lease / 3,
+        heartbeat=min(lease / 3, max(lease / 10, HEARTBEAT)),
+        lease=lease,
         stall_after=3 * period + STALL_TIMEOUT,
         memory=timedelta(days=settings.retention_days),
+        ticks_at_once=settings.concurrent_ticks,
     )

@@ -1,7 +1,7 @@
 """Replicas on one database: who is woken, and who is kept out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,28 +19,35 @@ OpenStore = Callable[[str], SqlStore]
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_a_command_and_a_released_lease_ring_at_every_other_replica(store: SqlStore, database_url: str) -> None:
-    rung = asyncio.Event()
-    ears = asyncio.create_task(listen(database_url, rung.set))
+    heard: asyncio.Queue[Sequence[str]] = asyncio.Queue()
+    ears = asyncio.create_task(listen(database_url, heard.put_nowait))
+
+    async def next_ring() -> Sequence[str]:
+        return await asyncio.wait_for(heard.get(), PATIENCE)
+
     try:
-        await asyncio.wait_for(rung.wait(), PATIENCE)  # it listens
-        rung.clear()
+        assert await next_ring() == ()  # it listens
         await store.create(a_rollout(), an_event(), None)
-        await asyncio.wait_for(rung.wait(), PATIENCE)
-        rung.clear()
+        assert await next_ring() == ("support-agent",)
         await store.accept(Command("c-1", "r-1", Verb.ABORT, 1, NOON, "ann"))
-        await asyncio.wait_for(rung.wait(), PATIENCE)
+        assert await next_ring() == ("support-agent",)
         lease = await store.claim("support-agent", NOON)
         assert lease is not None
-        rung.clear()
-        await store.release(lease)
-        await asyncio.wait_for(rung.wait(), PATIENCE)
+        await store.hand_over_some([lease], NOON)
+        assert await next_ring() == ("support-agent",)
+        await store.hand_over(NOON)
+        assert await next_ring() == ()
+        await store.wake("nobody", NOON)
+        await store.wake("r-1", NOON)
+        await store.close()
+        assert await next_ring() == ("support-agent",)
     finally:
         ears.cancel()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_an_embedded_database_has_nobody_to_listen_to(database_url: str) -> None:
-    await asyncio.wait_for(listen(database_url, pytest.fail), PATIENCE)
+    await asyncio.wait_for(listen(database_url, lambda _: pytest.fail("it listens")), PATIENCE)
 
 
 def test_an_embedded_database_carries_one_replica_and_says_so(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from storm.small import Fate, HastyLoop, Replica, StormyWorld
 
 #: The steps of the plan: enough of them that a storm does not outlast its rollout.
 WEIGHTS = (5, 10, 20, 40, 60, 80, 100)
+#: How many replicas there are at most.
+MOST_REPLICAS = 4
 #: How many rounds of good weather every rollout may take to come right.
 CALM_ROUNDS = 25
 
@@ -50,6 +52,8 @@ CHANGES = st.one_of(
     st.tuples(st.just("canary"), st.booleans()),
     st.tuples(st.just("database"), st.sampled_from([True, False, False])),
     st.tuples(st.just("answer"), st.none()),
+    st.tuples(st.just("heartbeats"), st.sampled_from([True, False])),
+    st.tuples(st.just("clocks"), st.sampled_from([-3, 0, 3])),
 )
 #: How often another hand may change the routing in one storm.
 MOST_HANDS = 2
@@ -119,7 +123,11 @@ class Storm(RuleBasedStateMachine):
         self.weather_canary(is_bad)
         self.before = self.run(self.world.reader.rollout(rollout.id))
 
-    @rule(at=AT, job=st.sampled_from(["sweep", "sweep", "sweep", "discover", "renew"]), touches=st.integers(1, 25))
+    @rule(
+        at=AT,
+        job=st.sampled_from(["sweep", "sweep", "sweep", "discover", "renew", "beat"]),
+        touches=st.integers(1, 25),
+    )
     def go(self, at: int, job: str, touches: int) -> None:
         """A replica begins a job, or goes on with what it has in hand, for some touches."""
         replica = self.replica(at)
@@ -165,6 +173,27 @@ class Storm(RuleBasedStateMachine):
     def die(self, at: int, same_name: bool) -> None:
         self.run(self.world.bury(self.replica(at), same_name=same_name))
 
+    @rule(at=AT, is_leaving=st.booleans())
+    def join_or_leave(self, at: int, is_leaving: bool) -> None:
+        """A replica joins, or one of several stops in order; all the others hear of it."""
+        if is_leaving and len(self.world.replicas) > 1 and not self.world.is_database_away:
+            self.run(self.world.leave(self.replica(at)))
+        elif not is_leaving and len(self.world.replicas) < MOST_REPLICAS:
+            self.world.replicas.append(self.world.a_replica())
+            Storm.tally["replicas that joined"] += 1
+        for replica in self.world.replicas:
+            replica.scheduler.hear(())
+
+    @rule()
+    @precondition(lambda self: self.before is not None and not self.world.is_database_away)
+    def restart_all(self) -> None:
+        """All replicas are restarted one by one, as in an upgrade."""
+        for replica in list(self.world.replicas):
+            self.run(self.world.leave(replica))
+            self.world.replicas.append(self.world.a_replica())
+            self.world.time += timedelta(seconds=1)
+            self.tick(len(self.world.replicas) - 1)
+
     @rule(change=CHANGES)
     def weather(self, change: tuple[str, Any]) -> None:
         """Something changes that nobody here decides about."""
@@ -194,6 +223,13 @@ class Storm(RuleBasedStateMachine):
     def weather_database(self, is_away: bool) -> None:
         self.world.is_database_away = is_away
 
+    def weather_heartbeats(self, do_stall: bool) -> None:
+        self.world.do_heartbeats_stall = do_stall
+
+    def weather_clocks(self, seconds: int) -> None:
+        """The clock of the first replica is wrong by some seconds."""
+        self.world.replicas[0].watch.skew = timedelta(seconds=seconds)
+
     def weather_newer(self, version: str) -> None:
         self.world.cloud.latest = version
 
@@ -212,7 +248,9 @@ class Storm(RuleBasedStateMachine):
         rollout, intent = await self.stored(), await self.world.reader.intent("support-agent")
         async with self.world.reader._database.reading() as connection:
             lease = (await connection.execute(select(leases))).one()
-        if (lease.replica, lease.until > self.world.time) != (replica.name, True):
+        is_its_own = (lease.replica, lease.until > self.world.time) == (replica.name, True)
+        # Whose clock is wrong by seconds may act so many seconds too late: nothing that is written comes of it.
+        if not is_its_own and not self.world.are_clocks_apart:
             self.broken.append(f"{replica.name} acts without a lease")
         if target.weight("2") > self.world.cloud.routing.weight("2"):
             if intent is None or intent.target.weights != target.weights:

@@ -7,11 +7,14 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import literal
 
 from builders import NOON, a_rollout
 from databases import a_sqlite_database
@@ -27,6 +30,7 @@ from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal, StoreError
 from foundry_rollouts.ports import AgentKnown, Lease, Record, World
 from foundry_rollouts.store.store import SqlStore
+from foundry_rollouts.store.tables import UTCDateTime
 from foundry_rollouts.telemetry import Metrics
 from small_world import TICK, KilledError, SmallCloud, SmallSource
 
@@ -37,8 +41,8 @@ FORGOTTEN_AFTER = {"late": timedelta(minutes=50), "twice": timedelta(minutes=5)}
 AWAY = "the database is away"
 #: Where a replica may be stopped, killed or refused.
 TOUCHES = {
-    *("claim_due", "claim", "renew", "release", "open_intent", "drop_intent", "record", "intent", "queue", "rest"),
-    *("standing", "evidence", "commands", "agent", "version", "route", "disable"),
+    *("beat", "hand_over_some", "claim_due", "claim", "renew", "release", "open_intent", "drop_intent", "record"),
+    *("intent", "queue", "rest", "standing", "evidence", "commands", "agent", "version", "route", "disable"),
 }
 
 
@@ -122,12 +126,24 @@ class Gate:
 
 
 @dataclass
+class Watch:
+    """The clock of one replica: it may be wrong by seconds."""
+
+    world: "StormyWorld"
+    skew: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return self.world.time + self.skew
+
+
+@dataclass
 class Replica:
     """One replica with at most one piece of work in hand."""
 
     name: str
     gate: Gate
     scheduler: Scheduler
+    watch: "Watch"
     work: asyncio.Task[None] | None = None
 
     async def begin(self, job: str) -> None:
@@ -145,6 +161,16 @@ class Replica:
     async def finish(self) -> None:
         while self.work:
             await self.step()
+
+    async def leave(self) -> None:
+        """Stop in order, as on SIGTERM: say so, and hand over what it has."""
+        await self.finish()
+        self.gate.is_open = True
+        self.scheduler._pool.close()
+        await self.scheduler._claims.membership.leave()
+        with suppress(StoreError):
+            await self.scheduler._ticker.offline.flush()
+        await self.scheduler._pool.release_all(self.scheduler._now())
 
     async def die(self) -> None:
         """End at once; what it would do next is never done."""
@@ -167,7 +193,7 @@ class Stopped:
     inner: Any
     gate: Gate
     reach: Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, None]]
-    before: Callable[[], None]
+    before: Callable[[str], None]
     after: Callable[[str], None]
 
     def __getattr__(self, name: str) -> Any:
@@ -177,11 +203,11 @@ class Stopped:
 
         async def touch(*args: Any, **kwargs: Any) -> Any:
             if name not in TOUCHES:
-                self.before()
+                self.before(name)
                 return await real(*args, **kwargs)
             await self.reach(name, args)
             await self.gate.stand(name)
-            self.before()
+            self.before(name)
             answer = await real(*args, **kwargs)
             self.after(name)
             await self.gate.stand("")
@@ -198,6 +224,7 @@ class StormyWorld:
     time: datetime
     rollout: Any = field(default_factory=a_rollout)
     is_database_away: bool = False
+    do_heartbeats_stall: bool = False
     losing_answers: int = 0  #: So many of the next writes are done, and their answer is lost.
     born: int = 0
     replicas: list[Replica] = field(default_factory=list)
@@ -240,20 +267,27 @@ class StormyWorld:
             if touch == "route" and self.on_route and not gate.is_dead:
                 await self.on_route(made[0], args[1])
 
-        store: Any = Stopped(self.open_as(name), gate, reach, self._refuse_store, self._lose_answer)
-        cloud: Any = Stopped(self.cloud, gate, reach, lambda: None, lambda _: None)
+        watch, real = Watch(self), self.open_as(name)
+        real.heartbeats.clock = lambda _, ago: literal(self.time - ago, UTCDateTime)
+        store: Any = Stopped(real, gate, reach, self._refuse_store, self._lose_answer)
+        cloud: Any = Stopped(self.cloud, gate, reach, lambda _: None, lambda _: None)
         policies: Any = FakePolicies((self.rollout.policy,))
         world = World(cloud=cloud, sessions=cloud, store=store, policies=policies, sources=(self.source,))
-        ticker = Ticker(world, metrics, self.now, TICK, OfflineGuard(world, metrics, self.now))
+        ticker = Ticker(world, metrics, watch, TICK, OfflineGuard(world, metrics, watch))
         discovery = Discovery(
-            world, metrics, LeasePool(store, self.elapsed), self.now, lambda now: f"r-{now.timestamp():.0f}"
+            world, metrics, LeasePool(store, self.elapsed), watch, lambda now: f"r-{now.timestamp():.0f}"
         )
         intervals = Intervals(sweep=TICK, discovery=TICK, renewal=TICK, stall_after=3 * TICK, memory=timedelta(days=1))
-        made.append(Replica(name, gate, Scheduler(ticker, discovery, JobHealth(), intervals, self.now)))
+        made.append(Replica(name, gate, Scheduler(ticker, discovery, JobHealth(), intervals, watch), watch))
         return made[0]
 
-    def _refuse_store(self) -> None:
-        if self.is_database_away:
+    @property
+    def are_clocks_apart(self) -> bool:
+        """Whether a replica's clock is wrong."""
+        return any(replica.watch.skew for replica in self.replicas)
+
+    def _refuse_store(self, touch: str) -> None:
+        if self.is_database_away or (self.do_heartbeats_stall and touch in {"beat", "leave"}):
             raise StoreError(AWAY)
 
     def _lose_answer(self, touch: str) -> None:
@@ -268,18 +302,26 @@ class StormyWorld:
         place = self.replicas.index(replica)
         self.replicas[place] = self.a_replica(replica.name if same_name else None)
 
+    async def leave(self, replica: Replica) -> None:
+        """Let a replica stop in order; its agents are for the others."""
+        self.replicas.remove(replica)
+        await replica.leave()
+        self.seen["replicas that left"] += 1
+
     async def calm(self, rounds: int, turn: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         """Let every replica work in good weather, until ``turn`` says that all is done."""
         self.is_database_away, self.losing_answers, self.cloud.trouble = False, 0, None
+        self.do_heartbeats_stall = False
         self.cloud.fates.clear()
         for replica in self.replicas:
             await replica.finish()
+            replica.watch.skew = timedelta()
         while self.cloud.late:
             self.cloud.arrive()
         for _ in range(rounds):
             self.time += timedelta(seconds=10)
             for replica in self.replicas:
-                for job in ("renew", "sweep", "discover"):
+                for job in ("renew", "beat", "sweep", "discover"):
                     await replica.begin(job)
                     await replica.finish()
             if await turn():

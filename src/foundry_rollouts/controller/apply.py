@@ -14,6 +14,7 @@ from itertools import count
 from foundry_rollouts.controller.endpoint_settings import keep_settings, tell_kept
 from foundry_rollouts.controller.stop_sessions import end_sessions
 from foundry_rollouts.core.model.backoff import Backoff
+from foundry_rollouts.core.model.event import number_at
 from foundry_rollouts.core.model.rollout import UnconfirmedChange
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError, StoreError
@@ -57,10 +58,11 @@ async def apply_routing(
         record = await _without_sessions(world, record)
         await world.store.record(lease, record)
         return Applied(record)
+    opened_at = now()
     intent = Intent(
-        id=record.event.id if record.event else f"{lease.agent}:{lease.fence}",
+        id=record.event.id if record.event else f"{lease.agent}:{lease.fence}:{number_at(opened_at)}",
         agent=lease.agent,
-        opened_at=now(),
+        opened_at=opened_at,
         before=change.before,
         target=change.target,
         is_retreat=change.is_retreat,

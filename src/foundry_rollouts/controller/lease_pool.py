@@ -5,12 +5,12 @@ nothing left to do, and all of them go back when the replica stops.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from foundry_rollouts.errors import LeaseLostError, StoreError
-from foundry_rollouts.ports import Lease, Record, Store
+from foundry_rollouts.ports import Choose, Lease, Record, Store
 
 #: How long to try to release leases, and the pause between two tries; in the end they run out by themselves.
 TRY_FOR, PAUSE = timedelta(seconds=5), timedelta(milliseconds=50)
@@ -22,11 +22,12 @@ class LeasePool:
     def __init__(self, store: Store, elapsed: Callable[[], float] = lambda: 0.0) -> None:
         """Take the seconds of a clock that is never set; without one, no agent ever counts as stalled."""
         self._store = store
-        self._elapsed = elapsed
+        self.elapsed = elapsed
         self._held: dict[str, Lease] = {}
         self._in_use: set[str] = set()
         self._laid_down: dict[str, float] = {}
-        self._is_closed = False
+        self._doubtful: set[str] = set()
+        self.is_closed = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -45,31 +46,45 @@ class LeasePool:
 
         The time of day may have been set back, and their due time with it lies far ahead.
         """
-        since = self._elapsed() - patience.total_seconds()
+        since = self.elapsed() - patience.total_seconds()
         return [
             agent for agent in self._held if agent not in self._in_use and self._laid_down.get(agent, since) < since
         ]
 
-    async def acquire_due(self, now: datetime, limit: int) -> Sequence[Lease]:
-        """Take the leases of agents that are due, and use them."""
-        if self._is_closed:
+    async def claim_due(self, now: datetime, limit: int, choose: Choose | None = None) -> Sequence[Lease]:
+        """Take the leases of agents that are due, those that ``choose`` wants, and hold them unused."""
+        if self.is_closed:
             return ()
-        leases = await self._store.claim_due(now, limit, tuple(self._in_use))
+        leases = await self._store.claim_due(now, limit, tuple(self._in_use), choose)
         # What was granted while the pool closed is among what is released last.
-        return [] if self._is_closed else [self._used(lease) for lease in leases if lease.agent not in self._in_use]
+        if self.is_closed:
+            return ()
+        return [self._taken(lease) for lease in leases if lease.agent not in self._in_use]
+
+    def use(self, agent: str, now: datetime) -> Lease | None:
+        """Use the lease of ``agent`` as it is held; None where it has to be granted anew, or is in use."""
+        lease = self._held.get(agent)
+        if lease is None or lease.until <= now or agent in self._doubtful or agent in self._in_use:
+            return None
+        return self._used(lease)
+
+    def doubt(self, agent: str) -> None:
+        """Use the lease of ``agent`` no more as it is: what was sent under it may still arrive."""
+        if agent in self._held:
+            self._doubtful.add(agent)
 
     async def acquire(self, agent: str, now: datetime) -> Lease | None:
         """Take the lease of ``agent`` and use it; None while it is in use, here or elsewhere."""
-        if agent in self._in_use or self._is_closed:
+        if agent in self._in_use or self.is_closed:
             return None
         self._in_use.add(agent)
         lease = None
         try:
             lease = await self._store.claim(agent, now)
         finally:
-            if lease is None or self._is_closed:
+            if lease is None or self.is_closed:
                 self._in_use.discard(agent)
-        return self._used(lease) if lease and not self._is_closed else None
+        return self._used(self._taken(lease)) if lease and not self.is_closed else None
 
     async def record(self, agent: str, record: Record, now: datetime) -> bool:
         """Write a fact about ``agent`` down; return False while it is in use, here or elsewhere."""
@@ -89,13 +104,20 @@ class LeasePool:
         """Whether the lease of ``agent`` is held, in use or not."""
         return agent in self._held
 
+    def is_in_use(self, agent: str) -> bool:
+        """Whether ``agent`` is being acted on."""
+        return agent in self._in_use
+
+    def idle(self, busy: Collection[str] = ()) -> Collection[str]:
+        """Return the agents whose leases are held and not in use, without those that are ``busy``."""
+        return {agent for agent in self._held if agent not in self._in_use and agent not in busy}
+
     async def release(self, lease: Lease, *, keep: bool) -> None:
         """End the use of a lease; give it back unless it is to be kept."""
-        self._laid_down[lease.agent] = self._elapsed()
+        self._laid_down[lease.agent] = self.elapsed()
         try:
             if not keep:
-                self._held.pop(lease.agent, None)
-                del self._laid_down[lease.agent]
+                self._drop(lease.agent)
                 await self._store.release(lease)
         finally:
             self._in_use.discard(lease.agent)
@@ -112,13 +134,32 @@ class LeasePool:
             if agent in kept:
                 self._held[agent] = kept[agent]
             else:
-                del self._held[agent]
-                self._laid_down.pop(agent, None)
+                self._drop(agent)
         return [agent for agent in unchanged if agent not in kept]
+
+    async def hand_over(self, agents: Collection[str], now: datetime) -> Sequence[str]:
+        """Give the leases of ``agents`` to others, but not those in use; return the agents that are held no more.
+
+        Whether that was done is not known where the database fails: they are held, and granted anew before use.
+        """
+        leases = [self._held[agent] for agent in agents if agent in self._held and agent not in self._in_use]
+        names = {lease.agent for lease in leases}
+        self._in_use |= names
+        try:
+            await self._store.hand_over_some(leases, now)
+        except BaseException:
+            self._doubtful |= names
+            raise
+        else:
+            for agent in names:
+                self._drop(agent)
+        finally:
+            self._in_use -= names
+        return sorted(names)
 
     def close(self) -> None:
         """Take nothing any more."""
-        self._is_closed = True
+        self.is_closed = True
 
     async def release_idle(self, now: datetime, busy: Sequence[str] = ()) -> None:
         """Give back at once what is not in use and not ``busy``."""
@@ -143,7 +184,18 @@ class LeasePool:
         except StoreError:
             return False
 
-    def _used(self, lease: Lease) -> Lease:
+    def _taken(self, lease: Lease) -> Lease:
+        self._doubtful.discard(lease.agent)
         self._held[lease.agent] = lease
-        self._in_use.add(lease.agent)
+        self._laid_down.setdefault(lease.agent, self.elapsed())
         return lease
+
+    def _used(self, lease: Lease) -> Lease:
+        self._in_use.add(lease.agent)
+        self._held[lease.agent] = lease
+        return lease
+
+    def _drop(self, agent: str) -> None:
+        self._held.pop(agent, None)
+        self._laid_down.pop(agent, None)
+        self._doubtful.discard(agent)

@@ -1,12 +1,12 @@
 """When things happen: a small fixed set of jobs, never a job per rollout.
 
-When a rollout is due is a column in the database, so that a restart, a second replica or ten thousand rollouts
-change nothing here.
+Ticks are started by ``tick_loop.py``, for the agents whose leases are held. The sweep claims what is due and this
+replica's to take, and finds what was woken and not rung.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,11 +16,13 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from foundry_rollouts.controller.claims import Claims
 from foundry_rollouts.controller.discover import Discovery
-from foundry_rollouts.controller.finish import stop_sources
 from foundry_rollouts.controller.health import JobHealth, check_schema
+from foundry_rollouts.controller.membership import Membership
 from foundry_rollouts.controller.tick import Ticker
-from foundry_rollouts.errors import DriftError, LeaseLostError, RolloutsError, StoreError, UnavailableError
+from foundry_rollouts.controller.tick_loop import TickLoop
+from foundry_rollouts.errors import StoreError, UnavailableError
 from foundry_rollouts.ports import Lease, Store
 from foundry_rollouts.telemetry import Metrics
 
@@ -28,8 +30,6 @@ log = structlog.get_logger()
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 
-#: A tick that takes longer has lost its way; the next one settles what it left open.
-TICK_LIMIT = timedelta(seconds=90)
 #: How long running work may take when the daemon is asked to stop: the next process can settle it as well.
 GRACEFUL_TIMEOUT = timedelta(seconds=0.3)
 #: How long what is cut off may take to end.
@@ -40,7 +40,7 @@ FLUSH_TIMEOUT = timedelta(seconds=5)
 FORGET_EVERY = timedelta(hours=1)
 #: How often the schema is checked: the next release may upgrade it while this one runs.
 SCHEMA_EVERY = timedelta(seconds=10)
-#: How many agents are ticked at once.
+#: How many agents are checked at once while the database is away, and ticked at once unless it is set.
 MAX_CONCURRENT = 32
 
 
@@ -51,9 +51,12 @@ class Intervals:
     sweep: timedelta
     discovery: timedelta
     renewal: timedelta
+    heartbeat: timedelta = timedelta(seconds=3)
+    lease: timedelta = timedelta(seconds=30)  #: How long a lease lasts, and a replica counts as alive.
     stall_after: timedelta = timedelta(minutes=1)  #: A rollout without a tick for so long gets one anyway.
     memory: timedelta = timedelta(days=90)  #: How long measurements are kept.
     outbox: timedelta = timedelta(seconds=2)  #: What was just recorded wakes it; this is for retries.
+    ticks_at_once: int = MAX_CONCURRENT
 
 
 class Scheduler:
@@ -70,6 +73,10 @@ class Scheduler:
         self._now = now
         self._started_at = now()
         self._tasks: set[asyncio.Task[None]] = set()
+        retry = min(intervals.sweep, ticker.period)
+        self._loop = TickLoop(ticker, self._pool, discovery.troubles, intervals.ticks_at_once, retry, self._tasks)
+        membership = Membership(ticker.world.store, self._pool.elapsed, intervals.lease)
+        self._claims = Claims(self._pool, self._loop, membership, ticker)
         self._woken: set[str] = set()
         self._jobs = AsyncIOScheduler(timezone="UTC")
         # A sweep that is still at it when the next is due needs no line in the log: the next one does its work.
@@ -88,7 +95,9 @@ class Scheduler:
         for job, every in (
             (self._discover, self._intervals.discovery),
             (self._sweep, self._intervals.sweep),
+            (self._count, self._intervals.sweep),
             (self._renew, self._intervals.renewal),
+            (self._beat, self._intervals.heartbeat),
             (self._outbox, self._intervals.outbox),
             (self._forget, FORGET_EVERY),
             (self._check_schema, SCHEMA_EVERY),
@@ -103,6 +112,12 @@ class Scheduler:
                 misfire_grace_time=None,
             )
         self._jobs.start()
+        self._loop.start()
+
+    def hear(self, agents: Sequence[str]) -> None:
+        """Tick ``agents``, which became due before their time, where they are this replica's; none: any may have."""
+        if self._claims.hear(agents):
+            self.wake_sweep()
 
     def wake_sweep(self) -> None:
         """Make the sweep run now: something became due before its time."""
@@ -129,7 +144,9 @@ class Scheduler:
         if not self._jobs.running:
             return
         self._jobs.pause()
+        self._loop.stop()
         self._pool.close()
+        await self._claims.membership.leave()
         idle = self._pool.release_idle(self._now(), tuple(self._ticker.offline.unsaved))
         await asyncio.gather(idle, self._cut_off())
         await self._say_last_words()
@@ -166,29 +183,31 @@ class Scheduler:
             await work()
 
     async def _sweep_once(self) -> None:
-        """Tick the agents that are due, so many at once; check those held while the database is away."""
+        """Claim what is due and ours to take, and tick it; check those held while the database is away."""
         now = self._now()
         self._metrics.discovered(now - (self._job_health.discovered_at or self._started_at))
-        room = MAX_CONCURRENT - self._pool.in_use
         try:
             await self._ticker.offline.flush()
-            leases = await self._pool.acquire_due(now, room) if room > 0 else ()
+            await self._claims.claim_all()
         except StoreError:
             self._metrics.database(is_up=False)
+            self._loop.is_halted = True
             places = asyncio.Semaphore(MAX_CONCURRENT)
             await asyncio.gather(*(self._watch_over(lease, places) for lease in self._pool.valid(now)))
             raise
-        for lease in leases:
-            self._metrics.tick_lag(max(0.0, (now - (lease.due_at or now)).total_seconds()))
-            self._start(self._tick(lease), f"tick {lease.agent}")
         for agent in self._pool.stalled(self._intervals.stall_after):
-            if (taken := await self._pool.acquire(agent, now)) is not None:
-                self._start(self._tick(taken), f"tick {agent}")
+            self._loop.due.plan(agent, now)
+        self._loop.is_halted = False
+        self._loop.pump()
         self._job_health.swept_at = now
+        self._show(now)
+
+    def _show(self, now: datetime) -> None:
         self._metrics.swept(now)
-        self._metrics.phases(await self._store.counts())
         self._metrics.database(is_up=True)
         self._metrics.leases(len(self._pool))
+        self._metrics.shares(len(self._claims.membership.owners.live), self._claims.membership.fair_share)
+        self._metrics.ticks(self._pool.in_use, self._loop.due.ready(now))
         self._metrics.sweep_series(now)
 
     async def _watch_over(self, lease: Lease, places: asyncio.Semaphore) -> None:
@@ -199,44 +218,6 @@ class Scheduler:
             except Exception:
                 # One agent's fault must not stop the others, here either.
                 log.exception("offline.crashed", agent=lease.agent)
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _tick(self, lease: Lease) -> None:
-        keep = True
-        try:
-            async with asyncio.timeout(TICK_LIMIT.total_seconds()):
-                keep = await self._ticker.tick(lease)
-            self._discovery.troubles.well(lease.agent)
-        except LeaseLostError as error:
-            log.warning("lease.lost", agent=lease.agent, because=str(error))
-            await self._lost(lease.agent)
-            keep = False
-        except StoreError as error:
-            log.warning("tick.failed", agent=lease.agent, because=str(error))
-            await self._ticker.offline.check_offline(lease)
-            await self._discovery.troubles.failed(self._store, lease.agent, error)
-        except (UnavailableError, DriftError) as error:
-            log.warning("tick.failed", agent=lease.agent, because=str(error))
-        except TimeoutError:
-            log.warning("tick.failed", agent=lease.agent, because=f"not done within {TICK_LIMIT.seconds} s")
-        except Exception as error:
-            # One agent's fault must not stop the others; the next tick tries again.
-            log.exception("tick.crashed", agent=lease.agent)
-            await self._discovery.troubles.failed(self._store, lease.agent, error)
-        try:
-            await self._pool.release(lease, keep=keep)
-        except RolloutsError as error:
-            log.warning("lease.not_released", agent=lease.agent, because=str(error))
-
-    async def _lost(self, agent: str) -> None:
-        """Let go of what another replica has now."""
-        if last := self._ticker.offline.last_known.pop(agent, None):
-            await stop_sources(self._ticker.world, last.rollout.id)
-        self._metrics.forget(agent)
 
     async def _discover(self) -> None:
         await self._once_more("_discover", self._discover_once)
@@ -275,7 +256,13 @@ class Scheduler:
     async def _renew(self) -> None:
         for agent in await self._pool.renew(self._now()):
             log.warning("lease.lost", agent=agent, because="it ran out before it could be renewed")
-            await self._lost(agent)
+            await self._loop.lost(agent)
+
+    async def _beat(self) -> None:
+        await self._claims.beat()
+
+    async def _count(self) -> None:
+        self._metrics.phases(await self._store.counts())
 
     def _surviving(self, job: Job) -> Job:
         """Wrap a fixed job so that it logs what goes wrong and runs again next time."""

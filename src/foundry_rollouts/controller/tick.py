@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -56,6 +56,7 @@ class Ticker:
     now: Callable[[], datetime]
     period: timedelta
     offline: OfflineGuard
+    due_at: dict[str, datetime] = field(default_factory=dict)  #: When agents are due again, as their ticks wrote it.
 
     async def tick(self, lease: Lease) -> bool:
         """Settle what is open, then move the agent's current rollout by one decision, and tend those that wait.
@@ -199,6 +200,8 @@ class Ticker:
     async def _take_note(self, record: Record, then: Rollout, move: Move, analysis: Analysis | None = None) -> None:
         """Remember and show what is recorded, and let a rollout go that has ended."""
         now = self.now()
+        if record.due_at is not None:
+            self.due_at[then.agent] = record.due_at
         if then.step:
             self.offline.remember(then, record.evidence)
         self.metrics.show(then, analysis, now)

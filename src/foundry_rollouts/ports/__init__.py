@@ -25,8 +25,10 @@ from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
     AgentFilter,
     AgentKnown,
+    Due,
     Intent,
     Lease,
+    Leased,
     Outcome,
     Queue,
     Record,
@@ -36,7 +38,7 @@ from foundry_rollouts.ports.records import (
 )
 from foundry_rollouts.ports.serving import Serving
 from foundry_rollouts.ports.sign_ins import Directory, SignIns
-from foundry_rollouts.ports.store import Leases, Readings, Reported, Store, Ticks, Upkeep, Wakes
+from foundry_rollouts.ports.store import Choose, Heartbeats, Leases, Readings, Reported, Store, Ticks, Upkeep, Wakes
 from foundry_rollouts.ports.world import Calendars, Condition, Health, Policies, ReadinessChecks, Source, Wake, World
 
 __all__ = [
@@ -52,13 +54,17 @@ __all__ = [
     "Backlog",
     "Calendars",
     "Catalogue",
+    "Choose",
     "Cloud",
     "Condition",
     "Directory",
+    "Due",
     "Health",
+    "Heartbeats",
     "Identities",
     "Intent",
     "Lease",
+    "Leased",
     "Leases",
     "LogLine",
     "LogMemory",

@@ -25,6 +25,24 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """An agent that is due and that no other replica holds."""
+
+    agent: str
+    since: datetime
+    holder: str | None = None  #: Who has its lease, or let it run out; None: it is free.
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """The replicas that are alive, as one of them learns with its heartbeat."""
+
+    replica: str
+    live: frozenset[str]
+    leases: int  #: All that are held.
+
+
+@dataclass(frozen=True, slots=True)
 class AgentKnown:
     """What we remember of an agent."""
 

@@ -1,6 +1,6 @@
 """What is asked of the memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -16,8 +16,10 @@ from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
     AgentFilter,
     AgentKnown,
+    Due,
     Intent,
     Lease,
+    Leased,
     Outcome,
     Queue,
     Record,
@@ -26,6 +28,8 @@ from foundry_rollouts.ports.records import (
     Standing,
 )
 from foundry_rollouts.ports.sign_ins import SignIns
+
+Choose = Callable[[Sequence[Due]], Sequence[Due]]  #: Takes agents that are due, and returns those that are wanted.
 
 
 class Upkeep(Protocol):
@@ -47,10 +51,13 @@ class Upkeep(Protocol):
 class Leases(Protocol):
     """Which replica may act on which agent. A lease that was lost writes nothing."""
 
-    async def claim_due(self, now: datetime, limit: int, busy: Sequence[str] = ()) -> Sequence[Lease]:
+    async def claim_due(
+        self, now: datetime, limit: int, busy: Sequence[str] = (), choose: Choose | None = None
+    ) -> Sequence[Lease]:
         """Take the leases of at most ``limit`` agents that have a due rollout or an open intent.
 
-        Those that are free are taken, and those that this replica holds are granted anew; ``busy`` are left alone.
+        Those that are free are taken, and those that this replica holds are granted anew; ``busy`` are left alone, and
+        so is what ``choose`` leaves out of all that are due, those that are free first.
         """
 
     async def claim(self, agent: str, now: datetime) -> Lease | None:
@@ -66,6 +73,19 @@ class Leases(Protocol):
 
         Returns whether all of them are free now; another try frees the rest.
         """
+
+    async def hand_over_some(self, leases: Sequence[Lease], now: datetime) -> None:
+        """Free those of ``leases`` that are still ours, due at once for their owners."""
+
+
+class Heartbeats(Protocol):
+    """Which replicas are alive: those seen within the time that a lease lasts, by the clock of the database."""
+
+    async def beat(self) -> Leased:
+        """Write this replica's heartbeat, and return who is alive."""
+
+    async def leave(self) -> None:
+        """Take this replica's heartbeat away."""
 
 
 class Ticks(Protocol):
@@ -200,6 +220,7 @@ class Reported(Protocol):
 class Store(
     Upkeep,
     Leases,
+    Heartbeats,
     Ticks,
     Wakes,
     Agents,

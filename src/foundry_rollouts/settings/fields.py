@@ -67,6 +67,14 @@ class Settings(AccessSettings):
     lease_seconds: float = Field(
         default=30, ge=0.1, le=3600, description="How long the rollouts of a dead replica stay with it."
     )
+    concurrent_ticks: int = Field(
+        default_factory=lambda: min(128, 32 * (os.cpu_count() or 1)),
+        ge=1,
+        le=1000,
+        description="How many agents one replica acts on at once; the others that are due wait, rollbacks never behind "
+        "what is routine.",
+        json_schema_extra={"shown": "32 for each processor, 128 at most"},
+    )
     retention_days: float = Field(default=90, ge=1, description="Days that measurements of ended rollouts are kept.")
     log_format: Literal["console", "json"] = Field(
         default_factory=lambda: "console" if sys.stderr.isatty() else "json",

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Select,
     bindparam,
+    case,
     func,
     or_,
     select,
@@ -24,9 +25,12 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import LeaseLostError
-from foundry_rollouts.ports import Lease
+from foundry_rollouts.ports import Due, Lease
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import intents, leases, rollouts
+
+#: How many agents that are due are read at once; what is free comes first.
+MOST_DUE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,26 @@ class Holder:
     lasts: timedelta
 
 
-async def claim_due(
-    connection: AsyncConnection, holder: Holder, now: datetime, limit: int, busy: Sequence[str] = ()
-) -> Sequence[Lease]:
-    """Grant the leases of at most ``limit`` agents that are due and not ``busy``, those that wait longest first."""
+async def due(
+    connection: AsyncConnection, holder: Holder, now: datetime, busy: Sequence[str], limit: int
+) -> Sequence[Due]:
+    """Return at most ``limit`` agents that are due, not ``busy`` and of no other replica, those that are free first."""
     values = {"now": now, "replica": holder.replica, "busy": list(busy), "most": limit}
-    chosen = await connection.execute(_DUE, values)
-    since = {row.agent: row.since for row in chosen}
-    granted = await _grant(connection, holder, now, leases.c.agent.in_(since)) if since else ()
+    rows = await connection.execute(_DUE, values)
+    return [Due(row.agent, row.since, row.replica) for row in rows]
+
+
+async def claim_due(
+    connection: AsyncConnection, holder: Holder, now: datetime, wanted: Sequence[Due]
+) -> Sequence[Lease]:
+    """Grant the leases of those of ``wanted`` that are still free."""
+    since = {each.agent: each.since for each in wanted}
+    if not since:
+        return []
+    # What another replica is about to take is skipped, not waited for. SQLite has one writer and needs no lock.
+    free = select(leases.c.agent).where(leases.c.agent.in_(since), _is_free_for(holder.replica, now))
+    unlocked = list(await connection.scalars(free.with_for_update(skip_locked=True)))
+    granted = await _grant(connection, holder, now, leases.c.agent.in_(unlocked)) if unlocked else ()
     return [replace(lease, due_at=since[lease.agent]) for lease in granted]
 
 
@@ -87,6 +103,16 @@ async def free(connection: AsyncConnection, holder: Holder, busy: Sequence[str])
         freed = update(leases).where(*ours, leases.c.agent.in_(agents)).values(replica=None, until=None)
         await connection.execute(freed)
     return agents, not await connection.scalar(select(func.count()).select_from(leases).where(*ours))
+
+
+async def free_some(connection: AsyncConnection, held: Sequence[Lease]) -> Sequence[str]:
+    """Free those of ``held`` that nobody else was granted since; return their agents."""
+    if not held:
+        return ()
+    pairs = [(lease.agent, lease.fence) for lease in held]
+    ours = tuple_(leases.c.agent, leases.c.fence).in_(pairs), leases.c.replica == held[0].replica
+    freed = update(leases).where(*ours).values(replica=None, until=None).returning(leases.c.agent)
+    return list(await connection.scalars(freed))
 
 
 async def release(connection: AsyncConnection, lease: Lease) -> None:
@@ -140,7 +166,7 @@ def _is_free_for(replica: str | BindParameter[str], now: datetime | BindParamete
     return or_(leases.c.replica.is_(None), leases.c.until <= now, leases.c.replica == replica)
 
 
-def _due() -> Select[tuple[str, datetime]]:
+def _due() -> Select[tuple[str, str | None, datetime]]:
     """Return the question who is due; it is asked every second, and to put it together takes longer than to ask."""
     now, replica = bindparam("now", type_=leases.c.until.type), bindparam("replica", type_=leases.c.replica.type)
     waiting = union_all(
@@ -148,14 +174,13 @@ def _due() -> Select[tuple[str, datetime]]:
         select(intents.c.agent, intents.c.opened_at.label("since")),
     ).subquery()
     due = select(waiting.c.agent, func.min(waiting.c.since).label("since")).group_by(waiting.c.agent).subquery()
-    # What another replica is about to take is skipped, not waited for. SQLite has one writer and needs no lock.
+    is_ours = case((leases.c.replica == replica, 1), else_=0)
     return (
-        select(leases.c.agent, due.c.since)
+        select(leases.c.agent, leases.c.replica, due.c.since)
         .join(due, due.c.agent == leases.c.agent)
         .where(_is_free_for(replica, now), leases.c.agent.not_in(bindparam("busy", expanding=True)))
-        .order_by(due.c.since, leases.c.agent)
+        .order_by(is_ours, due.c.since, leases.c.agent)
         .limit(bindparam("most", type_=Integer))
-        .with_for_update(of=leases, skip_locked=True)
     )
 
 

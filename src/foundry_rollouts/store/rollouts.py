@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, cast, func, insert, or_, select, tuple_, update
+from sqlalchemy import Row, Select, Text, cast, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -92,13 +92,6 @@ def _filtered(query: Select[Any], which: RolloutFilter) -> Select[Any]:
     return query
 
 
-async def counts(connection: AsyncConnection) -> dict[Phase, int]:
-    """Return how many rollouts there are in each phase; every phase is named."""
-    query = select(rollouts.c.phase, func.count().label("number")).group_by(rollouts.c.phase)
-    found = {row.phase: row.number for row in await connection.execute(query)}
-    return {phase: found.get(phase, 0) for phase in Phase}
-
-
 async def add(connection: AsyncConnection, rollout: Rollout, idempotency_key: str | None) -> Rollout:
     """Add ``rollout``, due at once, and return it, or the one that the same request made before.
 
@@ -163,10 +156,15 @@ async def change_policy(connection: AsyncConnection, rollout: Rollout) -> None:
     await connection.execute(update(rollouts).where(rollouts.c.id == rollout.id).values(policy=policy))
 
 
-async def wake(connection: AsyncConnection, rollout: str, now: datetime) -> None:
-    """Make a rollout that has not ended due at ``now``; a tick under way will find that it came after its read."""
+async def wake(connection: AsyncConnection, rollout: str, now: datetime) -> str | None:
+    """Make a rollout that has not ended due at ``now``, and return its agent; None: there is no such.
+
+    A tick under way will find that it came after its read.
+    """
     due = rollouts.c.due_at.is_not(None)
-    await connection.execute(update(rollouts).where(rollouts.c.id == rollout, due).values(due_at=now))
+    woken = update(rollouts).where(rollouts.c.id == rollout, due).values(due_at=now).returning(rollouts.c.agent)
+    agent: str | None = await connection.scalar(woken)
+    return agent
 
 
 async def make_due(connection: AsyncConnection, agents: Sequence[str], now: datetime) -> None:

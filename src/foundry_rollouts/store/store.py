@@ -25,13 +25,11 @@ from foundry_rollouts.store import (
     history,
     intents,
     measurements,
-    outbox,
     outcomes,
     queue,
     rollouts,
     schema,
     ticking,
-    wakeups,
 )
 from foundry_rollouts.store import leases as leasing
 from foundry_rollouts.store.acknowledgements import Acknowledgements
@@ -40,18 +38,29 @@ from foundry_rollouts.store.agent_pages import AgentPages
 from foundry_rollouts.store.api_tokens import ApiTokens
 from foundry_rollouts.store.audit import AuditLog
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
+from foundry_rollouts.store.heartbeats import HeartbeatBook
+from foundry_rollouts.store.lease_book import LeaseBook
 from foundry_rollouts.store.measurements import Measured
 from foundry_rollouts.store.messages import Messages
 from foundry_rollouts.store.noticing import Notices
 from foundry_rollouts.store.project import KeptProject
 from foundry_rollouts.store.sign_ins import KeptSignIns
-
-#: How long one try to hand leases over may take: a replica that stops has no time for a connection that fell silent.
-HAND_OVER_LIMIT = timedelta(seconds=1)
+from foundry_rollouts.store.totals import Totals
+from foundry_rollouts.store.wakeups import Bell
 
 
 class SqlStore(
-    Messages, Notices, ApiTokens, Measured, KeptSignIns, KeptProject, Acknowledgements, AuditLog, AgentPages, AgentLists
+    LeaseBook,
+    Messages,
+    Notices,
+    ApiTokens,
+    Measured,
+    KeptSignIns,
+    KeptProject,
+    Acknowledgements,
+    AuditLog,
+    AgentPages,
+    AgentLists,
 ):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 
@@ -70,19 +79,17 @@ class SqlStore(
     ) -> None:
         self._database = Database(url, limit)
         self._holder = leasing.Holder(replica, lease)
+        self._bell = Bell(url)
+        self._totals = Totals()
+        self.heartbeats = HeartbeatBook()
         self._on_message = on_message
         self.audience = Audience.RECEIVER if on_message else Audience.NOBODY
         self._newer: str | None = None  # A newer schema that was found to carry us.
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Ring what is still to be rung, and close every connection."""
+        await self._bell.close()
         await self._database.close()
-
-    async def take_over(self) -> None:
-        """Free what an earlier replica held; for the only replica of an embedded database."""
-        async with self._database.writing() as connection:
-            await leasing.free_all(connection)
-            await outbox.free_all(connection)
 
     async def check(self) -> str | None:
         """Return None when the schema is ours, or a sentence about a newer one that carries us all the same."""
@@ -93,35 +100,6 @@ class SqlStore(
                 await schema.require_carrying(connection)
         self._newer = newer
         return schema.newer(newer) if newer else None
-
-    async def claim_due(self, now: datetime, limit: int, busy: Sequence[str] = ()) -> Sequence[Lease]:
-        """Take the leases of agents that are due, at most ``limit``, those that wait longest first."""
-        async with self._database.writing() as connection:
-            return await leasing.claim_due(connection, self._holder, now, limit, busy)
-
-    async def claim(self, agent: str, now: datetime) -> Lease | None:
-        """Take the lease of ``agent``; None while another replica holds it."""
-        async with self._database.writing() as connection:
-            return await leasing.claim(connection, self._holder, now, agent)
-
-    async def renew(self, leases: Sequence[Lease], now: datetime) -> Sequence[Lease]:
-        """Prolong leases that are still ours; the others are left out of the answer."""
-        async with self._database.writing() as connection:
-            return await leasing.renew(connection, self._holder, leases, now)
-
-    async def release(self, lease: Lease) -> None:
-        """Give a lease back; one that is lost already is left alone."""
-        async with self._database.writing() as connection:
-            await leasing.release(connection, lease)
-            await wakeups.notify(connection)
-
-    async def hand_over(self, now: datetime, busy: Sequence[str] = ()) -> bool:
-        """Free every lease of this replica but those of ``busy``; return whether none was left out."""
-        async with self._database.writing(HAND_OVER_LIMIT) as connection:
-            agents, is_all = await leasing.free(connection, self._holder, busy)
-            await rollouts.make_due(connection, agents, now)
-            await wakeups.notify(connection)
-            return is_all
 
     async def standing(self, agent: str) -> Standing:
         """Return all that a tick reads of ``agent``, as of one instant."""
@@ -196,8 +174,9 @@ class SqlStore(
     async def wake(self, rollout: str, now: datetime) -> None:
         """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
         async with self._database.writing() as connection:
-            await rollouts.wake(connection, rollout, now)
-            await wakeups.notify(connection)
+            agent = await rollouts.wake(connection, rollout, now)
+        if agent is not None:
+            self._bell.ring(agent)
 
     async def agents(self) -> Sequence[AgentKnown]:
         """Return every agent that was ever seen, by name."""
@@ -219,7 +198,8 @@ class SqlStore(
             if made is rollout:
                 await agents.note_newest(connection, rollout.agent, rollout.canary)
                 await history.append(connection, event, audience=self.audience)
-                await wakeups.notify(connection)
+        if made is rollout:
+            self._bell.ring(rollout.agent)
         self._wake()
         return made
 
@@ -227,8 +207,8 @@ class SqlStore(
         """Add a command, raise the generation and make the rollout due; the same request again changes nothing."""
         async with self._database.writing() as connection:
             accepted = await commands.accept(connection, command)
-            await wakeups.notify(connection)
-            return accepted
+        self._bell.ring(accepted.agent)
+        return accepted
 
     async def rollout(self, id: str) -> Rollout:  # noqa: A002 - the word of the API
         """Return a rollout; raises NotFoundError."""
@@ -242,8 +222,8 @@ class SqlStore(
 
     async def counts(self) -> dict[Phase, int]:
         """Return how many rollouts there are in each phase; every phase is named."""
-        async with self._database.reading() as connection:
-            return await rollouts.counts(connection)
+        async with self._database.reading(COMPARISON_LIMIT) as connection:
+            return await self._totals.counts(connection)
 
     async def history(self, rollout: str, after: str | None = None, limit: int | None = None) -> Sequence[Event]:
         """Return the events of a rollout, oldest first: those behind the event ``after``, at most so many."""

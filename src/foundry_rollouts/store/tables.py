@@ -1,7 +1,4 @@
-"""The schema, as the newest migration leaves it; ``tests/migrations`` holds the two together.
-
-Columns are what queries ask for; everything else of a value lies in its ``document``.
-"""
+"""The schema, as the newest migration leaves it: what queries ask for are columns, all else is in a ``document``."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -108,6 +105,14 @@ leases = Table(
     Column("replica", PlainText),  # NULL: free
     Column("until", UTCDateTime),
     Column("fence", _Number, nullable=False),
+)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("started_at", UTCDateTime, nullable=False),
+    Column("seen_at", UTCDateTime, nullable=False),  # by the clock of the database
 )
 
 rollouts = Table(

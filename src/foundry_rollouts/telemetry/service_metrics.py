@@ -112,6 +112,16 @@ class ServiceMetrics:
         """Show how many leases this replica holds."""
         self._leases.set(held)
 
+    def shares(self, live: int, fair: float) -> None:
+        """Show how many replicas are alive, and how many leases each has when all have as many."""
+        self._live.set(live)
+        self._fair_share.set(fair)
+
+    def ticks(self, in_hand: int, waiting: int) -> None:
+        """Show how many ticks are under way, and how many are due and wait for their turn."""
+        self._ticks_in_hand.set(in_hand)
+        self._ticks_waiting.set(waiting)
+
     def outbox(self, pending: int, waits: timedelta) -> None:
         """Show how many messages are recorded and not yet sent, and how long the oldest has been waiting."""
         self._outbox.set(pending)
@@ -154,6 +164,10 @@ class ServiceMetrics:
         for result in Result:
             self._outcomes.labels(result.value)
         self._leases = self._gauge("leases_held", "Leases that this replica holds.")
+        self._live = self._gauge("replicas_live", "Replicas alive by their heartbeats; 0: not known.")
+        self._fair_share = self._gauge("leases_fair_share", "Leases this replica would hold if all had as many.")
+        self._ticks_in_hand = self._gauge("ticks_in_hand", "Agents that are being acted on.")
+        self._ticks_waiting = self._gauge("ticks_waiting", "Agents that are due and wait for their turn.")
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
         self._outbox_oldest = self._gauge("outbox_oldest_seconds", "Age of the oldest message not yet sent.")
         self._deliveries = self._counter("deliveries", "Attempts to send a message, by outcome.", "outcome")

@@ -33,7 +33,8 @@ class Watch:
             self.world.time += stride
             self.seconds[0] += stride.total_seconds()
             await self.pool.renew(self.world.time)
-            leases = list(await self.pool.acquire_due(self.world.time, 10))
+            due = await self.pool.claim_due(self.world.time, 10)
+            leases = [lease for each in due if (lease := self.pool.use(each.agent, self.world.time))]
             for agent in self.pool.stalled(STALL_TIMEOUT):
                 leases += [lease for lease in [await self.pool.acquire(agent, self.world.time)] if lease]
             for lease in leases:
