@@ -61,7 +61,8 @@ async def claim_due(
     free = select(leases.c.agent).where(leases.c.agent.in_(since), _is_free_for(holder.replica, now))
     unlocked = list(await connection.scalars(free.with_for_update(skip_locked=True)))
     granted = await _grant(connection, holder, now, leases.c.agent.in_(unlocked)) if unlocked else ()
-    return [replace(lease, due_at=since[lease.agent]) for lease in granted]
+    found = [replace(lease, due_at=since[lease.agent]) for lease in granted]
+    return sorted(found, key=lambda lease: (since[lease.agent], lease.agent))
 
 
 async def claim(connection: AsyncConnection, holder: Holder, now: datetime, agent: str) -> Lease | None:
