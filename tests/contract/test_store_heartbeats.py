@@ -168,7 +168,8 @@ async def end(store: SqlStore, number: int, phase: Phase) -> None:
     lease = await store.claim(name, NOON)
     assert lease is not None
     ended = a_rollout(id=f"r-{name}", agent=name, phase=phase, ended_at=NOON)
-    told = an_event(id=f"{name}-2", agent=name, rollout=ended.id, kind=f"rollout.{phase}")
+    kind = "would_have_promoted" if phase is Phase.OBSERVED else phase.value
+    told = an_event(id=f"{name}-2", agent=name, rollout=ended.id, kind=f"rollout.{kind}", phase=phase.value)
     await store.record(lease, Record(rollout=ended, event=told))
 
 
@@ -177,7 +178,12 @@ async def test_counts_go_on_from_what_was_counted_whoever_ended_a_rollout(
 ) -> None:
     monkeypatch.setattr(totals, "OVERLAP", 3)
     other, finals = open_store("replica-b"), [phase for phase in Phase if phase.is_final]
+    lease = await store.claim("observed", NOON)
+    assert lease is not None
     for number in range(3 * len(finals)):
+        # A step that would have been taken is no end.
+        step = an_event(id=f"step-{number}", agent="observed", rollout=None, kind="rollout.would_have_advanced")
+        await store.record(lease, Record(event=step))
         await end(store if number % 2 else other, number, finals[number % len(finals)])
         if number % 4 == 0:
             assert await store.counts() == await open_store(f"reader-{number}").counts()
