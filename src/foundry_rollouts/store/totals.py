@@ -61,7 +61,7 @@ async def _ends(connection: AsyncConnection, after: int, upto: int | None) -> En
     return {_phase(word): number for word, number in rows}
 
 
-def _by_word(after: int, upto: int | None, number: ColumnElement[int]) -> Select[tuple[str, int]]:
+def _by_word(after: int, upto: int | None, number: ColumnElement[int]) -> Select[str, int]:
     """Return the question how many rollouts ended how, by the events behind ``after``."""
     is_end = or_(events.c.kind.in_(_ENDS), _IS_OBSERVED)
     found = select(_ENDED_AS.label("word")).where(events.c.seq > after, is_end)
