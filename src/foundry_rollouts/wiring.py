@@ -77,7 +77,7 @@ class Daemon:
 @asynccontextmanager
 async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event) -> AsyncIterator[Daemon]:
     """Build every part out of ``settings`` and take them down again."""
-    metrics, wakeups, job_health = Metrics(), Wakeups(), JobHealth()
+    metrics, wakeups, job_health = Metrics(most_agents=settings.metrics_agents), Wakeups(), JobHealth()
     period = timedelta(seconds=settings.tick_seconds)
     intervals = _intervals(settings, period)
     async with _world(settings, policies, metrics, wakeups) as (world, announcer):

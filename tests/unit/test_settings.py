@@ -69,6 +69,7 @@ def test_a_project_endpoint_alone_is_enough() -> None:
         "replica": IsStr(regex=rf".+-{os.getpid()}"),
         "lease_seconds": 30.0,
         "concurrent_ticks": min(128, 32 * (os.cpu_count() or 1)),
+        "metrics_agents": 500,
         "log_format": "json",
         "notify_targets": None,
         "webhook": {"url": None, "secret": None, "timeout_seconds": 10.0, "give_up_hours": 24.0},

@@ -76,6 +76,12 @@ class Settings(AccessSettings):
         json_schema_extra={"shown": "32 for each processor, 128 at most"},
     )
     retention_days: float = Field(default=90, ge=1, description="Days that measurements of ended rollouts are kept.")
+    metrics_agents: int = Field(
+        default=500,
+        ge=0,
+        description="How many agents have series of their own in `/metrics`, those in trouble first; of the others "
+        "there are sums, and `foundry_rollouts_rollouts_without_series` says how many they are.",
+    )
     log_format: Literal["console", "json"] = Field(
         default_factory=lambda: "console" if sys.stderr.isatty() else "json",
         description="The format of log lines.",

@@ -9,6 +9,7 @@ from importlib.metadata import version as version_of
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from foundry_rollouts.ports.outcomes import Result
+from foundry_rollouts.telemetry.series import THE_REST
 from foundry_rollouts.tracing import trace_ids
 
 #: So many agents are named for each problem, the first by name; the gauges of their number count all.
@@ -42,7 +43,8 @@ class Delivery(StrEnum):
 class ServiceMetrics:
     """The metrics that belong to no rollout, in a registry of their own. Times arrive as arguments."""
 
-    def __init__(self, version: str | None = None) -> None:
+    def __init__(self, version: str | None = None, most_agents: int = MOST_NAMED) -> None:
+        self._most_agents = most_agents
         self.registry = CollectorRegistry()
         self._without_notice: set[str] = set()  # agents that have such a series
         self._named: dict[Problem, set[str]] = {}  # agents that have a series of that problem
@@ -85,11 +87,14 @@ class ServiceMetrics:
 
     def unacknowledged(self, counts: Mapping[str, int]) -> None:
         """Show how many rollouts of each agent ended badly without anybody knowing of it."""
-        for agent in self._without_notice - counts.keys():
+        shown = dict(sorted(counts.items())[: self._most_agents])
+        if rest := sum(counts.values()) - sum(shown.values()):
+            shown[THE_REST] = rest
+        for agent in self._without_notice - shown.keys():
             self._unacknowledged.remove(agent)
-        for agent, count in counts.items():
+        for agent, count in shown.items():
             self._unacknowledged.labels(agent).set(count)
-        self._without_notice = set(counts)
+        self._without_notice = set(shown)
 
     def swept(self, now: datetime) -> None:
         """Show when the last sweep ended."""

@@ -1,5 +1,6 @@
 """The apps: the ops API, the pages, the health of the service and its metrics on one port; or metrics on their own."""
 
+import asyncio
 from dataclasses import replace
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -119,5 +120,6 @@ async def metrics(request: Request, ours: Ours) -> Response:
         raise NotFoundError("metrics are served at an address of their own: FOUNDRY_ROLLOUTS_METRICS_LISTEN")
     if not ours.are_metrics_open:
         await admit_scraper(request)
-    text, content_type = ours.metrics.render(request.headers.get("accept", ""))
+    # In a thread, beside the loop: thousands of series take a while, and ticks do not wait for them.
+    text, content_type = await asyncio.to_thread(ours.metrics.render, request.headers.get("accept", ""))
     return Response(text, headers={"Content-Type": content_type})

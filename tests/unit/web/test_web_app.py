@@ -1,6 +1,8 @@
 """Health, readiness, metrics, and how errors look."""
 
+import asyncio
 import sqlite3
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from dirty_equals import IsPartialDict
 from fakes import FakeHealth, FakePolicies
 from foundry_rollouts.errors import LeaseLostError
 from foundry_rollouts.ports import Condition
+from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.services import Services
 from unit.web.served import Web, client_of
 
@@ -46,6 +49,30 @@ async def test_metrics_are_a_plain_route(web: Web) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'foundry_rollouts_build_info{version="1.2.3"} 1.0' in answer.text
+
+
+class SlowMetrics(Metrics):
+    """Metrics that are not rendered before somebody else was answered."""
+
+    def __init__(self) -> None:
+        super().__init__("any")
+        self.is_answered = threading.Event()
+        self.waited = False
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        self.waited = self.is_answered.wait(30)
+        return super().render(accept)
+
+
+async def test_the_service_answers_others_while_thousands_of_series_are_written(services: Services) -> None:
+    metrics = SlowMetrics()
+    async with client_of(replace(services, metrics=metrics)) as client:
+        scrape = asyncio.create_task(client.get("/metrics"))
+        await asyncio.sleep(0)
+        assert (await client.get("/healthz")).status_code == 200
+        metrics.is_answered.set()
+        assert (await scrape).status_code == 200
+    assert metrics.waited
 
 
 async def test_metrics_speak_openmetrics_to_those_who_ask(web: Web) -> None:
