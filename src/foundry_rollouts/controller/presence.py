@@ -16,6 +16,7 @@ from foundry_rollouts.controller.record import record_of_agent
 from foundry_rollouts.core.deciding.loss import SURE_AFTER
 from foundry_rollouts.core.model.event import of_agent
 from foundry_rollouts.errors import CloudError, LeaseLostError
+from foundry_rollouts.pacing import gently
 from foundry_rollouts.ports import AgentKnown, AgentSeen, VersionStatus, World
 
 log = structlog.get_logger()
@@ -36,7 +37,10 @@ class Presence:
 
     async def check(self, world: World, pool: LeasePool, agents: Agents, now: datetime) -> None:
         """Ask for the stable versions of some of ``agents``, and report each that two reads did not find."""
-        wanted = {seen.name: (seen, known.stable) for seen, known in agents if known.stable and _is_quiet(seen, known)}
+        wanted: dict[str, tuple[AgentSeen, str]] = {}
+        async for seen, known in gently(agents):
+            if known.stable and _is_quiet(seen, known):
+                wanted[seen.name] = seen, known.stable
         self._forget({(name, stable) for name, (_, stable) in wanted.items()})
         waiting = sorted(wanted, key=lambda name: (self.asked_at.get(name) is not None, self.asked_at.get(name, now)))
         doubtful = [name for name, (_, stable) in wanted.items() if (name, stable) in self.missing]

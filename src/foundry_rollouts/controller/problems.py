@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from foundry_rollouts.pacing import gently
 from foundry_rollouts.ports import AgentKnown, Store
 from foundry_rollouts.telemetry import Metrics, Problem
 
@@ -10,11 +11,19 @@ async def show_problems(
     metrics: Metrics, store: Store, seen: Sequence[AgentKnown], troubles: Collection[str], nameless: int
 ) -> None:
     """Show the agents that no policy governs, that nothing can be read of, or whose endpoint is not as recorded."""
-    governed = [agent for agent in seen if agent.policy is not None and agent.name not in troubles]
-    metrics.problems(Problem.UNGOVERNED, [agent.name for agent in seen if agent.policy is None])
+    ungoverned: list[str] = []
+    unpinned: list[str] = []
+    changed: list[AgentKnown] = []
+    async for agent in gently(seen):
+        if agent.policy is None:
+            ungoverned.append(agent.name)
+        elif agent.name not in troubles:
+            unpinned += [agent.name] if _is_unpinned(agent) else []
+            changed += [agent] if _is_changed(agent) else []
+    metrics.problems(Problem.UNGOVERNED, ungoverned)
     metrics.problems(Problem.UNREADABLE, troubles, nameless)
-    metrics.problems(Problem.UNPINNED, [agent.name for agent in governed if _is_unpinned(agent)])
-    metrics.problems(Problem.DRIFTED, await _drifted(store, [agent for agent in governed if _is_changed(agent)]))
+    metrics.problems(Problem.UNPINNED, unpinned)
+    metrics.problems(Problem.DRIFTED, await _drifted(store, changed))
 
 
 def _is_unpinned(agent: AgentKnown) -> bool:

@@ -154,7 +154,7 @@ class Transport:
         """Open an answer that comes bit by bit; tries again only until it begins. Raises CloudError."""
 
         async def attempt() -> tuple[httpx.Response, float]:
-            await self._priorities.yield_to_urgent()
+            await self._priorities.yield_to_many()
             return await self._open(call)
 
         response, begun = await retrying(attempt, call.repeat, self._options.retries)

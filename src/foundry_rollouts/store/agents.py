@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundry_rollouts.core.model.incarnation import NO_MARKS, number
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import StoreError
+from foundry_rollouts.pacing import chunks, gently
 from foundry_rollouts.ports import AgentKnown, Record
 from foundry_rollouts.store.documents import MARKS, ROUTING
 from foundry_rollouts.store.engine import insert_into
@@ -22,7 +23,8 @@ SEEN = ("latest", "latest_status", "routing", "policy", "seen_at", "is_gone")
 
 async def known(connection: AsyncConnection) -> Sequence[AgentKnown]:
     """Return every agent that was ever seen, by name."""
-    return [from_row(row) for row in await connection.execute(select(agents).order_by(agents.c.name))]
+    rows = await connection.execute(select(agents).order_by(agents.c.name))
+    return [from_row(row) async for row in gently(rows)]
 
 
 async def one(connection: AsyncConnection, name: str) -> AgentKnown | None:
@@ -46,9 +48,10 @@ async def see(
     Those keep what was known of them. Raises when none can be written.
     """
     # Two replicas that write the same rows in the same order cannot lock each other out.
-    rows = [_row(agent, now) for agent in sorted(seen, key=lambda agent: agent.name)]
-    unwritten = await _write(connection, rows) if rows else {}
-    if rows and len(unwritten) == len(rows):
+    unwritten: dict[str, Exception] = {}
+    for some in chunks(sorted(seen, key=lambda agent: agent.name)):
+        unwritten |= await _write(connection, [_row(agent, now) for agent in some])
+    if unwritten and len(unwritten) == len(seen):
         raise next(iter(unwritten.values()))
     if is_whole:
         await _mark_gone(connection, now, unwritten)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from heapq import nsmallest
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
@@ -74,7 +75,7 @@ class ServiceMetrics:
     def problems(self, problem: Problem, agents: Collection[str], nameless: int = 0) -> None:
         """Show how many agents have that problem, and the first hundred of them by name."""
         self._counts[problem].set(len(agents) + nameless)
-        named = set(sorted(agents)[:MOST_NAMED])
+        named = set(nsmallest(MOST_NAMED, agents))
         for agent in self._named.get(problem, set()) - named:
             self._problem.remove(agent, problem.value)
         for agent in named:

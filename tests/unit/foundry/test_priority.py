@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from foundry_rollouts.foundry.agents import Agents
 from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.http import Transport, TransportOptions
-from foundry_rollouts.foundry.priority import PriorityQueue, PriorityTimings, budget_of
+from foundry_rollouts.foundry.priority import MANY, PriorityQueue, PriorityTimings, budget_of
 from foundry_rollouts.foundry.retry import DEFAULT
 from foundry_rollouts.ports.priority import Priority, at_priority
 from patience import PATIENCE
@@ -145,6 +145,49 @@ async def test_others_give_way_only_while_an_urgent_call_is_throttled() -> None:
         await asyncio.wait_for(
             impatient.yield_to_urgent(), PATIENCE
         )  # an urgent call that is stuck stops nobody for good
+
+
+async def test_many_canaries_that_fail_in_the_same_second_are_all_taken_back_before_anything_else_is_asked() -> None:
+    order: list[str] = []
+
+    async def cloud(request: httpx.Request) -> httpx.Response:
+        for _ in range(20 if request.method == "PATCH" else 0):  # a change takes longer than a read
+            await asyncio.sleep(0)
+        order.append(request.method)
+        return ok(an_agent()) if request.method == "PATCH" else ok({"data": [a_session()]})
+
+    client = FoundryClient(ENDPOINT, FixedToken(), wire=httpx.MockTransport(cloud))
+
+    async def take_back() -> None:
+        with at_priority(Priority.ROLLBACK):
+            await client.route("a", STABLE)
+
+    async def list_sessions() -> None:
+        _ = [session async for session in client.sessions("a")]
+
+    # Rollbacks are asked for first, and take several turns of the loop; what was asked for meanwhile waits.
+    back = [asyncio.create_task(take_back()) for _ in range(200)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*back, *(list_sessions() for _ in range(200)))
+    assert order.count("GET") == 200
+    assert order.index("GET") >= 200 - MANY
+
+
+async def test_a_decision_does_not_wait_for_the_rollbacks_of_others() -> None:
+    queue = PriorityQueue(PriorityTimings(yield_limit=timedelta(hours=1)))
+    with ExitStack() as under_way:
+        for _ in range(MANY - 1):
+            under_way.enter_context(queue.of(Priority.ROLLBACK))
+        usual, read = queue.of(Priority.USUAL), queue.of(Priority.INTERACTIVE)
+        asks, decides = under_way.enter_context(usual), under_way.enter_context(read)
+        await asyncio.wait_for(asks.turn(), PATIENCE)
+        with queue.of(Priority.ROLLBACK) as last:
+            waiting = asyncio.create_task(asks.turn())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            await asyncio.wait_for(decides.turn(), PATIENCE)
+            await asyncio.wait_for(last.turn(), PATIENCE)
+        await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def anything_refused(status: int) -> CloudError:

@@ -1,0 +1,23 @@
+"""Long lists, gently: whoever goes through tens of thousands of items lets others have their turn now and then."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Items between two turns of the others: some milliseconds of work.
+AT_ONCE = 200
+
+
+async def gently(items: Iterable[T], at_once: int = AT_ONCE) -> AsyncIterator[T]:
+    """Yield ``items``; after every ``at_once`` of them whatever else is ready runs first."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % at_once == 0:
+            await asyncio.sleep(0)
+
+
+def chunks(items: Sequence[T], at_once: int = AT_ONCE) -> Iterator[Sequence[T]]:
+    """Yield ``items`` in parts of ``at_once``."""
+    return (items[start : start + at_once] for start in range(0, len(items), at_once))
