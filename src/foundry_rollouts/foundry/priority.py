@@ -1,7 +1,7 @@
 """Who goes first: a rollback shares the cloud's budget with probes, logs and discovery, and waits for none of them.
 
 The cloud counts all our calls together. While it throttles a call that takes a canary back, all others of this process
-wait for a moment, so that what the cloud still allows is the rollback's. Where many canaries are taken back at once,
+wait for a moment, so that what the cloud still allows is the rollback's. Where many canaries are rolled back at once,
 all that no decision waits for gives way before anything is throttled.
 """
 

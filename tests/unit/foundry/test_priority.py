@@ -147,7 +147,7 @@ async def test_others_give_way_only_while_an_urgent_call_is_throttled() -> None:
         )  # an urgent call that is stuck stops nobody for good
 
 
-async def test_many_canaries_that_fail_in_the_same_second_are_all_taken_back_before_anything_else_is_asked() -> None:
+async def test_many_canaries_that_fail_in_the_same_second_are_all_rolled_back_before_anything_else_is_asked() -> None:
     order: list[str] = []
 
     async def cloud(request: httpx.Request) -> httpx.Response:
@@ -158,7 +158,7 @@ async def test_many_canaries_that_fail_in_the_same_second_are_all_taken_back_bef
 
     client = FoundryClient(ENDPOINT, FixedToken(), wire=httpx.MockTransport(cloud))
 
-    async def take_back() -> None:
+    async def roll_back() -> None:
         with at_priority(Priority.ROLLBACK):
             await client.route("a", STABLE)
 
@@ -166,7 +166,7 @@ async def test_many_canaries_that_fail_in_the_same_second_are_all_taken_back_bef
         _ = [session async for session in client.sessions("a")]
 
     # Rollbacks are asked for first, and take several turns of the loop; what was asked for meanwhile waits.
-    back = [asyncio.create_task(take_back()) for _ in range(200)]
+    back = [asyncio.create_task(roll_back()) for _ in range(200)]
     await asyncio.sleep(0)
     await asyncio.gather(*back, *(list_sessions() for _ in range(200)))
     assert order.count("GET") == 200
