@@ -7,10 +7,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 #: Items between two turns of the others: some milliseconds of work.
-AT_ONCE = 200
+TURN_AFTER = 200
 
 
-async def gently(items: Iterable[T], at_once: int = AT_ONCE) -> AsyncIterator[T]:
+async def gently(items: Iterable[T], at_once: int = TURN_AFTER) -> AsyncIterator[T]:
     """Yield ``items``; after every ``at_once`` of them whatever else is ready runs first."""
     for number, item in enumerate(items, 1):
         yield item
@@ -18,6 +18,6 @@ async def gently(items: Iterable[T], at_once: int = AT_ONCE) -> AsyncIterator[T]
             await asyncio.sleep(0)
 
 
-def chunks(items: Sequence[T], at_once: int = AT_ONCE) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T], at_once: int = TURN_AFTER) -> Iterator[Sequence[T]]:
     """Yield ``items`` in parts of ``at_once``."""
     return (items[start : start + at_once] for start in range(0, len(items), at_once))
