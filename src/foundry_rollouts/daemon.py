@@ -10,11 +10,12 @@ from datetime import timedelta
 import stamina
 import structlog
 
-from foundry_rollouts.addresses import project_of
 from foundry_rollouts.clock import now
 from foundry_rollouts.core.model.policy_hash import policy_hash
 from foundry_rollouts.errors import SchemaError, StoreError, UsageError
+from foundry_rollouts.operations.projects import bind
 from foundry_rollouts.policies.folder import PolicyFolder
+from foundry_rollouts.policies.projects import ProjectPolicies
 from foundry_rollouts.settings import PREFIX, Settings, wanted_traces
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.store import schema
@@ -44,7 +45,7 @@ async def serve(settings: Settings) -> None:
     configure_logging(settings.log_format)
     # Its own line would tell addresses with their query; what is tried again is counted by status in the metrics.
     stamina.instrumentation.set_on_retry_hooks([])
-    policies = PolicyFolder(settings.policies)
+    policies = await read_policies(settings)
     Credentials(settings.source_credentials).check()
     check_targets(settings)
     await _refuse_open_address(settings)
@@ -117,18 +118,54 @@ async def _work(parts: Daemon) -> None:
     await _warn_of_nobody(parts)
 
 
+async def read_policies(settings: Settings) -> PolicyFolder | ProjectPolicies:
+    """Read the policies; where agents are named by their project, those of each project. Raises PolicyError."""
+    if not await _is_by_project(settings):
+        return PolicyFolder(settings.watched[0].policies or settings.policies)
+    own = {each.name: PolicyFolder(each.policies) for each in settings.watched if each.policies}
+    is_shared = len(own) < len(settings.watched)
+    return ProjectPolicies(PolicyFolder(settings.policies) if is_shared else None, own)
+
+
+async def _is_by_project(settings: Settings) -> bool:
+    """Whether agents are named by their project: there are several, or the database names them so already.
+
+    A database that is away says so later, and this service begins anew then.
+    """
+    if not settings.projects or len(settings.projects) > 1:
+        return bool(settings.projects)
+    store = SqlStore(settings.database_url, replica=settings.replica, lease=timedelta(0))
+    try:
+        return bool((await store.projects()).several) if await schema.current(settings.database_url) else False
+    except StoreError:
+        return False
+    finally:
+        await store.close()
+
+
 async def _refuse_another_project(parts: Daemon) -> None:
     """Raise UsageError where the database knows the agents of another project: ours would be taken for those."""
-    ours, known = project_of(parts.settings.project_endpoint), None
-    while known is None:
+    while True:
         try:
-            known = await parts.services.store.bind_project(ours, now())
+            return await bind_projects(parts)
         except StoreError as error:
             log.warning("database.lost", because=str(error))
             await asyncio.sleep(RETRY_AFTER.total_seconds())
+
+
+async def bind_projects(parts: Daemon) -> None:
+    """Let the database be of the projects that are watched. Raises UsageError where it is of others."""
+    store, watched, database = parts.services.store, parts.settings.watched, parts.settings.database_name
+    if parts.discoveries is not None:
+        await parts.discoveries.let_go(
+            await bind(store, {each.name: each.identity for each in watched}, database, now())
+        )
+        return
+    ours = watched[0].identity
+    known = await store.bind_project(ours, now())
     if known != ours:
         raise UsageError(
-            f"the database {parts.settings.database_name} is of project {known}, and this service watches {ours}:"
+            f"the database {database} is of project {known}, and this service watches {ours}:"
             " agents of one name would be taken for one another. Give each project a database of its own; where it is"
             " the same project under another address, run: foundry-rollouts db project URL"
         )
@@ -183,7 +220,7 @@ async def _announce(parts: Daemon, listen: str, metrics: str | None = None) -> N
         listen=listen,
         metrics=metrics or listen,
         access="open to everybody on this machine" if parts.settings.is_open else "required",
-        project=parts.settings.project_endpoint,
+        project=", ".join(each.endpoint for each in parts.settings.watched),
         policies=len(parts.policies.all()),
         governed=survey.governed if is_known else None,
         ungoverned=survey.ungoverned if is_known else None,

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -14,14 +14,17 @@ from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.health import JobHealth, Readiness
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.offline import OfflineGuard
+from foundry_rollouts.controller.projects import WAIT, Discoveries, Listing, ProjectState
 from foundry_rollouts.controller.scheduler import Intervals, Scheduler
 from foundry_rollouts.controller.tick import Ticker
+from foundry_rollouts.controller.unreadable import Troubles
 from foundry_rollouts.core.forecast.duration import time_needed
 from foundry_rollouts.entra.keys import Keys
 from foundry_rollouts.entra.people import Believed, Entra
 from foundry_rollouts.entra.sign_in import Client, SignInAtProvider
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
+from foundry_rollouts.foundry.projects import Projects
 from foundry_rollouts.notify.announcer import Announcer, Speaker, Voice
 from foundry_rollouts.notify.chat import Chat
 from foundry_rollouts.notify.dispatcher import Dispatcher
@@ -35,8 +38,9 @@ from foundry_rollouts.operations.sign_ins import Limits
 from foundry_rollouts.policies.calendars import CalendarFiles
 from foundry_rollouts.policies.export import as_written
 from foundry_rollouts.policies.folder import PolicyFolder
+from foundry_rollouts.policies.projects import ProjectPolicies
 from foundry_rollouts.ports import Audience, Source, World
-from foundry_rollouts.settings import Settings
+from foundry_rollouts.settings import Project, Settings
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.ready import ReadyCheck
 from foundry_rollouts.signals.registry import every_source
@@ -58,16 +62,21 @@ HEARTBEAT = timedelta(seconds=0.5)
 DISCOVERIES_MISSED = 3
 
 
+#: The policies of one project, or of several by their names.
+InForce = PolicyFolder | ProjectPolicies
+
+
 @dataclass(frozen=True, slots=True)
 class Daemon:
     """The parts that live as long as the process."""
 
     scheduler: Scheduler
     services: Services
-    policies: PolicyFolder
+    policies: InForce
     world: World
     job_health: JobHealth
     settings: Settings
+    discoveries: Discoveries | None = None  #: Where agents are named by their project.
 
     @property
     def database_url(self) -> str:
@@ -75,22 +84,22 @@ class Daemon:
 
 
 @asynccontextmanager
-async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event) -> AsyncIterator[Daemon]:
-    """Build every part out of ``settings`` and take them down again."""
+async def built(settings: Settings, policies: InForce, stop: asyncio.Event) -> AsyncIterator[Daemon]:
+    """Build every part out of ``settings`` and take them down again; the policies say whether projects have names."""
     metrics, wakeups, job_health = Metrics(most_agents=settings.metrics_agents), Wakeups(), JobHealth()
     period = timedelta(seconds=settings.tick_seconds)
     intervals = _intervals(settings, period)
     async with _world(settings, policies, metrics, wakeups) as (world, announcer):
-        discovery = Discovery(world, metrics, LeasePool(world.store, clock.elapsed), clock.now, new_id)
+        discovery = _discovery(settings, world, metrics, intervals.discovery)
+        several = discovery if isinstance(discovery, Discoveries) else None
         ticker = Ticker(world, metrics, clock.now, period, OfflineGuard(world, metrics, clock.now))
         scheduler = wakeups.scheduler = Scheduler(ticker, discovery, job_health, intervals, clock.now)
-        patience = max(timedelta(seconds=30), 3 * intervals.sweep)
         people = _people(settings)
         logs = LogTails(world.sessions, clock.now)
         services = Services(
             store=world.store,
             policies=policies,
-            health=Readiness(world.store, policies, job_health, patience, DISCOVERIES_MISSED * intervals.discovery),
+            health=_readiness(world, job_health, intervals, several),
             metrics=metrics,
             wake=scheduler,
             now=clock.now,
@@ -112,11 +121,17 @@ async def built(settings: Settings, policies: PolicyFolder, stop: asyncio.Event)
             logs=logs,
         )
         try:
-            yield Daemon(scheduler, services, policies, world, job_health, settings)
+            yield Daemon(scheduler, services, policies, world, job_health, settings, several)
         finally:
-            await logs.close()
-            if people is not None:
-                await people.close()
+            for each in (several, logs, people):
+                if each is not None:
+                    await each.close()
+
+
+def _readiness(world: World, jobs: JobHealth, intervals: Intervals, several: Discoveries | None) -> Readiness:
+    patience = max(timedelta(seconds=30), 3 * intervals.sweep)
+    listed_within = DISCOVERIES_MISSED * intervals.discovery
+    return Readiness(world.store, world.policies, jobs, patience, listed_within, several)
 
 
 @dataclass(slots=True)
@@ -138,12 +153,13 @@ class Wakeups:
 
 @asynccontextmanager
 async def _world(
-    settings: Settings, policies: PolicyFolder, metrics: Metrics, wakeups: Wakeups
+    settings: Settings, policies: InForce, metrics: Metrics, wakeups: Wakeups
 ) -> AsyncIterator[tuple[World, Announcer]]:
     """Open all that the controller depends on, and close it again."""
     audience = _audience(settings)
-    credential = credential_for(settings.credential, settings.project_endpoint, clock.now)
-    cloud = FoundryClient(settings.project_endpoint, credential, on_request=metrics.requested)
+    clients = {each.name: _client(each, metrics) for each in settings.watched}
+    is_by_project = isinstance(policies, ProjectPolicies)
+    cloud = Projects(clients) if is_by_project else next(iter(clients.values()))
     store = SqlStore(
         settings.database_url,
         replica=settings.replica,
@@ -169,6 +185,27 @@ async def _world(
         await store.close()
 
 
+def _client(project: Project, metrics: Metrics) -> FoundryClient:
+    credential = credential_for(project.credential, project.endpoint, clock.now)
+    return FoundryClient(project.endpoint, credential, on_request=metrics.requested)
+
+
+def _discovery(settings: Settings, world: World, metrics: Metrics, every: timedelta) -> Listing:
+    """Return what lists the agents: each of several projects for itself."""
+    pool = LeasePool(world.store, clock.elapsed)
+    cloud, policies = world.cloud, world.policies
+    if not (isinstance(cloud, Projects) and isinstance(policies, ProjectPolicies)):
+        return Discovery(world, metrics, pool, clock.now, new_id)
+    troubles = Troubles()
+    states = {}
+    for name in (each.name for each in settings.watched):
+        own = replace(world, cloud=cloud.listing(name), policies=policies.of(name))
+        sick = Troubles(sick=troubles.sick)  # What ticks say is of all projects, what a listing says is of its own.
+        states[name] = ProjectState(Discovery(own, metrics, pool, clock.now, new_id, troubles=sick, project=name))
+    patience, wait = DISCOVERIES_MISSED * every, min(WAIT, every / 2)
+    return Discoveries(states, metrics, clock.now, patience, world.store, pool, troubles, wait)
+
+
 def _sign_in_limits(settings: Settings) -> Limits:
     return Limits(timedelta(hours=settings.signed_in_idle_hours), timedelta(hours=settings.signed_in_hours))
 
@@ -192,7 +229,8 @@ def _people(settings: Settings) -> Entra | None:
 def _courier(settings: Settings, store: SqlStore, metrics: Metrics) -> Dispatcher:
     webhook, receiver = settings.webhook, None
     if webhook.url is not None:
-        receiver = Webhook(webhook.url, settings.project_endpoint, webhook.key, webhook.timeout, clock.now)
+        sources = {each.name: each.endpoint for each in settings.watched}
+        receiver = Webhook(webhook.url, settings.watched[0].endpoint, webhook.key, webhook.timeout, clock.now, sources)
     return Dispatcher(store, receiver, metrics, clock.now, webhook.patience, random.SystemRandom().random)
 
 

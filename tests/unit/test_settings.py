@@ -46,6 +46,7 @@ def problems(**overrides: object) -> list[str]:
 def test_a_project_endpoint_alone_is_enough() -> None:
     settings = load(project_endpoint=ENDPOINT + "/")
     assert settings.model_dump() == {
+        "projects": (),
         "project_endpoint": ENDPOINT,
         "credential": "default",
         "database_url": "sqlite:///foundry-rollouts.db",

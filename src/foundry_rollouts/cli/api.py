@@ -10,6 +10,7 @@ import httpx
 from httpx_sse import SSEError, aconnect_sse
 
 from foundry_rollouts.cli.bearer import bearer
+from foundry_rollouts.core.model.agent_names import SEPARATOR
 from foundry_rollouts.errors import ConflictError, NotFoundError, RolloutsError, UnavailableError, UsageError
 
 Json = Mapping[str, Any]
@@ -78,7 +79,7 @@ class OpsApi:
     async def in_hand(self, agent: str) -> Json | None:
         """Return ``agent`` with its current rollout; None when nobody knows it."""
         try:
-            return await self._json("GET", f"/agents/{_part(agent)}")
+            return await self._json("GET", f"/agents/{_part(agent, safe=SEPARATOR)}")
         except NotFoundError:
             return None
 
@@ -209,11 +210,11 @@ def _url(server: str) -> httpx.URL:
     return url
 
 
-def _part(text: str) -> str:
-    """Return ``text`` as one part of a path."""
+def _part(text: str, safe: str = "") -> str:
+    """Return ``text`` as one part of a path; ``safe`` stays as it is."""
     from urllib.parse import quote
 
-    return quote(text, safe="")
+    return quote(text, safe=safe)
 
 
 def _present(wanted: Json) -> dict[str, Any]:

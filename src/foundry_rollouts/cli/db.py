@@ -1,10 +1,13 @@
 """``foundry-rollouts db``: the history database."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from foundry_rollouts.cli.commands import Command, examples, group, waits
+
+if TYPE_CHECKING:
+    from foundry_rollouts.store.store import SqlStore
 
 db = group("The history database.")
 
@@ -77,30 +80,62 @@ async def check(
     epilog=examples(
         "foundry-rollouts db project",
         "foundry-rollouts db project https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT",
+        "foundry-rollouts db project --name sales",
     ),
 )
 @waits
 async def project(
     url: Annotated[str | None, typer.Argument(metavar="URL", help="The address that the project has now.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The project's name in FOUNDRY_ROLLOUTS_PROJECTS, where it has one.")
+    ] = None,
     database_url: DatabaseOption = None,
 ) -> None:
-    """Show the project whose agents the database knows, or say that its address is another one.
+    """Show the project whose agents the database knows, or each of several; or say that its address is another one.
 
-    A service refuses a database of another project: agents of one name would be taken for one another. Stop every
-    service before you give a URL.
+    A service refuses a database of another project: agents of one name would be taken for one another. With --name and
+    no URL, agents that have plain names are named NAME/AGENT from now on, for a service that watches several projects;
+    there is no way back. Stop every service before you give a URL or a name.
     """
     from datetime import timedelta
 
-    from foundry_rollouts.addresses import project_of
-    from foundry_rollouts.clock import now
     from foundry_rollouts.settings import load_database_url
-    from foundry_rollouts.settings.fields import checked_endpoint
     from foundry_rollouts.store.store import SqlStore
 
     store = SqlStore(load_database_url(database_url), replica="db", lease=timedelta(0))
     try:
-        if url is not None:
-            await store.rename_project(project_of(checked_endpoint(url)), now())
-        typer.echo(await store.project() or "none")
+        await _change_project(store, url, name)
+        bound = await store.projects()
+        lines = [f"{each} at {identity}" for each, identity in bound.several.items()]
+        typer.echo("\n".join(lines) or bound.only or "none")
     finally:
         await store.close()
+
+
+async def _change_project(store: "SqlStore", url: str | None, name: str | None) -> None:
+    """Change what the database is of. Raises UsageError for what would take one project's agents for another's."""
+    from foundry_rollouts.addresses import project_of
+    from foundry_rollouts.clock import now
+    from foundry_rollouts.errors import UsageError
+    from foundry_rollouts.settings.endpoints import checked_endpoint
+    from foundry_rollouts.settings.projects import is_name
+
+    several = (await store.projects()).several if url or name else {}
+    if name is not None and not (name in several if url else is_name(name)):
+        known = ", ".join(several) or "none"
+        raise UsageError(f"--name {name!r} is not a project here (known: {known}), or is no name" if url else _NO_NAME)
+    if url is None:
+        if name is not None:
+            count = await store.name_agents(name, now())
+            typer.echo(f"{count} agents are named {name}/AGENT from now on", err=True)
+        return
+    identity = project_of(checked_endpoint(url))
+    if name is not None:
+        await store.move_project(name, identity, now())
+    elif several:
+        raise UsageError(f"the database is of several projects: say which, --name NAME, of {', '.join(several)}")
+    else:
+        await store.rename_project(identity, now())
+
+
+_NO_NAME = "--name is 1 to 63 small letters, digits and '-', and neither begins nor ends with '-'"

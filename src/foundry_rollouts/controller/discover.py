@@ -17,9 +17,10 @@ from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
 from foundry_rollouts.controller.presence import Presence
-from foundry_rollouts.controller.problems import show_problems
+from foundry_rollouts.controller.problems import ProblemsOfProject, show_problems
 from foundry_rollouts.controller.record import record_of_agent
 from foundry_rollouts.controller.unreadable import Troubles
+from foundry_rollouts.core.model.agent_names import is_of
 from foundry_rollouts.core.model.effects import OnDrift
 from foundry_rollouts.core.model.incarnation import is_same
 from foundry_rollouts.core.model.policy import Policy
@@ -56,6 +57,7 @@ class Discovery:
     left: dict[str, Routing] = field(default_factory=dict)  #: What agents were left with since they were listed.
     presence: Presence = field(default_factory=Presence)
     unreported: set[str] = field(default_factory=set)  #: Agents without a policy of which no tie is to be reported yet.
+    project: str = ""  #: Whose agents are listed, where there are several; empty: all.
 
     @property
     def pins(self) -> PinGuard:
@@ -64,7 +66,7 @@ class Discovery:
     async def discover(self) -> Survey:
         """Look at every agent once and return who is governed. Raises CloudError when the cloud cannot be listed."""
         governance = Governance(self.world.policies, unreported=self.unreported)
-        known = {agent.name: agent for agent in await self.world.store.agents()}
+        known = {each.name: each for each in await self.world.store.agents() if is_of(each.name, self.project)}
         seen: list[AgentKnown] = []
         troubles: dict[str, str] = {}
         governed: list[tuple[AgentSeen, AgentKnown]] = []
@@ -89,13 +91,14 @@ class Discovery:
     ) -> None:
         """Write down what was seen, and report what cannot be; whoever has no name may be any of those not seen."""
         is_whole = not governance.nameless
-        unwritten = await self.world.store.see_agents(seen, self.now(), is_whole=is_whole)
+        unwritten = await self.world.store.see_agents(seen, self.now(), is_whole=is_whole, project=self.project)
         self.troubles.unwritten = {name: f"it cannot be recorded: {why}" for name, why in unwritten.items()}
         for name, why in self.troubles.unwritten.items():
             if name not in troubles:
                 troubles[name] = why
                 await self._report(name, why)
-        await show_problems(self.metrics, self.world.store, seen, troubles, len(governance.nameless))
+        shown = ProblemsOfProject(self.metrics, self.project)
+        await show_problems(shown, self.world.store, seen, troubles, len(governance.nameless))
         names = {agent.name for agent in seen}
         self.metrics.see(known if is_whole else names, names, self.now())
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -26,6 +27,12 @@ class JobHealth:
     upgraded: str | None = None  #: What is to be said of a database that a newer release upgraded.
 
 
+class ProjectsHealth(Protocol):
+    """What is said of each of several projects."""
+
+    def conditions(self, now: datetime) -> Sequence[Condition]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """Implements ``ports.Health``."""
@@ -35,10 +42,12 @@ class Readiness:
     job_health: JobHealth
     patience: timedelta  #: How old the last sweep may be.
     discovery_patience: timedelta = timedelta(seconds=90)  #: How old the last discovery may be.
+    projects: ProjectsHealth | None = None  #: Where there are several projects; the cloud is well while one of them is.
 
     async def conditions(self, now: datetime) -> Sequence[Condition]:
         """Return every condition; ready means that all are well."""
-        return (await self._database(), self._sweep(now), self._cloud(now), self._policies(), self._agents())
+        each = self.projects.conditions(now) if self.projects else ()
+        return (await self._database(), self._sweep(now), self._cloud(now), *each, self._policies(), self._agents())
 
     async def _database(self) -> Condition:
         try:

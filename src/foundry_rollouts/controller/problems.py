@@ -1,14 +1,33 @@
 """Which agents of a listing a person should see to, shown by name in the metrics."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from foundry_rollouts.pacing import gently
 from foundry_rollouts.ports import AgentKnown, Store
 from foundry_rollouts.telemetry import Metrics, Problem
 
 
+class ProblemsShown(Protocol):
+    """Where the agents that have a problem are shown."""
+
+    def problems(self, problem: Problem, agents: Collection[str], nameless: int = 0) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemsOfProject:
+    """The problems of one project's agents, shown beside those of the others."""
+
+    metrics: Metrics
+    project: str
+
+    def problems(self, problem: Problem, agents: Collection[str], nameless: int = 0) -> None:
+        self.metrics.problems(problem, agents, nameless, self.project)
+
+
 async def show_problems(
-    metrics: Metrics, store: Store, seen: Sequence[AgentKnown], troubles: Collection[str], nameless: int
+    metrics: ProblemsShown, store: Store, seen: Sequence[AgentKnown], troubles: Collection[str], nameless: int
 ) -> None:
     """Show the agents that no policy governs, that nothing can be read of, or whose endpoint is not as recorded."""
     ungoverned: list[str] = []

@@ -17,9 +17,9 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from foundry_rollouts.controller.claims import Claims
-from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.health import JobHealth, check_schema
 from foundry_rollouts.controller.membership import Membership
+from foundry_rollouts.controller.projects import Listing
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.tick_loop import TickLoop
 from foundry_rollouts.errors import StoreError, UnavailableError
@@ -63,7 +63,7 @@ class Scheduler:
     """Runs the sweep, discovery, lease renewal and the outbox until it is stopped; some may be woken to run at once."""
 
     def __init__(
-        self, ticker: Ticker, discovery: Discovery, health: JobHealth, intervals: Intervals, now: Callable[[], datetime]
+        self, ticker: Ticker, discovery: Listing, health: JobHealth, intervals: Intervals, now: Callable[[], datetime]
     ) -> None:
         self._ticker = ticker
         self._discovery = discovery

@@ -1,12 +1,13 @@
 """The receiver behind an address: one POST for each message, confirmed by any 2xx, nothing followed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import httpx
 
+from foundry_rollouts.core.model.agent_names import project_in
 from foundry_rollouts.notify.cloudevent import cloudevent_of, headers_of
 from foundry_rollouts.notify.dispatcher import UndeliveredError
 from foundry_rollouts.ports import Message
@@ -24,11 +25,13 @@ class Webhook:
     key: bytes | None = field(repr=False)  #: What to sign with; None: nothing is signed.
     limit: timedelta
     now: Callable[[], datetime]
+    sources: Mapping[str, str] = field(default_factory=dict)  #: Of several projects, by the name of each.
     _client: httpx.AsyncClient | None = field(default=None, init=False)
 
     async def tell(self, message: Message) -> None:
         """Post ``message``; raise UndeliveredError unless it is confirmed in time."""
-        cloudevent = cloudevent_of(message, self.source)
+        source = self.sources.get(project_in(message.event.agent), self.source)
+        cloudevent = cloudevent_of(message, source)
         headers = headers_of(cloudevent, self.now(), self.key)
         try:
             async with asyncio.timeout(self.limit.total_seconds()):

@@ -52,23 +52,11 @@ class PolicyFolder:
 
     def named(self, name: str) -> Policy:
         """Return the policy called ``name``. Raises NotFoundError."""
-        for policy in self.all():
-            if policy.name == name:
-                return policy
-        known = ", ".join(sorted(policy.name for policy in self.all())) or "none"
-        raise NotFoundError(f"there is no policy named {name}: known are {known}")
+        return policy_named(self.all(), name)
 
     def policy_for(self, agent: str) -> Policy | None:
         """Return the policy that names ``agent`` most exactly, or None. Raises UsageError on a tie."""
-        matches = [(exactness, policy) for policy in self.all() if (exactness := policy.matches(agent)) is not None]
-        if not matches:
-            return None
-        most = max(exactness for exactness, _ in matches)
-        first, *others = [policy for exactness, policy in matches if exactness == most]
-        if others:
-            names = " and ".join(policy.name for policy in (first, *others))
-            raise UsageError(f"policies {names} name the agent {agent} equally: name it in full in one of them")
-        return first
+        return most_exact(self.all(), agent)
 
     def reload(self) -> bool:
         """Read what changed; return whether the policies in force, or the problems, are others than before."""
@@ -162,6 +150,28 @@ class PolicyFolder:
         path = Path(changed)
         ours = {self.path.name, *(prompts.name for prompts in self._prompts)}
         return path.suffix in SUFFIXES or path.name in ours or path.name.startswith("..")
+
+
+def policy_named(policies: Sequence[Policy], name: str) -> Policy:
+    """Return the one of ``policies`` called ``name``. Raises NotFoundError."""
+    for policy in policies:
+        if policy.name == name:
+            return policy
+    known = ", ".join(sorted(policy.name for policy in policies)) or "none"
+    raise NotFoundError(f"there is no policy named {name}: known are {known}")
+
+
+def most_exact(policies: Sequence[Policy], agent: str) -> Policy | None:
+    """Return the one of ``policies`` that names ``agent`` most exactly, or None. Raises UsageError on a tie."""
+    matches = [(exactness, policy) for policy in policies if (exactness := policy.matches(agent)) is not None]
+    if not matches:
+        return None
+    most = max(exactness for exactness, _ in matches)
+    first, *others = [policy for exactness, policy in matches if exactness == most]
+    if others:
+        names = " and ".join(policy.name for policy in (first, *others))
+        raise UsageError(f"policies {names} name the agent {agent} equally: name it in full in one of them")
+    return first
 
 
 async def _in_background(work: Callable[[], Result]) -> Result:

@@ -30,7 +30,7 @@ from foundry_rollouts.policies.source_entries import STRICT, SourcesEntry
 from foundry_rollouts.policies.units import Duration, DurationOrOff, MarginText, Percent, PositiveDuration
 
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
-GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+$"
+GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+(/[A-Za-z0-9._*?!\[\]-]+)?$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Glob = Annotated[str, StringConstraints(pattern=GLOB_PATTERN)]
@@ -164,7 +164,8 @@ class PolicyEntry(BaseModel):
     name: Name = Field(description="The policy's name in history and metrics.", examples=["support-agent"])
     agents: list[Glob] = Field(
         min_length=1,
-        description="Globs on agent names. The most specific match wins; a tie is an error.",
+        description="Globs on agent names. The most specific match wins; a tie is an error. Where several projects are "
+        "watched, a glob may name the project as well: project/agent.",
         examples=[["support-*"]],
     )
     preset: PresetName | None = Field(

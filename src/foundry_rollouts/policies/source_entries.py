@@ -167,7 +167,7 @@ class PrometheusEntry(SourceEntry):
 
     url: Address = Field(description="The server's address.", examples=["http://prometheus:9090"])
     calls: Query = Field(
-        description="Counts the calls. {agent}, {version} and {window} are filled in.",
+        description="Counts the calls. {agent}, {project}, {version} and {window} are filled in.",
         examples=['sum(increase(agent_calls_total{agent="{agent}",version="{version}"}[{window}]))'],
     )
     failures: Query = Field(description="Counts the calls that failed.")
@@ -187,7 +187,7 @@ class HttpEntry(SourceEntry):
     """An address that answers with JSON, for one version and window."""
 
     url: Annotated[Address, AfterValidator(_names_the_version)] = Field(
-        description="{agent}, {version}, {window} (seconds), {since} and {until} (ISO 8601) are filled in.",
+        description="{agent}, {project}, {version}, {window} (seconds), {since} and {until} (ISO 8601) are filled in.",
         examples=["https://counts.example/{agent}/{version}?since={since}&until={until}"],
     )
     calls: Pointer = Field(description="A JSON pointer to the number of calls.", examples=["/calls"])

@@ -13,6 +13,7 @@ from foundry_rollouts.ports.access import Tokens
 from foundry_rollouts.ports.agent_lists import AgentLists
 from foundry_rollouts.ports.notices import NoticeStates
 from foundry_rollouts.ports.people import Acknowledgements, AuditLog
+from foundry_rollouts.ports.projects import ProjectBinding
 from foundry_rollouts.ports.records import (
     AgentFilter,
     AgentKnown,
@@ -32,7 +33,7 @@ from foundry_rollouts.ports.sign_ins import SignIns
 Choose = Callable[[Sequence[Due]], Sequence[Due]]  #: Takes agents that are due, and returns those that are wanted.
 
 
-class Upkeep(Protocol):
+class Upkeep(ProjectBinding, Protocol):
     """What the service asks of its database as a whole."""
 
     async def check(self) -> str | None:
@@ -40,9 +41,6 @@ class Upkeep(Protocol):
 
         Return None when that is ours, or a sentence about one that a newer release brought.
         """
-
-    async def bind_project(self, name: str, now: datetime) -> str:
-        """Let the database be of project ``name`` unless it is of one already; return the one that it is of."""
 
     async def forget_measurements(self, before: datetime) -> int:
         """Take away the measurements of rollouts that ended before that time; return how many. Events stay for good."""
@@ -150,12 +148,12 @@ class Agents(Protocol):
         """Return the current rollout of each of ``agents`` that has one, and how many wait behind it."""
 
     async def see_agents(
-        self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True
+        self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True, project: str = ""
     ) -> Mapping[str, str]:
         """Remember what discovery saw: routing, latest version, policy, time. ``stable`` and ``newest`` stay.
 
-        Who is not in a listing that ``is_whole`` is gone. Returns which agents cannot be written, and why; the others
-        are written all the same.
+        Who is not in a listing that ``is_whole`` is gone; one of ``project`` tells of the agents of that alone. Returns
+        which agents cannot be written, and why; the others are written all the same.
         """
 
     async def agents_named_like(self, names: Sequence[str]) -> Sequence[str]:

@@ -11,6 +11,7 @@ from foundry_rollouts.settings.database import PREFIX, SECRETS_DIR, TOML_FILE, D
 from foundry_rollouts.settings.entra import EntraSettings
 from foundry_rollouts.settings.fields import Settings
 from foundry_rollouts.settings.listing import Setting, reference
+from foundry_rollouts.settings.projects import Project
 from foundry_rollouts.settings.reading import load, load_database_url
 from foundry_rollouts.settings.tracing import WantedTraces, wanted_traces
 from foundry_rollouts.settings.webhook import WebhookSettings
@@ -22,6 +23,7 @@ __all__ = [
     "AccessSettings",
     "DatabaseSettings",
     "EntraSettings",
+    "Project",
     "Setting",
     "Settings",
     "WantedTraces",

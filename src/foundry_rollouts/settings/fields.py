@@ -1,20 +1,20 @@
 """The settings themselves: what each is called, its default, its meaning, and what is refused."""
 
 import os
-import re
 import socket
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from foundry_rollouts.addresses import host_of, is_loopback
-from foundry_rollouts.errors import UsageError
 from foundry_rollouts.settings.access import AccessSettings
 from foundry_rollouts.settings.database import ENDPOINT_ALIAS, ENDPOINT_FORM, OLD_ENDPOINT_ALIAS, PREFIX
+from foundry_rollouts.settings.endpoints import endpoint_of
+from foundry_rollouts.settings.projects import Project, projects_of
 from foundry_rollouts.settings.webhook import WebhookSettings
 
 
@@ -23,10 +23,21 @@ class Settings(AccessSettings):
 
     model_config = SettingsConfigDict(extra="forbid")
 
+    projects: Annotated[tuple[Project, ...], NoDecode] = Field(
+        default=(),
+        repr=False,
+        description="Several projects instead of one: the path of a YAML or JSON file, or the JSON itself, as "
+        '`{"NAME": {"endpoint": "...", "credential": "default", "policies": "PATH"}}`; only `endpoint` must be set. '
+        "Where there is more than one, agents are named `project/agent`.",
+        json_schema_extra={"shown": "the one project of `PROJECT_ENDPOINT`"},
+    )
     project_endpoint: str = Field(
+        default="",
+        validate_default=True,
         description=f"`https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT`; also `{ENDPOINT_ALIAS}` and "
         f"`{OLD_ENDPOINT_ALIAS}`. "
-        "Plain http is refused unless the address is loopback.",
+        f"Plain http is refused unless the address is loopback. Not with `{PREFIX}PROJECTS`.",
+        json_schema_extra={"required": True},
     )
     credential: Literal["default", "emulator"] = Field(
         default="default",
@@ -105,39 +116,37 @@ class Settings(AccessSettings):
     @property
     def project_name(self) -> str:
         """What people call the project: ``ACCOUNT / PROJECT``; a local one has no account."""
-        host, project = host_of(self.project_endpoint), self.project_endpoint.rpartition("/")[2]
+        if len(self.projects) > 1:
+            return ", ".join(each.name for each in self.projects)
+        endpoint = self.watched[0].endpoint
+        host, project = host_of(endpoint), endpoint.rpartition("/")[2]
         return project if is_loopback(host) else f"{host.split('.')[0]} / {project}"
+
+    @property
+    def watched(self) -> tuple[Project, ...]:
+        """The projects that are watched; the one of ``project_endpoint`` has no name."""
+        return self.projects or (Project("", self.project_endpoint, self.credential),)
+
+    @field_validator("projects", mode="before")
+    @classmethod
+    def _read_projects(cls, given: object) -> tuple[Project, ...]:
+        return projects_of(given) if given not in ("", ()) else ()
 
     @field_validator("project_endpoint")
     @classmethod
-    def _refuse_unsafe_endpoint(cls, url: str) -> str:
-        return endpoint_of(url)
+    def _refuse_unsafe_endpoint(cls, url: str, info: ValidationInfo) -> str:
+        projects = info.data.get("projects", ())
+        if url and projects:
+            raise ValueError(
+                f"is set beside {PREFIX}PROJECTS, which names every project: unset one of the two"
+                f" (here or as {ENDPOINT_ALIAS} or {OLD_ENDPOINT_ALIAS})"
+            )
+        if not url and "projects" in info.data and not projects:
+            raise ValueError(f"is not set: write {ENDPOINT_FORM}")
+        return endpoint_of(url) if url else url
 
     @model_validator(mode="after")
     def _refuse_emulator_credential_elsewhere(self) -> "Settings":
-        if self.credential == "emulator" and not is_loopback(host_of(self.project_endpoint)):
+        if self.project_endpoint and self.credential == "emulator" and not is_loopback(host_of(self.project_endpoint)):
             raise ValueError(f"{PREFIX}CREDENTIAL: 'emulator' is a fixed token for a loopback endpoint: write default")
         return self
-
-
-def endpoint_of(url: str) -> str:
-    """Return the address of a project. Raises ValueError for what is none, or would send tokens in the clear."""
-    host = host_of(url)
-    parts = urlsplit(url if host else "")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise ValueError(f"holds more than an address (a login, '?' or '#'): write {ENDPOINT_FORM}")
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError(f"{url!r} is not a project's address: write {ENDPOINT_FORM}")
-    if not re.fullmatch(r".*/api/projects/[^/]+/?", parts.path):
-        raise ValueError(f"{url!r} names no project: write {ENDPOINT_FORM}")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(f"{url!r} would send tokens in the clear: write https")
-    return url.rstrip("/")
-
-
-def checked_endpoint(url: str) -> str:
-    """Return the address of a project. Raises UsageError."""
-    try:
-        return endpoint_of(url)
-    except ValueError as error:
-        raise UsageError(str(error)) from error

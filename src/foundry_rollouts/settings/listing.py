@@ -23,6 +23,6 @@ def reference() -> list[Setting]:
 
 
 def _setting(path: tuple[str, ...], field: FieldInfo) -> Setting:
-    shown = field.json_schema_extra.get("shown") if isinstance(field.json_schema_extra, dict) else None
-    default = None if field.is_required() else str(shown or field.default)
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    default = None if extra.get("required") else str(extra.get("shown") or field.default)
     return Setting(variable(*path), default, field.description or "")

@@ -87,7 +87,7 @@ def _line(error: ErrorDetails) -> str:
             name = ".".join(path)
             return f"{TOML_FILE}: {name}: there is no such setting{_hint(name, map('.'.join, _SETTINGS))}"
         case "value_error":
-            return f"{named}: {error['msg'].removeprefix('Value error, ')}"
+            return "\n".join(f"{named}: {line}" for line in error["msg"].removeprefix("Value error, ").splitlines())
         case "model_type":
             how = f"its settings one by one, as lines under [{named.removeprefix(PREFIX).lower()}]"
         case "literal_error":

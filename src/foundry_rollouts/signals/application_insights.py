@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar, cast
 
+from foundry_rollouts.core.model.agent_names import plain_name
 from foundry_rollouts.core.model.sources import InsightsConfig
 from foundry_rollouts.signals.limits import RateLimiter
 from foundry_rollouts.signals.polling import CountQuery
@@ -112,7 +113,7 @@ def connect() -> LogsQuery:
 
 def query_of(asked: CountQuery) -> str:
     """Return the query; names stand in it as strings that cannot be left."""
-    query = KQL.replace("{agent}", json.dumps(asked.agent)).replace("{version}", json.dumps(asked.version))
+    query = KQL.replace("{agent}", json.dumps(plain_name(asked.agent))).replace("{version}", json.dumps(asked.version))
     since, until = asked.window.start, asked.window.end
     for name, at in (("from", since - REACH), ("to", until + REACH), ("since", since), ("until", until)):
         query = query.replace(f"{{{name}}}", at.isoformat())

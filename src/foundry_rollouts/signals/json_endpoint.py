@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
+from foundry_rollouts.core.model.agent_names import plain_name, project_in
 from foundry_rollouts.core.model.sources import HttpConfig
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.polling import CountQuery
@@ -34,7 +35,8 @@ class HttpCounter:
 def url_of(template: str, asked: CountQuery) -> str:
     """Return the address; what stands in it of the rollout cannot change its shape."""
     words = {
-        "agent": asked.agent,
+        "agent": plain_name(asked.agent),
+        "project": project_in(asked.agent),
         "version": asked.version,
         "window": str(asked.seconds),
         "since": asked.window.start.isoformat(),

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+from foundry_rollouts.core.model.agent_names import plain_name, project_in
 from foundry_rollouts.core.model.sources import PrometheusConfig
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.polling import CountQuery
@@ -55,7 +56,13 @@ class PrometheusCounter:
 
 def query_of(template: str, asked: CountQuery) -> str:
     """Return the query; what stands in it of the rollout cannot end the string around it."""
-    for word, value in (("agent", asked.agent), ("version", asked.version), ("window", f"{asked.seconds}s")):
+    words = {
+        "agent": plain_name(asked.agent),
+        "project": project_in(asked.agent),
+        "version": asked.version,
+        "window": f"{asked.seconds}s",
+    }
+    for word, value in words.items():
         template = template.replace(f"{{{word}}}", value.replace("\\", "\\\\").replace('"', '\\"'))
     return template
 

@@ -8,6 +8,7 @@ from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from foundry_rollouts.core.model.agent_names import full_name
 from foundry_rollouts.core.model.incarnation import NO_MARKS, number
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import StoreError
@@ -41,9 +42,9 @@ async def named_like(connection: AsyncConnection, names: Sequence[str]) -> Seque
 
 
 async def see(
-    connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool
+    connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool, project: str = ""
 ) -> dict[str, str]:
-    """Remember a listing: who is not in a whole one is gone. Return which agents cannot be written, and why.
+    """Remember a listing: who is not in a whole one, of its project, is gone. Return which cannot be written, and why.
 
     Those keep what was known of them. Raises when none can be written.
     """
@@ -54,7 +55,7 @@ async def see(
     if unwritten and len(unwritten) == len(seen):
         raise next(iter(unwritten.values()))
     if is_whole:
-        await _mark_gone(connection, now, unwritten)
+        await _mark_gone(connection, now, unwritten, project)
     return {name: _first_line(error) for name, error in unwritten.items()}
 
 
@@ -80,10 +81,12 @@ async def _write(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) ->
     return {}
 
 
-async def _mark_gone(connection: AsyncConnection, now: datetime, unwritten: Collection[str]) -> None:
+async def _mark_gone(connection: AsyncConnection, now: datetime, unwritten: Collection[str], project: str) -> None:
     """Note that every agent is gone that was not written by this listing, nor could not be."""
     unseen = or_(agents.c.seen_at.is_(None), agents.c.seen_at < now)
     gone = update(agents).where(unseen, agents.c.is_gone.is_(False))
+    if project:
+        gone = gone.where(agents.c.name.startswith(full_name(project, ""), autoescape=True))
     if unwritten:
         # Such a name may be one that no statement can carry: those that the table holds can be.
         kept = [name for name in await connection.scalars(select(agents.c.name)) if name in unwritten]

@@ -20,7 +20,7 @@ from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.tables import UNFINISHED, rollouts
 
 #: What a column knows better than the document.
-_COLUMNS = ("phase", "generation", "incarnation")
+_COLUMNS = ("phase", "generation", "incarnation", "agent")
 #: A policy as ``policy_of`` takes it.
 POLICY_TEXT = cast(rollouts.c.policy, Text).label("policy")
 _READ = select(rollouts.c.id, *(rollouts.c[name] for name in _COLUMNS), POLICY_TEXT, rollouts.c.document)

@@ -184,11 +184,11 @@ class SqlStore(
             return await agents.known(connection)
 
     async def see_agents(
-        self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True
+        self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True, project: str = ""
     ) -> Mapping[str, str]:
-        """Remember a listing of the cloud; an agent that is not in a whole one is gone."""
+        """Remember a listing of the cloud, or of one project; an agent that is not in a whole one is gone."""
         async with self._database.writing() as connection:
-            return await agents.see(connection, seen, now, is_whole=is_whole)
+            return await agents.see(connection, seen, now, is_whole=is_whole, project=project)
 
     async def create(self, rollout: Rollout, event: Event, idempotency_key: str | None) -> Rollout:
         """Add a rollout, due at once; the same request under the same key returns the rollout that it made."""

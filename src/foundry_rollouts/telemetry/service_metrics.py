@@ -48,6 +48,7 @@ class ServiceMetrics:
         self._most_agents = most_agents
         self.registry = CollectorRegistry()
         self._without_notice: set[str] = set()  # agents that have such a series
+        self._problems: dict[Problem, dict[str, tuple[tuple[str, ...], int]]] = {}  # by problem and project
         self._named: dict[Problem, set[str]] = {}  # agents that have a series of that problem
         self._build()
         self._gauge("build_info", "Always 1; the version of the controller.", "version").labels(
@@ -72,10 +73,17 @@ class ServiceMetrics:
         """Show how long ago the agents were last listed."""
         self._discovery_age.set(max(age.total_seconds(), 0.0))
 
-    def problems(self, problem: Problem, agents: Collection[str], nameless: int = 0) -> None:
-        """Show how many agents have that problem, and the first hundred of them by name."""
-        self._counts[problem].set(len(agents) + nameless)
-        named = set(nsmallest(MOST_NAMED, agents))
+    def projects(self, ages: Mapping[str, timedelta]) -> None:
+        """Show how long ago the agents of each of several projects were listed."""
+        for project, age in ages.items():
+            self._project_age.labels(project).set(max(age.total_seconds(), 0.0))
+
+    def problems(self, problem: Problem, agents: Collection[str], nameless: int = 0, project: str = "") -> None:
+        """Show how many agents have that problem, those of other projects included, and the first hundred by name."""
+        of_all = self._problems.setdefault(problem, {})
+        of_all[project] = (tuple(agents), nameless)
+        self._counts[problem].set(sum(len(those) + more for those, more in of_all.values()))
+        named = set(nsmallest(MOST_NAMED, (agent for those, _ in of_all.values() for agent in those)))
         for agent in self._named.get(problem, set()) - named:
             self._problem.remove(agent, problem.value)
         for agent in named:
@@ -197,6 +205,11 @@ class ServiceMetrics:
             Problem.DRIFTED: "Agents whose weights are not as recorded while no rollout is under way.",
         }
         self._counts = {problem: self._gauge(f"agents_{problem}", text) for problem, text in texts.items()}
+        self._project_age = self._gauge(
+            "project_discovery_age_seconds",
+            "How long ago the agents of a project were last listed, where there are several projects.",
+            "project",
+        )
         self._problem = self._gauge(
             "agent_problem", "1 for each problem of an agent, for the first hundred by name.", "agent", "problem"
         )

@@ -90,7 +90,7 @@ async def list_agents(ours: Ours, wanted: Annotated[WhichAgents, Query()]) -> Ag
     return await agents_page(ours.store, which, ours.now(), wanted.group)
 
 
-@router.get("/agents/{agent_name}", dependencies=[needs(Role.VIEWER)])
+@router.get("/agents/{agent_name:path}", dependencies=[needs(Role.VIEWER)])
 async def show_agent(agent_name: str, ours: Ours) -> AgentView:
     """Show one agent with its current rollout and the number of queued ones."""
     return await one_agent_view(ours.store, agent_name, ours.now())

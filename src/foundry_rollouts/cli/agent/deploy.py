@@ -11,7 +11,7 @@ import typer
 from foundry_rollouts.cli.agent import options
 from foundry_rollouts.cli.agent.outcome import Ending
 from foundry_rollouts.cli.agent.progress import Tell, progress
-from foundry_rollouts.cli.agent.project import CredentialOption, EndpointOption, project
+from foundry_rollouts.cli.agent.project import CredentialOption, EndpointOption, plain_agent, project
 from foundry_rollouts.cli.agent.release import (
     AuthorOption,
     PolicyOption,
@@ -48,7 +48,9 @@ deploy_commands = group("Deploy source code.")
 @waits
 async def deploy(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder that holds main.py, or a finished zip.")],
-    agent: Annotated[str | None, typer.Option("--agent", help="The agent; else the folder's name.")] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="The agent; else the folder's name.", callback=plain_agent)
+    ] = None,
     bundled: Annotated[bool, typer.Option("--bundled", help="Libraries are in packages/, nothing is built.")] = False,
     build: Annotated[
         bool, typer.Option("--build", help="With --bundled: put Linux wheels of requirements.txt there first.")

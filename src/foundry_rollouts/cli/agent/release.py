@@ -10,6 +10,7 @@ import typer
 
 from foundry_rollouts.cli.agent.outcome import Ending, announced, concluded, settled, show_version
 from foundry_rollouts.cli.agent.progress import Steps, Tell
+from foundry_rollouts.cli.agent.project import known_as
 from foundry_rollouts.cli.errors import ENDED_BADLY, TIMED_OUT
 from foundry_rollouts.cli.options import user
 from foundry_rollouts.cli.output import Output, say
@@ -90,7 +91,7 @@ async def refused_early(release: Release | None, agent: str, tell: Tell) -> None
         while True:
             try:
                 _must_operate(await api.me())
-                known = await api.in_hand(agent)
+                known = await api.in_hand(known_as(agent))
                 break
             except UnavailableError as error:
                 outage.bear(error)
@@ -180,7 +181,8 @@ async def finished(
     await announced(cloud, agent, created, ending, tell)
     tell.end()
     version, begun = created.version.version, time.monotonic()
-    start = f"'foundry-rollouts rollout start --agent {agent} --version {version}' rolls it out unless the service does"
+    named = f"--agent {known_as(agent)} --version {version}"
+    start = f"'foundry-rollouts rollout start {named}' rolls it out unless the service does"
     async with OpsApi.at(release.server) as api:
         try:
             with interruptible(lambda: f"version {version} of {agent} is made: {start}"):
@@ -211,7 +213,7 @@ async def _joined(
             deaths.append(made.version)
         return bool(deaths)
 
-    trial = Trial(agent, made.version, made.created_at, release.policy, release.author, release.reason)
+    trial = Trial(known_as(agent), made.version, made.created_at, release.policy, release.author, release.reason)
     rollout = await join(api, trial, is_dead)
     if rollout is None:
         why = "failed" if deaths else "is the stable version"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from foundry_rollouts.cli.agent.project import known_as
 from foundry_rollouts.cli.errors import ENDED_BADLY
 from foundry_rollouts.cli.output import Column, Item, say
 from foundry_rollouts.errors import RolloutsError
@@ -20,7 +21,7 @@ async def on_top(agents: Sequence[Mapping[str, Any]], server: str) -> list[Item]
             bad = {str(each["name"]): found for each in await api.agents() if (found := _bad_end(each))}
     except RolloutsError as error:
         _not_known(error)
-    items = [{**agent, "unacknowledged": bad.get(agent["name"])} for agent in agents]
+    items = [{**agent, "unacknowledged": bad.get(known_as(agent["name"]))} for agent in agents]
     return sorted(items, key=lambda item: item["unacknowledged"] is None)
 
 
@@ -30,7 +31,7 @@ async def bad_end_of(agent: str, server: str, *, must_know: bool) -> dict[str, A
 
     try:
         async with OpsApi.at(server) as api:
-            known = await api.in_hand(agent)
+            known = await api.in_hand(known_as(agent))
     except RolloutsError as error:
         if must_know:
             raise

@@ -90,7 +90,7 @@ def _is_tied(policies: Sequence[Policy], agent: str, first: int, second: int) ->
     most = policies[first].matches(agent)
     if most is None or policies[second].matches(agent) != most:
         return False
-    if most == EXACT:
+    if most >= EXACT:
         return True
     globs = {glob for policy in policies for glob in policy.agents if glob == agent or exactness(glob) > most}
     return not any(glob == agent or fnmatchcase(agent, glob) for glob in globs)
