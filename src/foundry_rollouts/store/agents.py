@@ -1,10 +1,10 @@
 """What we remember of agents: their stable version by our record, and what discovery saw."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,10 +16,13 @@ from foundry_rollouts.pacing import chunks, gently
 from foundry_rollouts.ports import AgentKnown, Record
 from foundry_rollouts.store.documents import MARKS, ROUTING
 from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.many import AnyRow, padded
 from foundry_rollouts.store.tables import agents
 
 #: What discovery sees; the other columns are the record's.
 SEEN = ("latest", "latest_status", "routing", "policy", "seen_at", "is_gone")
+
+_ROWS = select(agents).where(agents.c.name.in_(bindparam("names", expanding=True)))
 
 
 async def known(connection: AsyncConnection) -> Sequence[AgentKnown]:
@@ -32,6 +35,11 @@ async def one(connection: AsyncConnection, name: str) -> AgentKnown | None:
     """Return what is remembered of one agent; None when it was never seen."""
     row = (await connection.execute(select(agents).where(agents.c.name == name))).one_or_none()
     return from_row(row) if row else None
+
+
+async def rows(connection: AsyncConnection, names: Sequence[str]) -> Mapping[str, AnyRow]:
+    """Return the rows of the agents of those names that were ever seen."""
+    return {row.name: row for row in await connection.execute(_ROWS, {"names": padded(names)})}
 
 
 async def named_like(connection: AsyncConnection, names: Sequence[str]) -> Sequence[str]:
@@ -140,7 +148,7 @@ def _row(agent: AgentKnown, now: datetime) -> dict[str, Any]:
     }
 
 
-def from_row(row: Row[Any]) -> AgentKnown:
+def from_row(row: AnyRow) -> AgentKnown:
     """Return the agent that a row tells of."""
     return AgentKnown(
         name=row.name,

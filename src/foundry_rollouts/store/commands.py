@@ -1,17 +1,23 @@
 """What people asked of rollouts; a command waits here until a tick obeys it."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.store import rollouts
+from foundry_rollouts.store.many import padded
 from foundry_rollouts.store.tables import commands
+
+_WAITING = select(commands).where(
+    commands.c.rollout.in_(bindparam("ids", expanding=True)), commands.c.is_obeyed.is_(False)
+)
 
 
 async def accept(connection: AsyncConnection, command: Command) -> Rollout:
@@ -38,9 +44,15 @@ async def accept(connection: AsyncConnection, command: Command) -> Rollout:
 
 async def waiting(connection: AsyncConnection, rollout: str) -> Sequence[Command]:
     """Return the commands that nobody obeyed yet, the most urgent first, of one verb the oldest first."""
-    query = select(commands).where(commands.c.rollout == rollout, commands.c.is_obeyed.is_(False))
-    found = [_command(row) for row in await connection.execute(query)]
-    return sorted(found, key=lambda command: (command.verb.urgency, command.generation))
+    return (await waiting_for_each(connection, [rollout])).get(rollout, [])
+
+
+async def waiting_for_each(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Sequence[Command]]:
+    """Return what ``waiting`` does for each rollout of those ids where there is something."""
+    found = defaultdict[str, list[Command]](list)
+    for row in await connection.execute(_WAITING, {"ids": padded(ids)}):
+        found[row.rollout].append(_command(row))
+    return {id_: sorted(asked, key=lambda each: (each.verb.urgency, each.generation)) for id_, asked in found.items()}
 
 
 async def obey(connection: AsyncConnection, obeyed: Sequence[str]) -> None:
@@ -64,6 +76,12 @@ async def overlooked_since(connection: AsyncConnection, rollout: Rollout, heard:
         )
     )
     return first
+
+
+def overlooked(waiting: Sequence[Command], rollout: Rollout, heard: Sequence[str] = ()) -> datetime | None:
+    """Return what ``overlooked_since`` does, from the commands that wait."""
+    unheard = [each.at for each in waiting if each.generation >= rollout.generation - 1 and each.id not in heard]
+    return min(unheard, default=None)
 
 
 async def _is_repeated(connection: AsyncConnection, command: Command, rollout: Rollout) -> bool:

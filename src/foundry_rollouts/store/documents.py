@@ -5,7 +5,6 @@ better name in the code keeps the name that it always had in the database, for t
 """
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
@@ -36,19 +35,15 @@ STORED_AS = {
     "ceiling": "floor",
 }
 _NAMED = {stored: name for name, stored in STORED_AS.items()}
-_HOLDERS = (dict, list, tuple)
+_HOLDERS = frozenset({dict, list})
 
 
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        # Most values hold nothing: a page of rollouts has ten thousands of them, and each call would cost.
-        return {
-            names.get(key, key): _renamed(each, names) if isinstance(each, _HOLDERS) else each
-            for key, each in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_renamed(each, names) if isinstance(each, _HOLDERS) else each for each in value]
-    return value
+def _renamed(value: Any) -> Any:
+    """Return what was read from the database with the names of the code."""
+    # Most values hold nothing: a page of rollouts has ten thousands of them, and each call would cost.
+    if type(value) is dict:
+        return {_NAMED.get(key, key): _renamed(each) if type(each) in _HOLDERS else each for key, each in value.items()}
+    return [_renamed(each) if type(each) in _HOLDERS else each for each in value]
 
 
 class Document(Generic[T]):
@@ -60,13 +55,12 @@ class Document(Generic[T]):
 
     def write(self, value: T) -> dict[str, Any]:
         """Return ``value`` as a JSON object."""
-        document: dict[str, Any] = plain_json(self._adapter.dump_python((value,), mode="json")[0])
-        return cast("dict[str, Any]", _renamed(document, STORED_AS))
+        return cast("dict[str, Any]", plain_json(self._adapter.dump_python((value,), mode="json")[0], STORED_AS))
 
     def read(self, document: Any) -> T:
         """Return the value of a JSON object; raises StoreError when it is none of ours."""
         try:
-            return self._adapter.validate_python((_renamed(document, _NAMED),))[0]
+            return self._adapter.validate_python((_renamed(document) if type(document) in _HOLDERS else document,))[0]
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"][1:])

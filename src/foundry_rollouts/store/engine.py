@@ -5,6 +5,7 @@ Nothing of SQLAlchemy leaks out of a transaction: what the database refuses is a
 
 import asyncio
 import importlib.util
+import json
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import URL, Connection, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
@@ -36,6 +38,24 @@ BUSY_MILLISECONDS = 5000
 
 #: Seconds to wait for a connection; milliseconds until a server that fell silent counts as gone.
 _POSTGRESQL_TIMEOUTS = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+
+
+def _to_json(value: Any) -> str:
+    try:
+        return to_json(value).decode()
+    except ValueError:  # Half of a surrogate pair: the server says what it thinks of that.
+        return json.dumps(value)
+
+
+def _from_json(text: str | bytes) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
+
+
+#: Documents go through this at every tick: it takes a third of what the standard library takes.
+_JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": _from_json}
 
 
 class Database:
@@ -158,11 +178,13 @@ def _open_engine(address: URL) -> AsyncEngine:
     if address.get_backend_name() == "postgresql":
         # No ping before use: it would wait for ever on a connection that fell silent. A dead one fails the first
         # transaction after a restart of the server, and all of its like are thrown away with it.
-        server = create_async_engine(address, pool_recycle=300, pool_timeout=10, connect_args=_POSTGRESQL_TIMEOUTS)
+        server = create_async_engine(
+            address, pool_recycle=300, pool_timeout=10, connect_args=_POSTGRESQL_TIMEOUTS, **_JSON
+        )
         trace_statements(server.sync_engine)
         return server
     _refuse_unusable_file(address)
-    engine = create_async_engine(address)
+    engine = create_async_engine(address, **_JSON)
     trace_statements(engine.sync_engine)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -1,13 +1,19 @@
 """Intents: what is about to be changed in the cloud, until it is confirmed and recorded."""
 
-from sqlalchemy import delete, select
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import Intent
 from foundry_rollouts.store.documents import INTENT
 from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.many import padded
 from foundry_rollouts.store.tables import intents
+
+_OF_EACH = select(intents.c.agent, intents.c.document).where(intents.c.agent.in_(bindparam("agents", expanding=True)))
 
 
 async def open_intent(connection: AsyncConnection, intent: Intent) -> None:
@@ -30,6 +36,17 @@ async def open_intent(connection: AsyncConnection, intent: Intent) -> None:
 async def of_agent(connection: AsyncConnection, agent: str) -> Intent | None:
     """Return the open intent of ``agent``."""
     document = await connection.scalar(select(intents.c.document).where(intents.c.agent == agent))
+    return of_document(document)
+
+
+async def of_each(connection: AsyncConnection, agents: Sequence[str]) -> Mapping[str, Any]:
+    """Return the document of the open intent of each of ``agents`` that has one."""
+    rows = await connection.execute(_OF_EACH, {"agents": padded(agents)})
+    return {row.agent: row.document for row in rows}
+
+
+def of_document(document: Any) -> Intent | None:
+    """Return the intent that ``of_each`` found; None where there is none."""
     return INTENT.read(document) if document is not None else None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +13,7 @@ from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, policy_of
 from foundry_rollouts.store.engine import Database, insert_into
+from foundry_rollouts.store.many import AnyRow
 from foundry_rollouts.store.rollouts import POLICY_TEXT
 from foundry_rollouts.store.tables import evidence, measurements, rollouts
 
@@ -37,13 +39,19 @@ class Measured:
 
 
 async def save_measurements(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
-    """Add measurements; one of the same source and window is not counted twice.
+    """Add measurements; one of the same source and window is not counted twice."""
+    if rows := rows_of(rollout, measured):
+        await connection.execute(insert_into(connection, measurements).on_conflict_do_nothing(), rows)
+
+
+def rows_of(rollout: str, measured: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Return the rows of measurements.
 
     Behind that of the present window stand those of calls that began earlier: each in the row of a span from then to
     the present window's end, since several ticks may tell of one window. The document has the window itself.
     """
     present = {each.source: each.window for each in reversed(measured)}
-    rows = [
+    return [
         {
             "rollout": rollout,
             "source": measurement.source,
@@ -53,8 +61,6 @@ async def save_measurements(connection: AsyncConnection, rollout: str, measured:
         }
         for measurement in measured
     ]
-    if rows:
-        await connection.execute(insert_into(connection, measurements).on_conflict_do_nothing(), rows)
 
 
 async def numbered(
@@ -101,8 +107,10 @@ async def evidence_of(connection: AsyncConnection, rollout: str) -> Evidence:
 
 async def evidence_of_each(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, Evidence]:
     """Return the evidence of the rollouts of those ids that there are."""
-    query = select(rollouts.c.id, POLICY_TEXT, evidence.c.document).outerjoin(evidence).where(rollouts.c.id.in_(ids))
-    return {
-        row.id: initial(policy_of(row.policy)) if row.document is None else EVIDENCE.read(row.document)
-        for row in await connection.execute(query)
-    }
+    query = select(rollouts.c.id, POLICY_TEXT, evidence.c.document.label("evidence")).outerjoin(evidence)
+    return {row.id: evidence_in(row) for row in await connection.execute(query.where(rollouts.c.id.in_(ids)))}
+
+
+def evidence_in(row: AnyRow) -> Evidence:
+    """Return the evidence of a row that has it beside the policy; before the first measurement it is fresh."""
+    return initial(policy_of(row.policy)) if row.evidence is None else EVIDENCE.read(row.evidence)

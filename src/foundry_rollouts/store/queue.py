@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, Text, case, cast, exists, select, update
+from sqlalchemy import Text, bindparam, case, cast, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.deciding.queue import QUEUED, Place, held, is_to_be_held
@@ -14,13 +13,13 @@ from foundry_rollouts.core.model.event import of_rollout
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import Audience, Queue
 from foundry_rollouts.store import history, rollouts
-from foundry_rollouts.store.tables import UNFINISHED, commands
+from foundry_rollouts.store.many import AnyRow, by_agent, padded
+from foundry_rollouts.store.tables import UNFINISHED
 from foundry_rollouts.store.tables import rollouts as table
 
 #: How many queued rollouts are tended at once; the others have their turn at the next tick.
 MAX_PER_TICK = 32
 
-_IS_ASKED = exists().where(commands.c.rollout == table.c.id, commands.c.is_obeyed.is_(False))
 #: What ``_place`` takes.
 _PLACE = (
     table.c.step,
@@ -33,9 +32,10 @@ _PLACES = select(
     table.c.agent,
     table.c.phase,
     table.c.document["waiting_for"].as_string().label("waiting_for"),
-    _IS_ASKED.label("is_asked"),
+    rollouts.IS_ASKED.label("is_asked"),
     *_PLACE,
 ).where(UNFINISHED)
+_PLACES_OF = _PLACES.where(table.c.agent.in_(bindparam("agents", expanding=True)))
 #: The steps where a person approves one of them: most plans have no such step, and to read a thousand plans takes long.
 _APPROVED = case((cast(table.c.policy, Text).contains('"approval"'), table.c.policy["steps"]))
 _CURRENT = select(table.c.agent, table.c.phase, _APPROVED, *_PLACE).where(UNFINISHED)
@@ -49,25 +49,46 @@ class _Entry:
     is_told: bool  #: It says already that it is queued.
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is to be read of the rollouts of one agent that have not ended: the ids of those that matter."""
+
+    in_hand: str | None = None
+    newest: str | None = None
+    waiting: int = 0
+    to_tend: Sequence[str] = ()
+
+    @property
+    def ids(self) -> set[str]:
+        return {id_ for id_ in (self.in_hand, self.newest, *self.to_tend) if id_ is not None}
+
+    def with_rollouts(self, found: Mapping[str, Rollout]) -> Queue:
+        """Return the queue with its rollouts."""
+        return Queue(
+            in_hand=found[self.in_hand] if self.in_hand else None,
+            newest=found[self.newest] if self.newest else None,
+            waiting=self.waiting,
+            to_tend=tuple(found[each] for each in self.to_tend),
+        )
+
+
 async def of_agent(connection: AsyncConnection, agent: str) -> Queue:
     """Return the queue of ``agent``; the work does not grow with those that wait."""
-    entries = sorted(
-        (_entry(row) for row in await connection.execute(_PLACES.where(table.c.agent == agent))),
-        key=lambda entry: entry.place,
-    )
+    line = (await lines(connection, [agent]))[agent]
+    return line.with_rollouts(await rollouts.by_id(connection, line.ids))
+
+
+async def lines(connection: AsyncConnection, agents: Sequence[str]) -> Mapping[str, Line]:
+    """Return what is to be read of the queue of each of ``agents``."""
+    found = by_agent(await connection.execute(_PLACES_OF, {"agents": padded(agents)}))
+    return {agent: _line([_entry(row) for row in found.get(agent, ())]) for agent in agents}
+
+
+def _line(entries: Sequence[_Entry]) -> Line:
     if not entries:
-        return Queue()
-    first, *behind = entries
-    newest = _newest(first, behind)
-    tended = _to_tend(behind)
-    wanted = {first.place.id, *tended, *([newest] if newest else [])}
-    found = await rollouts.by_id(connection, wanted)
-    return Queue(
-        in_hand=found[first.place.id],
-        newest=found[newest] if newest else None,
-        waiting=len(behind),
-        to_tend=tuple(found[each] for each in tended),
-    )
+        return Line()
+    first, *behind = sorted(entries, key=lambda entry: entry.place)
+    return Line(first.place.id, _newest(first, behind), len(behind), _to_tend(behind))
 
 
 async def in_hand(connection: AsyncConnection, agents: Sequence[str] | None = None) -> Mapping[str, Queue]:
@@ -128,7 +149,7 @@ def _to_tend(behind: Sequence[_Entry]) -> list[str]:
     return [*asked, *untold][:MAX_PER_TICK]
 
 
-def _entry(row: Row[Any]) -> _Entry:
+def _entry(row: AnyRow) -> _Entry:
     return _Entry(
         place=_place(row.step, row.is_return, row.is_held, row.created_at, row.id),
         phase=Phase(row.phase),

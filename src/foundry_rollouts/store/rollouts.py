@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, cast, insert, or_, select, tuple_, update
+from sqlalchemy import Select, Text, bindparam, cast, exists, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -17,17 +17,34 @@ from foundry_rollouts.errors import ConflictError, NotFoundError, OnTrialError
 from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.store.documents import ROLLOUT, policy_of
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.tables import UNFINISHED, rollouts
+from foundry_rollouts.store.many import AnyRow, by_agent, padded
+from foundry_rollouts.store.tables import UNFINISHED, commands, evidence, rollouts
 
 #: What a column knows better than the document.
 _COLUMNS = ("phase", "generation", "incarnation", "agent")
 #: A policy as ``policy_of`` takes it.
 POLICY_TEXT = cast(rollouts.c.policy, Text).label("policy")
+#: Whether somebody asked for something that nobody did yet.
+IS_ASKED = exists().where(commands.c.rollout == rollouts.c.id, commands.c.is_obeyed.is_(False))
 _READ = select(rollouts.c.id, *(rollouts.c[name] for name in _COLUMNS), POLICY_TEXT, rollouts.c.document)
 #: What a document says of a phase that the release before does not know: it reads documents, and must not trip over
 #: them. The column has the word that holds.
 EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED, Phase.OBSERVED: Phase.SUPERSEDED}
 BY_ID = 500  #: Rollouts that are read by their ids at once.
+_ROWS = (
+    _READ.add_columns(evidence.c.document.label("evidence"), IS_ASKED.label("is_asked"))
+    .outerjoin(evidence, evidence.c.rollout == rollouts.c.id)
+    .where(rollouts.c.id.in_(bindparam("ids", expanding=True)))
+)
+_OWING = (
+    _READ.add_columns(rollouts.c.agent)
+    .where(
+        rollouts.c.agent.in_(bindparam("agents", expanding=True)),
+        rollouts.c.phase.in_([Phase.ROLLED_BACK.value, Phase.DISABLED.value]),
+        rollouts.c.due_at.is_not(None),
+    )
+    .order_by(rollouts.c.created_at)
+)
 _NEWEST_FIRST = (rollouts.c.created_at.desc(), rollouts.c.id.desc())
 
 
@@ -37,7 +54,7 @@ async def one(connection: AsyncConnection, rollout: str, *, to_change: bool = Fa
     row = (await connection.execute(query.with_for_update() if to_change else query)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no rollout {rollout}")
-    return _rollout(row)
+    return of_row(row)
 
 
 async def unfinished(connection: AsyncConnection, agent: str) -> Sequence[Rollout]:
@@ -55,11 +72,27 @@ async def by_id(connection: AsyncConnection, ids: Collection[str]) -> Mapping[st
     return found
 
 
+async def rows(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, AnyRow]:
+    """Return the rows of the rollouts of those ids, each with its evidence and whether a command waits."""
+    wanted, found = sorted(ids), dict[str, AnyRow]()
+    for at in range(0, len(wanted), BY_ID):
+        found |= {row.id: row for row in await connection.execute(_ROWS, {"ids": padded(wanted[at : at + BY_ID])})}
+    return found
+
+
 async def owing_stops(connection: AsyncConnection, agent: str) -> Sequence[Rollout]:
     """Return the ended rollouts of ``agent`` whose canary's sessions are still to be stopped."""
-    ended = rollouts.c.phase.in_([Phase.ROLLED_BACK.value, Phase.DISABLED.value])
-    query = _READ.where(rollouts.c.agent == agent, ended, rollouts.c.due_at.is_not(None))
-    return [rollout for rollout in await _all(connection, query.order_by(rollouts.c.created_at)) if rollout.owes_stops]
+    return owing((await owing_rows(connection, [agent])).get(agent, ()))
+
+
+async def owing_rows(connection: AsyncConnection, agents: Sequence[str]) -> Mapping[str, Sequence[AnyRow]]:
+    """Return the rows of ended rollouts of ``agents`` that are still due, by their agents."""
+    return by_agent(await connection.execute(_OWING, {"agents": padded(agents)}))
+
+
+def owing(ended: Sequence[AnyRow]) -> Sequence[Rollout]:
+    """Return the rollouts of those rows that have sessions of the canary still to be stopped."""
+    return [rollout for rollout in map(of_row, ended) if rollout.owes_stops]
 
 
 async def page(connection: AsyncConnection, which: RolloutFilter) -> Sequence[Rollout]:
@@ -186,12 +219,12 @@ async def _earlier(connection: AsyncConnection, rollout: Rollout, key: str | Non
     if key is not None:
         row = (await connection.execute(_READ.where(rollouts.c.idempotency_key == key))).one_or_none()
         if row is not None:
-            return _same_request(_rollout(row), rollout, key)
+            return _same_request(of_row(row), rollout, key)
     same = (rollouts.c.agent == rollout.agent, rollouts.c.canary == rollout.canary, UNFINISHED)
     row = (await connection.execute(_READ.where(*same))).one_or_none()
     if row is None:
         raise ConflictError(f"there is a rollout {rollout.id} already: ask again under another id")
-    running = _rollout(row)
+    running = of_row(row)
     raise OnTrialError(
         f"version {running.canary} of agent {running.agent} is on trial already: rollout {running.id} is"
         f" {running.phase} at generation {running.generation}"
@@ -211,7 +244,7 @@ def _same_request(made: Rollout, asked: Rollout, key: str) -> Rollout:
 
 
 async def _all(connection: AsyncConnection, query: Select[Any]) -> Sequence[Rollout]:
-    return [_rollout(row) for row in await connection.execute(query)]
+    return [of_row(row) for row in await connection.execute(query)]
 
 
 def _written(rollout: Rollout) -> dict[str, Any]:
@@ -229,6 +262,11 @@ def _written(rollout: Rollout) -> dict[str, Any]:
     }
 
 
+def document_of(rollout: Rollout) -> dict[str, Any]:
+    """Return all of a rollout but its policy, as it is written."""
+    return _documents(rollout)[1]
+
+
 def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the policy, which is written once, and all the rest."""
     document = ROLLOUT.write(rollout)
@@ -236,6 +274,7 @@ def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:
     return document.pop("policy"), document
 
 
-def _rollout(row: Row[*tuple[Any, ...]]) -> Rollout:
+def of_row(row: AnyRow) -> Rollout:
+    """Return the rollout that a row holds."""
     known = {name: getattr(row, name) for name in _COLUMNS}
     return ROLLOUT.read({**row.document, **known, "policy": policy_of(row.policy)})

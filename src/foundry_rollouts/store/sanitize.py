@@ -5,12 +5,17 @@ in the text of an error say, and must never be the reason why a rollback is not 
 """
 
 import math
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from foundry_rollouts.untrusted import clean
 
 #: Members that tell in words what happened, as others may have put it: no secret and no hidden character stays.
 _HISTORY_FIELDS = frozenset({"because", "trouble", "causes"})
+_AS_IT_IS = frozenset({int, bool, NoneType})
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 def plain_text(text: str) -> str:
@@ -20,30 +25,44 @@ def plain_text(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def plain_json(value: Any) -> Any:
-    """Return a JSON value with plain texts, and numbers that are not finite as words that read as such."""
-    match value:
-        case str():
-            return plain_text(value)
-        case float() if not math.isfinite(value):
-            return str(value)
-        case dict():
-            return {
-                plain_text(str(key)): history_text(each) if key in _HISTORY_FIELDS else plain_json(each)
-                for key, each in value.items()
-            }
-        case list() | tuple():
-            return [plain_json(each) for each in value]
-        case _:
-            return value
+def plain_json(value: Any, names: Mapping[str, str] = NO_NAMES) -> Any:
+    """Return a JSON value with plain texts, and numbers that are not finite as words that read as such.
+
+    What ``names`` has another name for is called so. It passes over each value that is written, at every tick.
+    """
+    kind = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    if kind is str:
+        return plain_text(value)
+    if kind is float:
+        return value if math.isfinite(value) else str(value)
+    if kind is dict:
+        return {
+            names.get(key) or plain_text(str(key)): (
+                history_text(each, names)
+                if key in _HISTORY_FIELDS
+                else each
+                if type(each) in _AS_IT_IS
+                else plain_json(each, names)
+            )
+            for key, each in value.items()
+        }
+    if kind is list or kind is tuple:
+        return [each if type(each) in _AS_IT_IS else plain_json(each, names) for each in value]
+    return plain_text(value) if isinstance(value, str) else value
 
 
-def history_text(value: Any) -> Any:
+def history_text(value: Any, names: Mapping[str, str] = NO_NAMES) -> Any:
     """Return words about what happened, or what holds such words, as they may be kept."""
-    match value:
-        case str():
-            return clean(value)
-        case list() | tuple():
-            return [history_text(each) for each in value]
-        case _:
-            return plain_json(value)
+    if isinstance(value, str):
+        return _kept(value)
+    if isinstance(value, list | tuple):
+        return [history_text(each, names) for each in value]
+    return plain_json(value, names)
+
+
+@lru_cache(maxsize=4096)
+def _kept(words: str) -> str:
+    """Return ``words`` as they may be kept; most are said again and again, and it takes long to search them."""
+    return clean(words)

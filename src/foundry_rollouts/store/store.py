@@ -14,10 +14,8 @@ from foundry_rollouts.ports import (
     Lease,
     Outcome,
     Queue,
-    Record,
     Reports,
     RolloutFilter,
-    Standing,
 )
 from foundry_rollouts.store import (
     agents,
@@ -29,7 +27,6 @@ from foundry_rollouts.store import (
     queue,
     rollouts,
     schema,
-    ticking,
 )
 from foundry_rollouts.store import leases as leasing
 from foundry_rollouts.store.acknowledgements import Acknowledgements
@@ -45,11 +42,13 @@ from foundry_rollouts.store.messages import Messages
 from foundry_rollouts.store.noticing import Notices
 from foundry_rollouts.store.project import KeptProject
 from foundry_rollouts.store.sign_ins import KeptSignIns
+from foundry_rollouts.store.ticks import Ticks
 from foundry_rollouts.store.totals import Totals
 from foundry_rollouts.store.wakeups import Bell
 
 
 class SqlStore(
+    Ticks,
     LeaseBook,
     Messages,
     Notices,
@@ -85,9 +84,11 @@ class SqlStore(
         self._on_message = on_message
         self.audience = Audience.RECEIVER if on_message else Audience.NOBODY
         self._newer: str | None = None  # A newer schema that was found to carry us.
+        self._begin_ticks()
 
     async def close(self) -> None:
-        """Ring what is still to be rung, and close every connection."""
+        """Answer who asked, ring what is still to be rung, and close every connection."""
+        await self._end_ticks()
         await self._bell.close()
         await self._database.close()
 
@@ -100,11 +101,6 @@ class SqlStore(
                 await schema.require_carrying(connection)
         self._newer = newer
         return schema.newer(newer) if newer else None
-
-    async def standing(self, agent: str) -> Standing:
-        """Return all that a tick reads of ``agent``, as of one instant."""
-        async with self._database.reading() as connection:
-            return await ticking.standing(connection, agent)
 
     async def unfinished(self, agent: str) -> Sequence[Rollout]:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""
@@ -158,13 +154,6 @@ class SqlStore(
         async with self._database.writing() as connection:
             await leasing.require(connection, lease)
             await intents.close(connection, intent)
-
-    async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None:
-        """Write down what a tick did, and close the intent that it completes."""
-        async with self._database.writing() as connection:
-            await ticking.write(connection, lease, record, closes, audience=self.audience)
-        if record.event is not None:
-            self._wake()
 
     async def agent(self, name: str) -> AgentKnown | None:
         """Return what is remembered of one agent; None when it was never seen."""
@@ -264,7 +253,3 @@ class SqlStore(
         """Take away what ended rollouts measured before that time; return how many."""
         async with self._database.writing() as connection:
             return await measurements.forget(connection, before)
-
-    def _wake(self) -> None:
-        if self._on_message is not None:
-            self._on_message()

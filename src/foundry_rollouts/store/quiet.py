@@ -1,0 +1,171 @@
+"""Quiet records, written together: ticks of many agents that found nothing to tell, in a handful of statements.
+
+A record is quiet when its rollout stays in its phase and step, and no event, no command and nothing of the agent comes
+with it. Whatever else turns out is left to ``ticking.write``, which writes one record by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from foundry_rollouts.core.model.command import Command
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.ports import Lease, Record
+from foundry_rollouts.store import commands, measurements
+from foundry_rollouts.store.documents import EVIDENCE
+from foundry_rollouts.store.many import AnyRow, padded
+from foundry_rollouts.store.rollouts import Standing, document_of
+from foundry_rollouts.store.tables import UTCDateTime, leases, rollouts
+from foundry_rollouts.store.ticking import first, woken
+
+#: What a quiet record may hold.
+_QUIET = {"rollout", "evidence", "measurements", "heard", "due_at"}
+_LOUD = tuple(field for field in fields(Record) if field.name not in _QUIET)
+
+_INSTANT = UTCDateTime()
+#: Rollouts with the leases of their agents, locked until the transaction ends. What another transaction has locked is
+#: left out: nobody waits for it who holds something else, so that no two can wait for each other.
+_STANDS = (
+    select(
+        rollouts.c.id,
+        rollouts.c.phase,
+        rollouts.c.step,
+        rollouts.c.generation,
+        rollouts.c.due_at,
+        leases.c.agent,
+        leases.c.fence,
+        leases.c.replica,
+    )
+    .join(leases, leases.c.agent == rollouts.c.agent)
+    .where(rollouts.c.id.in_(bindparam("ids", expanding=True)))
+    .with_for_update(of=[rollouts, leases], skip_locked=True)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """A quiet record and the lease that it is written under."""
+
+    lease: Lease
+    rollout: Rollout
+    record: Record
+    document: dict[str, Any]
+    evidence: dict[str, Any] | None
+    measurements: Sequence[dict[str, Any]]
+
+
+def quiet(lease: Lease, record: Record) -> Quiet | None:
+    """Return ``record`` as a quiet one; None when it is not."""
+    if record.rollout is None or record.rollout.phase.is_final:
+        return None
+    if any(getattr(record, field.name) != field.default for field in _LOUD):
+        return None
+    rollout, evidence = record.rollout, record.evidence
+    return Quiet(
+        lease,
+        rollout,
+        record,
+        document_of(rollout),
+        EVIDENCE.write(evidence) if evidence is not None else None,
+        measurements.rows_of(rollout.id, record.measurements),
+    )
+
+
+async def write(connection: AsyncConnection, records: Sequence[Quiet]) -> Sequence[bool]:
+    """Write quiet records in one go; return for each whether it is written, or has to be written by itself."""
+    ids = [each.rollout.id for each in records]
+    rows = {row.id: row for row in await connection.execute(_STANDS, {"ids": padded(ids)})}
+    written = {each.rollout.id: each for each in reversed(records) if _is_as_read(each, rows.get(each.rollout.id))}
+    if written:
+        # The rows are locked before the commands are read, so that none can slip in between.
+        waiting = await commands.waiting_for_each(connection, list(written))
+        await _write(connection, [_row(connection, each, rows[id_], waiting) for id_, each in written.items()])
+    return [written.get(each.rollout.id) is each for each in records]
+
+
+def _is_as_read(each: Quiet, row: AnyRow | None) -> bool:
+    """Whether the lease is held and the rollout stands where the tick found it; commands may have come meanwhile."""
+    if row is None or (row.agent, row.fence, row.replica) != (each.lease.agent, each.lease.fence, each.lease.replica):
+        return False
+    is_unmoved = (row.phase, row.step) == (each.rollout.phase.value, each.rollout.step)
+    return is_unmoved and row.generation >= each.rollout.generation
+
+
+def _row(
+    connection: AsyncConnection, each: Quiet, row: AnyRow, waiting: Mapping[str, Sequence[Command]]
+) -> dict[str, Any]:
+    rollout, record = each.rollout, each.record
+    stands = Standing(Phase(row.phase), row.step, row.generation, row.due_at)
+    overlooked = commands.overlooked(waiting.get(rollout.id, ()), rollout, record.heard)
+    due_at = first(record.due_at, overlooked, woken(rollout, stands))
+    return {
+        "id": rollout.id,
+        "due_at": _instant(connection, due_at),
+        "document": each.document | {"generation": row.generation},
+        "evidence": each.evidence,
+        "measurements": [
+            measured | {end: _instant(connection, measured[end]) for end in ("starts_at", "ends_at")}
+            for measured in each.measurements
+        ],
+    }
+
+
+async def _write(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    statements = _STATEMENTS[connection.dialect.name]
+    measured = [each for row in rows for each in row.pop("measurements")]
+    weighed = [{"id": row["id"], "document": row.pop("evidence")} for row in rows if row["evidence"] is not None]
+    for statement, values in zip(statements, (rows, weighed, measured), strict=True):
+        if values:
+            await connection.execute(statement, {"rows": to_json(values).decode()})
+
+
+def _instant(connection: AsyncConnection, at: datetime | None) -> str | None:
+    """Return an instant as the database reads it from text; ValueError when it has no time zone."""
+    kept = _INSTANT.process_bind_param(at, connection.dialect)
+    return kept.isoformat(" ", "microseconds") if kept else None
+
+
+#: How the rows come out of the one value that they are sent in, so that a statement has the same text for any number.
+_ROWS = {
+    "postgresql": "SELECT {names} FROM json_to_recordset(CAST(:rows AS json)) AS each_row({types})",
+    "sqlite": "SELECT {values} FROM json_each(:rows)",
+}
+_TYPES = {"due_at": "timestamptz", "starts_at": "timestamptz", "ends_at": "timestamptz", "document": "jsonb"}
+_TEXTS = (
+    (
+        ("id", "due_at", "document"),
+        "UPDATE rollouts SET due_at = new.due_at, document = new.document FROM ({rows}) AS new"
+        " WHERE rollouts.id = new.id",
+    ),
+    (
+        ("id", "document"),
+        # What stays as it was is not written anew.
+        "INSERT INTO evidence (rollout, document) SELECT id, document FROM ({rows}) AS new WHERE true"
+        " ON CONFLICT (rollout) DO UPDATE SET document = excluded.document"
+        " WHERE evidence.document <> excluded.document",
+    ),
+    (
+        ("rollout", "source", "starts_at", "ends_at", "document"),
+        "INSERT INTO measurements (rollout, source, starts_at, ends_at, document)"
+        " SELECT rollout, source, starts_at, ends_at, document FROM ({rows}) AS new WHERE true ON CONFLICT DO NOTHING",
+    ),
+)
+
+
+def _rows_in(dialect: str, names: Sequence[str]) -> str:
+    return _ROWS[dialect].format(
+        names=", ".join(names),
+        types=", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in names),
+        values=", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names),
+    )
+
+
+_STATEMENTS = {
+    dialect: tuple(text(statement.format(rows=_rows_in(dialect, names))) for names, statement in _TEXTS)
+    for dialect in _ROWS
+}

@@ -1,0 +1,232 @@
+"""Ticks of many agents that read and write together: each gets its own, in a few statements for all."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from builders import NOON, a_rollout, an_event, an_intent
+from foundry_rollouts.core.judging.evidence import Evidence, initial
+from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.event import Event
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
+from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.errors import LeaseLostError
+from foundry_rollouts.ports import AgentKnown, Lease, Record
+from foundry_rollouts.store import tables
+from foundry_rollouts.store.engine import Database
+from foundry_rollouts.store.store import SqlStore
+from statements import Tally, counting
+
+OpenStore = Callable[[str], SqlStore]
+SOON = NOON + timedelta(seconds=10)
+MANY = 50
+
+
+async def begun(store: SqlStore, name: str) -> tuple[Lease, Rollout]:
+    """Return the lease of an agent, and its rollout on the first step."""
+    rollout = a_rollout(
+        id=f"r-{name}", agent=name, phase=Phase.PROGRESSING, step=1, started_at=NOON, step_started_at=NOON
+    )
+    await store.create(rollout, an_event(id=f"{name}-1", agent=name, rollout=rollout.id), None)
+    lease = await store.claim(name, NOON)
+    assert lease is not None
+    return lease, replace(rollout, measured_until=NOON)
+
+
+async def many(store: SqlStore, count: int = MANY) -> list[tuple[Lease, Rollout]]:
+    return [await begun(store, f"agent-{number}") for number in range(count)]
+
+
+def a_measurement(calls: int, start: datetime = NOON, source: str = "probe") -> Measurement:
+    return Measurement(source, Window(start, start + timedelta(seconds=10)), canary=Counts(calls, 1))
+
+
+def quiet(rollout: Rollout, **but: Any) -> Record:
+    """Return what a tick writes down that found nothing new."""
+    held = replace(rollout, because=f"{rollout.agent} is watched")
+    return Record(**{"rollout": held, "due_at": SOON, "evidence": initial(rollout.policy), **but})
+
+
+async def rows(url: str, rollout: str) -> dict[str, list[Any]]:
+    """Return all that the database has of a rollout, without the numbers of rows."""
+    database = Database(url)
+    found: dict[str, list[Any]] = {}
+    async with database.reading() as connection:
+        for table, key in ((tables.rollouts, "id"), (tables.evidence, "rollout"), (tables.measurements, "rollout")):
+            query = select(*(column for column in table.c if column.name != "seq")).where(table.c[key] == rollout)
+            found[table.name] = [tuple(row) for row in await connection.execute(query)]
+    await database.close()
+    return found
+
+
+async def test_each_agent_reads_its_own(store: SqlStore) -> None:
+    begun_ = await many(store, 5)
+    await store.see_agents([AgentKnown(lease.agent, latest=str(n)) for n, (lease, _) in enumerate(begun_)], NOON)
+    asked = begun_[1][1]
+    await store.accept(Command("c-1", asked.id, Verb.PAUSE, asked.generation, NOON, author="ann"))
+    await store.open_intent(begun_[2][0], replace(an_intent(), agent="agent-2", id="i-2"))
+    behind = a_rollout(id="r-behind", agent="agent-3", canary="3", created_at=NOON + timedelta(hours=1))
+    await store.create(behind, an_event(id="behind", agent="agent-3", rollout=behind.id), None)
+
+    names = [*(lease.agent for lease, _ in begun_), "unseen"]
+    found = await asyncio.gather(*(store.standing(name) for name in names))
+
+    assert [each.queue.in_hand.agent if each.queue.in_hand else None for each in found] == [*names[:-1], None]
+    assert [each.known.latest if each.known else None for each in found] == ["0", "1", "2", "3", "4", None]
+    assert [[command.id for command in each.commands] for each in found] == [[], ["c-1"], [], [], [], []]
+    assert [each.intent.id if each.intent else None for each in found] == [None, None, "i-2", None, None, None]
+    assert [each.queue.waiting for each in found] == [0, 0, 0, 1, 0, 0]
+    assert found[3].queue.newest == behind
+    assert [each.evidence is not None for each in found] == [True] * 5 + [False]
+
+
+async def test_fifty_ticks_read_and_write_in_a_few_statements(store: SqlStore) -> None:
+    begun_ = await many(store)
+    with counting(store) as tally:
+        await asyncio.gather(*(store.standing(lease.agent) for lease, _ in begun_))
+        assert tally == Tally(statements=5, commits=0)
+        await asyncio.gather(*(store.record(lease, quiet(rollout)) for lease, rollout in begun_))
+        assert tally == Tally(statements=9, commits=1)
+    found = await asyncio.gather(*(store.standing(lease.agent) for lease, _ in begun_))
+    assert [each.queue.in_hand.because if each.queue.in_hand else None for each in found] == [
+        f"agent-{number} is watched" for number in range(MANY)
+    ]
+
+
+async def test_those_whose_lease_is_lost_are_refused_and_the_others_are_written(
+    store: SqlStore, open_store: OpenStore
+) -> None:
+    begun_ = await many(store, 6)
+    other = open_store("replica-b")
+    for lost in (1, 4):
+        assert await other.claim(f"agent-{lost}", NOON + timedelta(minutes=1))
+    answers = await asyncio.gather(
+        *(store.record(lease, quiet(rollout)) for lease, rollout in begun_), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [
+        LeaseLostError if number in {1, 4} else type(None) for number in range(6)
+    ]
+    written = [(await store.rollout(rollout.id)).because == f"{rollout.agent} is watched" for _, rollout in begun_]
+    assert written == [number not in {1, 4} for number in range(6)]
+
+
+async def test_one_record_that_cannot_be_written_fails_alone(store: SqlStore) -> None:
+    begun_ = await many(store, 4)
+    naive = a_measurement(5, NOON.replace(tzinfo=None))
+    answers = await asyncio.gather(
+        *(
+            store.record(lease, quiet(rollout, measurements=(naive,) if number == 2 else ()))
+            for number, (lease, rollout) in enumerate(begun_)
+        ),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [type(None), type(None), ValueError, type(None)]
+    written = [(await store.rollout(rollout.id)).because == f"{rollout.agent} is watched" for _, rollout in begun_]
+    assert written == [True, True, False, True]
+
+
+async def test_a_text_that_a_database_cannot_keep_as_it_is_keeps_nobody_from_writing(store: SqlStore) -> None:
+    begun_ = await many(store, 3)
+    odd = a_measurement(5, source="pro\0be\ud800")
+    await asyncio.gather(*(store.record(lease, quiet(rollout, measurements=(odd,))) for lease, rollout in begun_))
+    for _, rollout in begun_:
+        assert len(await store.measurements(rollout.id)) == 1
+
+
+async def test_two_records_of_one_rollout_are_written_in_their_order(store: SqlStore) -> None:
+    ((lease, rollout),) = await many(store, 1)
+    second = quiet(replace(rollout, measured_until=SOON), due_at=SOON + timedelta(seconds=10))
+    second = replace(second, rollout=replace(second.rollout, because="later"))  # type: ignore[type-var]
+    await asyncio.gather(store.record(lease, quiet(rollout)), store.record(lease, second))
+    assert (await store.rollout(rollout.id)).because == "later"
+
+
+CASES: dict[str, Callable[[Rollout], Record]] = {
+    "nothing but the rollout": lambda rollout: quiet(rollout, evidence=None),
+    "evidence": quiet,
+    "measurements, one of them twice": lambda rollout: quiet(
+        rollout, measurements=(a_measurement(5), a_measurement(5), a_measurement(9, SOON, "logs"))
+    ),
+    "infinite evidence": lambda rollout: quiet(
+        rollout, evidence=Evidence(initial(rollout.policy).tracks, is_proved=True)
+    ),
+    "never due again": lambda rollout: quiet(rollout, due_at=None),
+    "words of others": lambda rollout: quiet(replace(rollout, stable="\N{ROCKET} 1"), evidence=None),
+}
+MEANWHILE: dict[str, Callable[[SqlStore, Rollout], Any]] = {
+    "nothing": lambda _, __: asyncio.sleep(0),
+    "a command": lambda store, rollout: store.accept(
+        Command(f"c-{rollout.id}", rollout.id, Verb.PAUSE, rollout.generation, NOON + timedelta(seconds=3), "ann")
+    ),
+    "a failure": lambda store, rollout: store.wake(rollout.id, NOON + timedelta(seconds=4)),
+}
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+async def test_a_quiet_record_leaves_what_any_other_would(
+    store: SqlStore, database_url: str, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    left: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    for way in ("together", "apart"):
+        if way == "apart":
+            monkeypatch.setattr("foundry_rollouts.store.quiet.quiet", lambda *_: None)
+        begun_ = {case: await begun(store, f"agent-{way}-{number}") for number, case in enumerate(CASES)}
+        for _, rollout in begun_.values():
+            await MEANWHILE[meanwhile](store, rollout)
+        for _ in range(2):
+            await asyncio.gather(*(store.record(lease, CASES[case](at)) for case, (lease, at) in begun_.items()))
+        left[way] = {case: await rows(database_url, rollout.id) for case, (_, rollout) in begun_.items()}
+    assert all(found["rollouts"] for found in left["together"].values())
+    assert {case: str(found).replace("together", "apart") for case, found in left["together"].items()} == {
+        case: str(found) for case, found in left["apart"].items()
+    }
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_rollout_that_somebody_else_changes_is_written_behind_that(store: SqlStore, database_url: str) -> None:
+    """Nobody waits for a lock who holds one already; the record comes as soon as the row is free."""
+    (one, first), (two, second) = await many(store, 2)
+    database = Database(database_url)
+    async with database.writing() as connection:
+        await connection.execute(tables.rollouts.update().where(tables.rollouts.c.id == first.id).values(generation=7))
+        waits = asyncio.create_task(store.record(one, quiet(first)))
+        await store.record(two, quiet(second))
+        assert not waits.done()
+    await waits
+    await database.close()
+    written = await store.rollout(first.id)
+    assert (written.generation, written.because) == (7, "agent-0 is watched")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_evidence_that_stays_as_it_was_is_not_written_anew(store: SqlStore, database_url: str) -> None:
+    ((lease, rollout),) = await many(store, 1)
+    database = Database(database_url)
+    versions: list[Any] = []
+    for record in (quiet(rollout), quiet(rollout), quiet(rollout, evidence=Evidence(is_proved=True))):
+        await store.record(lease, record)
+        async with database.reading() as connection:
+            versions.append((await connection.exec_driver_sql("SELECT xmin FROM evidence")).scalar_one())
+    await database.close()
+    assert versions[0] == versions[1] != versions[2]
+
+
+@pytest.mark.parametrize(
+    "loud",
+    [
+        {"event": Event("e-2", NOON, "rollout.held", "agent-0", "look", "r-agent-0")},
+        {"obeyed": ("c-1",)},
+        {"stable": "7"},
+    ],
+)
+async def test_what_is_news_waits_for_nobody_and_is_written_by_itself(store: SqlStore, loud: dict[str, Any]) -> None:
+    ((lease, rollout),) = await many(store, 1)
+    with counting(store) as tally:
+        await store.record(lease, quiet(rollout, **loud))
+    assert tally.commits == 1
+    assert (await store.rollout(rollout.id)).because == "agent-0 is watched"
