@@ -17,7 +17,7 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 #: How many answers are given at once: whoever gets one goes on at once, and others need the loop as well.
-AT_ONCE = 8
+PER_TURN = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ class Groups(Generic[Asked, Answer]):
             answers = await self._serve([call.asked for call in group])
             for number, (call, answer) in enumerate(zip(group, answers, strict=True), start=1):
                 call.answer.set_result(answer)
-                if number % AT_ONCE == 0:
+                if number % PER_TURN == 0:
                     await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - whoever asked gets it
             for call in group:

@@ -13,7 +13,7 @@ from foundry_rollouts.store.groups import Groups
 from foundry_rollouts.store.quiet import Quiet
 
 #: How many agents are read, and how many quiet records are written, in one transaction.
-READ_AT_ONCE, WRITTEN_AT_ONCE = 64, 128
+MAX_READ, MAX_WRITTEN = 64, 128
 #: How long a quiet record waits for others, where others came just before: nothing hangs on it.
 PAUSE = timedelta(milliseconds=50)
 
@@ -26,8 +26,8 @@ class Ticks:
     audience: Audience
 
     def _begin_ticks(self) -> None:
-        self._reads = Groups(self._read, most=READ_AT_ONCE)
-        self._quiet = Groups(self._write_quiet, most=WRITTEN_AT_ONCE, pause=PAUSE)
+        self._reads = Groups(self._read, most=MAX_READ)
+        self._quiet = Groups(self._write_quiet, most=MAX_WRITTEN, pause=PAUSE)
 
     async def _end_ticks(self) -> None:
         await self._reads.close()
