@@ -217,6 +217,13 @@ class Metrics(ServiceMetrics):
             self._gauge("weight", "Percent of new sessions, as confirmed.", "agent", "version", "role")
         )
         self._of_rollout = (self._info, self._phase, self._verdict, *self._build_steps(), *self._build_gates())
+        self._build_counts()
+        for phase in Phase:
+            if phase.is_final:
+                self._duration.labels(phase.value)
+        super()._build()
+
+    def _build_counts(self) -> None:
         self._decisions = AgentCounter(self._counter("decisions", "Decisions about rollouts.", "agent", "decision"))
         self._would_have = AgentCounter(
             self._counter(
@@ -235,10 +242,6 @@ class Metrics(ServiceMetrics):
         self._duration = self._histogram(
             "rollout_duration_seconds", "From the first step to the end.", DURATIONS, "outcome"
         )
-        for phase in Phase:
-            if phase.is_final:
-                self._duration.labels(phase.value)
-        super()._build()
 
     def _build_steps(self) -> tuple[AgentGauge, ...]:
         self._step = AgentGauge(self._gauge("rollout_step", "Number of the current step, from 1; 0 before.", "agent"))
@@ -273,7 +276,7 @@ class Metrics(ServiceMetrics):
 
 def _rank(rollout: Rollout, analysis: Analysis | None, *, is_waited_for: bool) -> Rank:
     """Return whether somebody has to see to the rollout; one that goes its way can do without series."""
-    is_bad = rollout.phase.is_final and rollout.phase not in {Phase.PROMOTED, Phase.SUPERSEDED}
+    is_bad = rollout.phase.is_final and rollout.phase not in {Phase.PROMOTED, Phase.SUPERSEDED, Phase.OBSERVED}
     is_accused = analysis is not None and analysis.verdict in TROUBLES
     return Rank.TROUBLED if is_waited_for or is_bad or is_accused else Rank.CALM
 
