@@ -63,7 +63,7 @@ DISCOVERIES_MISSED = 3
 
 
 #: The policies of one project, or of several by their names.
-InForce = PolicyFolder | ProjectPolicies
+WatchedPolicies = PolicyFolder | ProjectPolicies
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Daemon:
 
     scheduler: Scheduler
     services: Services
-    policies: InForce
+    policies: WatchedPolicies
     world: World
     job_health: JobHealth
     settings: Settings
@@ -84,7 +84,7 @@ class Daemon:
 
 
 @asynccontextmanager
-async def built(settings: Settings, policies: InForce, stop: asyncio.Event) -> AsyncIterator[Daemon]:
+async def built(settings: Settings, policies: WatchedPolicies, stop: asyncio.Event) -> AsyncIterator[Daemon]:
     """Build every part out of ``settings`` and take them down again; the policies say whether projects have names."""
     metrics, wakeups, job_health = Metrics(most_agents=settings.metrics_agents), Wakeups(), JobHealth()
     period = timedelta(seconds=settings.tick_seconds)
@@ -153,7 +153,7 @@ class Wakeups:
 
 @asynccontextmanager
 async def _world(
-    settings: Settings, policies: InForce, metrics: Metrics, wakeups: Wakeups
+    settings: Settings, policies: WatchedPolicies, metrics: Metrics, wakeups: Wakeups
 ) -> AsyncIterator[tuple[World, Announcer]]:
     """Open all that the controller depends on, and close it again."""
     audience = _audience(settings)
