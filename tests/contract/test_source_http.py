@@ -186,8 +186,8 @@ async def test_a_dead_server_is_told() -> None:
 
 
 def test_what_is_filled_in_cannot_change_the_shape_of_the_address() -> None:
-    asked = CountQuery("a/../b?x=1&y", "2#z", WINDOW)
-    assert url_of("http://h/{agent}/{version}", asked) == "http://h/a%2F..%2Fb%3Fx%3D1%26y/2%23z"
+    asked = CountQuery("sales/../b?x=1&y", "2#z", WINDOW)  # the agent ../b?x=1&y of the project sales
+    assert url_of("http://h/{agent}/{version}", asked) == "http://h/..%2Fb%3Fx%3D1%26y/2%23z"
 
 
 def test_pointers_follow_their_standard() -> None:
