@@ -299,6 +299,8 @@ class StormyWorld:
     async def bury(self, replica: Replica, *, same_name: bool) -> None:
         """Kill a replica where it stands, and put a new one in its place."""
         await replica.die()
+        # A process that is no more holds no connection.
+        await self.open_as(replica.name).close()
         place = self.replicas.index(replica)
         self.replicas[place] = self.a_replica(replica.name if same_name else None)
 
@@ -306,6 +308,7 @@ class StormyWorld:
         """Let a replica stop in order; its agents are for the others."""
         self.replicas.remove(replica)
         await replica.leave()
+        await self.open_as(replica.name).close()
         self.seen["replicas that left"] += 1
 
     async def calm(self, rounds: int, turn: Callable[[], Coroutine[Any, Any, bool]]) -> None:

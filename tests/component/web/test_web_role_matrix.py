@@ -159,7 +159,7 @@ def rollout_for(path: str) -> Rollout:
 
 async def asked(web: Admitted, method: str, path: str, role: Role | None) -> int:
     await stand(web.services.store, rollout_for(path))  # type: ignore[arg-type]
-    where = re.sub(r"{(\w+)}", lambda found: PLACES[found[1]], path)
+    where = re.sub(r"{(\w+)(?::path)?}", lambda found: PLACES[found[1]], path)
     body = None if method == "GET" else ASKED.get(path, COMMAND)
     async with web.as_role(role) if role else web.client() as client:
         sent = {"data": body, "headers": FROM_US} if path in PAGES and body else {"json": body}

@@ -243,7 +243,6 @@ async def test_the_openapi_text_names_every_route_of_the_contract(web: Web) -> N
         ("GET", "/readyz"),
         ("GET", "/metrics"),
         ("GET", "/api/v1/me"),
-        ("GET", "/api/v1/policies/{policy_name}"),
         ("GET", "/api/v1/targets"),
         ("POST", "/api/v1/targets/{target_name}:test"),
         ("GET", "/api/v1/agents"),
