@@ -25,8 +25,9 @@ OURS = Path("opt", "foundry-rollouts")
 HEALTH = json.loads(
     re.findall(r"^HEALTHCHECK .*?CMD (\[.+?\])$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE | re.DOTALL)[0]
 )
-#: Bytes that our files may take, beyond those of the base. A guard against what comes in unseen, not a wish.
-ROOM = 190_000_000
+#: Bytes that our files may take, beyond those of the base. A guard against what comes in unseen, not a wish. Of 194
+#: million some 20 are apprise with its parts, 12 aiohttp with its own, and 12 what reads calendars.
+ROOM = 210_000_000
 
 
 def size_of(folder: Path) -> int:
