@@ -32,6 +32,8 @@ from storm.verdict import judge
 PLAN = Plan(good=9, bad=5, lease_seconds=15)
 #: Both look for new versions at least this often.
 APART = 1.5
+#: So many agents are raced for; then the older release stands still for so long, less than its leases last.
+RACES, STILL = 5, 5.0
 ENDINGS = {"promoted", "rolled_back"}
 #: What an upgrade may make others wait: half a second by its own rule, the rest is a busy machine's.
 LONGEST_WAIT = 10.0
@@ -83,16 +85,31 @@ class Story:
             rate = 0.95 if PLAN.endings[agent] == "rolled_back" else 0
             await self.scene.deploy(agent, f"emulator://echo?error_rate={rate}&latency_ms=1")
 
-    async def deploy_until_held(self, agents: Sequence[str], replica: Running) -> None:
-        """Give one agent after the other its canary until ``replica`` has a rollout in hand, then all the others."""
+    async def deploy_until_held(self, agents: Sequence[str], replica: Running, other: Running) -> None:
+        """Give one agent after the other its canary until ``replica`` has a rollout in hand, then all the others.
+
+        Whoever is quicker has it; after some races that ``other`` won, it stands still for a moment.
+        """
         for place, agent in enumerate(agents):
-            await self.deploy([agent])
-            end = time.monotonic() + APART
-            while time.monotonic() < end:
-                if await self.holds_some(replica):
-                    await self.deploy(agents[place + 1 :])
-                    return
-                await asyncio.sleep(0.1)
+            is_race = place < RACES
+            if not is_race:
+                other.process.send_signal(signal.SIGSTOP)
+            try:
+                await self.deploy([agent])
+                is_held = await self.soon_holds(replica, APART if is_race else STILL)
+            finally:
+                other.process.send_signal(signal.SIGCONT)
+            if is_held:
+                await self.deploy(agents[place + 1 :])
+                return
+
+    async def soon_holds(self, replica: Running, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if await self.holds_some(replica):
+                return True
+            await asyncio.sleep(0.1)
+        return False
 
     async def upgrade(self, release: Release) -> str:
         process = await release.upgrade(self.scene.database_url, self.scene.folder)
@@ -206,7 +223,7 @@ async def test_a_running_release_works_on_while_the_next_one_upgrades_the_databa
         said = f"the database is at schema {story.new.schema}, upgraded from {story.old.schema}"
         assert await story.upgrade(story.new) == said
         joined = await scene.a_replica(ready=True, paths=story.new.paths)
-        await story.deploy_until_held(agents[2:12], joined)
+        await story.deploy_until_held(agents[2:12], joined, running)
         await story.until("the new release has rollouts in its hands", lambda: story.holds_some(joined))
     assert watch.looks > 50
     assert watch.longest < LONGEST_WAIT
