@@ -19,10 +19,6 @@ class ReinKind(StrEnum):
 
     FREEZE = "freeze"
     HOURS = "hours"
-    LINE = "line"
-    HOLD = "hold"
-    QUEUE = "queue"
-    ORDER = "order"
 
 
 @dataclass(frozen=True, slots=True)
