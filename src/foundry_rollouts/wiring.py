@@ -11,6 +11,7 @@ import structlog
 
 from foundry_rollouts import clock
 from foundry_rollouts.controller.discover import Discovery
+from foundry_rollouts.controller.fleet import AllAgents
 from foundry_rollouts.controller.health import JobHealth, Readiness
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.offline import OfflineGuard
@@ -38,6 +39,7 @@ from foundry_rollouts.operations.sign_ins import Limits
 from foundry_rollouts.policies.calendars import CalendarFiles
 from foundry_rollouts.policies.export import as_written
 from foundry_rollouts.policies.folder import PolicyFolder
+from foundry_rollouts.policies.limits import GivenLimits, LimitsInForce
 from foundry_rollouts.policies.projects import ProjectPolicies
 from foundry_rollouts.ports import Audience, Source, World
 from foundry_rollouts.settings import Project, Settings
@@ -175,7 +177,8 @@ async def _world(
         if settings.database_url.startswith("sqlite:"):
             await store.take_over()
         notifier, calendars = Everybody((dispatcher, announcer)), CalendarFiles(settings.calendar)
-        yield World(cloud, cloud, store, policies, sources, notifier, ready, calendars, time_needed), announcer
+        fleet = _fleet(settings, store, policies)
+        yield World(cloud, cloud, store, policies, sources, notifier, ready, calendars, fleet, time_needed), announcer
     finally:
         await ready.close()
         await _let_go(sources, alarm)
@@ -183,6 +186,11 @@ async def _world(
         await announcer.aclose()
         await cloud.aclose()
         await store.close()
+
+
+def _fleet(settings: Settings, store: SqlStore, policies: WatchedPolicies) -> AllAgents:
+    limits = LimitsInForce(*(settings.limits or GivenLimits()), clock.elapsed)
+    return AllAgents(store, policies, limits, clock.elapsed)
 
 
 def _client(project: Project, metrics: Metrics) -> FoundryClient:

@@ -52,6 +52,7 @@ def test_a_project_endpoint_alone_is_enough() -> None:
         "database_url": "sqlite:///foundry-rollouts.db",
         "policies": Path("policies"),
         "calendar": None,
+        "limits": None,
         "source_credentials": None,
         "listen": "127.0.0.1:8080",
         "access": "auto",

@@ -18,7 +18,7 @@ from foundry_rollouts.core.model.event import number_at
 from foundry_rollouts.core.model.rollout import UnconfirmedChange
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import ChangeError, CloudError, DriftError, LeaseLostError, StoreError
-from foundry_rollouts.ports import Cloud, Intent, Lease, Record, World
+from foundry_rollouts.ports import Admission, Cloud, Intent, Lease, Record, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 
 #: Between two reads of a routing that is not as it was sent yet.
@@ -34,6 +34,7 @@ class Change:
     is_retreat: bool
     settings: str | None = None  #: What the endpoint has beside its weights, to be kept.
     is_urgent: bool = False  #: It goes before all that can wait, as a retreat does.
+    admission: Admission | None = None  #: What may still refuse it, with nothing sent and nothing recorded.
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ async def apply_routing(
     wait for a database that is away: its record is still to be written then, unless the intent stands, and the sessions
     are still to be ended, for nothing else knows of the retreat until the caller remembers it.
     """
-    if change.target == change.before:
+    if change.target == change.before and change.admission is None:
         record = await _without_sessions(world, record)
         await world.store.record(lease, record)
         return Applied(record)
@@ -69,7 +70,7 @@ async def apply_routing(
         record=record,
         settings=change.settings,
     )
-    is_written = await _open(world, lease, intent)
+    is_written = await _open(world, lease, intent, change.admission)
     with at_priority(Priority.ROLLBACK if change.is_retreat or change.is_urgent else Priority.USUAL):
         async with within_lease(lease, now):
             is_answered = await send(world.cloud, lease.agent, change.before, change.target)
@@ -111,9 +112,9 @@ async def within_lease(lease: Lease, now: Callable[[], datetime]) -> AsyncIterat
         raise LeaseLostError(f"the lease of agent {lease.agent} ran out before the change was sent") from error
 
 
-async def _open(world: World, lease: Lease, intent: Intent) -> bool:
+async def _open(world: World, lease: Lease, intent: Intent, admission: Admission | None) -> bool:
     try:
-        await world.store.open_intent(lease, intent)
+        await world.store.open_intent(lease, intent, admission)
     except StoreError:
         if not intent.is_retreat:
             raise

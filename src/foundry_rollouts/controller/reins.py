@@ -6,11 +6,13 @@ The policy that names the agent now has the word, so that a freeze that is writt
 from datetime import datetime
 
 from foundry_rollouts.core.deciding.reins import Rein, ReinKind
+from foundry_rollouts.core.deciding.transition import Transition
 from foundry_rollouts.core.model.calendar import Calendar, closed_at, instant
+from foundry_rollouts.core.model.decision import Move
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import UsageError
-from foundry_rollouts.ports import World
+from foundry_rollouts.ports import Admission, World
 
 
 async def reins_of(world: World, rollout: Rollout, now: datetime) -> tuple[Rein, ...]:
@@ -24,7 +26,15 @@ async def reins_of(world: World, rollout: Rollout, now: datetime) -> tuple[Rein,
             found.append(Rein(ReinKind.FREEZE, because, "a calendar that can be read"))
         else:
             found.append(await _closed(world, of_all, "the calendar of all agents", now))
-    return tuple(rein for rein in found if rein is not None)
+    others = await world.fleet.reins(rollout, policy, now) if world.fleet is not None and not rollout.step else ()
+    return (*(rein for rein in found if rein is not None), *others)
+
+
+def admission_of(world: World, step: Transition, now: datetime) -> Admission | None:
+    """Return what decides about a start at the last moment; None where ``step`` is none, or nothing could hold it."""
+    if world.fleet is None or step.decision.move is not Move.START or step.is_observed:
+        return None
+    return world.fleet.admission(step.before, _policy_of(world, step.before), now)
 
 
 async def _closed(world: World, calendar: Calendar, whose: str, now: datetime) -> Rein | None:

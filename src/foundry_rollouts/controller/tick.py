@@ -11,32 +11,33 @@ from structlog.contextvars import bound_contextvars
 from foundry_rollouts.controller.apply import Change, apply_routing
 from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew
-from foundry_rollouts.controller.observe import RECENT, measure, observe
+from foundry_rollouts.controller.observe import measure, observe
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.queue import Line
 from foundry_rollouts.controller.record import record_of, record_of_rollout
 from foundry_rollouts.controller.recover import Recovered, recover
 from foundry_rollouts.controller.refusal import note_retreat, record_of_refusal
-from foundry_rollouts.controller.reins import reins_of
+from foundry_rollouts.controller.reins import admission_of, reins_of
 from foundry_rollouts.controller.said import AGENT, about, words
+from foundry_rollouts.controller.stable import stable_after_step, with_present_stable
 from foundry_rollouts.controller.stop_sessions import end_what_is_left
-from foundry_rollouts.core.deciding.adoption import adopted
 from foundry_rollouts.core.deciding.decide import Situation
+from foundry_rollouts.core.deciding.fleet import HeldError
 from foundry_rollouts.core.deciding.loss import uncounted
-from foundry_rollouts.core.deciding.observing import acting, stable_after
+from foundry_rollouts.core.deciding.observing import acting
 from foundry_rollouts.core.deciding.readiness import Readiness, with_sandboxes
 from foundry_rollouts.core.deciding.refused import is_silent
 from foundry_rollouts.core.deciding.transition import Transition, transition
 from foundry_rollouts.core.judging.analysis import Analysis
-from foundry_rollouts.core.judging.evidence import history_of, measured_traffic
+from foundry_rollouts.core.judging.evidence import measured_traffic
 from foundry_rollouts.core.judging.judge import judge
 from foundry_rollouts.core.model.decision import Move, move_recorded_as
 from foundry_rollouts.core.model.event import of_rollout
 from foundry_rollouts.core.model.measurement import Measurement
-from foundry_rollouts.core.model.rollout import Phase, PriorCounts, Rollout
+from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError, ChangeError, CloudError, DriftError, UnreadableError
-from foundry_rollouts.ports import Intent, Lease, Queue, Record, RolloutFilter, Standing, World
+from foundry_rollouts.ports import Intent, Lease, Queue, Record, Standing, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.tracing import note, span
@@ -135,7 +136,7 @@ class Ticker:
         now = self.now()
         if await self._begins_again(lease, rollout, now):
             return False
-        rollout = await self._with_present_stable(rollout, standing)
+        rollout = await with_present_stable(self.world.store, rollout, standing)
         with at_priority(Priority.INTERACTIVE):
             noticed, seen = await observe(self.world, rollout, standing, now, self.period)
         # Where something is missing, its sandboxes say nothing.
@@ -146,9 +147,11 @@ class Ticker:
         found = replace(seen, readiness=readiness, analysis=analysis, time_needed=span, notes=seen.notes + notes)
         found = replace(found, reins=await reins_of(self.world, noticed, now))
         self.metrics.calendars(self.world.calendars)
-        step = transition(rollout, noticed, found)
-        record = record_of(step, seen, measurements, await self._stable_after(step, seen))
-        return await self._apply(lease, step, record, seen.settings)
+        try:
+            return await self._apply(lease, transition(rollout, noticed, found), found, measurements)
+        except HeldError as held:
+            waiting = replace(found, reins=held.reins)
+            return await self._apply(lease, transition(rollout, noticed, waiting), waiting, measurements)
 
     async def _begins_again(self, lease: Lease, rollout: Rollout, now: datetime) -> bool:
         """Begin a rollout again that was observed, where its policy acts by now; return whether it does."""
@@ -163,10 +166,16 @@ class Ticker:
         log.info(event.kind, **words(anew), because=anew.because)
         return True
 
-    async def _apply(self, lease: Lease, step: Transition, record: Record, settings: str | None) -> bool:
-        """Apply and write, or report that the cloud refuses; return whether the rollout has ended."""
-        is_urgent = step.decision.move is Move.STEP_BACK
-        change = Change(step.seen, step.target, step.is_retreat, settings, is_urgent)
+    async def _apply(
+        self, lease: Lease, step: Transition, seen: Situation, measurements: tuple[Measurement, ...]
+    ) -> bool:
+        """Apply and write, or report that the cloud refuses; return whether the rollout has ended.
+
+        Raises HeldError, with nothing done, where a start has to wait for those of other agents after all.
+        """
+        record = record_of(step, seen, measurements, await stable_after_step(self.world.store, step, seen))
+        is_urgent, admission = step.decision.move is Move.STEP_BACK, admission_of(self.world, step, seen.now)
+        change = Change(step.seen, step.target, step.is_retreat, seen.settings, is_urgent, admission)
         try:
             applied = await apply_routing(self.world, lease, change, record, self.now)
         except (ChangeError, DriftError) as error:
@@ -232,41 +241,6 @@ class Ticker:
         self.offline.remember(ended, None)
         self.metrics.show(ended, None, self.now())
         await finish_rollout(self.world, self.metrics, ended, self.now())
-
-    async def _with_present_stable(self, rollout: Rollout, standing: Standing) -> Rollout:
-        """Before its start, a rollout goes by the version that is stable now: another one may have been promoted."""
-        known = None if rollout.step else standing.known
-        if known is None or known.stable is None:
-            return rollout
-        trial = await self._trial_of_stable(rollout.agent, rollout.incarnation, known.stable)
-        if rollout.is_revert and trial is not None and trial.stable == rollout.canary:
-            created_at, content = trial.stable_created_at, trial.stable_content
-            rollout = replace(rollout, canary_created_at=created_at, canary_content=content)
-        else:
-            rollout = replace(rollout, is_revert=False)
-        return replace(rollout, stable=known.stable, prior_counts=await self._prior_counts(trial))
-
-    async def _trial_of_stable(self, agent: str, incarnation: int, stable: str) -> Rollout | None:
-        """Return the trial that made the stable version so, when that was the last one that ended well."""
-        promoted = RolloutFilter(agent=agent, phase=Phase.PROMOTED, incarnation=incarnation, limit=1)
-        trials = await self.world.store.rollouts(promoted)
-        return trials[0] if trials and trials[0].canary == stable else None
-
-    async def _prior_counts(self, trial: Rollout | None) -> tuple[PriorCounts, ...]:
-        """Return what the trial of the stable version showed of it."""
-        return history_of(await self.world.store.evidence(trial.id)) if trial else ()
-
-    async def _stable_after(self, step: Transition, seen: Situation) -> str | None:
-        """Return the version that users have from now on; None when that stays as it is."""
-        then, decision = step.then, step.decision
-        if step.is_observed:
-            return stable_after(then, decision, seen.routing)
-        if decision.move is Move.PROMOTE:
-            return then.canary
-        if decision.move is Move.SUPERSEDE and not decision.goes_back and then.step and seen.routing:
-            recent = RolloutFilter(agent=then.agent, incarnation=then.incarnation, limit=RECENT)
-            return adopted(seen.routing, then.stable, await self.world.store.rollouts(recent))
-        return None
 
     async def _readiness(self, rollout: Rollout, seen: Situation) -> Readiness | None:
         """Return how sandboxes of both versions fare, once nothing else keeps the rollout from its first weight."""

@@ -81,6 +81,8 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         call_limit=_call_limit(entry),
         warm_up=entry.warm_up,
         notify=tuple(dict.fromkeys(entry.notify)),
+        labels=tuple(dict.fromkeys(entry.labels)),
+        after=tuple(dict.fromkeys(entry.after)),
         automatic=automatic,
     )
 

@@ -82,6 +82,8 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "sessions-on-rollback": policy.sessions_on_rollback.value,
         "ready-within": span_text(policy.ready_within) if policy.ready_within is not None else "off",
         **({"notify": list(policy.notify)} if policy.notify else {}),
+        **({"labels": list(policy.labels)} if policy.labels else {}),
+        **({"after": list(policy.after)} if policy.after else {}),
     }
 
 

@@ -6,8 +6,10 @@ Nothing here raises for a wrong file; a caller that wants all or nothing asks ``
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
+from foundry_rollouts.core.deciding.fleet import before
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.sources import Prompt
 from foundry_rollouts.errors import PolicyError, UsageError
@@ -23,6 +25,7 @@ from foundry_rollouts.policies.documents import (
     shortened,
     shown,
 )
+from foundry_rollouts.policies.order import circle_in
 from foundry_rollouts.policies.prompts import PromptList, prompts_of, repeated_names
 from foundry_rollouts.policies.report import check
 from foundry_rollouts.policies.schema import PolicyEntry
@@ -113,9 +116,9 @@ def joined(listing: Listing, known: Mapping[Path, FileRead], fresh: Mapping[Path
 
 def read_file(path: Path) -> FileRead:
     """Read the policies of one file."""
-    before = seen(path)
+    unread = seen(path)
     found = _read(path)
-    return replace(found, problems=tuple(map(shortened, found.problems)), seen=before)
+    return replace(found, problems=tuple(map(shortened, found.problems)), seen=unread)
 
 
 def _read(path: Path) -> FileRead:
@@ -143,9 +146,10 @@ def _first(lines: Sequence[str], file: str) -> tuple[str, ...]:
     return (*lines[:MOST_PROBLEMS], *rest)
 
 
-def clashes(written: Iterable[Written]) -> list[str]:
-    """Return a line for each name that two policies have, and each glob that two policies name."""
+def clashes(policies: Iterable[Written]) -> list[str]:
+    """Return a line for each name that two policies have, each glob that two name, and for agents in a circle."""
     problems: list[str] = []
+    written = tuple(policies)
     names: dict[str, Written] = {}
     globs: dict[str, Written] = {}
     for each in written:
@@ -158,7 +162,19 @@ def clashes(written: Iterable[Written]) -> list[str]:
             if first is not each:
                 owner = f"'{glob}' ties with policy {first.policy.name} in {first.places.start}"
                 problems.append(each.places.line(Problem(("agents", place), f"{owner}: leave it to one of them")))
-    return problems
+    return [*problems, *_circle(written)]
+
+
+def _circle(written: Sequence[Written]) -> list[str]:
+    """Return the line for agents that wait for each other."""
+    circle = circle_in([each.policy for each in written])
+    if not circle:
+        return []
+    first, second = circle[:2]
+    owner = next(each for each in written if second in before(first, each.policy.after))
+    waits = ", ".join(f"{agent} waits for {earlier}" for agent, earlier in pairwise(circle))
+    sentence = f"{waits}: none of them could ever start, take one out of `after`"
+    return [owner.places.line(Problem(("after",), sentence))]
 
 
 def _read_policy(document: Document, path: Path) -> FileRead:
@@ -199,7 +215,9 @@ def _places(document: Document, policy: Policy) -> Places:
     agents = [("agents", place) for place in range(len(policy.agents))]
     steps = [("steps", place) for place in range(len(policy.steps))]
     sources = [("sources", name) for name in policy.sources.names]
-    return document.places(("name",), *agents, *steps, ("steps", "auto"), ("deadline",), ("on-split",), *sources)
+    return document.places(
+        ("name",), *agents, *steps, ("steps", "auto"), ("deadline",), ("on-split",), ("after",), *sources
+    )
 
 
 def _lines(document: Document, problems: Sequence[Problem]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from foundry_rollouts.core.model.agent_names import SEPARATOR, full_name, project_in
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.errors import PolicyError
-from foundry_rollouts.policies.folder import PolicyFolder, most_exact, policy_named
+from foundry_rollouts.policies.choosing import most_exact, policy_named
+from foundry_rollouts.policies.folder import PolicyFolder
 
 
 @dataclass(slots=True)

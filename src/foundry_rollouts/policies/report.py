@@ -23,8 +23,12 @@ _KINDS = {
     "model_type": _MAPPING,
     "model_attributes_type": _MAPPING,
 }
+_NAME = "use letters, digits, '.', '_' and '-', at most 63, with a letter or digit at both ends"
 _PATTERNS = {
-    "name": "use letters, digits, '.', '_' and '-', at most 63, with a letter or digit at both ends",
+    "name": _NAME,
+    "notify": _NAME,
+    "labels": _NAME,
+    "after": "write the agent's name in full, or project/agent",
     "agents": "use letters, digits, '-', '.', '_' and the wildcards * ? [ ]",
 }
 

@@ -25,15 +25,19 @@ from foundry_rollouts.core.model.new_versions import NewVersions, OnNewVersion
 from foundry_rollouts.core.model.policy import Margin, OnFailure, OnNoEvidence, Trigger
 from foundry_rollouts.policies.calendar_entries import FreezeEntry, WindowEntry
 from foundry_rollouts.policies.gate_entries import GateEntry
+from foundry_rollouts.policies.limits import LABEL_PATTERN
 from foundry_rollouts.policies.presets import PresetName, expanded
 from foundry_rollouts.policies.source_entries import STRICT, SourcesEntry
 from foundry_rollouts.policies.units import Duration, DurationOrOff, MarginText, Percent, PositiveDuration
 
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+(/[A-Za-z0-9._*?!\[\]-]+)?$"
+AGENT_PATTERN = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Glob = Annotated[str, StringConstraints(pattern=GLOB_PATTERN)]
+Label = Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]
+AgentName = Annotated[str, StringConstraints(pattern=AGENT_PATTERN)]
 
 
 class WeightEntry(BaseModel):
@@ -251,6 +255,17 @@ class PolicyEntry(BaseModel):
         default_factory=list,
         description="The targets of notifications that hear of its rollouts, by name. Default: each by its own rules.",
         examples=[["on-call"]],
+    )
+    labels: list[Label] = Field(
+        default_factory=list,
+        description="Labels of its agents, which limits and waves name. Default: none.",
+        examples=[["payments", "ring-0"]],
+    )
+    after: list[AgentName] = Field(
+        default_factory=list,
+        description="Agents that come first: no rollout begins while one of these has a rollout that has not ended, or "
+        "whose last one ended badly and was not acknowledged. Names in full, or project/agent. Default: none.",
+        examples=[["orders-agent"]],
     )
 
     @model_validator(mode="before")

@@ -18,6 +18,7 @@ from foundry_rollouts.ports.cloud import (
     VersionSeen,
     VersionStatus,
 )
+from foundry_rollouts.ports.fleet import Admission, Fleet, FleetStore, LimitsKnown
 from foundry_rollouts.ports.log_memory import LogMemory
 from foundry_rollouts.ports.notices import News, Notice, NoticeBox, NoticeWork, Targets, TargetShown, TargetState
 from foundry_rollouts.ports.outbox import Audience, Backlog, Message, Notifier, Outbox
@@ -45,6 +46,7 @@ __all__ = [
     "HOSTED",
     "PROMPT",
     "Acknowledgements",
+    "Admission",
     "AgentFilter",
     "AgentKnown",
     "AgentSeen",
@@ -59,6 +61,8 @@ __all__ = [
     "Condition",
     "Directory",
     "Due",
+    "Fleet",
+    "FleetStore",
     "Health",
     "Heartbeats",
     "Identities",
@@ -66,6 +70,7 @@ __all__ = [
     "Lease",
     "Leased",
     "Leases",
+    "LimitsKnown",
     "LogLine",
     "LogMemory",
     "Message",

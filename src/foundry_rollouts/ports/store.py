@@ -11,6 +11,7 @@ from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports.access import Tokens
 from foundry_rollouts.ports.agent_lists import AgentLists
+from foundry_rollouts.ports.fleet import Admission, FleetStore
 from foundry_rollouts.ports.notices import NoticeStates
 from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.projects import ProjectBinding
@@ -112,7 +113,8 @@ class Ticks(Protocol):
     async def commands(self, rollout: str) -> Sequence[Command]:
         """Return the commands that nobody obeyed yet, the most urgent first."""
 
-    async def open_intent(self, lease: Lease, intent: Intent) -> None: ...
+    async def open_intent(self, lease: Lease, intent: Intent, admission: Admission | None = None) -> None:
+        """Write an intent down, unless ``admission`` refuses it: one start after the other is asked."""
 
     async def intent(self, agent: str) -> Intent | None: ...
 
@@ -228,6 +230,7 @@ class Store(
     Tokens,
     SignIns,
     AgentLists,
+    FleetStore,
     Acknowledgements,
     AuditLog,
     NoticeStates,

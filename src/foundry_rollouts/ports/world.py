@@ -11,6 +11,7 @@ from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.ports.cloud import Cloud, Sessions
+from foundry_rollouts.ports.fleet import Fleet
 from foundry_rollouts.ports.outbox import Notifier
 from foundry_rollouts.ports.store import Store
 
@@ -104,5 +105,6 @@ class World:
     notifier: Notifier | None = None  #: None: what is recorded waits.
     ready: ReadinessChecks | None = None  #: None: nobody checks whether sandboxes become ready.
     calendars: Calendars | None = None  #: None: no file says when nothing may move.
+    fleet: Fleet | None = None  #: None: no rollout waits for those of other agents.
     time_needed: Callable[[Policy, float, float], str] | None = None  #: By policy, calls a second, stable's rate.
     confirm_within: timedelta = timedelta(seconds=20)  #: The endpoint may serve the old routing for some seconds.

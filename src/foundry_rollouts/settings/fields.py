@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, InstanceOf, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from foundry_rollouts.addresses import host_of, is_loopback
+from foundry_rollouts.policies.limits import GivenLimits, given_limits
 from foundry_rollouts.settings.access import AccessSettings
 from foundry_rollouts.settings.database import ENDPOINT_ALIAS, ENDPOINT_FORM, OLD_ENDPOINT_ALIAS, PREFIX
 from foundry_rollouts.settings.endpoints import endpoint_of
@@ -52,6 +53,13 @@ class Settings(AccessSettings):
         default=None,
         description="A YAML file with `windows` and `freeze` for all agents, as in a policy; read when it changes.",
         json_schema_extra={"shown": "rollouts may begin and rise at any time"},
+    )
+    limits: Annotated[InstanceOf[GivenLimits] | None, NoDecode] = Field(
+        default=None,
+        description="How many rollouts may be under way at once, for each project and label, and waves of labels: "
+        "the path of a TOML file, read again when it changes, or the JSON itself, as "
+        '`{"at-once": {"project": 5, "labels": {"payments": 2}}, "waves": ["ring-0", "ring-1"]}`.',
+        json_schema_extra={"shown": "as many as there are"},
     )
     source_credentials: Path | None = Field(
         default=None,
@@ -131,6 +139,11 @@ class Settings(AccessSettings):
     @classmethod
     def _read_projects(cls, given: object) -> tuple[Project, ...]:
         return projects_of(given) if given not in ("", ()) else ()
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _read_limits(cls, given: object) -> GivenLimits | None:
+        return given_limits(given) if given not in ("", None) else None
 
     @field_validator("project_endpoint")
     @classmethod

@@ -52,7 +52,7 @@ class Acknowledgements:
     async def unacknowledged(self, agents: Sequence[str]) -> Mapping[str, Rollout]:
         """Return, of each of ``agents`` that has one, the newest bad end that nobody knows of."""
         async with self._database.reading() as connection:
-            query = _unknown(rollouts.c.id, rollouts.c.agent).where(rollouts.c.agent.in_(agents))
+            query = unknown_ends(rollouts.c.id, rollouts.c.agent).where(rollouts.c.agent.in_(agents))
             rows = await connection.execute(query.order_by(rollouts.c.created_at, rollouts.c.id))
             newest = {row.agent: row.id for row in rows}
             found = await reading.by_id(connection, newest.values())
@@ -61,11 +61,11 @@ class Acknowledgements:
     async def unacknowledged_counts(self) -> Mapping[str, int]:
         """Return how many bad ends that nobody knows of every agent has that has any."""
         async with self._database.reading() as connection:
-            query = _unknown(rollouts.c.agent, func.count().label("number")).group_by(rollouts.c.agent)
+            query = unknown_ends(rollouts.c.agent, func.count().label("number")).group_by(rollouts.c.agent)
             return {row.agent: row.number for row in await connection.execute(query)}
 
 
-def _unknown(*columns: ColumnElement[Any]) -> Select[Any]:
+def unknown_ends(*columns: ColumnElement[Any]) -> Select[Any]:
     """Return the query of bad ends that neither an acknowledgement nor a promotion came after."""
     here = and_(
         agents.c.name == rollouts.c.agent,

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.event import Event
+from foundry_rollouts.core.model.fleet import FleetFacts, FleetQuestion
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import (
+    Admission,
     AgentKnown,
     Audience,
     Intent,
@@ -20,6 +22,7 @@ from foundry_rollouts.ports import (
 from foundry_rollouts.store import (
     agents,
     commands,
+    fleet,
     history,
     intents,
     measurements,
@@ -138,11 +141,19 @@ class SqlStore(
         async with self._database.reading() as connection:
             return await commands.waiting(connection, rollout)
 
-    async def open_intent(self, lease: Lease, intent: Intent) -> None:
+    async def open_intent(self, lease: Lease, intent: Intent, admission: Admission | None = None) -> None:
         """Write an intent down; raises ConflictError while another one of the agent is open."""
         async with self._database.writing() as connection:
             await leasing.require(connection, lease)
+            if admission is not None:
+                await fleet.hold_starts(connection)
+                admission.refuse(await fleet.read(connection, admission.asked))
             await intents.open_intent(connection, intent)
+
+    async def fleet(self, asked: FleetQuestion) -> FleetFacts:
+        """Return how all agents stand."""
+        async with self._database.reading() as connection:
+            return await fleet.read(connection, asked)
 
     async def intent(self, agent: str) -> Intent | None:
         """Return the open intent of ``agent``."""

@@ -19,6 +19,9 @@ class ReinKind(StrEnum):
 
     FREEZE = "freeze"
     HOURS = "hours"
+    QUEUE = "queue"
+    ORDER = "order"
+    WAVE = "wave"
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,8 @@ class Policy:
     mode: Mode = Mode.ACT
     notify: tuple[str, ...] = ()  #: Targets of notifications by name; empty: each by its own rules.
     calendar: Calendar = field(default_factory=Calendar)  #: When rollouts may begin and rise.
+    labels: tuple[str, ...] = ()  #: Of its agents: limits and waves name them.
+    after: tuple[str, ...] = ()  #: Agents whose rollouts come before those of its agents.
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:

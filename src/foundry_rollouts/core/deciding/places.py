@@ -1,0 +1,116 @@
+"""Who has a place, and who waits for one: the queue in front of a limit.
+
+A rollout takes its place with its start and keeps it to its end. Places are counted from the rollouts each time, so
+that none is ever lost. First come, first served; whoever could not start anyhow lets others pass.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from foundry_rollouts.core.deciding.reins import Rein, ReinKind
+from foundry_rollouts.core.model.fleet import Trial
+from foundry_rollouts.core.model.limits import Limits, Scope, named
+from foundry_rollouts.core.model.rollout import Phase
+
+#: How long after it was due a rollout in the queue keeps its turn: nobody ticks it, so it cannot start.
+TURN_KEPT = timedelta(seconds=30)
+MOST_NAMES = 5  #: In one sentence.
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """For which place a rollout waits, as how manieth, and how many places go to others before one is its own."""
+
+    scope: Scope
+    number: int
+    ahead: int
+
+
+@dataclass(slots=True)
+class Places:
+    """The places of every limit, dealt out in the order in which the rollouts were created."""
+
+    limits: Limits
+    under_way: dict[Scope, list[Trial]] = field(default_factory=lambda: defaultdict(list))
+    asked: set[str] = field(default_factory=set)  #: Rollouts that wanted a place.
+    _taken: Counter[Scope] = field(default_factory=Counter)
+    _lines: Counter[Scope] = field(default_factory=Counter)
+    _waits: dict[str, list[_Wait]] = field(default_factory=dict)
+    _is_kept: bool = False  #: Somebody who needs places of several labels keeps those that became free.
+
+    def keep(self, trial: Trial) -> None:
+        """Note that ``trial`` has its places."""
+        for scope in self.limits.scopes(trial.agent, trial.labels):
+            self.under_way[scope].append(trial)
+            self._taken[scope] += 1
+
+    def give(self, trial: Trial) -> None:
+        """Give ``trial`` its places where all of them are free, or a number in the queue of each that is not."""
+        self.asked.add(trial.rollout)
+        scopes = self.limits.scopes(trial.agent, trial.labels)
+        full = [scope for scope in scopes if self._taken[scope] >= self.limits.most(scope)]
+        if not full:
+            self._taken.update(scopes)
+            return
+        for scope in full:
+            self._lines[scope] += 1
+        ahead = {scope: self._taken[scope] - len(self.under_way.get(scope, ())) for scope in full}
+        self._waits[trial.rollout] = [_Wait(scope, self._lines[scope], ahead[scope]) for scope in full]
+        labels = [scope for scope in scopes if scope[0] is not None]
+        if len(labels) > 1 and not self._is_kept:
+            # Otherwise others could take turns with the one label and the other, and it would wait for ever.
+            self._is_kept = True
+            self._taken.update(labels)
+
+    def rein(self, trial: Trial) -> Rein | None:
+        """Return what ``trial`` waits for; None where it has all its places."""
+        waits = self._waits.get(trial.rollout)
+        if not waits:
+            return None
+        because = "; ".join(self._said(wait) for wait in waits)
+        return Rein(ReinKind.QUEUE, because, f"a place of {' and of '.join(named(wait.scope) for wait in waits)}")
+
+    def _said(self, wait: _Wait) -> str:
+        under_way, most = self.under_way.get(wait.scope, []), self.limits.most(wait.scope)
+        are = "rollout is" if most == 1 else "rollouts are"
+        who = f" ({few([_name(each) for each in under_way])})" if under_way else ""
+        ahead = "the next place is" if wait.ahead == 1 else f"the next {wait.ahead} places are"
+        others = f", and {ahead} taken" if wait.ahead > 0 else ""
+        queue = f"{_ordinal(wait.number)} of {self._lines[wait.scope]} in the queue of {named(wait.scope)}"
+        return f"{queue}: {len(under_way)} of {most} {are} under way{who}{others}"
+
+
+def places_of(trials: Iterable[Trial], limits: Limits, now: datetime, me: Trial | None = None) -> Places:
+    """Return the places as ``trials`` have them, with ``me`` in the queue whatever its last tick recorded."""
+    places, queue = Places(limits), [me] if me else []
+    for each in trials:
+        if each.is_under_way:
+            places.keep(each)
+        elif (me is None or each.rollout != me.rollout) and _waits_for_a_place(each, now):
+            queue.append(each)
+    for each in sorted(queue, key=lambda each: (each.created_at, each.rollout)):
+        places.give(each)
+    return places
+
+
+def _waits_for_a_place(trial: Trial, now: datetime) -> bool:
+    """Whether nothing but a place is missing, and somebody ticks it."""
+    is_ticked = trial.due_at is not None and trial.due_at > now - TURN_KEPT
+    return trial.held_by == ReinKind.QUEUE and trial.phase is Phase.PENDING and is_ticked
+
+
+def few(names: list[str]) -> str:
+    """Return some of ``names``, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _name(trial: Trial) -> str:
+    return f"{trial.agent}, which is paused" if trial.phase is Phase.PAUSED else trial.agent
+
+
+def _ordinal(number: int) -> str:
+    last = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in {11, 12, 13} else last}"
