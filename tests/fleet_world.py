@@ -109,7 +109,7 @@ class FleetWorld:
         policies = ExactPolicies(self.policies)
         fleet = AllAgents(store, policies, LimitsInForce(self.limits), self.seconds)
         clouds: Any = self.clouds
-        world = World(Mortal(clouds, self.deaths), clouds, store, policies, (self.source,), fleet=fleet)  # type: ignore[arg-type]
+        world = World(Mortal(clouds, self.deaths), clouds, store, policies, (self.source,), fleet=fleet)
         metrics = Metrics("test")
         return store, Ticker(world, metrics, lambda: self.time, TICK, OfflineGuard(world, metrics, lambda: self.time))
 

@@ -17,6 +17,7 @@ from foundry_rollouts.core.model.rollout import Phase
 #: How long after it was due a rollout in the queue keeps its turn: nobody ticks it, so it cannot start.
 TURN_KEPT = timedelta(seconds=30)
 MOST_NAMES = 5  #: In one sentence.
+_ENDINGS = "thstndrd"  #: Of ordinal numbers, two letters each: for 0, 1, 2 and 3.
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,5 +113,5 @@ def _name(trial: Trial) -> str:
 
 
 def _ordinal(number: int) -> str:
-    last = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{'th' if number % 100 in {11, 12, 13} else last}"
+    last = 0 if number % 100 in {11, 12, 13} or number % 10 > 3 else number % 10
+    return f"{number}{_ENDINGS[2 * last : 2 * last + 2]}"

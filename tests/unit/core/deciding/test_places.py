@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,16 +16,16 @@ from foundry_rollouts.core.model.rollout import Phase
 PAYMENTS = Limits(labels=(("payments", 2),))
 
 
-def trial(agent: str, *labels: str, at: int = 0, **but: object) -> Trial:
+def trial(agent: str, *labels: str, at: int = 0, **but: Any) -> Trial:
     made = Trial(f"r-{agent}", agent, "2", NOON + timedelta(seconds=at), due_at=NOON, labels=labels)
-    return replace(made, **but)  # type: ignore[arg-type]
+    return replace(made, **but)
 
 
-def going(agent: str, *labels: str, **but: object) -> Trial:
+def going(agent: str, *labels: str, **but: Any) -> Trial:
     return trial(agent, *labels, is_under_way=True, **{"phase": Phase.PROGRESSING, **but})
 
 
-def waiting(agent: str, *labels: str, at: int = 0, **but: object) -> Trial:
+def waiting(agent: str, *labels: str, at: int = 0, **but: Any) -> Trial:
     return trial(agent, *labels, at=at, **{"held_by": "queue", **but})
 
 
