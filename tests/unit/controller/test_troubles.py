@@ -67,10 +67,10 @@ async def test_an_agent_that_cannot_be_recorded_does_not_keep_the_others(town: T
         def __getattr__(self, name: str) -> Any:
             return getattr(inner, name)
 
-        async def open_intent(self, lease: Any, intent: Any) -> None:
+        async def open_intent(self, lease: Any, *what: Any) -> None:
             if lease.agent == "support-a":
                 raise StoreError("this row cannot be written")
-            await inner.open_intent(lease, intent)
+            await inner.open_intent(lease, *what)
 
         async def record(self, lease: Any, record: Any, closes: Any = None) -> None:
             if lease.agent == "support-a":
