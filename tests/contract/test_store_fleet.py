@@ -2,8 +2,10 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+import pytest
 
 from builders import NOON, a_policy, a_rollout, an_event
 from contract.conftest import OpenStore
@@ -15,10 +17,11 @@ from foundry_rollouts.core.model.fleet import BadEnd, FleetQuestion, Trial
 from foundry_rollouts.core.model.limits import Limits
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
-from foundry_rollouts.ports import AgentKnown, Intent
+from foundry_rollouts.ports import AgentKnown, Intent, Record
 from foundry_rollouts.store.store import SqlStore
 from small_world import TICK, a_quick_policy
 
+SOON = NOON + timedelta(seconds=1)
 ALL = a_quick_policy(name="all", agents=("*",))
 
 
@@ -60,6 +63,11 @@ async def test_of_two_replicas_that_start_at_the_same_instant_one_waits(open_sto
     assert fleet.under_way == 1
 
 
+def an_opening(agent: str, started: Record) -> Intent:
+    before, target = Routing.of({"1": 100}), Routing.of({"1": 90, "2": 10})
+    return Intent("i-1", agent, NOON, before, target, is_retreat=False, record=started)
+
+
 async def put(store: SqlStore, rollout: Rollout) -> None:
     made = replace(rollout, phase=Phase.PENDING, step=0)
     await store.create(made, an_event(id=f"{rollout.id}-1", agent=rollout.agent, rollout=rollout.id), None)
@@ -86,8 +94,7 @@ async def test_what_is_read_of_all_agents(store: SqlStore) -> None:
     started = record_of_rollout(replace(starting, step=1, phase=Phase.PROGRESSING))
     known = Acknowledgement("kim", NOON + timedelta(minutes=1))
     await store.acknowledge("r-6", known, event_of(old, known))
-    before, target = Routing.of({"1": 100}), Routing.of({"1": 90, "2": 10})
-    await store.open_intent(lease, Intent("i-1", "starting", NOON, before, target, False, started))
+    await store.open_intent(lease, an_opening("starting", started))
     facts = await store.fleet(FleetQuestion(("base", "old", "nobody", "known"), False))
     assert {each.agent: each for each in facts.trials} == {
         "going": Trial("r-1", "going", "2", NOON, Phase.PAUSED, True, due_at=NOON, labels=("payments", "ring-0")),
@@ -99,3 +106,28 @@ async def test_what_is_read_of_all_agents(store: SqlStore) -> None:
     assert facts.bad_ends == {"base": BadEnd("r-5", "base", "2", Phase.ROLLED_BACK)}
     assert (await store.fleet(FleetQuestion(of_all=True))).bad_ends == facts.bad_ends
     assert (await store.fleet(FleetQuestion())).bad_ends == {}
+
+
+@pytest.mark.parametrize(
+    ("created", "found"), [(NOON, {"going", "starting", "early"}), (SOON, {"going", "starting", "early", "late"})]
+)
+async def test_a_start_reads_those_only_that_could_keep_it_waiting(
+    store: SqlStore, created: datetime, found: set[str]
+) -> None:
+    for agent, at, but in (
+        ("going", SOON, {"phase": Phase.PROGRESSING, "step": 1}),
+        ("early", NOON, {"held_by": "queue"}),
+        ("late", SOON, {"held_by": "queue"}),
+        ("frozen", NOON, {"held_by": "freeze, queue"}),
+        ("fresh", NOON, {}),
+        ("starting", SOON, {}),
+    ):
+        await put(store, a_rollout(id=f"r-{agent}", agent=agent, created_at=at, **but))
+    lease = await store.claim("starting", NOON)
+    assert lease is not None
+    started = record_of_rollout(a_rollout(id="r-starting", agent="starting", step=1, phase=Phase.PROGRESSING))
+    await store.open_intent(lease, an_opening("starting", started))
+    facts = await store.fleet(FleetQuestion(before=created))
+    assert {each.agent for each in facts.trials} == found
+    facts = await store.fleet(FleetQuestion(("fresh",), before=created))
+    assert {each.agent for each in facts.trials} == found | {"fresh"}

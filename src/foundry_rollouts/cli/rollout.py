@@ -43,7 +43,7 @@ def _acknowledged(item: Item) -> str:
 _LIST = (
     *map(column, ("id", "agent", "canary", "phase")),
     Column("step", lambda item: f"{item['step']}/{item['steps']}"),
-    *map(column, ("weights", "because")),
+    *map(column, ("weights", "held_by", "because")),
 )
 _WOULD_HAVE = (
     *map(column, ("id", "agent", "canary", "would_have")),

@@ -1,18 +1,19 @@
 """What rollouts wait for that is about other agents: read at most once a second for all of them.
 
 Only a start waits, so that nothing is read for rollouts under way, nor where neither a limit nor a policy asks for it.
-What was read may be a second old; the transaction that records a start asks once more, one start after the other.
+What was read may be a second old; the transaction that records a start counts places and asks for the agents before
+once more, one start after the other.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from foundry_rollouts.core.deciding.fleet import HeldError, Survey, before, survey
-from foundry_rollouts.core.deciding.reins import Rein
+from foundry_rollouts.core.deciding.reins import Rein, ReinKind
 from foundry_rollouts.core.model.fleet import FleetFacts, FleetQuestion, Trial
 from foundry_rollouts.core.model.limits import Limits
 from foundry_rollouts.core.model.policy import Policy
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 
 #: How long what was read holds, in seconds, and how much of the time may go into reading it.
 HOLDS_FOR, SHARE = 1.0, 0.05
+#: New versions of many agents are found in one listing, one after the other: how long that takes at most.
+SETTLES_WITHIN = timedelta(seconds=3)
 
 
 @dataclass(slots=True)
@@ -50,11 +53,12 @@ class AllAgents:
         if not _may_wait(rollout, policy, limits):
             return ()
         known = await self._surveyed(limits, before(rollout.agent, policy.after), now)
-        return known.reins(_trial(rollout, policy), policy.name, policy.after)
+        found = known.reins(_trial(rollout, policy), policy.name, policy.after)
+        return found or _unsettled(rollout, policy, known)
 
     def admission(self, rollout: Rollout, policy: Policy, now: datetime) -> Admission | None:
         """Return what decides about its start at the last moment; None where nothing of others could hold it."""
-        limits = self.limits.now()
+        limits = replace(self.limits.now(), waves=())
         if not _may_wait(rollout, policy, limits):
             return None
 
@@ -63,7 +67,7 @@ class AllAgents:
             if reins := known.reins(_trial(rollout, policy), policy.name, policy.after):
                 raise HeldError(reins)
 
-        return Admission(FleetQuestion(before(rollout.agent, policy.after), bool(limits.waves)), refuse)
+        return Admission(FleetQuestion(before(rollout.agent, policy.after), before=rollout.created_at), refuse)
 
     async def _surveyed(self, limits: Limits, named: Sequence[str], now: datetime) -> Survey:
         async with self._reading:
@@ -115,6 +119,15 @@ def _may_wait(rollout: Rollout, policy: Policy, limits: Limits) -> bool:
     if rollout.step or rollout.is_revert or rollout.policy.observes:
         return False
     return bool(policy.after or limits.scopes(rollout.agent, policy.labels) or limits.wave(policy.labels))
+
+
+def _unsettled(rollout: Rollout, policy: Policy, known: Survey) -> tuple[Rein, ...]:
+    """Return the wait of a rollout that was just created: who comes before it may get a new version with it."""
+    kind = ReinKind.ORDER if policy.after else ReinKind.WAVE if known.limits.wave(policy.labels) else None
+    if kind is None or known.at >= rollout.created_at + SETTLES_WITHIN:
+        return ()
+    because = "it was created a moment ago, and the agents that come before it may get new versions at the same time"
+    return (Rein(kind, because, "the agents that come before it to be listed"),)
 
 
 def _trial(rollout: Rollout, policy: Policy) -> Trial:

@@ -1,8 +1,9 @@
 """All agents together: what has not ended, and what ended badly."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
-from sqlalchemy import and_, case, select, text
+from sqlalchemy import ColumnElement, and_, case, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.effects import Mode
@@ -47,12 +48,19 @@ async def hold_starts(connection: AsyncConnection) -> None:
 
 async def read(connection: AsyncConnection, asked: FleetQuestion) -> FleetFacts:
     """Return how all agents stand."""
-    trials = tuple(_trial(row) for row in await connection.execute(_TRIALS))
+    query = _TRIALS if asked.before is None else _TRIALS.where(_matters(asked, asked.before))
+    trials = tuple(_trial(row) for row in await connection.execute(query))
     known: frozenset[str] = frozenset()
     if asked.agents:
         there = select(agents.c.name).where(agents.c.name.in_(padded(asked.agents)), agents.c.is_gone.is_(False))
         known = frozenset(await connection.scalars(there))
     return FleetFacts(trials, await _bad_ends(connection, asked), known)
+
+
+def _matters(asked: FleetQuestion, before: datetime) -> ColumnElement[bool]:
+    """Return the condition of rollouts that could keep one from its start that was created ``before`` then."""
+    waits = and_(rollouts.c.document["held_by"].as_string() == "queue", rollouts.c.created_at <= before)
+    return or_(rollouts.c.step > 0, intents.c.agent.is_not(None), waits, rollouts.c.agent.in_(padded(asked.agents)))
 
 
 async def _bad_ends(connection: AsyncConnection, asked: FleetQuestion) -> Mapping[str, BadEnd]:

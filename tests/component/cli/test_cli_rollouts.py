@@ -109,12 +109,12 @@ async def test_a_refused_start_tells_the_reason_of_the_service(service: Service)
 
 async def test_rollouts_are_listed_newest_first_in_three_forms(service: Service) -> None:
     await stand(service.store, a_rollout(id="r-0", phase=Phase.PROMOTED, step=3, because="proved", ended_at=NOON))
-    await stand(service.store, PROGRESSING)
+    await stand(service.store, replace(PROGRESSING, held_by="queue"))
     table = await service.run("list")
     assert table.lines == [
-        "ID   AGENT          CANARY  PHASE        STEP  WEIGHTS       BECAUSE",
-        "r-1  support-agent  2       progressing  1/3   1: 90, 2: 10  the first step has begun",
-        "r-0  support-agent  2       promoted     3/3   2: 100        proved",
+        "ID   AGENT          CANARY  PHASE        STEP  WEIGHTS       HELD BY  BECAUSE",
+        "r-1  support-agent  2       progressing  1/3   1: 90, 2: 10  queue    the first step has begun",
+        "r-0  support-agent  2       promoted     3/3   2: 100                 proved",
     ]
     items = json.loads((await service.run("list", "--output", "json", "--limit", "1")).out)
     assert [item["id"] for item in items] == ["r-1"]

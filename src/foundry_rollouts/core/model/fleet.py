@@ -50,3 +50,4 @@ class FleetQuestion:
 
     agents: tuple[str, ...] = ()  #: Which agents are there, and how their last rollouts ended.
     of_all: bool = False  #: How the last rollouts of all agents ended.
+    before: datetime | None = None  #: Of others than ``agents``: those under way, and who waits for a place since then.
