@@ -1,6 +1,7 @@
 """The life of the service: it starts, announces itself, works until it is asked to stop, and shuts down in order."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -49,6 +50,7 @@ async def serve(settings: Settings) -> None:
     Credentials(settings.source_credentials).check()
     check_targets(settings)
     await _refuse_open_address(settings)
+    _collect_seldom()
     with ExitStack() as opened:
         if traces := wanted_traces():
             opened.enter_context(exporting(traces.refusal, settings.replica))
@@ -61,6 +63,17 @@ async def serve(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with built(settings, policies, stop) as parts:
             await _run(parts, doors, stop)
+
+
+def _collect_seldom() -> None:
+    """Let the collector of cycles pass over what is there for good, and come for 50 000 objects instead of 700.
+
+    Each rollout in progress is some hundred objects that live on; to walk over all of them costs a tenth of the
+    processor at a thousand rollouts, and finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _refuse_open_address(settings: Settings) -> None:

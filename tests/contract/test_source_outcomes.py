@@ -1,5 +1,6 @@
 """Outcomes from the caller's request through the database into counts, on SQLite and on PostgreSQL."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from foundry_rollouts.ports import AgentKnown, Outcome, Record, Reports
 from foundry_rollouts.ports.outcomes import STARTUP_BUDGET
 from foundry_rollouts.signals.outcomes import LATE, OutcomeSource
 from foundry_rollouts.store.outcomes import KEPT
+from foundry_rollouts.store.store import SqlStore
 
 
 async def test_outcomes_of_both_versions_become_counts(callers: Callers) -> None:
@@ -234,3 +236,36 @@ async def test_release_forgets(callers: Callers) -> None:
     await callers.source.release("r-1")
     assert callers.source._read == {}
     await callers.source.close()
+
+
+async def test_windows_that_are_asked_for_together_are_each_ones_own(store: SqlStore) -> None:
+    reported = [
+        replace(a_call(f"{agent}-{second}", agent, second), session=f"s-{second % 3}")
+        for agent in ("a", "b", "c")
+        for second in range(0, 600, 7)
+    ]
+    await store.report(reported)
+    windows = [
+        Reports(agent, NOON + timedelta(seconds=begin), NOON + timedelta(seconds=end), NOON + timedelta(seconds=since))
+        for agent in ("a", "b", "c", "unseen")
+        for begin, end, since in ((0, 60, 0), (30, 600, 0), (590, 600, 1), (599, 600, 8), (100, 101, 0))
+    ]
+    together = await asyncio.gather(*(store.outcomes(window) for window in windows))
+    for window, found in zip(windows, together, strict=True):
+        first = {each.session: each.at for each in reversed(reported) if each.agent == window.agent}
+        wanted = [
+            each
+            for each in reported
+            if each.agent == window.agent
+            and window.received_from <= each.received_at < window.received_until
+            and first[each.session] >= window.sessions_since
+        ]
+        assert list(found) == wanted == list(await store.outcomes(window))
+    times = [NOON + timedelta(seconds=second) for second in (0, 1, 8, 15)]
+    old = await asyncio.gather(*(store.old_sessions("a", ["s-0", "s-1", "s-2", "none"], at) for at in times))
+    assert list(map(list, old)) == [[], ["s-0"], ["s-0", "s-1"], ["s-0", "s-1", "s-2"]]
+
+
+def a_call(id_: str, agent: str, second: int) -> Outcome:
+    at = NOON + timedelta(seconds=second)
+    return Outcome(id_, agent, "2", at, at, cause=None)

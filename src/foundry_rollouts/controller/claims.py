@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -9,12 +10,13 @@ from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.membership import Membership
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.tick_loop import TickLoop
-from foundry_rollouts.ports import Due
+from foundry_rollouts.ports import Due, Lease
 
 log = structlog.get_logger()
 
 #: How many leases are claimed in one transaction.
 CLAIMED_AT_ONCE = 500
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Claims:
     membership: Membership
     ticker: Ticker
     _is_news: bool = True  #: A replica may have joined or left.
+    _ahead_until: datetime = NEVER  #: Until then leases are taken before their rollouts are due.
 
     def hear(self, agents: Sequence[str]) -> bool:
         """Tick ``agents`` that are held at once; return whether others of them are to be claimed.
@@ -41,7 +44,9 @@ class Claims:
     async def beat(self) -> None:
         """Say that this replica is alive, and hand over what others own by now: nothing in use, nothing unsaved."""
         self._is_news = False
-        await self.membership.beat()
+        if await self.membership.beat() or self._ahead_until == NEVER:
+            # Leases that a replica left behind run out within this time.
+            self._ahead_until = self.ticker.now() + self.membership.lease + timedelta(seconds=5)
         foreign = self.membership.foreign(self.pool.idle(self.ticker.offline.unsaved))
         if not foreign or self.pool.is_closed:
             return
@@ -51,11 +56,14 @@ class Claims:
         log.info("leases.handed_over", count=len(handed_over), because="other replicas own those agents now")
 
     async def claim_all(self) -> None:
-        """Take all that is due and to be taken here. Raises StoreError."""
+        """Take all that is due and to be taken here, and ahead of time what nobody holds. Raises StoreError."""
         if self._is_news:
             await self.beat()
         while await self._claim() == CLAIMED_AT_ONCE:
             continue
+        if self.ticker.now() < self._ahead_until:
+            while await self._claim_ahead() == CLAIMED_AT_ONCE:
+                continue
 
     async def _claim(self) -> int:
         """Take the leases of some agents that are due, and tick them; wake those that are held already."""
@@ -67,7 +75,18 @@ class Claims:
                     self.loop.overlooked(each.agent, each.since, now)
             return self.membership.chosen([each for each in due if not self.pool.holds(each.agent)])
 
-        leases = await self.pool.claim_due(now, CLAIMED_AT_ONCE, choose)
+        return self._plan(await self.pool.claim_due(now, CLAIMED_AT_ONCE, choose), now)
+
+    async def _claim_ahead(self) -> int:
+        """Take leases that nobody holds, so that each rollout is in hand soon after a replica joined or left."""
+        now = self.ticker.now()
+
+        def choose(free: Sequence[Due]) -> Sequence[Due]:
+            return [each for each in free if self.membership.owners.is_ours(each.agent, each.holder)]
+
+        return self._plan(await self.pool.claim_free(now, CLAIMED_AT_ONCE, choose), now)
+
+    def _plan(self, leases: Sequence[Lease], now: datetime) -> int:
         for lease in leases:
             self.loop.due.plan(lease.agent, lease.due_at or now)
         self.loop.pump()

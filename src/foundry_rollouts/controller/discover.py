@@ -7,6 +7,7 @@ takes that away before anything else: at first sight the version that serves bec
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 
@@ -27,11 +28,13 @@ from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Ending, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import LeaseLostError, RolloutsError, StoreError
-from foundry_rollouts.ports import AgentKnown, AgentSeen, Lease, World
+from foundry_rollouts.ports import AgentKnown, AgentSeen, Brief, Lease, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
+
+Trial = TypeVar("Trial", Rollout, Brief)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Discovery:
     presence: Presence = field(default_factory=Presence)
     unreported: set[str] = field(default_factory=set)  #: Agents without a policy of which no tie is to be reported yet.
     project: str = ""  #: Whose agents are listed, where there are several; empty: all.
+    unfinished: dict[str, Sequence[Brief]] = field(default_factory=dict)  #: As they were when the listing began.
 
     @property
     def pins(self) -> PinGuard:
@@ -67,6 +71,8 @@ class Discovery:
         """Look at every agent once and return who is governed. Raises CloudError when the cloud cannot be listed."""
         governance = Governance(self.world.policies, unreported=self.unreported)
         known = {each.name: each for each in await self.world.store.agents() if is_of(each.name, self.project)}
+        self.unfinished.clear()
+        self.unfinished.update(await self.world.store.unfinished_in_brief())
         seen: list[AgentKnown] = []
         troubles: dict[str, str] = {}
         governed: list[tuple[AgentSeen, AgentKnown]] = []
@@ -157,7 +163,7 @@ class Discovery:
         While a rollout is under way only a new version is of interest: its ticks do the rest, and never wait for us.
         """
         name = listed.name
-        if known.stable and await self._is_for_ticks(listed, known):
+        if known.stable and self._is_for_ticks(listed, known):
             return
         lease = await self.pool.acquire(name, self.now())
         if lease is None:
@@ -178,9 +184,9 @@ class Discovery:
         finally:
             await self.pool.release(lease, keep=has_rollouts)
 
-    async def _is_for_ticks(self, listed: AgentSeen, known: AgentKnown) -> bool:
+    def _is_for_ticks(self, listed: AgentSeen, known: AgentKnown) -> bool:
         """Whether nothing is of interest here that the ticks of the agent's rollouts do not see to."""
-        unfinished = await self.world.store.unfinished(listed.name)
+        unfinished = self.unfinished.get(listed.name, ())
         if is_same(known.marks, listed.marks) is False:
             return False
         if _under_way(unfinished):
@@ -218,7 +224,7 @@ def _is_unknown(agent: AgentSeen, known: AgentKnown) -> bool:
     return is_another or has_news(agent, known) or marks_after(agent, known) != known.marks
 
 
-def _under_way(unfinished: Sequence[Rollout]) -> Rollout | None:
+def _under_way(unfinished: Sequence[Trial]) -> Trial | None:
     return next((rollout for rollout in unfinished if rollout.step), None)
 
 

@@ -1,7 +1,7 @@
 """See whether what a trial compares is still there; a version that was deleted is no baseline."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from foundry_rollouts.core.deciding.loss import ORIGINAL
 from foundry_rollouts.core.model.incarnation import is_another
@@ -10,6 +10,8 @@ from foundry_rollouts.errors import CloudError
 from foundry_rollouts.ports import VersionSeen, VersionStatus, World
 
 GONE = {VersionStatus.DELETED, VersionStatus.DELETING}
+#: For so many ticks a version is taken to be there as it was read, while nothing is changed.
+LASTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +22,58 @@ class Compared:
     stable: VersionSeen | None  #: None: it is gone, or there is none.
 
 
-async def compared(world: World, rollout: Rollout) -> Compared:
+@dataclass(slots=True)
+class LastReads:
+    """The versions of each trial as they were last read, so that a tick that changes nothing need not ask again."""
+
+    lasts: timedelta
+    _reads: dict[str, dict[str, tuple[datetime, VersionSeen]]] = field(default_factory=dict)
+
+    async def present(self, world: World, rollout: Rollout, version: str | None, now: datetime) -> VersionSeen | None:
+        """Return ``version`` as it was read lately, or else as it is; None when it is gone, or when there is none.
+
+        While anything of the trial is missing, or may be, each is read anew.
+        """
+        at, seen = self._reads.get(rollout.agent, {}).get(version or "", (None, None))
+        if at is not None and timedelta(0) <= now - at < self.lasts and not rollout.missing:
+            return seen
+        seen = await present(world, rollout.agent, version)
+        reads = {number: read for number, read in self._reads.get(rollout.agent, {}).items() if number != version}
+        # Of older trials nothing is kept.
+        self._reads[rollout.agent] = {each: reads[each] for each in (rollout.stable, rollout.canary) if each in reads}
+        if seen is not None:
+            self._reads[rollout.agent][seen.version] = (now, seen)
+        return seen
+
+    async def are_as_read(self, world: World, rollout: Rollout, now: datetime) -> bool:
+        """Read again what was not read at ``now``; return whether all is as it was. Whoever changes something asks."""
+        before = {number: seen for number, (at, seen) in self._reads.get(rollout.agent, {}).items() if at != now}
+        for number in before:
+            del self._reads[rollout.agent][number]
+        try:
+            return all([await self.present(world, rollout, number, now) == before[number] for number in before])
+        except CloudError:
+            return False
+
+    def forget(self, agent: str) -> None:
+        """Ask anew the next time."""
+        self._reads.pop(agent, None)
+
+
+async def compared(world: World, rollout: Rollout, reads: LastReads, now: datetime) -> Compared:
     """Return what the trial compares and the cloud does not show; raises CloudError when it cannot be asked.
 
     A stable version that was deleted and made again under its number is another one, and is missing like one that was
     deleted. Before the first weight only the stable version is asked for: the canary's own read says the rest.
     """
     missing: list[str] = []
-    stable = await present(world, rollout.agent, rollout.stable) if rollout.stable is not None else None
+    stable = await reads.present(world, rollout, rollout.stable, now)
     before = (rollout.stable_created_at, rollout.stable_content)
     if rollout.stable is not None and (stable is None or (rollout.step and is_made_again(before, stable))):
         missing.append(rollout.stable)
     if not rollout.step:
         return Compared(tuple(missing), stable)
-    canary = await present(world, rollout.agent, rollout.canary)
+    canary = await reads.present(world, rollout, rollout.canary, now)
     if canary is None:
         missing.append(rollout.canary)
     elif is_made_again((rollout.canary_created_at, rollout.canary_content), canary):
@@ -46,8 +86,10 @@ async def is_gone(world: World, agent: str, version: str) -> bool:
     return await present(world, agent, version) is None
 
 
-async def present(world: World, agent: str, version: str) -> VersionSeen | None:
-    """Return ``version`` as the cloud shows it; None when it is gone, or about to go."""
+async def present(world: World, agent: str, version: str | None) -> VersionSeen | None:
+    """Return ``version`` as the cloud shows it; None when it is gone, or about to go, or when there is none."""
+    if version is None:
+        return None
     try:
         seen = await world.cloud.version(agent, version)
     except CloudError as error:

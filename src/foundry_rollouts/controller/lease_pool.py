@@ -55,7 +55,13 @@ class LeasePool:
         """Take the leases of agents that are due, those that ``choose`` wants, and hold them unused."""
         if self.is_closed:
             return ()
-        leases = await self._store.claim_due(now, limit, tuple(self._in_use), choose)
+        return self._kept(await self._store.claim_due(now, limit, tuple(self._in_use), choose))
+
+    async def claim_free(self, now: datetime, limit: int, choose: Choose) -> Sequence[Lease]:
+        """Take leases of unfinished rollouts that nobody holds, before they are due, and hold them unused."""
+        return () if self.is_closed else self._kept(await self._store.claim_free(now, limit, choose))
+
+    def _kept(self, leases: Sequence[Lease]) -> Sequence[Lease]:
         # What was granted while the pool closed is among what is released last.
         if self.is_closed:
             return ()

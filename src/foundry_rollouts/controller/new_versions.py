@@ -20,6 +20,7 @@ from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import (
     AgentKnown,
     AgentSeen,
+    Brief,
     Lease,
     Readings,
     RolloutFilter,
@@ -45,7 +46,7 @@ def has_news(agent: AgentSeen, known: AgentKnown) -> bool:
     return not known.marks.knows(latest.version, latest.created_at)
 
 
-def is_being_built(agent: AgentSeen, unfinished: Sequence[Rollout]) -> bool:
+def is_being_built(agent: AgentSeen, unfinished: Sequence[Rollout] | Sequence[Brief]) -> bool:
     """Whether the latest version has a rollout and is still being built: there is nothing to do but to wait."""
     latest = agent.latest
     if latest is None or latest.status is not VersionStatus.CREATING:

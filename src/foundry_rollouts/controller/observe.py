@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from foundry_rollouts.controller.existence import compared, is_made_again
+from foundry_rollouts.controller.existence import LastReads, compared, is_made_again
 from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.kinds import fitted, unmeasured
 from foundry_rollouts.controller.new_versions import earlier_trial
@@ -44,14 +44,23 @@ LATE_CHANGES = timedelta(minutes=10)
 RECENT = 5
 
 
-async def observe(
-    world: World, recorded: Rollout, standing: Standing, now: datetime, tick_interval: timedelta
-) -> tuple[Rollout, Situation]:
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """When a pass over an agent began, how far passes are apart, and what earlier ones read."""
+
+    now: datetime
+    tick_interval: timedelta
+    reads: LastReads
+
+
+async def observe(world: World, recorded: Rollout, standing: Standing, this: Pass) -> tuple[Rollout, Situation]:
     """Return the rollout with what was noticed of it, and all that a decision rests on beside what was measured.
 
+    Versions are as one of the last passes read them: whoever changes something reads them again before.
     A cloud that cannot be read is named in the situation's ``cloud_error``.
     """
-    seen = Situation(now, commands=standing.commands, tick_interval=tick_interval)
+    now = this.now
+    seen = Situation(now, commands=standing.commands, tick_interval=this.tick_interval)
     try:
         agent = await read_agent(world, recorded.agent, standing.known)
         if agent.unreadable is not None and recorded.step and not recorded.policy.observes:
@@ -59,7 +68,7 @@ async def observe(
             return _with_losses(recorded, replace(seen, unreadable=_cannot_be_read(agent)))
         version = await world.cloud.version(recorded.agent, recorded.canary) if not recorded.step else None
         newer = await _newer(world, recorded, standing.queue.newest)
-        there = await compared(world, recorded)
+        there = await compared(world, recorded, this.reads, now)
     except UsageError as error:
         # A version that nobody can ask the cloud for: an earlier release took any text for one.
         failure = f"version {recorded.canary} does not exist: {error}"

@@ -7,12 +7,12 @@ canary that fails is rolled back first and recorded when the database is there a
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from foundry_rollouts.controller.apply import confirm, send, within_lease
-from foundry_rollouts.controller.existence import compared
+from foundry_rollouts.controller.existence import LastReads, compared
 from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.observe import measure
 from foundry_rollouts.controller.record import record_of
@@ -130,7 +130,7 @@ class OfflineGuard:
     async def _with_losses(self, rollout: Rollout, now: datetime) -> Rollout:
         """Return the rollout with what the cloud does not show; as it was where the cloud cannot be asked."""
         try:
-            return losing(rollout, (await compared(self.world, rollout)).missing, now)
+            return losing(rollout, (await compared(self.world, rollout, LastReads(timedelta(0)), now)).missing, now)
         except CloudError as error:
             log.warning("offline.cloud_error", agent=rollout.agent, because=str(error))
             return rollout

@@ -9,9 +9,11 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from foundry_rollouts.controller.apply import Change, apply_routing
+from foundry_rollouts.controller.existence import LASTS, LastReads
 from foundry_rollouts.controller.finish import finish_rollout
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew
-from foundry_rollouts.controller.observe import measure, observe
+from foundry_rollouts.controller.judged import Judged
+from foundry_rollouts.controller.observe import Pass, measure, observe
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.queue import Line
 from foundry_rollouts.controller.record import record_of, record_of_rollout
@@ -58,6 +60,10 @@ class Ticker:
     period: timedelta
     offline: OfflineGuard
     due_at: dict[str, datetime] = field(default_factory=dict)  #: When agents are due again, as their ticks wrote it.
+    reads: LastReads = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reads", LastReads(LASTS * self.period))
 
     async def tick(self, lease: Lease) -> bool:
         """Settle what is open, then move the agent's current rollout by one decision, and tend those that wait.
@@ -138,20 +144,32 @@ class Ticker:
             return False
         rollout = await with_present_stable(self.world.store, rollout, standing)
         with at_priority(Priority.INTERACTIVE):
-            noticed, seen = await observe(self.world, rollout, standing, now, self.period)
+            noticed, seen = await observe(self.world, rollout, standing, self._pass(now))
         # Where something is missing, its sandboxes say nothing.
         readiness = None if noticed.missing else await self._readiness(noticed, seen)
         analysis, measurements = await self._judged(noticed, standing, now, readiness)
-        span = self._time_needed(noticed, analysis)
-        notes = tuple(dict.fromkeys(each.note for each in measurements if each.note))
-        found = replace(seen, readiness=readiness, analysis=analysis, time_needed=span, notes=seen.notes + notes)
-        found = replace(found, reins=await reins_of(self.world, noticed, now))
-        self.metrics.calendars(self.world.calendars)
+        judged = Judged(analysis, measurements, readiness, self._time_needed(noticed, analysis))
+        found = await self._found(noticed, judged.beside(seen))
+        step = transition(rollout, noticed, found)
+        if step.is_change and not await self.reads.are_as_read(self.world, noticed, now):
+            with at_priority(Priority.INTERACTIVE):
+                noticed, seen = await observe(self.world, rollout, standing, self._pass(now))
+            found = await self._found(noticed, judged.beside(seen))
+            step = transition(rollout, noticed, found)
         try:
-            return await self._apply(lease, transition(rollout, noticed, found), found, measurements)
+            return await self._apply(lease, step, found, measurements)
         except HeldError as held:
             waiting = replace(found, reins=held.reins)
             return await self._apply(lease, transition(rollout, noticed, waiting), waiting, measurements)
+
+    def _pass(self, now: datetime) -> Pass:
+        return Pass(now, self.period, self.reads)
+
+    async def _found(self, noticed: Rollout, seen: Situation) -> Situation:
+        """Return the situation with all that holds the rollout."""
+        reins = await reins_of(self.world, noticed, seen.now)
+        self.metrics.calendars(self.world.calendars)
+        return replace(seen, reins=reins)
 
     async def _begins_again(self, lease: Lease, rollout: Rollout, now: datetime) -> bool:
         """Begin a rollout again that was observed, where its policy acts by now; return whether it does."""
@@ -230,6 +248,7 @@ class Ticker:
                 because=then.because,
             )
         if then.phase.is_final:
+            self.reads.forget(then.agent)
             await finish_rollout(self.world, self.metrics, then, now)
 
     async def _miss(self, agent: str, in_hand: Rollout | None) -> None:

@@ -26,6 +26,7 @@ from foundry_rollouts.ports.people import Acknowledgements, AuditLog
 from foundry_rollouts.ports.records import (
     AgentFilter,
     AgentKnown,
+    Brief,
     Due,
     Intent,
     Lease,
@@ -54,6 +55,7 @@ __all__ = [
     "Audience",
     "AuditLog",
     "Backlog",
+    "Brief",
     "Calendars",
     "Catalogue",
     "Choose",

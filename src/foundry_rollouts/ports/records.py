@@ -25,6 +25,14 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Brief:
+    """As much of an unfinished rollout as a listing of the agents asks for."""
+
+    canary: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """An agent that is due and that no other replica holds."""
 

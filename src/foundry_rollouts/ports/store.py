@@ -18,6 +18,7 @@ from foundry_rollouts.ports.projects import ProjectBinding
 from foundry_rollouts.ports.records import (
     AgentFilter,
     AgentKnown,
+    Brief,
     Due,
     Intent,
     Lease,
@@ -59,6 +60,12 @@ class Leases(Protocol):
         so is what ``choose`` leaves out of all that are due, those that are free first.
         """
 
+    async def claim_free(self, now: datetime, limit: int, choose: Choose) -> Sequence[Lease]:
+        """Take the leases of at most ``limit`` agents that have unfinished rollouts and that no replica holds.
+
+        They need not be due: who holds them in time hears of a failure at once. ``choose`` leaves some to others.
+        """
+
     async def claim(self, agent: str, now: datetime) -> Lease | None:
         """Take the lease of ``agent``, anew when this replica holds it; None while another replica does."""
 
@@ -98,6 +105,9 @@ class Ticks(Protocol):
 
     async def unfinished(self, agent: str) -> Sequence[Rollout]:
         """Return the rollouts of ``agent`` that have not ended, oldest first."""
+
+    async def unfinished_in_brief(self) -> Mapping[str, Sequence[Brief]]:
+        """Return of each agent the rollouts that have not ended, oldest first."""
 
     async def queue(self, agent: str) -> Queue:
         """Return the current rollout of ``agent`` and what matters of those behind it, however many they are."""

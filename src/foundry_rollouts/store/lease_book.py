@@ -43,6 +43,12 @@ class LeaseBook:
             wanted = list(due if choose is None else choose(due))[:limit]
             return await leases.claim_due(connection, self._holder, now, wanted)
 
+    async def claim_free(self, now: datetime, limit: int, choose: Choose) -> Sequence[Lease]:
+        """Take the leases of agents with unfinished rollouts that no replica holds, whenever they are due."""
+        async with self._database.writing() as connection:
+            free = await leases.free_ones(connection, now, leases.MOST_DUE)
+            return await leases.claim_due(connection, self._holder, now, list(choose(free))[:limit])
+
     async def claim(self, agent: str, now: datetime) -> Lease | None:
         """Take the lease of ``agent``; None while another replica holds it."""
         async with self._database.writing() as connection:

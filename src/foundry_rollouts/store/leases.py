@@ -50,6 +50,12 @@ async def due(
     return [Due(row.agent, row.since, row.replica) for row in rows]
 
 
+async def free_ones(connection: AsyncConnection, now: datetime, limit: int) -> Sequence[Due]:
+    """Return at most ``limit`` agents with unfinished rollouts that no replica holds, whenever they are due."""
+    rows = await connection.execute(_FREE, {"now": now, "most": limit})
+    return [Due(row.agent, row.since, row.replica) for row in rows]
+
+
 async def claim_due(
     connection: AsyncConnection, holder: Holder, now: datetime, wanted: Sequence[Due]
 ) -> Sequence[Lease]:
@@ -185,4 +191,18 @@ def _due() -> Select[tuple[str, str | None, datetime]]:
     )
 
 
-_DUE = _due()
+def _free() -> Select[tuple[str, str | None, datetime]]:
+    """Return the question which agents are left without a replica; put together once, as the one above."""
+    now = bindparam("now", type_=leases.c.until.type)
+    since = func.min(rollouts.c.due_at)
+    return (
+        select(leases.c.agent, leases.c.replica, since.label("since"))
+        .join(rollouts, rollouts.c.agent == leases.c.agent)
+        .where(or_(leases.c.replica.is_(None), leases.c.until <= now), rollouts.c.due_at.is_not(None))
+        .group_by(leases.c.agent, leases.c.replica)
+        .order_by(since, leases.c.agent)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+_DUE, _FREE = _due(), _free()

@@ -1,17 +1,21 @@
 """What callers report of their calls; each is kept for a day, which is longer than any window reaches back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, and_, delete, exists, select
+from sqlalchemy import Row, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.ports import Outcome, Reports
 from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.many import AnyRow, by_agent, padded
 from foundry_rollouts.store.tables import outcomes
 
 KEPT = timedelta(days=1)
 PER_QUERY = 1000  #: Sessions that are asked for in one query.
+
+Session = tuple[str, str]  #: An agent, and the session's id.
+Sessions = tuple[str, Sequence[str], datetime]  #: An agent, ids of its sessions, and a time.
 
 
 async def add(connection: AsyncConnection, reported: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -26,34 +30,50 @@ async def add(connection: AsyncConnection, reported: Sequence[Outcome]) -> Seque
     return [first for first in _firsts(reported) if (first.agent, first.id) in added]
 
 
-async def received(connection: AsyncConnection, which: Reports) -> Sequence[Outcome]:
-    """Return the outcomes that ``which`` names, in the order in which they came."""
-    earlier = outcomes.alias("earlier")
-    is_of_old_session = exists().where(
-        and_(
-            earlier.c.agent == outcomes.c.agent,
-            earlier.c.session == outcomes.c.session,
-            earlier.c.at < which.sessions_since,
-        )
-    )
+async def received(connection: AsyncConnection, asked: Sequence[Reports]) -> Sequence[Sequence[Outcome]]:
+    """Return for each of ``asked`` the outcomes that it names, in the order in which they came."""
+    names = padded([which.agent for which in asked])
     query = select(outcomes).where(
-        outcomes.c.agent == which.agent,
-        outcomes.c.received_at >= which.received_from,
-        outcomes.c.received_at < which.received_until,
-        ~is_of_old_session,
+        outcomes.c.agent.in_(names),
+        outcomes.c.received_at >= min(which.received_from for which in asked),
+        outcomes.c.received_at < max(which.received_until for which in asked),
     )
-    return [_outcome(row) for row in await connection.execute(query.order_by(outcomes.c.received_at, outcomes.c.id))]
+    rows = by_agent(await connection.execute(query.order_by(outcomes.c.received_at, outcomes.c.id)))
+    began = await _first_calls(connection, [(agent, row.session) for agent in rows for row in rows[agent]])
+    return [[_outcome(row) for row in rows.get(each.agent, ()) if _is_asked(row, each, began)] for each in asked]
 
 
-async def old_sessions(
-    connection: AsyncConnection, agent: str, sessions: Sequence[str], since: datetime
-) -> Sequence[str]:
-    """Return those of ``sessions`` in which a call began before ``since``."""
-    found: list[str] = []
-    for at in range(0, len(sessions), PER_QUERY):
-        wanted = outcomes.c.session.in_(sessions[at : at + PER_QUERY])
-        is_old = and_(outcomes.c.agent == agent, wanted, outcomes.c.at < since)
-        found += map(str, await connection.scalars(select(outcomes.c.session).where(is_old).distinct()))
+def _is_asked(row: AnyRow, which: Reports, began: Mapping[Session, datetime]) -> bool:
+    """Whether a row lies in the window, and is of a session that began late enough."""
+    first = began.get((row.agent, row.session))
+    is_new = first is None or first >= which.sessions_since
+    return is_new and which.received_from <= row.received_at < which.received_until
+
+
+async def old_sessions(connection: AsyncConnection, asked: Sequence[Sessions]) -> Sequence[Sequence[str]]:
+    """Return for each of ``asked`` the sessions in which a call began before its time."""
+    wanted = [(agent, session) for agent, sessions, _ in asked for session in sessions]
+    began = await _first_calls(connection, wanted)
+    return [
+        [session for session in sessions if (agent, session) in began and began[agent, session] < since]
+        for agent, sessions, since in asked
+    ]
+
+
+async def _first_calls(
+    connection: AsyncConnection, wanted: Iterable[tuple[str, str | None]]
+) -> Mapping[Session, datetime]:
+    """Return when the first call of each session began."""
+    found: dict[Session, datetime] = {}
+    pairs = sorted({(agent, session) for agent, session in wanted if session is not None})
+    for at in range(0, len(pairs), PER_QUERY):
+        part = padded(pairs[at : at + PER_QUERY])
+        query = select(outcomes.c.agent, outcomes.c.session, func.min(outcomes.c.at).label("began")).where(
+            outcomes.c.agent.in_(padded(sorted({agent for agent, _ in part}))),
+            outcomes.c.session.in_([session for _, session in part]),
+        )
+        for row in await connection.execute(query.group_by(outcomes.c.agent, outcomes.c.session)):
+            found[row.agent, row.session] = row.began
     return found
 
 

@@ -12,11 +12,11 @@ from foundry_rollouts.ports import (
     Admission,
     AgentKnown,
     Audience,
+    Brief,
     Intent,
     Lease,
     Outcome,
     Queue,
-    Reports,
     RolloutFilter,
 )
 from foundry_rollouts.store import (
@@ -109,6 +109,11 @@ class SqlStore(
         """Return the rollouts of ``agent`` that have not ended, oldest first."""
         async with self._database.reading() as connection:
             return await rollouts.unfinished(connection, agent)
+
+    async def unfinished_in_brief(self) -> Mapping[str, Sequence[Brief]]:
+        """Return of each agent the rollouts that have not ended, oldest first."""
+        async with self._database.reading() as connection:
+            return await rollouts.unfinished_in_brief(connection)
 
     async def owing_stops(self, agent: str) -> Sequence[Rollout]:
         """Return the ended rollouts of ``agent`` whose canary's sessions are still to be stopped."""
@@ -244,16 +249,6 @@ class SqlStore(
         """Add the outcomes whose ids are new for their agents, and return those."""
         async with self._database.writing() as connection:
             return await outcomes.add(connection, reported)
-
-    async def outcomes(self, which: Reports) -> Sequence[Outcome]:
-        """Return the outcomes that ``which`` names, in the order in which they came."""
-        async with self._database.reading() as connection:
-            return await outcomes.received(connection, which)
-
-    async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> Sequence[str]:
-        """Return those of ``sessions`` in which a call began before ``since``."""
-        async with self._database.reading() as connection:
-            return await outcomes.old_sessions(connection, agent, sessions, since)
 
     async def agents_named_like(self, names: Sequence[str]) -> Sequence[str]:
         """Return the agents that are there and called as one of ``names``, give or take capitals."""

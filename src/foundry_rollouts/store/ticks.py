@@ -1,21 +1,24 @@
 """What a tick reads and writes, together with the ticks that run at the same time."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.exc import DataError, IntegrityError
 
 from foundry_rollouts.errors import StoreError
-from foundry_rollouts.ports import Audience, Intent, Lease, Record, Standing
-from foundry_rollouts.store import quiet, ticking
+from foundry_rollouts.ports import Audience, Intent, Lease, Outcome, Record, Reports, Standing
+from foundry_rollouts.store import outcomes, quiet, ticking
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.groups import Groups
+from foundry_rollouts.store.outcomes import Sessions
 from foundry_rollouts.store.quiet import Quiet
 
 #: How many agents are read, and how many quiet records are written, in one transaction.
 MAX_READ, MAX_WRITTEN = 64, 128
 #: How long a quiet record waits for others, where others came just before: nothing hangs on it.
 PAUSE = timedelta(milliseconds=50)
+#: Windows of outcomes that begin no longer ago than this are read together.
+RECENT = timedelta(minutes=3)
 
 
 class Ticks:
@@ -28,10 +31,14 @@ class Ticks:
     def _begin_ticks(self) -> None:
         self._reads = Groups(self._read, most=MAX_READ)
         self._quiet = Groups(self._write_quiet, most=MAX_WRITTEN, pause=PAUSE)
+        self._outcomes = Groups(self._read_outcomes, most=MAX_READ)
+        self._sessions = Groups(self._read_sessions, most=MAX_READ)
 
     async def _end_ticks(self) -> None:
         await self._reads.close()
         await self._quiet.close()
+        await self._outcomes.close()
+        await self._sessions.close()
 
     async def standing(self, agent: str) -> Standing:
         """Return all that a tick reads of ``agent``, as of one instant."""
@@ -50,6 +57,29 @@ class Ticks:
             await ticking.write(connection, lease, record, closes, audience=self.audience)
         if record.event is not None:
             self._wake()
+
+    async def outcomes(self, which: Reports) -> Sequence[Outcome]:
+        """Return the outcomes that ``which`` names, in the order in which they came."""
+        return await self._outcomes.ask(which)
+
+    async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> Sequence[str]:
+        """Return those of ``sessions`` in which a call began before ``since``."""
+        return await self._sessions.ask((agent, sessions, since))
+
+    async def _read_outcomes(self, asked: Sequence[Reports]) -> Sequence[Sequence[Outcome]]:
+        """Read windows together; those that reach far back, as after a rest, each by itself."""
+        recent = max(which.received_until for which in asked) - RECENT
+        late = [which for which in asked if which.received_from < recent]
+        found: dict[int, Sequence[Outcome]] = {}
+        async with self._database.reading() as connection:
+            for part in ([which for which in asked if which.received_from >= recent], *([which] for which in late)):
+                if part:
+                    found |= zip(map(id, part), await outcomes.received(connection, part), strict=True)
+        return [found[id(which)] for which in asked]
+
+    async def _read_sessions(self, asked: Sequence[Sessions]) -> Sequence[Sequence[str]]:
+        async with self._database.reading() as connection:
+            return await outcomes.old_sessions(connection, asked)
 
     async def _read(self, names: Sequence[str]) -> Sequence[ticking.Found]:
         async with self._database.reading() as connection:

@@ -224,3 +224,23 @@ async def test_older_releases_without_heartbeats_keep_what_they_took(first: Repl
     await older.hand_over(first.now())
     await first.sweep()
     assert first.held == set(AGENTS)
+
+
+async def test_who_starts_holds_its_agents_long_before_they_are_due(world: SmallWorld) -> None:
+    store, later = world.open_as("begin"), world.time + timedelta(hours=1)
+    for agent in AGENTS:
+        rollout = a_rollout(id=agent, agent=agent)
+        await store.create(rollout, an_event(id=agent, agent=agent, rollout=agent), None)
+        lease = await store.claim(agent, world.time)
+        assert lease is not None
+        await store.record(lease, Record(rollout=rollout, due_at=later))
+        await store.release(lease)
+    second, third = Replica(world, "two"), Replica(world, "three")
+    await third.claims.beat()
+    await second.sweep()
+    await third.sweep()
+    assert (second.held, third.held) == (owned_by("two", "two", "three"), owned_by("three", "two", "three"))
+    assert (second.told, third.told) == ([], [])
+    world.time = later
+    await second.sweep()
+    assert sorted(second.told) == sorted(second.held)

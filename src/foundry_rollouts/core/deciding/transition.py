@@ -60,6 +60,11 @@ class Transition:
         """Whether it changes the cloud, and is no way back."""
         return self.seen != self.target and not self.is_retreat
 
+    @property
+    def is_change(self) -> bool:
+        """Whether it changes the cloud, or ends the rollout."""
+        return self.seen != self.target or self.then.phase.is_final
+
     def due_at(self, seen: Situation) -> datetime | None:
         """Return when to check again: at once after a start, and while commands are left; never after the end.
 
