@@ -45,7 +45,8 @@ from foundry_rollouts.ports import Audience, Source, World
 from foundry_rollouts.settings import Project, Settings
 from foundry_rollouts.signals.credentials import Credentials
 from foundry_rollouts.signals.ready import ReadyCheck
-from foundry_rollouts.signals.registry import every_source
+from foundry_rollouts.signals.registry import Provisions, every_source
+from foundry_rollouts.signals.streams import Streams
 from foundry_rollouts.signals.wakeups import WakeCoalescer
 from foundry_rollouts.store.store import SqlStore
 from foundry_rollouts.telemetry import Metrics
@@ -170,7 +171,7 @@ async def _world(
     )
     store.audience = audience
     alarm = WakeCoalescer(store, clock.now, wakeups.sweep)
-    sources = every_source(cloud, store, clock.now, alarm, Credentials(settings.source_credentials))
+    sources = every_source(cloud, store, clock.now, alarm, _provisions(settings, metrics))
     ready = ReadyCheck(cloud, clock.now, alarm)
     dispatcher, announcer = _courier(settings, store, metrics), _announcer(settings, store, metrics)
     try:
@@ -191,6 +192,12 @@ async def _world(
 def _fleet(settings: Settings, store: SqlStore, policies: WatchedPolicies) -> AllAgents:
     limits = LimitsInForce(*(settings.limits or GivenLimits()), clock.elapsed)
     return AllAgents(store, policies, limits, clock.elapsed)
+
+
+def _provisions(settings: Settings, metrics: Metrics) -> Provisions:
+    streams = Streams(clock.now, settings.log_streams)
+    metrics.follow_streams(streams)
+    return Provisions(Credentials(settings.source_credentials), streams)
 
 
 def _client(project: Project, metrics: Metrics) -> FoundryClient:

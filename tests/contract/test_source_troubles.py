@@ -38,12 +38,13 @@ from foundry_rollouts.signals.application_insights import InsightsCounter
 from foundry_rollouts.signals.fetching import Fetcher
 from foundry_rollouts.signals.json_endpoint import HttpCounter
 from foundry_rollouts.signals.limits import RateLimiter
-from foundry_rollouts.signals.logs import LogSource, LogTimings
+from foundry_rollouts.signals.logs import LogSource
 from foundry_rollouts.signals.outcomes import OutcomeSource
 from foundry_rollouts.signals.polling import PollingSource, PollTimings
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.signals.probe_target import ProbeTimings
 from foundry_rollouts.signals.prometheus import PrometheusCounter
+from foundry_rollouts.signals.watching import LogTimings
 from patience import PATIENCE
 from unit.signals.session_world import Hand, HandMadeSessions, a_quick_probe, a_session, a_watched, refused
 

@@ -1,6 +1,7 @@
 """The configuration: where a setting comes from, what is refused, and in which words."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def test_a_project_endpoint_alone_is_enough() -> None:
         "lease_seconds": 30.0,
         "concurrent_ticks": min(128, 32 * (os.cpu_count() or 1)),
         "metrics_agents": 500,
+        "log_streams": min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2),
         "log_format": "json",
         "notify_targets": None,
         "webhook": {"url": None, "secret": None, "timeout_seconds": 10.0, "give_up_hours": 24.0},
@@ -326,3 +328,14 @@ def test_a_project_is_told_by_its_account_and_name_and_a_local_one_by_its_name_a
     assert project_of(ENDPOINT) != project_of(ENDPOINT.replace("acme", "other"))
     assert project_of(LOCAL) == project_of("http://localhost:9/api/projects/local") == "localhost/api/projects/local"
     assert project_of(LOCAL) != project_of(LOCAL.replace("local", "other"))
+
+
+def test_log_streams_take_half_of_the_open_files_at_most_and_what_is_set_counts() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (600, before[1]))
+        assert load(project_endpoint=ENDPOINT).log_streams == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert load(project_endpoint=ENDPOINT, log_streams=7).log_streams == 7
+    assert "LOG_STREAMS" in problems(project_endpoint=ENDPOINT, log_streams=1)[0]

@@ -14,6 +14,7 @@ from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
+from foundry_rollouts.signals.streams import Demand, Streams
 from foundry_rollouts.telemetry import Delivery, Metrics, Problem
 from foundry_rollouts.telemetry.service_metrics import MOST_NAMED
 from tools.system_packages import found
@@ -386,3 +387,13 @@ def test_the_process_is_measured_and_no_series_says_when_a_counter_was_made(acce
     text = used().render(accept)[0]
     assert b"process_resident_memory_bytes " in text
     assert b"_created" not in text
+
+
+def test_log_streams_are_counted_at_each_scrape() -> None:
+    metrics, streams = Metrics("any"), Streams(lambda: NOON)
+    metrics.follow_streams(streams)
+    streams.want("r-1", Demand(1, (3, 1)))
+    assert streams.take("r-1")
+    assert (value(metrics, "log_streams_open"), value(metrics, "log_streams_wanted")) == (1, 4)
+    streams.give_back()
+    assert value(metrics, "log_streams_open") == 0

@@ -1,6 +1,7 @@
 """The settings themselves: what each is called, its default, its meaning, and what is refused."""
 
 import os
+import resource
 import socket
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ from foundry_rollouts.settings.database import ENDPOINT_ALIAS, ENDPOINT_FORM, OL
 from foundry_rollouts.settings.endpoints import endpoint_of
 from foundry_rollouts.settings.projects import Project, projects_of
 from foundry_rollouts.settings.webhook import WebhookSettings
+
+#: Log streams that are open at once, where the process may have as many files open.
+MOST_STREAMS = 2000
 
 
 class Settings(AccessSettings):
@@ -101,6 +105,13 @@ class Settings(AccessSettings):
         description="How many agents have series of their own in `/metrics`, those in trouble first; of the others "
         "there are sums, and `foundry_rollouts_rollouts_without_series` says how many they are.",
     )
+    log_streams: int = Field(
+        default_factory=lambda: min(MOST_STREAMS, _open_files() // 2),
+        ge=2,
+        description="How many log streams one replica has open at once, for all rollouts together: canaries in early "
+        "steps come first, and a rollout that may not follow all of its sessions says so.",
+        json_schema_extra={"shown": f"{MOST_STREAMS}, and half of the files that the process may have open at most"},
+    )
     log_format: Literal["console", "json"] = Field(
         default_factory=lambda: "console" if sys.stderr.isatty() else "json",
         description="The format of log lines.",
@@ -163,3 +174,9 @@ class Settings(AccessSettings):
         if self.project_endpoint and self.credential == "emulator" and not is_loopback(host_of(self.project_endpoint)):
             raise ValueError(f"{PREFIX}CREDENTIAL: 'emulator' is a fixed token for a loopback endpoint: write default")
         return self
+
+
+def _open_files() -> int:
+    """Return how many files, and connections, the process may have open."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2 * MOST_STREAMS if most == resource.RLIM_INFINITY else most

@@ -12,7 +12,6 @@ which version each new session met.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -20,14 +19,14 @@ import structlog
 from foundry_rollouts.core.model.measurement import Measurement, Sample, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import LogLine, LogMemory, Sessions, SessionSeen, SessionStatus
-from foundry_rollouts.signals.limits import CircuitBreaker, RateLimiter, cloud_breaker, cloud_budget
-from foundry_rollouts.signals.loglines import CallReader
+from foundry_rollouts.ports import LogLine, Sessions, SessionSeen, SessionStatus
 from foundry_rollouts.signals.own_sessions import LOOK, OwnSessions
 from foundry_rollouts.signals.reported import SourceError
-from foundry_rollouts.signals.samples import Begun, SampleBuffer
+from foundry_rollouts.signals.samples import Begun
+from foundry_rollouts.signals.streams import LogBudget
 from foundry_rollouts.signals.units import Seen
 from foundry_rollouts.signals.wakeups import Wake, no_wake
+from foundry_rollouts.signals.watching import DEFAULT_TIMINGS, Followed, LogTimings, Watch
 
 log = structlog.get_logger()
 
@@ -35,83 +34,6 @@ log = structlog.get_logger()
 SKEW = timedelta(seconds=2)
 #: A session that is listed for the first time began so long ago at most; older ones were listed before.
 NEW = timedelta(minutes=2)
-#: A stream that was refused before and is open for so long is read again.
-SETTLED = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class LogTimings:
-    """How often sessions are listed and their logs opened."""
-
-    list_every: timedelta = timedelta(seconds=1)  #: What a session shorter than this logs may pass unseen.
-    list_limit: timedelta = timedelta(seconds=30)  #: A cloud that takes longer to list sessions is silent.
-    page: int = 100  #: Sessions that one request lists; where there are more, the old ones are listed less often.
-    reopen_after: timedelta = timedelta(seconds=2)  #: The pause before a stream that ended is opened again.
-
-
-DEFAULT_TIMINGS = LogTimings()
-
-
-@dataclass(slots=True)
-class Followed:
-    """One session, over as many streams as it takes."""
-
-    session: SessionSeen
-    since: datetime  #: Lines before this were counted by an earlier process.
-    is_ours: bool = False
-    memory: LogMemory = field(default_factory=LogMemory)
-    reader: CallReader = field(default_factory=CallReader)
-    stream: asyncio.Task[None] | None = None
-    trouble: str | None = None  #: Of our own, at the last try.
-    opened_at: datetime | None = None
-    heard_at: datetime | None = None  #: When the last line was written.
-
-    def is_troubled(self, now: datetime) -> bool:
-        """Whether the stream cannot be read; one that was opened again and lasts is merely silent."""
-        lasts = self.is_open and self.opened_at is not None and now - self.opened_at > SETTLED
-        return self.trouble is not None and not lasts
-
-    def is_too_old(self, line: LogLine) -> bool:
-        """Whether ``line`` was counted by an earlier process."""
-        return line.at is not None and line.at <= self.since
-
-    @property
-    def is_open(self) -> bool:
-        return self.stream is not None and not self.stream.done()
-
-    @property
-    def stratum(self) -> str:
-        return "logs/probe" if self.is_ours else "logs"
-
-
-@dataclass(slots=True)
-class Watch:
-    """One rollout whose sessions are followed."""
-
-    rollout: Rollout
-    limit: int  #: Streams for each version.
-    tallies: SampleBuffer
-    since: datetime  #: Lines before this were counted by an earlier process, or are not ours to count.
-    followed: dict[str, Followed] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)  #: Sessions of the last whole read whose failure is counted.
-    lived: set[str] = field(default_factory=set)  #: Sessions of the last whole read that may have had a sandbox.
-    begun: dict[str, datetime] = field(default_factory=dict)  #: Sessions that were counted as new ones lately.
-    looked_at: datetime | None = None
-    skips: int = 0  #: So many reads of new sessions only come before the next one of all of them.
-    reads: CircuitBreaker = field(default_factory=cloud_breaker)
-    streams: CircuitBreaker = field(default_factory=cloud_breaker)
-    task: asyncio.Task[None] | None = None
-
-    def trouble(self, now: datetime) -> str | None:
-        """Return why sessions cannot be listed, or else why a stream cannot be read."""
-        if self.reads.failures:
-            return self.reads.because
-        return next((each.trouble for each in self.followed.values() if each.is_troubled(now)), None)
-
-    @property
-    def tasks(self) -> list[asyncio.Task[None]]:
-        streams = (followed.stream for followed in self.followed.values())
-        return [task for task in (self.task, *streams) if task]
 
 
 class LogSource:
@@ -124,13 +46,14 @@ class LogSource:
         sessions: Sessions,
         now: Callable[[], datetime],
         wake: Wake = no_wake,
-        budget: RateLimiter | None = None,
+        budget: LogBudget | None = None,
         timings: LogTimings = DEFAULT_TIMINGS,
     ) -> None:
         self._sessions = OwnSessions.over(sessions, now)
         self._now = now
         self._wake = wake
-        self._budget = budget or cloud_budget(now)
+        budget = budget or LogBudget.usual(now)
+        self._requests, self._streams = budget.requests, budget.streams
         self._timings = timings
         self._watches: dict[str, Watch] = {}
 
@@ -139,13 +62,17 @@ class LogSource:
         plan = rollout.policy.sources.logs
         if plan is None or rollout.stable is None:
             return ()
-        if rollout.id not in self._watches:
-            watch = Watch(rollout, plan.sessions, SampleBuffer.of("logs", "logs/probe"), since=window.start)
-            watch.task = asyncio.create_task(self._read_sessions(watch), name=f"logs {rollout.agent}")
-            self._watches[rollout.id] = watch
-        watch = self._watches[rollout.id]
-        watch.tallies.trouble = watch.trouble(self._now())
+        watch = self._watches.get(rollout.id) or self._begin(rollout, Watch.of(rollout, plan.sessions, window.start))
+        watch.step = rollout.step
+        self._streams.want(rollout.id, watch.demand)
+        watch.tallies.trouble = watch.trouble(self._now()) or self._streams.blindness(rollout.id)
+        watch.tallies.sight = self._streams.sight(rollout.id)
         return watch.tallies.collect(rollout, window)
+
+    def _begin(self, rollout: Rollout, watch: Watch) -> Watch:
+        watch.task = asyncio.create_task(self._read_sessions(watch), name=f"logs {rollout.agent}")
+        self._watches[rollout.id] = watch
+        return watch
 
     async def release(self, rollout: str) -> None:
         """Stop following."""
@@ -154,6 +81,7 @@ class LogSource:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            self._streams.forget(rollout)
 
     async def close(self) -> None:
         await asyncio.gather(*(self.release(rollout) for rollout in list(self._watches)))
@@ -161,6 +89,7 @@ class LogSource:
     async def _read_sessions(self, watch: Watch) -> None:
         """Look for new sessions again and again."""
         while True:
+            self._cut_what_others_need(watch)
             if watch.reads.rejection(self._now()) is None:
                 await self._read_and_report(watch)
             await asyncio.sleep(self._timings.list_every.total_seconds())
@@ -181,7 +110,7 @@ class LogSource:
         since = max(begin, watch.looked_at - 2 * SKEW) if watch.looked_at and watch.skips else begin
         watch.looked_at = self._now()
         seen: dict[str, SessionSeen] = {}
-        async with self._budget.turn(self._timings.list_limit):
+        async with self._requests.turn(self._timings.list_limit):
             async for session in self._sessions.sessions(watch.rollout.agent):
                 if session.created_at < since:
                     break  # The newest come first, so that the rest is older still.
@@ -190,6 +119,8 @@ class LogSource:
         self._note_new(watch, seen.values())
         # An older session is taken to be as it was, until the next read of all of them.
         older = [each.session for each in watch.followed.values() if each.session.created_at < since]
+        watch.count((*seen.values(), *older))
+        self._streams.want(watch.rollout.id, watch.demand)
         for session in (*seen.values(), *older):
             if session.status.is_live:
                 self._follow_if_wanted(watch, session)
@@ -223,7 +154,7 @@ class LogSource:
         live = keep | {session.id for session in seen.values() if session.status.is_live}
         for gone in [each for each in watch.followed.values() if each.session.id not in live and not each.is_open]:
             del watch.followed[gone.session.id]
-            for sample in gone.reader.end():
+            for sample in gone.reader.end() if gone.is_read else ():
                 watch.failed.add(gone.session.id)
                 self._count(watch, gone, sample, gone.heard_at)
         failed = {
@@ -241,20 +172,33 @@ class LogSource:
 
     def _follow_if_wanted(self, watch: Watch, session: SessionSeen) -> None:
         followed = watch.followed.get(session.id)
-        streams = sum(each.is_open for each in watch.followed.values() if each.session.version == session.version)
-        if (followed and followed.is_open) or streams >= watch.limit or watch.streams.rejection(self._now()):
+        if followed and followed.is_open:
+            return
+        limit = self._streams.allowed(watch.rollout.id, watch.limit)
+        if len(watch.open_of(session.version)) >= limit or watch.streams.rejection(self._now()):
+            return
+        if not self._streams.take(watch.rollout.id):
             return
         followed = followed or Followed(session, watch.since - SKEW, self._is_ours(watch, session))
         followed.session = session  # One that slept may wake on another version.
         watch.followed[session.id] = followed
         name = f"log of {followed.session.id}"
         followed.stream = asyncio.create_task(self._follow(watch, followed), name=name)
+        followed.stream.add_done_callback(lambda _: self._streams.give_back())
+
+    def _cut_what_others_need(self, watch: Watch) -> None:
+        """End the streams that were opened last where the rollout may no longer have as many."""
+        allowed = self._streams.allowed(watch.rollout.id, watch.limit)
+        for version in (watch.rollout.stable, watch.rollout.canary):
+            for followed in watch.open_of(version)[allowed:]:
+                followed.cut()
 
     async def _follow(self, watch: Watch, followed: Followed) -> None:
         """Read one session's stream until it ends; the next read opens it again if the session lives on."""
         session = followed.session
+        followed.is_read = False
         try:
-            await self._budget.take()
+            await self._requests.take()
             followed.opened_at = self._now()
             stream = self._sessions.log_lines(watch.rollout.agent, session.version, session.id)
             async with aclosing(followed.memory.reading(stream)) as lines:
@@ -271,6 +215,7 @@ class LogSource:
             log.exception("source.crashed", source=self.name, agent=watch.rollout.agent)
             followed.trouble = f"a session's log cannot be read: {type(error).__name__}"
             watch.streams.failed(followed.trouble, self._now())
+        followed.is_read = True
         await asyncio.sleep(self._timings.reopen_after.total_seconds())
 
     def _read(self, watch: Watch, followed: Followed, line: LogLine) -> None:

@@ -24,7 +24,16 @@ from foundry_rollouts.signals.own_sessions import OwnSessions
 from foundry_rollouts.signals.polling import PollingSource
 from foundry_rollouts.signals.probe import ProbeSource
 from foundry_rollouts.signals.prometheus import PrometheusCounter
+from foundry_rollouts.signals.streams import LogBudget, Streams
 from foundry_rollouts.signals.wakeups import Wake
+
+
+@dataclass(frozen=True, slots=True)
+class Provisions:
+    """What the settings give to sources: their logins, and the log streams that they share."""
+
+    credentials: Credentials
+    streams: Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,11 @@ class SourceParts:
     credentials: Credentials
     cloud_budget: RateLimiter
     budget: RateLimiter
+    streams: Streams
+
+    @property
+    def log_budget(self) -> LogBudget:
+        return LogBudget(self.cloud_budget, self.streams)
 
     @property
     def fetcher(self) -> Fetcher:
@@ -46,7 +60,7 @@ class SourceParts:
 
 REGISTRY: dict[str, Callable[[SourceParts], Source]] = {
     ProbeConfig.name: lambda parts: ProbeSource(parts.sessions, parts.now, parts.wake, parts.cloud_budget),
-    LogsConfig.name: lambda parts: LogSource(parts.sessions, parts.now, parts.wake, parts.cloud_budget),
+    LogsConfig.name: lambda parts: LogSource(parts.sessions, parts.now, parts.wake, parts.log_budget),
     OutcomesConfig.name: lambda parts: OutcomeSource(parts.reports),
     PrometheusConfig.name: lambda parts: PollingSource(PrometheusCounter(parts.fetcher), parts.now),
     HttpConfig.name: lambda parts: PollingSource(HttpCounter(parts.fetcher), parts.now),
@@ -55,10 +69,11 @@ REGISTRY: dict[str, Callable[[SourceParts], Source]] = {
 
 
 def every_source(
-    sessions: Sessions, reports: ReportsKept, now: Callable[[], datetime], wake: Wake, credentials: Credentials
+    sessions: Sessions, reports: ReportsKept, now: Callable[[], datetime], wake: Wake, given: Provisions
 ) -> tuple[Source, ...]:
     """Return the sources that policies may name; each watches nothing until it is asked."""
     # What one source opens is no traffic of users to another.
     own = OwnSessions(sessions, now)
-    parts = SourceParts(own, reports, now, wake, credentials, cloud_budget(now), RateLimiter(now))
+    budgets = cloud_budget(now), RateLimiter(now), given.streams
+    parts = SourceParts(own, reports, now, wake, given.credentials, *budgets)
     return tuple(make(parts) for make in REGISTRY.values())

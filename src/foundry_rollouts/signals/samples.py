@@ -80,6 +80,7 @@ class SampleBuffer:
 
     counter: StepCounter
     trouble: str | None = None  #: Why counting does not work at present.
+    sight: str | None = None  #: How little of what there is can be seen at present.
     _seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
     _begun: deque[Begun] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
     _notes: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=MOST_NOTES))
@@ -109,5 +110,6 @@ class SampleBuffer:
         self._notes = deque((each for each in self._notes if each[0] >= window.start), maxlen=MOST_NOTES)
         note = ". ".join(text for at, text in self._notes if at < window.end) or None
         return tuple(
-            replace(each, trouble=self.trouble, note=note) if each.window == window else each for each in measured
+            replace(each, trouble=self.trouble, note=note, sight=self.sight) if each.window == window else each
+            for each in measured
         )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from heapq import nsmallest
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
@@ -39,6 +40,15 @@ class Delivery(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"  #: It is tried again.
     GIVEN_UP = "given_up"
+
+
+class StreamCount(Protocol):
+    """Whoever knows how many log streams are open, and how many there would be without a bound."""
+
+    @property
+    def open(self) -> int: ...
+    @property
+    def wanted(self) -> int: ...
 
 
 class ServiceMetrics:
@@ -136,6 +146,11 @@ class ServiceMetrics:
         self._ticks_in_hand.set(in_hand)
         self._ticks_waiting.set(waiting)
 
+    def follow_streams(self, streams: StreamCount) -> None:
+        """Show at each scrape how many log streams are open, and how many are wanted."""
+        self._streams_open.set_function(lambda: streams.open)
+        self._streams_wanted.set_function(lambda: streams.wanted)
+
     def outbox(self, pending: int, waits: timedelta) -> None:
         """Show how many messages are recorded and not yet sent, and how long the oldest has been waiting."""
         self._outbox.set(pending)
@@ -182,15 +197,21 @@ class ServiceMetrics:
         self._fair_share = self._gauge("leases_fair_share", "Leases this replica would hold if all had as many.")
         self._ticks_in_hand = self._gauge("ticks_in_hand", "Agents that are being acted on.")
         self._ticks_waiting = self._gauge("ticks_waiting", "Agents that are due and wait for their turn.")
+        self._build_notices()
+        self._build_streams()
+
+    def _build_streams(self) -> None:
+        self._streams_open = self._gauge("log_streams_open", "Log streams of sessions that are open.")
+        self._streams_wanted = self._gauge(
+            "log_streams_wanted", "Log streams it would take to follow every session that policies let be followed."
+        )
+
+    def _build_notices(self) -> None:
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
         self._outbox_oldest = self._gauge("outbox_oldest_seconds", "Age of the oldest message not yet sent.")
         self._deliveries = self._counter("deliveries", "Attempts to send a message, by outcome.", "outcome")
         for outcome in Delivery:
             self._deliveries.labels(outcome.value)
-
-        self._build_notices()
-
-    def _build_notices(self) -> None:
         self._notices = self._gauge("notify_pending", "Messages to a target that are due or tried again.", "target")
         self._notices_oldest = self._gauge("notify_oldest_seconds", "Age of the oldest of them.", "target")
         self._noticed = self._counter(

@@ -8,7 +8,9 @@ from builders import NOON
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.ports import LogLine
 from foundry_rollouts.signals.limits import RateLimiter
-from foundry_rollouts.signals.logs import LogSource, LogTimings
+from foundry_rollouts.signals.logs import LogSource
+from foundry_rollouts.signals.streams import LogBudget, Streams
+from foundry_rollouts.signals.watching import LogTimings
 from unit.signals.session_world import (
     Hand,
     HandMadeSessions,
@@ -44,7 +46,7 @@ class Following:
         self.timed()
 
     def timed(self, **but: Any) -> None:
-        budget = RateLimiter(self.clock.now, per_second=1e6)
+        budget = LogBudget(RateLimiter(self.clock.now, per_second=1e6), Streams(self.clock.now))
         timings = replace(QUICKLY, **but)
         self.source = LogSource(self.cloud, self.clock.now, self.woken.append, budget, timings)
 

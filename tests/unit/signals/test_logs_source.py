@@ -10,6 +10,7 @@ from foundry_rollouts.core.model.sources import LogsConfig
 from foundry_rollouts.ports import SessionStatus
 from foundry_rollouts.signals.limits import RateLimiter
 from foundry_rollouts.signals.logs import SKEW, LogSource
+from foundry_rollouts.signals.streams import LogBudget, Streams
 from unit.signals.following import BAD, GOOD, HOUR, QUICKLY, Following, counted, line
 from unit.signals.session_world import (
     a_session,
@@ -170,8 +171,9 @@ async def test_of_very_many_sessions_the_old_ones_are_looked_at_less_often(follo
     await until(one_left)
 
 
-async def test_streams_beyond_the_budget_wait_for_their_turn(following: Following) -> None:
-    budget = RateLimiter(following.clock.now, per_second=20, burst=1)
+async def test_streams_beyond_the_budget_of_requests_wait_for_their_turn(following: Following) -> None:
+    requests = RateLimiter(following.clock.now, per_second=20, burst=1)
+    budget = LogBudget(requests, Streams(following.clock.now))
     following.source = LogSource(following.cloud, following.clock.now, budget=budget, timings=QUICKLY)
     for number in range(4):
         following.says(f"two-{number}", "2", line(GOOD))

@@ -7,7 +7,8 @@ from builders import NOON
 from foundry_rollouts.core.model.sources import CONFIGS, SOURCES, Sources
 from foundry_rollouts.policies.source_entries import ENTRIES, SourceName, SourcesEntry
 from foundry_rollouts.signals.credentials import Credentials
-from foundry_rollouts.signals.registry import REGISTRY, every_source
+from foundry_rollouts.signals.registry import REGISTRY, Provisions, every_source
+from foundry_rollouts.signals.streams import Streams
 from foundry_rollouts.signals.wakeups import no_wake
 from unit.signals.session_world import HandMadeSessions
 
@@ -20,7 +21,8 @@ def test_every_source_has_a_configuration_an_entry_and_a_place_in_the_registry()
 
 
 async def test_the_sources_that_are_built_bear_the_names_of_their_configurations() -> None:
-    sources = every_source(HandMadeSessions(), None, lambda: NOON, no_wake, Credentials())  # type: ignore[arg-type]
+    given = Provisions(Credentials(), Streams(lambda: NOON))
+    sources = every_source(HandMadeSessions(), None, lambda: NOON, no_wake, given)  # type: ignore[arg-type]
     assert [source.name for source in sources] == [config.name for config in CONFIGS]
     for source in sources:
         await source.close()

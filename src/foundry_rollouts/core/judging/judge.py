@@ -62,13 +62,14 @@ def judge(
     worst = min(readings, key=lambda reading: ORDER.index(reading.verdict))
     guarded = _guarded(rollout, evidence)
     verdict, because = _over_all(rollout, evidence, worst, guarded)
+    sight = tuple(dict.fromkeys(seen.sight for seen in measurements if seen.sight))
     unproved = [reading.because for reading in readings if reading.verdict is not Verdict.PASS]
     return Analysis(
         verdict=verdict,
-        because=because,
+        because="; ".join((because, *sight)),
         evidence=replace(evidence, is_proved=evidence.is_proved or (verdict is Verdict.PASS and rollout.weight < 100)),
         gates=all_readings,
-        waiting_for="; ".join(unproved) if worst.verdict is not Verdict.FAIL and unproved else None,
+        waiting_for="; ".join((*unproved, *sight)) if worst.verdict is not Verdict.FAIL and unproved else None,
         is_not_gross=guarded is None and all(_is_not_gross(reading) for reading in readings),
         on_failure=worst.on_failure if worst.verdict is Verdict.FAIL else None,
         guarded=guarded,

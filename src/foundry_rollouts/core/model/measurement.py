@@ -93,7 +93,8 @@ class Measurement:
 
     ``source`` may carry a stratum behind a slash (``logs/probe``): counts of different strata are never pooled.
     ``trouble`` says why the source could not count, when it could not; that is never held against a canary. A ``note``
-    is for the history, and changes nothing.
+    is for the history, and changes nothing. ``sight`` says how much of what there is the source did not see; what it
+    saw counts all the same.
     """
 
     source: str
@@ -102,6 +103,7 @@ class Measurement:
     canary: Counts = field(default_factory=Counts)
     trouble: str | None = None
     note: str | None = field(default=None, compare=False)
+    sight: str | None = field(default=None, compare=False)
 
 
 def bucket_of(latency: timedelta) -> int:

@@ -262,3 +262,10 @@ def test_quantiles_come_from_buckets_a_tenth_apart() -> None:
 def test_log_sum_adds_in_logs() -> None:
     assert log_sum([2.0, 2.0]) == pytest.approx(2 + math.log(2))
     assert log_sum([]) == -math.inf
+
+
+def test_what_a_source_does_not_see_is_said_and_changes_no_verdict() -> None:
+    sight = "logs: at most 4 of 20 sessions of each version are followed: 2 000 streams are shared by 300 rollouts"
+    rollout, seen = a_progressing(gates=BOTH), [measured(0), measured(0, source="logs")]
+    whole, partial = judged(rollout, seen), judged(rollout, [replace(each, sight=sight) for each in seen])
+    assert partial == replace(whole, because=f"{whole.because}; {sight}", waiting_for=f"{whole.waiting_for}; {sight}")
