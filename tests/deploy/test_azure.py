@@ -31,6 +31,7 @@ MISTAKES = [
         "shared.outputs.identity",
         "shared: shared.bicep has no output identity",
     ),
+    ("main.bicep", "each.project\n      principalId", "project\n      principalId", "project is declared nowhere"),
     ("main.bicep", "'network.bicep'", "'net.bicep'", "there is no module net.bicep"),
     ("main.bicep", "principalId: shared", "principalId: sharing", "sharing is declared nowhere"),
     ("shared.bicep", "param tags object\n", "param tags object\nparam more string\n", "more is used nowhere"),
@@ -126,7 +127,10 @@ def test_azd_finds_the_template() -> None:
 def test_the_app_starts_with_settings_that_exist_and_asks_everybody_for_a_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert set(re.findall(r"FOUNDRY_ROLLOUTS_\w+", APP)) - {setting.variable for setting in reference()} == set()
+    main = (INFRA / "main.bicep").read_text("utf-8")
+    named = set(re.findall(r"name: '(FOUNDRY_ROLLOUTS_\w+)'", APP + main))
+    assert named - {setting.variable for setting in reference()} == set()
+    assert {"FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT", "FOUNDRY_ROLLOUTS_PROJECTS"} <= named
     fixed = dict(re.findall(r"\{ name: '(FOUNDRY_ROLLOUTS_\w+)', value: '([^'$]+)' \}", APP))
     monkeypatch.setenv("FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT", "https://a.services.ai.azure.com/api/projects/p")
     for name, value in fixed.items():

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
 from ruamel.yaml import YAML
 
+from foundry_rollouts.settings import Settings
 from tools.repository import ROOT, program, said
 
 COMPOSE = ROOT / "deploy" / "compose"
@@ -102,6 +104,21 @@ def test_it_has_what_we_ask_of_it() -> None:
 def test_a_planted_mistake_is_found(good: str, bad: str, fault: str) -> None:
     assert good in TEXT
     assert fault in list(faults(TEXT.replace(good, bad)))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_service_reads_one_project_or_several_from_the_example(
+    several: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = EXAMPLE.read_text("utf-8")
+    if several:
+        text = re.sub(r"^# (FOUNDRY_ROLLOUTS_PROJECT(S|_ENDPOINT)=(?!http).*)$", r"\1", text, flags=re.MULTILINE)
+    (tmp_path / ".env").write_text(text, "utf-8")
+    filled = dotenv_values(tmp_path / ".env")
+    for name in ("FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT", "FOUNDRY_ROLLOUTS_PROJECTS"):
+        assert f"{name}: ${{{name}" in TEXT
+        monkeypatch.setenv(name, filled.get(name) or "")
+    assert [each.name for each in Settings().watched] == (["sales", "emea"] if several else [""])
 
 
 def test_grafana_finds_the_dashboards_and_the_prometheus_beside_it() -> None:

@@ -11,12 +11,17 @@ import pytest
 from cluster_programs import cluster_program
 from deployed import CHART, KUBERNETES, NAME, PLACES, VARIANTS, Object, faults, kustomized, of_kind, templated, validate
 from foundry_rollouts.policies.load import policies_in
+from foundry_rollouts.settings import Settings
 from tools.repository import said
 
 pytestmark = pytest.mark.timeout(600)  # the environments that hold the programs may have to be made first
 
 #: What one way of installing adds and the other has no use for.
 OF_HELM = {"app.kubernetes.io/managed-by", "app.kubernetes.io/version"}
+
+
+#: The address of a project.
+ONE = "https://contoso.services.ai.azure.com/api/projects/sales"
 
 
 def as_compared(objects: list[Object]) -> dict[tuple[str, str], Object]:
@@ -114,11 +119,29 @@ def test_other_values_lead_where_they_should() -> None:
     assert list(faults(objects)) == []
 
 
+def test_several_projects_take_the_place_of_the_one_and_the_service_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"projectEndpoint": "", "projects.sales.endpoint": ONE, "projects.emea.endpoint": f"{ONE}-eu"}
+    objects = templated(**given)
+    settings = of_kind(objects, "ConfigMap")["data"]
+    assert "FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT" not in settings
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert {each.name: each.endpoint for each in Settings().watched} == {"sales": ONE, "emea": f"{ONE}-eu"}
+    assert list(faults(objects)) == []
+    sets = [part for name, value in {**PLACES, **given}.items() for part in ("--set", f"{name}={value}")]
+    install = ["install", "mine", str(CHART), "--dry-run=client", *sets]
+    notes = said(cluster_program("helm"), *install).partition("\nNOTES:\n")[2]
+    assert " watches the projects emea, sales." in notes
+
+
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
         ({"projectEndpoint": ""}, "projectEndpoint: set the address"),
         ({"projectEndpoint": "http://ACCOUNT.services.ai.azure.com"}, "projectEndpoint"),
+        ({"projects.sales.endpoint": ONE}, "projectEndpoint: is set beside projects"),
+        ({"projectEndpoint": "", "projects.Sales.endpoint": ONE}, "projects"),
+        ({"projectEndpoint": "", "projects.sales.policies": "sales.yaml"}, "endpoint"),
         ({"workloadIdentity.clientId": ""}, "set the client id"),
         ({"workloadIdentity.clientId": "mine"}, "clientId"),
         ({"database.kind": "mysql"}, "database/kind"),

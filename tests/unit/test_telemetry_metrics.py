@@ -395,5 +395,6 @@ def test_log_streams_are_counted_at_each_scrape() -> None:
     streams.want("r-1", Demand(1, (3, 1)))
     assert streams.take("r-1")
     assert (value(metrics, "log_streams_open"), value(metrics, "log_streams_wanted")) == (1, 4)
+    assert value(metrics, "log_streams_limit") == 2000
     streams.give_back()
     assert value(metrics, "log_streams_open") == 0

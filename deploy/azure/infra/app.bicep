@@ -3,7 +3,8 @@ param location string
 param tags object
 param image string
 param registryServer string
-param projectEndpoint string
+@description('The setting that names the project, or several.')
+param watched object
 param identityId string
 param identityClientId string
 param workspaceName string
@@ -91,7 +92,7 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
           env: [
             database
             { name: 'AZURE_CLIENT_ID', value: identityClientId }
-            { name: 'FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT', value: projectEndpoint }
+            watched
             { name: 'FOUNDRY_ROLLOUTS_LISTEN', value: '0.0.0.0:8080' }
             { name: 'FOUNDRY_ROLLOUTS_ACCESS', value: 'required' }
             { name: 'FOUNDRY_ROLLOUTS_HOSTS', value: '${appName}.${apps.properties.defaultDomain}' }

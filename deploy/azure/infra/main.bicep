@@ -21,6 +21,9 @@ param foundryAccount string
 param foundryProject string
 param foundryResourceGroup string
 
+@description('Several projects in the place of the one above, each as { name, account, project, resourceGroup }: agents are called name/agent.')
+param projects array = []
+
 @secure()
 param databasePassword string
 
@@ -33,6 +36,14 @@ param replicas int = 2
 param allowedNetworks array = []
 
 var tags = { 'azd-env-name': environmentName }
+var watched = empty(projects)
+  ? [{ name: 'one', account: foundryAccount, project: foundryProject, resourceGroup: foundryResourceGroup }]
+  : projects
+var endpoints = toObject(
+  watched,
+  each => each.name,
+  each => { endpoint: 'https://${each.account}.services.ai.azure.com/api/projects/${each.project}' }
+)
 var suffix = uniqueString(subscription().id, environmentName, location)
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
@@ -76,15 +87,17 @@ module database 'database.bicep' = {
   }
 }
 
-module projectRole 'project-role.bicep' = {
-  scope: resourceGroup(foundryResourceGroup)
-  name: 'project-role-${suffix}'
-  params: {
-    account: foundryAccount
-    project: foundryProject
-    principalId: shared.outputs.identityPrincipalId
+module projectRoles 'project-role.bicep' = [
+  for (each, index) in watched: {
+    scope: resourceGroup(each.resourceGroup)
+    name: 'project-role-${index}-${suffix}'
+    params: {
+      account: each.account
+      project: each.project
+      principalId: shared.outputs.identityPrincipalId
+    }
   }
-}
+]
 
 module registryRole 'registry-role.bicep' = {
   scope: resourceGroup(registryResourceGroup)
@@ -103,7 +116,9 @@ module app 'app.bicep' = {
     tags: tags
     image: image
     registryServer: '${registryName}.azurecr.io'
-    projectEndpoint: projectRole.outputs.endpoint
+    watched: empty(projects)
+      ? { name: 'FOUNDRY_ROLLOUTS_PROJECT_ENDPOINT', value: items(endpoints)[0].value.endpoint }
+      : { name: 'FOUNDRY_ROLLOUTS_PROJECTS', value: string(endpoints) }
     identityId: shared.outputs.identityId
     identityClientId: shared.outputs.identityClientId
     workspaceName: shared.outputs.workspaceName
@@ -113,7 +128,7 @@ module app 'app.bicep' = {
     replicas: replicas
     allowedNetworks: allowedNetworks
   }
-  dependsOn: [registryRole]
+  dependsOn: [registryRole, projectRoles]
 }
 
 output AZURE_RESOURCE_GROUP string = group.name

@@ -23,5 +23,3 @@ resource assignment 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalType: 'ServicePrincipal'
   }
 }
-
-output endpoint string = 'https://${account}.services.ai.azure.com/api/projects/${project}'

@@ -43,10 +43,12 @@ class Delivery(StrEnum):
 
 
 class StreamCount(Protocol):
-    """Whoever knows how many log streams are open, and how many there would be without a bound."""
+    """Whoever knows how many log streams are open, how many may be, and how many there would be without a bound."""
 
     @property
     def open(self) -> int: ...
+    @property
+    def most(self) -> int: ...
     @property
     def wanted(self) -> int: ...
 
@@ -147,9 +149,10 @@ class ServiceMetrics:
         self._ticks_waiting.set(waiting)
 
     def follow_streams(self, streams: StreamCount) -> None:
-        """Show at each scrape how many log streams are open, and how many are wanted."""
+        """Show at each scrape how many log streams are open and how many are wanted, and how many may be open."""
         self._streams_open.set_function(lambda: streams.open)
         self._streams_wanted.set_function(lambda: streams.wanted)
+        self._streams_limit.set(streams.most)
 
     def outbox(self, pending: int, waits: timedelta) -> None:
         """Show how many messages are recorded and not yet sent, and how long the oldest has been waiting."""
@@ -205,6 +208,7 @@ class ServiceMetrics:
         self._streams_wanted = self._gauge(
             "log_streams_wanted", "Log streams it would take to follow every session that policies let be followed."
         )
+        self._streams_limit = self._gauge("log_streams_limit", "Log streams that may be open at once.")
 
     def _build_notices(self) -> None:
         self._outbox = self._gauge("outbox_pending", "Messages recorded and not yet sent.")
