@@ -26,12 +26,11 @@ from foundry_rollouts.entra.sign_in import Client, SignInAtProvider
 from foundry_rollouts.foundry.auth import credential_for
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.projects import Projects
-from foundry_rollouts.notify.announcer import Announcer, Speaker, Voice
-from foundry_rollouts.notify.chat import Chat
+from foundry_rollouts.notify.announcer import Announcer, Speaker
 from foundry_rollouts.notify.dispatcher import Dispatcher
 from foundry_rollouts.notify.everybody import Everybody
-from foundry_rollouts.notify.marks import ApplicationInsights, GitHub, Grafana
-from foundry_rollouts.notify.targets import Target, read_targets
+from foundry_rollouts.notify.targets import read_targets
+from foundry_rollouts.notify.voices import voice_of
 from foundry_rollouts.notify.webhook import Webhook
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
@@ -262,23 +261,9 @@ def _audience(settings: Settings) -> Audience:
 
 def _announcer(settings: Settings, store: SqlStore, metrics: Metrics) -> Announcer:
     webhook = settings.webhook
-    speakers = [Speaker(target, _voice(target, webhook.timeout)) for target in read_targets(settings.notify_targets)]
+    speakers = [Speaker(target, voice_of(target, webhook.timeout)) for target in read_targets(settings.notify_targets)]
     chance = random.SystemRandom().random
     return Announcer(store, speakers, metrics, clock.now, webhook.patience, chance)
-
-
-def _voice(target: Target, limit: timedelta) -> Voice:
-    """Return what reaches ``target``."""
-    url = target.url.rstrip("/")
-    match target.mark:
-        case "grafana":
-            return Grafana(url, target.token, limit)
-        case "github":
-            return GitHub(url, target.token, limit, target.path, target.ref)
-        case "application-insights":
-            return ApplicationInsights(url, target.token, limit, target.path)
-        case _:
-            return Chat(target.url, limit)
 
 
 async def _let_go(sources: Sequence[Source], alarm: WakeCoalescer) -> None:
