@@ -186,7 +186,7 @@ async def test_a_project_that_is_away_keeps_nothing_from_the_other(foundry: str,
                 await service.create(project)
 
             async def are_pinned() -> bool:
-                return {each["stable"] for each in (await service.agents()).values()} == {"1"}
+                return [each["stable"] for each in (await service.agents()).values()] == ["1", "1"]
 
             await until(are_pinned)
             await proxy.cut()
