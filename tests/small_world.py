@@ -1,7 +1,7 @@
 """A world small enough to be killed at every touch: one agent, one source, the real store, a clock by hand."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,7 +43,7 @@ class KilledError(BaseException):
 def a_quick_policy(**but: Any) -> Policy:
     """Return the product's rules with a coarse bad line and steps that last one tick."""
     steps = tuple(WeightStep(weight, min=TICK) for weight in (10, 50, 100))
-    return a_policy(steps=steps, judge=Judging(bad=Margin(3, 0.2)), **but)
+    return a_policy(**{"steps": steps, "judge": Judging(bad=Margin(3, 0.2)), **but})
 
 
 @dataclass
@@ -268,6 +268,7 @@ class SmallWorld:
     watched_by: type[SmallSource] = SmallSource
     waits_for_stops: bool = False  #: The end of the canary's sessions belongs to the story.
     ready: ReadinessChecks | None = None  #: Checks whether sandboxes become ready.
+    people: Callable[["SmallWorld"], Awaitable[None]] | None = None  #: What people do before each tick.
 
     def __post_init__(self) -> None:
         self.cloud.name = f"support-{self.id}"
@@ -305,6 +306,8 @@ class SmallWorld:
             is_over = rollout.phase.is_final and not (self.waits_for_stops and rollout.owes_stops)
             if is_over and await reader.intent(self.cloud.name) is None:
                 break
+            if self.people is not None:
+                await self.people(self)
             self.time += TICK
             try:
                 for lease in await store.claim_due(self.time, 10):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -107,20 +108,13 @@ async def built(settings: Settings, policies: WatchedPolicies, stop: asyncio.Eve
             now=clock.now,
             stop=stop,
             project=settings.project_name,
-            hosts=settings.host_names,
-            is_open=settings.is_open,
             identities=people,
             directory=_directory(settings, people),
-            buckets=Buckets(settings.requests_per_second),
-            has_metrics=settings.metrics_listen is None,
-            are_metrics_open=settings.are_metrics_open,
-            proxies=settings.proxies,
-            base_path=settings.base_path,
-            sign_in_limits=_sign_in_limits(settings),
             written=as_written,
             catalogue=world.cloud,
             targets=announcer,
             logs=logs,
+            **_doors(settings),
         )
         try:
             yield Daemon(scheduler, services, policies, world, job_health, settings, several)
@@ -128,6 +122,21 @@ async def built(settings: Settings, policies: WatchedPolicies, stop: asyncio.Eve
             for each in (several, logs, people):
                 if each is not None:
                     await each.close()
+
+
+def _doors(settings: Settings) -> dict[str, Any]:
+    """Return how people and programs come in, as the settings say it."""
+    return {
+        "hosts": settings.host_names,
+        "is_open": settings.is_open,
+        "buckets": Buckets(settings.requests_per_second),
+        "has_metrics": settings.metrics_listen is None,
+        "are_metrics_open": settings.are_metrics_open,
+        "proxies": settings.proxies,
+        "base_path": settings.base_path,
+        "sign_in_limits": _sign_in_limits(settings),
+        "links": settings.links,
+    }
 
 
 def _readiness(world: World, jobs: JobHealth, intervals: Intervals, several: Discoveries | None) -> Readiness:
@@ -263,7 +272,7 @@ def _announcer(settings: Settings, store: SqlStore, metrics: Metrics) -> Announc
     webhook = settings.webhook
     speakers = [Speaker(target, voice_of(target, webhook.timeout)) for target in read_targets(settings.notify_targets)]
     chance = random.SystemRandom().random
-    return Announcer(store, speakers, metrics, clock.now, webhook.patience, chance)
+    return Announcer(store, speakers, metrics, clock.now, webhook.patience, chance, settings.links)
 
 
 async def _let_go(sources: Sequence[Source], alarm: WakeCoalescer) -> None:

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 
 from foundry_rollouts.cli.policy_plan import warnings_in
 from foundry_rollouts.core.forecast.expectation import Traffic
-from foundry_rollouts.core.model.policy import ApprovalStep, OnFailure, WeightStep
+from foundry_rollouts.core.model.approval import ApprovalStep
+from foundry_rollouts.core.model.policy import OnFailure, WeightStep
 from foundry_rollouts.core.model.ties import ties
 from foundry_rollouts.policies.load import policies_in
 from tools import gallery

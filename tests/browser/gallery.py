@@ -11,9 +11,10 @@ from typing import Any
 from builders import NOON, a_policy, a_rollout
 from fakes import FakeHealth, FakePolicies, FakeWake, nobody, record
 from foundry_rollouts.core.model.access import Role, Way
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.audit import AuditEntry, AuditOutcome
 from foundry_rollouts.core.model.event import Event
-from foundry_rollouts.core.model.policy import ApprovalStep, Policy, WeightStep
+from foundry_rollouts.core.model.policy import Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing, routing_of
 from foundry_rollouts.ports import AgentKnown, Record

@@ -11,8 +11,9 @@ from typing import Any
 
 from browser.gallery import Gallery, a_site
 from builders import a_policy
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window, bucket_of
-from foundry_rollouts.core.model.policy import ApprovalStep, Gate, GateKind, Judging, Margin, Policy, WeightStep
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.sources import OutcomesConfig, Sources
 from foundry_rollouts.operations.log_tail import LogTails

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, event
 from builders import NOON, a_rollout
 from fakes import stand
 from foundry_rollouts.core.judging.evidence import initial
-from foundry_rollouts.core.model.policy import ApprovalStep
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import LATEST, Routing
 from foundry_rollouts.ports import AgentFilter, AgentKnown, Record

@@ -13,9 +13,10 @@ from foundry_rollouts.core.judging.estimate import StableEstimate
 from foundry_rollouts.core.judging.evidence import initial
 from foundry_rollouts.core.judging.one_armed import CeilingProcess
 from foundry_rollouts.core.judging.track import Track
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.sources import ProbeConfig, Prompt, Sources
 from foundry_rollouts.errors import ConflictError, NotFoundError, StoreError

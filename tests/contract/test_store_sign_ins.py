@@ -18,6 +18,14 @@ async def test_a_sign_in_is_found_by_what_its_secret_hashes_to(store: SqlStore) 
     assert await store.sign_in("b") is None
 
 
+async def test_the_groups_of_a_sign_in_stay_with_it(store: SqlStore) -> None:
+    begun = replace(A, groups=("0f4b6a5e", "releases"))
+    await store.add_sign_in("a", begun)
+
+    assert await store.sign_in("a") == begun
+    assert begun.person.groups == ("0f4b6a5e", "releases")
+
+
 async def test_its_use_is_noted(store: SqlStore) -> None:
     await store.add_sign_in("a", A)
 

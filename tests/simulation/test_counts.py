@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from builders import a_policy
 from foundry_rollouts.core.judging.analysis import Verdict
 from foundry_rollouts.core.judging.batches import Tally
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.policy import (
-    ApprovalStep,
     Automatic,
     Gate,
     GateKind,

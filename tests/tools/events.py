@@ -13,6 +13,8 @@ MEANINGS = {
     "rollout.created": "a version is on trial; it has no weight yet",
     "rollout.started": "it got its first weight",
     "rollout.advanced": "it got a higher weight, or a step was approved",
+    "rollout.approved": "one more person approved, and others still have to",
+    "rollout.approval_voided": "the version or the policy was changed: people are asked anew",
     "rollout.stepped_back": "from all traffic back to the last weight below 100",
     "rollout.promoted": "it is the stable version now",
     "rollout.rolled_back": "all new sessions go to the stable version again",

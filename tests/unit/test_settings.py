@@ -74,6 +74,8 @@ def test_a_project_endpoint_alone_is_enough() -> None:
         "concurrent_ticks": min(128, 32 * (os.cpu_count() or 1)),
         "metrics_agents": 500,
         "log_streams": min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2),
+        "public_url": None,
+        "link_secret": None,
         "log_format": "json",
         "notify_targets": None,
         "webhook": {"url": None, "secret": None, "timeout_seconds": 10.0, "give_up_hours": 24.0},

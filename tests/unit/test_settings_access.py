@@ -141,3 +141,38 @@ def test_lists_are_read_with_spaces_and_capitals(monkeypatch: pytest.MonkeyPatch
     settings = loaded(monkeypatch, HOSTS=" A.example , b.example,", TRUSTED_PROXIES="10.0.0.2, fd00::/64")
     assert settings.host_names == {"a.example", "b.example", "127.0.0.1"}
     assert settings.proxies == ("10.0.0.2", "fd00::/64")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://rollouts.example.com", "in the clear"),
+        ("rollouts.example.com", "is no address of pages"),
+        ("https://ann@rollouts.example.com", "is no address of pages"),
+        ("https://rollouts.example.com/?a=b", "is no address of pages"),
+        ("javascript:alert(1)", "is no address of pages"),
+    ],
+)
+def test_an_address_that_links_must_not_lead_to_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    assert says in refused(monkeypatch, PUBLIC_URL=url)
+
+
+def test_links_lead_to_the_public_address_whose_host_is_answered_to_and_where_people_show_who_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secret = "0123456789abcdef0123456789abcdef"
+    settings = loaded(monkeypatch, PUBLIC_URL="https://Rollouts.example.com/base/", LINK_SECRET=secret)
+    assert settings.links is not None
+    assert settings.links.to_rollout("r-1") == "https://Rollouts.example.com/base/rollouts/r-1"
+    assert settings.links.key == secret.encode()
+    assert "rollouts.example.com" in settings.host_names
+    assert not settings.is_open
+    assert secret not in repr(settings)
+
+
+def test_without_an_address_there_are_no_links_and_a_weak_secret_signs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loaded(monkeypatch).links is None
+    assert loaded(monkeypatch, PUBLIC_URL="http://127.0.0.1:8080").is_open
+    assert "shorter than 32 characters" in refused(monkeypatch, LINK_SECRET="short")

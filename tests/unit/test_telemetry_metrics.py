@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.analysis import Analysis, GateReading, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.signals.streams import Demand, Streams

@@ -40,6 +40,16 @@ def _acknowledged(item: Item) -> str:
     return f"by {known['by']} at {known['at']}" + (f": {known['reason']}" if known["reason"] else "") if known else ""
 
 
+def _approvals(item: Item) -> str:
+    """Return how many of how many approved the present step, who, and until when."""
+    asked = item.get("approvals")
+    if not asked:
+        return ""
+    by = f", by {' and '.join(asked['given'])}" if asked["given"] else ""
+    until = f"; until {asked['until']}, then {asked['then']}" if asked["until"] else ""
+    return f"{len(asked['given'])} of {asked['needed']}{by}{until}"
+
+
 _LIST = (
     *map(column, ("id", "agent", "canary", "phase")),
     Column("step", lambda item: f"{item['step']}/{item['steps']}"),
@@ -56,6 +66,7 @@ _SHOW = (
     *map(column, ("weights", "generation", "verdict", "because", "waiting_for", "held_by", "author")),
     *map(column, ("created_at", "started_at", "ended_at")),
     Column("acknowledged", _acknowledged),
+    Column("approvals", _approvals),
     Column("open_commands", _asked),
 )
 _HISTORY = tuple(map(column, ("at", "kind", "step", "weights", "author", "because")))

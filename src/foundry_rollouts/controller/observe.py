@@ -15,12 +15,14 @@ from foundry_rollouts.controller.said import about
 from foundry_rollouts.core.deciding.decide import Situation
 from foundry_rollouts.core.deciding.loss import AGENT, losing, loss_of
 from foundry_rollouts.core.deciding.unreadable import LEGIBLE
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.incarnation import number
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.new_versions import OnNewVersion
+from foundry_rollouts.core.model.policy_hash import policy_hash
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing, arrived_late, drift_of, is_way_back, routing_of
-from foundry_rollouts.errors import CloudError, UsageError
+from foundry_rollouts.errors import CloudError, NotFoundError, UsageError
 from foundry_rollouts.ports import (
     AgentKnown,
     AgentSeen,
@@ -59,8 +61,8 @@ async def observe(world: World, recorded: Rollout, standing: Standing, this: Pas
     Versions are as one of the last passes read them: whoever changes something reads them again before.
     A cloud that cannot be read is named in the situation's ``cloud_error``.
     """
-    now = this.now
-    seen = Situation(now, commands=standing.commands, tick_interval=this.tick_interval)
+    now, in_force = this.now, _policy_in_force(world, recorded)
+    seen = Situation(now, commands=standing.commands, tick_interval=this.tick_interval, policy_in_force=in_force)
     try:
         agent = await read_agent(world, recorded.agent, standing.known)
         if agent.unreadable is not None and recorded.step and not recorded.policy.observes:
@@ -93,6 +95,17 @@ async def observe(world: World, recorded: Rollout, standing: Standing, this: Pas
         notes=tuple(filter(None, (note, _no_way_back(recorded, noticed)))),
     )
     return _with_losses(noticed, seen)
+
+
+def _policy_in_force(world: World, rollout: Rollout) -> str | None:
+    """Return the hash of the policy that new rollouts get now, where somebody is asked to approve, or is next."""
+    near = rollout.policy.steps[max(rollout.step - 1, 0) : rollout.step + 1]
+    if not any(isinstance(step, ApprovalStep) for step in near):
+        return None
+    try:
+        return policy_hash(world.policies.named(rollout.policy.name))
+    except NotFoundError:
+        return None
 
 
 def _with_versions(rollout: Rollout, version: VersionSeen | None, stable: VersionSeen | None, now: datetime) -> Rollout:

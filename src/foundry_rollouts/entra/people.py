@@ -18,6 +18,7 @@ LONGEST_TOKEN = 16_384
 #: How far the provider's clock may be ahead of ours; never how long a token lives on.
 CLOCKS_APART = timedelta(minutes=1)
 LONGEST_NAME = 128
+MOST_GROUPS = 250  #: More than Entra puts into a token.
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Entra:
                 f"{name} has no role here: an administrator of the directory assigns one of the app roles "
                 f"{', '.join(self._believed.roles)}"
             )
-        return Person(name, found[-1], Way.ENTRA)
+        return Person(name, found[-1], Way.ENTRA, groups=_groups(claims))
 
     async def close(self) -> None:
         """Wait for no answer of the provider any more."""
@@ -111,6 +112,13 @@ def _key_id(token: str) -> str:
     if not isinstance(kid, str):
         raise UnknownPersonError("this token is not known here: send one of ours, or of the identity provider")
     return kid
+
+
+def _groups(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the groups and the app roles that ``claims`` name; of somebody in too many groups Entra names none."""
+    named = [each for claim in ("groups", "roles") if isinstance(claims.get(claim), list) for each in claims[claim]]
+    fit = (each for each in named if isinstance(each, str) and each.isprintable() and 0 < len(each) <= LONGEST_NAME)
+    return tuple(dict.fromkeys(fit))[:MOST_GROUPS]
 
 
 def _name(claims: Mapping[str, Any]) -> str:

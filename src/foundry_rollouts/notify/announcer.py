@@ -14,7 +14,9 @@ import structlog
 
 from foundry_rollouts.core.model.notice import Severity, severity_of
 from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.links import Links
 from foundry_rollouts.notify.dispatcher import BACKOFF, CHECK_EVERY, MARGIN, UndeliveredError
+from foundry_rollouts.notify.leading import link_of
 from foundry_rollouts.notify.targets import Target
 from foundry_rollouts.notify.wording import Words, words_of
 from foundry_rollouts.ports import News, Notice, NoticeBox, TargetShown
@@ -62,6 +64,7 @@ class Announcer:
     now: Callable[[], datetime]
     patience: timedelta  #: How long a message is tried again.
     chance: Callable[[], float]
+    links: Links | None = None  #: Where messages lead; None: they carry no link.
     check_every: timedelta = CHECK_EVERY
     _sending: dict[str, set[asyncio.Task[None]]] = field(default_factory=dict, init=False)
     _lost: set[str] = field(default_factory=set, init=False)
@@ -150,7 +153,8 @@ class Announcer:
             return
         try:
             if not (speaker.target.mark and notice.is_reminder):  # A mark of something that lasts is there already.
-                await speaker.voice.say(words_of(notice), notice.key)
+                link = None if speaker.target.mark else link_of(self.links, notice, now)
+                await speaker.voice.say(words_of(notice, link), notice.key)
         except UndeliveredError as error:
             await self._try_later(notice, error)
             return

@@ -8,7 +8,8 @@ from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import Plan, Regression, StepPlan
 from foundry_rollouts.core.forecast.plan import plan as planned
 from foundry_rollouts.core.forecast.warnings import warnings_of
-from foundry_rollouts.core.model.policy import ApprovalStep, Policy
+from foundry_rollouts.core.model.approval import ApprovalStep
+from foundry_rollouts.core.model.policy import Policy
 
 #: What an approval takes on the drawing: nobody knows how long a person needs.
 APPROVAL = timedelta(minutes=10)

@@ -28,7 +28,8 @@ async def begin_sign_in(store: Store, person: Person, limits: Limits, now: datet
     secret = secrets.token_urlsafe(SECRET_BYTES)
     with suppress(StoreError):  # What is over opens nothing, whether it is still there or not.
         await store.forget_sign_ins(now - limits.longest)
-    await store.add_sign_in(_hash(secret), SignIn(person.name, person.role, person.way, person.token, now, now))
+    begun = SignIn(person.name, person.role, person.way, person.token, now, now, person.groups)
+    await store.add_sign_in(_hash(secret), begun)
     return secret
 
 

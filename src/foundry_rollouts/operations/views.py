@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.deciding.approving import deadline
 from foundry_rollouts.core.deciding.progress import APPROVAL
 from foundry_rollouts.core.model.acknowledgement import Acknowledgement, lesson
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.effects import Mode
 from foundry_rollouts.core.model.measurement import Counts, Measurement, quantile, seconds_of
@@ -34,6 +36,18 @@ class CommandView:
     author: str
     at: datetime
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsView:
+    """The approvals of the present step."""
+
+    needed: int
+    given: tuple[str, ...]  #: Who approved.
+    by: tuple[str, ...]  #: Roles or names that may; empty: whoever may give commands.
+    until: datetime | None  #: When the time for it is over.
+    then: str  #: What comes then: hold, rollback or abort.
+    fingerprint: str | None = None  #: What is approved: the version and the policy; another one voids approvals.
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,7 @@ class RolloutView:
     answer: str | None = None  #: What came of what was asked, in a sentence.
     progress: Progress | None = None  #: How far it is, gate by gate; None: not asked for here.
     acknowledged: Acknowledgement | None = None  #: Who knows that it ended badly; None: nobody, or it did not.
+    approvals: ApprovalsView | None = None  #: Who approved so far; None: nobody is asked for now.
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +188,17 @@ def rollout_view(rollout: Rollout, now: datetime) -> RolloutView:
         started_at=rollout.started_at,
         ended_at=rollout.ended_at,
         remaining=_remaining(rollout, now),
+        approvals=_approvals(rollout, now),
     )
+
+
+def _approvals(rollout: Rollout, now: datetime) -> ApprovalsView | None:
+    step = rollout.present_step
+    if not isinstance(step, ApprovalStep) or rollout.phase.is_final:
+        return None
+    given = tuple(each.by for each in rollout.approvals)
+    until = deadline(rollout, now)
+    return ApprovalsView(step.count, given, step.by, until, step.then.value, rollout.asked_about)
 
 
 def _awaited(rollout: Rollout) -> str | None:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+from foundry_rollouts.core.model.approval import ApprovalStep, OnTimeout
 from foundry_rollouts.core.model.policy import (
     CALL_LIMIT,
     CAPABLE_SOURCES,
     MINUTE,
-    ApprovalStep,
     Automatic,
     Gate,
     GateKind,
@@ -101,6 +101,9 @@ def _steps(steps: list[StepEntry], call_limit: timedelta | None) -> Iterator[Pro
     rises = True
     for place, step in enumerate(steps):
         if not isinstance(step, WeightEntry):
+            if step.approval.timeout is None and step.approval.then is not OnTimeout.HOLD:
+                sentence = f"{step.approval.then} never comes without a timeout: add one, for example timeout: 4h"
+                yield Problem(("steps", place, "approval", "then"), sentence)
             continue
         if step.weight <= reached:
             rises = False
@@ -210,7 +213,9 @@ def _gate_sources(
 
 def _step(entry: StepEntry, call_limit: timedelta | None) -> Step:
     if not isinstance(entry, WeightEntry):
-        return ApprovalStep()
+        terms = entry.approval
+        by = tuple(dict.fromkeys(terms.by))
+        return ApprovalStep(True, by, terms.count, terms.not_author, terms.timeout, terms.then)
     return WeightStep(entry.weight, _least(entry, call_limit), entry.max)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.calendar import Calendar, CalendarFile, Entry, Span
 from foundry_rollouts.core.model.policy import Automatic, Gate, Policy, Step, WeightStep
@@ -112,9 +113,16 @@ def _auto(automatic: Automatic) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     if not isinstance(step, WeightStep):
-        return {"approval": {}}
+        return {"approval": _approval(step)}
     limit = {"max": span_text(step.max)} if step.max is not None else {}
     return {"weight": step.weight, "min": span_text(step.min), **limit}
+
+
+def _approval(step: ApprovalStep) -> dict[str, Any]:
+    by = {"by": list(step.by)} if step.by else {}
+    limit = {"timeout": span_text(step.timeout), "then": step.then.value} if step.timeout is not None else {}
+    others = {"not-author": True} if step.not_author else {}
+    return {**by, **({"count": step.count} if step.count > 1 else {}), **others, **limit}
 
 
 def _sources(sources: Sources) -> dict[str, Any]:

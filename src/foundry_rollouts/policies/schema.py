@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from foundry_rollouts.core.model.approval import MOST_APPROVALS, OnTimeout
 from foundry_rollouts.core.model.effects import Mode, OnAdoption, OnDrift, OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.new_versions import NewVersions, OnNewVersion
@@ -34,6 +35,7 @@ NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 GLOB_PATTERN = r"^[A-Za-z0-9._*?!\[\]-]+(/[A-Za-z0-9._*?!\[\]-]+)?$"
 AGENT_PATTERN = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$"
 
+Approvers = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Glob = Annotated[str, StringConstraints(pattern=GLOB_PATTERN)]
 Label = Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]
@@ -52,18 +54,36 @@ class WeightEntry(BaseModel):
     )
 
 
-class Nothing(BaseModel):
-    """An empty mapping, written {}."""
+class ApprovalTerms(BaseModel):
+    """Who approves, how many, and by when; {} is any one operator."""
 
     model_config = STRICT
+
+    by: list[Approvers] = Field(
+        default_factory=list,
+        description="Roles (operator, admin), groups of the identity provider, or names; one of them must fit. "
+        "Default: whoever may give commands.",
+        examples=[["admin", "0f4b6a5e-9a4e-4a5f-8a53-3f3f0a4f2f11"]],
+    )
+    count: StrictInt = Field(default=1, ge=1, le=MOST_APPROVALS, description="So many different people.")
+    not_author: bool = Field(default=False, description="Who asked for the rollout does not count.")
+    timeout: PositiveDuration | None = Field(
+        default=None, description="Without enough approvals by then, `then` decides. Default: no limit."
+    )
+    then: OnTimeout = Field(
+        default=OnTimeout.HOLD,
+        description="hold: it waits on. rollback. abort: as rollback, and what is queued behind waits for a person.",
+    )
 
 
 class ApprovalEntry(BaseModel):
-    """A wait for a person, at the weight reached so far."""
+    """A wait for people, at the weight reached so far."""
 
     model_config = STRICT
 
-    approval: Nothing = Field(description="Write {}. The rollout continues after `foundry-rollouts rollout approve`.")
+    approval: ApprovalTerms = Field(
+        description="Write {} for one operator. The rollout continues after `foundry-rollouts rollout approve`."
+    )
 
 
 def _kind_of_step(entry: Any) -> str:

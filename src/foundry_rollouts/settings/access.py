@@ -3,15 +3,18 @@
 import re
 from ipaddress import ip_network
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
-from foundry_rollouts.addresses import is_loopback
+from foundry_rollouts.addresses import host_of, is_loopback
 from foundry_rollouts.errors import UsageError
+from foundry_rollouts.links import Links
 from foundry_rollouts.settings.addresses import address
 from foundry_rollouts.settings.database import PREFIX, DatabaseSettings
 from foundry_rollouts.settings.entra import EntraSettings
 
+_SECRET_CHARACTERS = 32
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
@@ -58,6 +61,19 @@ class AccessSettings(DatabaseSettings):
         "`LISTEN` need not be named.",
         json_schema_extra={"shown": "none"},
     )
+    public_url: str | None = Field(
+        default=None,
+        description="Where people reach the pages, for the links in messages: `https://HOST`, with the base path. "
+        "Plain http is refused unless the address is loopback. Its host need not be named in `HOSTS`.",
+        json_schema_extra={"shown": "messages carry no link"},
+    )
+    link_secret: SecretStr | None = Field(
+        default=None,
+        repr=False,
+        description="Signs the links to approvals: at least 32 characters, the same for every replica. Without it a "
+        "message leads to the page of the rollout.",
+        json_schema_extra={"shown": "no link is signed"},
+    )
     signed_in_idle_hours: float = Field(
         default=8, ge=0.1, le=720, description="Who does not use the dashboard for so long is signed out."
     )
@@ -91,7 +107,7 @@ class AccessSettings(DatabaseSettings):
     @property
     def is_open(self) -> bool:
         """Whether everybody on this machine may do everything."""
-        is_alone = not (self.entra.is_set or self.trusted_proxies or self.hosts)
+        is_alone = not (self.entra.is_set or self.trusted_proxies or self.hosts or self._is_public)
         return self.access == "auto" and is_alone and is_loopback(self.host)
 
     @property
@@ -112,7 +128,18 @@ class AccessSettings(DatabaseSettings):
     @property
     def host_names(self) -> frozenset[str]:
         """The host names to answer to beside this machine's addresses."""
-        return frozenset(_listed(self.hosts)) | {self.host}
+        public = {host_of(self.public_url).lower()} if self.public_url else set()
+        return frozenset(_listed(self.hosts)) | {self.host} | public
+
+    @property
+    def links(self) -> Links | None:
+        """The links in messages; None: they carry none."""
+        key = self.link_secret.get_secret_value().encode() if self.link_secret else None
+        return Links(self.public_url, key) if self.public_url else None
+
+    @property
+    def _is_public(self) -> bool:
+        return self.public_url is not None and not is_loopback(host_of(self.public_url))
 
     @field_validator("listen", "metrics_listen")
     @classmethod
@@ -140,6 +167,28 @@ class AccessSettings(DatabaseSettings):
         if path and not _BASE_PATH.fullmatch(path.rstrip("/")):
             raise ValueError(f"{path!r} is no path: write /rollouts")
         return path.rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _refuse_unsafe_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        host = host_of(url)
+        parts = urlsplit(url if host else "")
+        if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment or parts.username:
+            raise ValueError("is no address of pages: write https://HOST, with the base path behind it if there is one")
+        if parts.scheme == "http" and not is_loopback(host):
+            raise ValueError("would have people sign in in the clear: write https")
+        return url.rstrip("/")
+
+    @field_validator("link_secret")
+    @classmethod
+    def _refuse_weak_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < _SECRET_CHARACTERS:
+            raise ValueError(
+                f"is shorter than {_SECRET_CHARACTERS} characters: write what this prints: openssl rand -base64 32"
+            )
+        return secret
 
     @field_validator("hosts")
     @classmethod

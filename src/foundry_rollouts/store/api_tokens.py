@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundry_rollouts.core.model.access import ApiToken, Role
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.store.engine import Database, insert_into
-from foundry_rollouts.store.tables import api_tokens
+from foundry_rollouts.store.people_tables import api_tokens
 
 _MADE = (api_tokens.c.created_at, api_tokens.c.id)
 

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from foundry_rollouts.core.deciding.approving import has_guards
+from foundry_rollouts.core.model.access import is_same_person
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
@@ -37,6 +39,7 @@ async def accept(connection: AsyncConnection, command: Command) -> Rollout:
             reason=command.reason,
             idempotency_key=command.idempotency_key,
             is_obeyed=False,
+            about=rollout.asked_about if command.verb is Verb.APPROVE else None,
         )
     )
     return await rollouts.bump_generation(connection, rollout, command.at)
@@ -114,8 +117,14 @@ async def _refuse(connection: AsyncConnection, command: Command, rollout: Rollou
         raise ConflictError(
             f"{command.verb} names generation {command.generation}, but {_as_it_is(rollout)}: read it again"
         )
+    if command.about not in {None, rollout.asked_about}:
+        raise ConflictError(
+            f"what is to be approved was changed since it was read ({command.about}): {_as_it_is(rollout)}"
+        )
+    is_counted = command.verb is Verb.APPROVE and has_guards(rollout)
     for other in await waiting(connection, rollout.id):
-        if other.verb is command.verb:
+        is_another = is_counted and not is_same_person(other.author, command.author)
+        if other.verb is command.verb and not is_another:
             raise ConflictError(
                 f"{other.author} asked to {other.verb} already and that is not done yet; {_as_it_is(rollout)}"
             )
@@ -135,4 +144,5 @@ def _command(row: Row[Any]) -> Command:
         author=row.author,
         reason=row.reason,
         idempotency_key=row.idempotency_key,
+        about=row.about,
     )

@@ -22,8 +22,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import SchemaError, StoreError
+from foundry_rollouts.store.all_tables import metadata
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, Database, is_missing
-from foundry_rollouts.store.notice_tables import metadata
 from foundry_rollouts.store.schema_diff import differences, in_words
 
 #: The advisory lock that upgrades of one PostgreSQL database take in turn; any number that is ours alone.

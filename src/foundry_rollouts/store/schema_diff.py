@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from foundry_rollouts.store.notice_tables import metadata
+from foundry_rollouts.store.all_tables import metadata
 
 #: The tables that are append only, as people call them, and what triggers refuse there, by dialect.
 APPEND_ONLY = {"events": "the history", "audit": "the audit log"}

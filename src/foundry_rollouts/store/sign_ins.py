@@ -6,7 +6,7 @@ from sqlalchemy import delete, insert, select, update
 
 from foundry_rollouts.core.model.access import Role, SignIn, Way
 from foundry_rollouts.store.engine import Database
-from foundry_rollouts.store.tables import sign_ins
+from foundry_rollouts.store.people_tables import sign_ins
 
 
 class KeptSignIns:
@@ -24,6 +24,7 @@ class KeptSignIns:
             "token": sign_in.token,
             "began_at": sign_in.began_at,
             "used_at": sign_in.used_at,
+            "groups": list(sign_in.groups),
         }
         async with self._database.writing() as connection:
             await connection.execute(insert(sign_ins).values(**row))
@@ -35,7 +36,8 @@ class KeptSignIns:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        return SignIn(row.name, Role(row.role), Way(row.way), row.token, row.began_at, row.used_at)
+        groups = tuple(row.groups or ())
+        return SignIn(row.name, Role(row.role), Way(row.way), row.token, row.began_at, row.used_at, groups)
 
     async def note_sign_in_use(self, secret_hash: str, now: datetime) -> None:
         """Remember when it was used last."""

@@ -69,7 +69,7 @@ class PlainText(TypeDecorator[str]):
         return None if value is None else plain_text(value)
 
 
-_Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in an INTEGER key only.
 
 #: The rollouts that have not ended; partial indexes need it word for word.
@@ -88,14 +88,14 @@ agents = Table(
     Column("newest", PlainText),
     Column("latest", PlainText),
     Column("latest_status", PlainText),
-    Column("routing", _Json),
+    Column("routing", Json),
     Column("policy", PlainText),
     Column("seen_at", UTCDateTime),
     Column("is_gone", Boolean, nullable=False),
-    Column("kept", _Json),  # weights of another hand that stay until a rollout begins
+    Column("kept", Json),  # weights of another hand that stay until a rollout begins
     Column("unreadable", PlainText),  # why it cannot be processed; NULL: it can
     Column("incarnation", Integer, nullable=False, server_default=text("1")),
-    Column("marks", _Json),
+    Column("marks", Json),
 )
 
 leases = Table(
@@ -127,8 +127,8 @@ rollouts = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Column("due_at", UTCDateTime),  # NULL: never
     Column("idempotency_key", PlainText, unique=True),
-    Column("policy", _Json, nullable=False),  # written once
-    Column("document", _Json, nullable=False),
+    Column("policy", Json, nullable=False),  # written once
+    Column("document", Json, nullable=False),
     Column("incarnation", Integer, nullable=False, server_default=text("1")),
     Index(None, "due_at"),
     Index(None, "created_at", "id"),
@@ -148,7 +148,7 @@ evidence = Table(
     "evidence",
     metadata,
     _rollout_column(primary_key=True),
-    Column("document", _Json, nullable=False),
+    Column("document", Json, nullable=False),
 )
 
 measurements = Table(
@@ -159,7 +159,7 @@ measurements = Table(
     Column("source", PlainText, nullable=False),
     Column("starts_at", UTCDateTime, nullable=False),
     Column("ends_at", UTCDateTime, nullable=False),
-    Column("document", _Json, nullable=False),
+    Column("document", Json, nullable=False),
     UniqueConstraint("rollout", "source", "starts_at", "ends_at"),
     Index(None, "rollout", "seq"),
 )
@@ -176,6 +176,7 @@ commands = Table(
     Column("reason", PlainText),
     Column("idempotency_key", PlainText),
     Column("is_obeyed", Boolean, nullable=False),
+    Column("about", PlainText),  # the fingerprint of what is approved; NULL: it does not matter
     UniqueConstraint("rollout", "verb", "idempotency_key"),
 )
 
@@ -185,7 +186,7 @@ intents = Table(
     Column("agent", PlainText, primary_key=True),  # an agent has one open intent at most
     Column("id", PlainText, nullable=False),
     Column("opened_at", UTCDateTime, nullable=False),
-    Column("document", _Json, nullable=False),
+    Column("document", Json, nullable=False),
 )
 
 events = Table(
@@ -199,7 +200,7 @@ events = Table(
     _rollout_column(),
     Column("because", PlainText, nullable=False),
     Column("step", Integer),
-    Column("weights", _Json),
+    Column("weights", Json),
     Column("author", PlainText),
     *(Column(name, PlainText) for name in ("canary", "stable", "policy", "policy_hash", "phase", "waits_for")),
     Index(None, "rollout", "seq"),
@@ -232,32 +233,6 @@ outcomes = Table(
     Index(None, "agent", "received_at"),
     Index(None, "agent", "session", "at"),
     Index(None, "received_at"),
-)
-
-api_tokens = Table(
-    "api_tokens",
-    metadata,
-    Column("id", PlainText, primary_key=True),
-    Column("owner", PlainText, nullable=False),
-    Column("role", PlainText, nullable=False),
-    Column("secret_hash", PlainText, nullable=False, unique=True),  # SHA-256, in hexadecimal
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("expires_at", UTCDateTime),  # NULL: never
-    Column("revoked_at", UTCDateTime),
-    Column("last_used_at", UTCDateTime),
-)
-
-sign_ins = Table(
-    "sign_ins",
-    metadata,
-    Column("secret_hash", PlainText, primary_key=True),  # SHA-256 of what the browser shows, in hexadecimal
-    Column("name", PlainText, nullable=False),
-    Column("role", PlainText, nullable=False),
-    Column("way", PlainText, nullable=False),
-    Column("token", PlainText),  # the id of the API token that was shown; NULL: none was
-    Column("began_at", UTCDateTime, nullable=False),
-    Column("used_at", UTCDateTime, nullable=False),
-    Index(None, "name"),
 )
 
 acknowledgements = Table(

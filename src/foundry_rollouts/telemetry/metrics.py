@@ -64,6 +64,8 @@ class Metrics(ServiceMetrics):
         self._step_started.replace(agent, {(): started.timestamp()} if started and not rollout.phase.is_final else {})
         self._waiting.replace(agent, {(waits.value,): 1} if waits else {})
         self._step_backs.replace(agent, {(): rollout.step_backs})
+        missing = rollout.approvals_missing
+        self._approvals.replace(agent, {(): missing} if missing else {})
         self._held.replace(agent, {(by,): 1 for by in (rollout.held_by or "").split(", ") if by})
         if analysis is not None:
             self._verdict.replace(agent, {(each.value,): float(each is analysis.verdict) for each in Verdict})
@@ -259,7 +261,10 @@ class Metrics(ServiceMetrics):
         self._held = AgentGauge(
             self._gauge("held", "1 while a freeze, hours and so on keep the rollout from going on.", "agent", "by")
         )
-        return self._step, self._step_started, self._waiting, self._step_backs, self._held
+        self._approvals = AgentGauge(
+            self._gauge("approvals_missing", "How many more people must approve before the rollout goes on.", "agent")
+        )
+        return self._step, self._step_started, self._waiting, self._step_backs, self._held, self._approvals
 
     def _build_gates(self) -> tuple[AgentGauge, ...]:
         self._gate_value = AgentGauge(

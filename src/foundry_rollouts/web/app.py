@@ -10,6 +10,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.web import (
     api,
+    approval_page,
     audit_page,
     audits,
     commands,
@@ -39,6 +40,27 @@ from foundry_rollouts.web.services import Ours, Services
 router = APIRouter()
 numbers = APIRouter()
 
+ROUTERS = (
+    router,
+    numbers,
+    api.router,
+    commands.router,
+    watching.router,
+    audits.router,
+    outcomes.router,
+    notifications.router,
+    tokens.router,
+    problem_pages.router,
+    pages.router,
+    history_page.router,
+    audit_page.router,
+    policy_page.router,
+    rollout_page.router,
+    approval_page.router,
+    sign_in.public,
+    sign_in.router,
+)
+
 
 def create_app(services: Services) -> FastAPI:
     """Build the app over ``services``."""
@@ -52,25 +74,7 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    for each in (
-        router,
-        numbers,
-        api.router,
-        commands.router,
-        watching.router,
-        audits.router,
-        outcomes.router,
-        notifications.router,
-        tokens.router,
-        problem_pages.router,
-        pages.router,
-        history_page.router,
-        audit_page.router,
-        policy_page.router,
-        rollout_page.router,
-        sign_in.public,
-        sign_in.router,
-    ):
+    for each in ROUTERS:
         app.include_router(each)
     serve_static(app)
     answer_problems(app)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from starlette.requests import Request
 
 from foundry_rollouts.core.model.access import Role
+from foundry_rollouts.core.model.approval import Approver
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError, UnavailableError
@@ -104,9 +105,10 @@ def _obey(verb: Verb) -> Obey:
             author=by.author(wanted.author, wanted.reason, wanted.generation),
             reason=wanted.reason,
             idempotency_key=by.key,
+            about=wanted.fingerprint,
         )
         try:
-            rollout = await command(ours.store, asked)
+            rollout = await command(ours.store, asked, Approver.of(by.who, wanted.author))
         except UnavailableError as error:
             raise UnavailableError(f"{error}{without_us(verb)}") from error
         ours.wake.wake_sweep()

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from foundry_rollouts.core.model.access import Role
+from foundry_rollouts.core.model.approval import Approver
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.errors import ConflictError
+from foundry_rollouts.errors import ConflictError, NotAllowedError
 from foundry_rollouts.operations.acknowledge import Acknowledge, acknowledge
 from foundry_rollouts.operations.commands import command
 from foundry_rollouts.operations.start import Retry, retry
@@ -39,11 +40,15 @@ class Pressed:
     """A form that was sent, and by whom."""
 
     form: Mapping[str, str]
-    author: str
+    approver: Approver
+
+    @property
+    def author(self) -> str:
+        return self.approver.name
 
 
 def _pressed(form: Form, who: Who) -> Pressed:
-    return Pressed(form, who.author(None))
+    return Pressed(form, Approver.of(who))
 
 
 By = Annotated[Pressed, Depends(_pressed)]
@@ -92,10 +97,13 @@ def _give(verb: str) -> Callable[[Request, str, By, Ours], Awaitable[Response]]:
         try:
             wanted = _wanted(by.form)
             asked.reason, asked.generation = wanted.reason, wanted.generation
-            rollout = await _obeyed(ours, rollout_id, Wish(verb, wanted, by.author))
+            rollout = await _obeyed(ours, rollout_id, Wish(verb, wanted, by.approver))
         except ConflictError as error:
             refused(request, str(error))
             return await _answered(request, ours, rollout_id, 409, await _conflict(ours, rollout_id, error))
+        except NotAllowedError as error:
+            refused(request, str(error))
+            return await _answered(request, ours, rollout_id, 403, f"{str(error).capitalize()}.")
         except ValidationError as error:
             said = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
             refused(request, said)
@@ -120,7 +128,8 @@ for _verb in COMMANDS:
 def _wanted(form: Mapping[str, str]) -> CommandRequest:
     """Read a form; the reason beside the button that decides counts before the one in the bar."""
     reason = " ".join((form.get("why") or form.get("reason") or "").split())
-    return CommandRequest.model_validate({"generation": form.get("generation"), "reason": reason or None})
+    said = {"generation": form.get("generation"), "fingerprint": form.get("fingerprint"), "reason": reason or None}
+    return CommandRequest.model_validate(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +138,11 @@ class Wish:
 
     verb: str
     wanted: CommandRequest
-    author: str
+    approver: Approver
+
+    @property
+    def author(self) -> str:
+        return self.approver.name
 
 
 async def _obeyed(ours: Services, rollout_id: str, wish: Wish) -> str:
@@ -144,8 +157,10 @@ async def _obeyed(ours: Services, rollout_id: str, wish: Wish) -> str:
         found = (await acknowledge(ours.store, known, now)).id
     else:
         verb = Verb(wish.verb)
-        given = Command(new_id, rollout_id, verb, wanted.generation, now, wish.author, wanted.reason)
-        found = (await command(ours.store, given)).id
+        given = Command(
+            new_id, rollout_id, verb, wanted.generation, now, wish.author, wanted.reason, about=wanted.fingerprint
+        )
+        found = (await command(ours.store, given, wish.approver)).id
     ours.wake.wake_sweep()
     return found
 

@@ -19,6 +19,7 @@ ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=ONE_LINE)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=ONE_LINE)]
+Fingerprint = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
 
 
 def _no_number(value: Any) -> Any:
@@ -108,6 +109,9 @@ class CommandRequest(BaseModel):
     generation: Generation
     reason: Sentence | None = None
     author: Name | None = None
+    fingerprint: Fingerprint | None = Field(
+        default=None, description="Of what is approved, as it was read: anything else is answered 409."
+    )
 
 
 class AcknowledgeRequest(BaseModel):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from foundry_rollouts.core.model.policy import Policy
+from foundry_rollouts.links import Links
 from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.operations.replayed import Replays
@@ -45,6 +46,7 @@ class Services:
     written: Callable[[Policy], Mapping[str, Any]] = lambda _: {}  #: How a file would say a policy.
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
     targets: Targets | None = None  #: Who is notified; None: nobody, or the webhook alone.
+    links: Links | None = None  #: Where messages lead; None: nobody said how people reach the pages.
     logs: LogTails = field(default_factory=LogTails)
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     check_every: timedelta = timedelta(seconds=1)  #: How often a live history checks for news.

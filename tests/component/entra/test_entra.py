@@ -71,7 +71,24 @@ async def outcome(entra: Entra, token: str) -> str | None:
 
 
 async def test_a_token_for_us_names_a_person_and_their_role(entra: Entra, provider: Provider) -> None:
-    assert await entra.person(provider.token()) == Person("ann@example.com", Role.OPERATOR, Way.ENTRA)
+    roles = ("Rollouts.Operator",)
+    assert await entra.person(provider.token()) == Person("ann@example.com", Role.OPERATOR, Way.ENTRA, groups=roles)
+
+
+@pytest.mark.parametrize(
+    ("groups", "known"),
+    [
+        (["0f4b6a5e-9a4e-4a5f", "releases", "releases"], ("0f4b6a5e-9a4e-4a5f", "releases", "Rollouts.Operator")),
+        (["\x1b[2J", "", 7, None, {"a": 1}, "x" * 129], ("Rollouts.Operator",)),
+        ("releases", ("Rollouts.Operator",)),
+        ({"releases": True}, ("Rollouts.Operator",)),
+        ([f"g-{number}" for number in range(1000)], tuple(f"g-{number}" for number in range(250))),
+    ],
+)
+async def test_groups_are_those_that_the_token_names(
+    entra: Entra, provider: Provider, groups: object, known: tuple[str, ...]
+) -> None:
+    assert (await entra.person(provider.token(groups=groups))).groups == known
 
 
 @pytest.mark.parametrize("audience", [CLIENT, f"api://{CLIENT}", ["other", CLIENT]])

@@ -6,6 +6,8 @@ The routes come from the app, so that a new one is asked too; what it wants to b
 import asyncio
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,10 @@ from starlette.routing import Mount
 from builders import NOON, a_policy, a_rollout
 from fakes import FakeHealth, FakePolicies, FakeWake, a_store, stand
 from foundry_rollouts.core.model.access import Role
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.approval import ApprovalStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.links import ApprovalLink, Links
 from foundry_rollouts.ports import TargetShown
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.access import Guarded, role_of
@@ -40,7 +44,11 @@ OPEN = {
 }
 
 OUTCOME = {"id": "o-1", "agent": "support-agent", "version": "2", "at": NOON.isoformat(), "ok": True}
+ABOUT = "0123456789abcdef"
+LINKS = Links("http://127.0.0.1:8080", b"0123456789abcdef0123456789abcdef")
+LINK = LINKS.to_approval(ApprovalLink("r-1", 2, ABOUT, NOON + timedelta(hours=1)))
 PLACES = {
+    "link": LINK.rpartition("/")[2],
     "rollout_id": "r-1",
     "agent_name": "support-agent",
     "token_id": "t-viewer",
@@ -132,7 +140,7 @@ async def test_who_may_and_who_may_not(method: str, path: str, needed: Role | No
         folder = tmp_path / str(role)
         folder.mkdir()
         async with a_store(folder) as store:
-            web = await admitted(a_service(store))
+            web = await admitted(replace(a_service(store), links=LINKS))
             status = await asked(web, method, path, role)
         if role is None:
             assert status == (303 if path in PAGES else 401)
@@ -154,6 +162,7 @@ def rollout_for(path: str) -> Rollout:
         step_started_at=NOON,
         ended_at=NOON if phase.is_final else None,
         waiting_for="a person: approve or abort",
+        asked_about=ABOUT,
     )
 
 

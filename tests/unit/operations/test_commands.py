@@ -6,8 +6,9 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import stand
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError, NotFoundError
 from foundry_rollouts.operations.commands import command, refusal_of

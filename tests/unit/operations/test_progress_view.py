@@ -8,7 +8,8 @@ import pytest
 from builders import NOON, a_policy, a_rollout
 from fakes import stand
 from foundry_rollouts.core.deciding.queue import QUEUED
-from foundry_rollouts.core.model.policy import ApprovalStep, OnNoEvidence, WeightStep
+from foundry_rollouts.core.model.approval import ApprovalStep
+from foundry_rollouts.core.model.policy import OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.lists import one_rollout_view
 from foundry_rollouts.operations.progress import Progress, progress_of

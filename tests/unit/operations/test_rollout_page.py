@@ -8,8 +8,9 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import stand
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Command, Verb
-from foundry_rollouts.core.model.policy import ApprovalStep, OnNoEvidence, WeightStep
+from foundry_rollouts.core.model.policy import OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.operations.log_tail import Running

@@ -7,8 +7,9 @@ import pytest
 
 from builders import NOON, a_policy, a_rollout
 from fakes import record, stand
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window, bucket_of
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import NotFoundError

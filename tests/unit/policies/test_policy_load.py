@@ -8,10 +8,10 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.effects import OnDrift, OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.policy import (
-    ApprovalStep,
     Automatic,
     Gate,
     GateKind,

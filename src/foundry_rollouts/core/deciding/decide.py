@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from foundry_rollouts.core.deciding.approving import counted, voided
 from foundry_rollouts.core.deciding.loss import lose_canary, lose_stable, wait_for_stable
 from foundry_rollouts.core.deciding.obey import (
     abort,
@@ -55,9 +56,8 @@ class Situation:
     settings: str | None = None  #: What the endpoint has beside its weights, to be kept.
     notes: tuple[str, ...] = ()  #: What sources have to say for the history, which changes nothing.
     time_needed: str | None = None  #: How long the rollout takes, where that is known for the first time.
-    reins: tuple[
-        Rein, ...
-    ] = ()  #: What keeps rollouts from starting and rising; nothing of it keeps one from going back.
+    reins: tuple[Rein, ...] = ()  #: What keeps rollouts from starting and rising; none keeps one from going back.
+    policy_in_force: str | None = None  #: The hash of the policy of that name by now; None: there is none.
     unreadable: str | None = None  #: Why the rules of the endpoint cannot be read: nothing may be changed.
     tick_interval: timedelta = timedelta(seconds=10)  #: The time until the next tick, at most.
 
@@ -88,7 +88,8 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
     if seen.analysis.verdict is Verdict.FAIL and (move := on_harm(rollout, seen.analysis)):
         return move
     if seen.command:
-        return apply_command(rollout, seen.command)
+        count = counted(rollout, seen.command, seen.now, seen.policy_in_force, seen.doubt)
+        return count or apply_command(rollout, seen.command)
     if rollout.is_stable_gone:
         return lose_stable(rollout)
     return go_on(rollout, seen, seen.analysis)
@@ -97,6 +98,8 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
 def go_on(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:
     """Choose what comes next where neither harm nor a person decides."""
     is_paused = rollout.phase is Phase.PAUSED
+    if void := voided(rollout, seen.now, seen.policy_in_force):
+        return void
     if seen.doubt:
         return Decision(Move.HOLD, rollout.because if is_paused else seen.doubt, "a second read")
     if analysis.guarded and not seen.drift and (move := on_guard(rollout, analysis, analysis.guarded)):

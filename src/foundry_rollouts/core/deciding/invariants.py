@@ -9,8 +9,13 @@ from dataclasses import dataclass, replace
 
 from foundry_rollouts.core.deciding.automatic import is_quiet, step_proof
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
+from foundry_rollouts.core.model.access import folded, is_author
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.policy import SOAK, ApprovalStep, OnNoEvidence
+from foundry_rollouts.core.model.policy import (
+    SOAK,
+    OnNoEvidence,
+)
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError
@@ -158,6 +163,19 @@ def _up_only_with_a_reason(step: Step) -> str | None:
     return None
 
 
+def _approved_by_enough(step: Step) -> str | None:
+    """No answer is never a yes, and one person is never two."""
+    before, asked = step.before, step.before.present_step
+    leaves = step.decision.move in {Move.ADVANCE, Move.PROMOTE}
+    if not leaves or not before.needs_approvals or not isinstance(asked, ApprovalStep):
+        return None
+    names = [each.by for each in step.decision.approvals]
+    if asked.not_author and before.author and any(is_author(before.author, name) for name in names):
+        return "who asked for it approved it"
+    people = {folded(name) for name in names}
+    return None if len(people) >= asked.count else f"{len(people)} of {asked.count} approved"
+
+
 def _is_proved(step: Step) -> bool:
     before, analysis = step.before, step.analysis
     if analysis is None or analysis.verdict in NO_PROOF or before.waits_for_approval or before.is_stable_gone:
@@ -189,5 +207,6 @@ LAWS: tuple[Callable[[Step], str | None], ...] = (
     _weights_are_of_the_plan,
     _one_step_at_a_time,
     _up_only_with_a_reason,
+    _approved_by_enough,
     _back_is_never_up,
 )

@@ -15,10 +15,11 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
     """Return the rollout as it stands once ``decision`` is confirmed by the cloud."""
     said = replace(rollout, because=decision.because, waiting_for=decision.waiting_for)
     if decision.move.ends_in is not None:
-        return replace(_ended(said, decision.move.ends_in, now), ended_by=decision.author)
+        ended = _ended(said, decision.move.ends_in, now)
+        return replace(ended, ended_by=decision.author or decision.ended_by)
     match decision.move:
-        case Move.HOLD:
-            return said
+        case Move.HOLD | Move.APPROVE | Move.VOID:
+            return _with_approvals(said, decision)
         case Move.DECLINE:
             return rollout
         case Move.START:
@@ -43,10 +44,22 @@ def after(rollout: Rollout, decision: Decision, now: datetime) -> Rollout:
             raise ValueError(f"{other} has no outcome")
 
 
+def _with_approvals(rollout: Rollout, decision: Decision) -> Rollout:
+    """Return the rollout with one approval more, or without those that no longer count."""
+    if decision.move is Move.HOLD:
+        return rollout
+    given = replace(rollout, approvals=decision.approvals)
+    if decision.move is Move.APPROVE:
+        return given
+    # A command raised the generation when it was accepted; who saw what is void by now reads it again.
+    return replace(given, asked_about=None, generation=rollout.generation + 1)
+
+
 def _stepped(rollout: Rollout, now: datetime, step: int | None = None) -> Rollout:
     number = step or rollout.step + 1
     rollout = replace(rollout.with_clocks(now, is_troubled=False), step_trouble_time=timedelta(0))
-    return replace(rollout, step=number, step_started_at=now, generation=rollout.generation + 1)
+    begun = replace(rollout, step=number, step_started_at=now, generation=rollout.generation + 1)
+    return replace(begun, approvals=(), asked_about=None)
 
 
 def _stepped_back(rollout: Rollout, now: datetime, step: int | None) -> Rollout:

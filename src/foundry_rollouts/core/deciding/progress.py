@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from foundry_rollouts.core.deciding.approving import awaited, unanswered
 from foundry_rollouts.core.deciding.automatic import next_weight, step_proof
 from foundry_rollouts.core.deciding.obey import advance_or_promote, retreat
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
@@ -39,6 +40,8 @@ def _next(rollout: Rollout, analysis: Analysis, now: datetime, tick_interval: ti
 
 def _wait(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision | None:
     """Return what keeps a rollout where it is, whatever the evidence of safety; None where nothing does."""
+    if late := unanswered(rollout, now):
+        return late
     if analysis.verdict is Verdict.SHARED_TROUBLE:
         if has_trouble_lasted(rollout, now):
             ask = "who resumes takes it for normal"
@@ -54,7 +57,7 @@ def _wait(rollout: Rollout, analysis: Analysis, now: datetime) -> Decision | Non
         return Decision(Move.HOLD, analysis.because, "new sessions to follow the weight")
     if rollout.waits_for_approval:
         because = f"waiting for approval at {rollout.weight}%; {analysis.because}"
-        return Decision(Move.HOLD, because, APPROVAL)
+        return Decision(Move.HOLD, because, awaited(rollout, now))
     if rollout.step_age(now) < analysis.longest_call:
         because = f"calls of this step are still under way. {analysis.because}"
         return Decision(Move.HOLD, because, analysis.waiting_for or "the calls under way")

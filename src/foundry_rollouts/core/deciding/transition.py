@@ -7,6 +7,7 @@ that breaks a law of ``invariants`` cannot be made: making it raises BrokenLawEr
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from foundry_rollouts.core.deciding.approving import asking
 from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.deciding.invariants import Step, check
 from foundry_rollouts.core.deciding.obey import answered, saying_whom
@@ -145,6 +146,7 @@ def ending(rollout: Rollout, because: str, now: datetime) -> Transition:
 
 def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
     then = _judged(rollout, after(rollout, decision, seen.now), decision, seen)
+    then = asking(then, seen.policy_in_force)
     closed = answered(decision, then, seen.commands)
     if not then.phase.is_final:
         decision = saying_whom(decision, closed)

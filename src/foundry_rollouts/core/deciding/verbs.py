@@ -50,6 +50,12 @@ RULES = (
         when_asked="is pending: its canary takes no traffic yet, so there is nothing to promote",
     ),
     Rule(
+        frozenset({Verb.PROMOTE}),
+        lambda rollout: rollout.needs_approvals,
+        when_asked="waits for approvals that its policy wants, and to promote replaces none: approve, or abort",
+        when_due="its policy wants approvals here, and to promote replaces none",
+    ),
+    Rule(
         frozenset({Verb.RESUME}),
         lambda rollout: not _is_paused(rollout),
         when_asked="is {rollout.phase}, not paused: there is nothing to resume",

@@ -12,7 +12,8 @@ from foundry_rollouts.core.forecast.expectation import Traffic, deciding, gross_
 from foundry_rollouts.core.forecast.harm import harm_seconds
 from foundry_rollouts.core.forecast.times import least
 from foundry_rollouts.core.forecast.values import seconds_within
-from foundry_rollouts.core.model.policy import SOAK, ApprovalStep, OnNoEvidence, Policy, WeightStep
+from foundry_rollouts.core.model.approval import ApprovalStep
+from foundry_rollouts.core.model.policy import SOAK, OnNoEvidence, Policy, WeightStep
 
 LONGEST = timedelta(days=3650)  #: What takes longer counts as never.
 

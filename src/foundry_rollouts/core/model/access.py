@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from unicodedata import normalize
+
+VIA = " via "  #: Between whom an author names and who they are.
 
 
 class Role(StrEnum):
@@ -44,12 +47,32 @@ class Person:
     role: Role
     way: Way
     token: str | None = None  #: The id of the API token behind it.
+    groups: tuple[str, ...] = ()  #: Groups and app roles of the identity provider, as it names them.
 
     def author(self, said: str | None) -> str:
         """Return the author to record for what this person asks: whom they name, never without who they are."""
         if said is None or said == self.name:
             return self.name
-        return said if self.way is Way.LOOPBACK else f"{said} via {self.name}"
+        return said if self.way is Way.LOOPBACK else f"{said}{VIA}{self.name}"
+
+    def approver(self, said: str | None) -> str:
+        """Return whose approval this person's is: their own; where nobody shows anything, as said."""
+        return said or self.name if self.way is Way.LOOPBACK else self.name
+
+
+def is_same_person(name: str, other: str) -> bool:
+    """Whether two names are one person's: an identity provider may write the same name large or small."""
+    return folded(name) == folded(other)
+
+
+def is_author(author: str, name: str) -> bool:
+    """Whether ``name`` is among those of ``author``: who asked, and in whose name they did."""
+    return any(is_same_person(each, name) for each in (author, *author.split(VIA)))
+
+
+def folded(name: str) -> str:
+    """Return what is the same however somebody's name is written."""
+    return normalize("NFKC", name).strip().casefold()
 
 
 #: Who asks from this machine while no access control is wanted.
@@ -87,6 +110,7 @@ class SignIn:
     token: str | None  #: The id of the API token that they signed in with; its end is theirs.
     began_at: datetime
     used_at: datetime  #: To the minute.
+    groups: tuple[str, ...] = ()  #: As the identity provider named them when the person signed in.
 
     def refusal(self, now: datetime, idle: timedelta, longest: timedelta) -> str | None:
         """Return why the person is signed in no more; None while they are."""
@@ -98,4 +122,4 @@ class SignIn:
 
     @property
     def person(self) -> Person:
-        return Person(self.name, self.role, Way.SESSION, self.token)
+        return Person(self.name, self.role, Way.SESSION, self.token, self.groups)

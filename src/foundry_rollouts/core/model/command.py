@@ -46,6 +46,7 @@ class Command:
     author: str
     reason: str | None = None
     idempotency_key: str | None = None
+    about: str | None = None  #: The fingerprint of what is approved; None: it does not matter.
 
     @property
     def because(self) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from foundry_rollouts.core.model.approval import Approval
 from foundry_rollouts.core.model.rollout import Phase
 
 
@@ -45,6 +46,8 @@ class Move(StrEnum):
     FAIL = "fail", "rollout.failed", Phase.FAILED, True, True
     ABORT = "abort", "rollout.aborted", Phase.ABORTED
     DECLINE = "decline", "rollout.declined"
+    APPROVE = "approve", "rollout.approved"
+    VOID = "void", "rollout.approval_voided"
 
 
 #: What stands in the kind of an event that says what would have been done, as ``rollout.would_have_advanced``.
@@ -67,6 +70,8 @@ class Decision:
     step: int | None = None
     is_contested: bool = False
     goes_back: bool = False
+    approvals: tuple[Approval, ...] = ()  #: Those that the present step has from now on, or that let it go on.
+    ended_by: str | None = None  #: What ends it as a person would, where none does.
 
     @property
     def moves_traffic(self) -> bool:

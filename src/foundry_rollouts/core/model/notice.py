@@ -15,6 +15,8 @@ from foundry_rollouts.core.model.event import HARMED, HELD, WAITING, Event
 from foundry_rollouts.core.model.rollout import Phase
 
 PAUSED = "rollout.paused"
+#: After these more people are waited for: the last one who is needed lets the rollout advance.
+APPROVED = frozenset({"rollout.approved", "rollout.approval_voided"})
 #: A state that returns sooner than this is still the one before; later it is a new one, announced at once.
 SETTLES_AFTER: timedelta = REMINDERS[0]
 
@@ -39,6 +41,7 @@ _WARNING = frozenset(
         "rollout.refused",
         WAITING,
         HELD,
+        *APPROVED,
         "sessions.unstopped",
         "agent.drifted",
         "agent.refused",
@@ -56,6 +59,7 @@ _REMINDED = frozenset(
         PAUSED,
         WAITING,
         HARMED,
+        *APPROVED,
         "agent.unreadable",
     }
 )

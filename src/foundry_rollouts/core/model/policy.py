@@ -9,6 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from itertools import pairwise
 
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.calendar import Calendar
 from foundry_rollouts.core.model.effects import Mode, OnAdoption, OnDrift, OnSplit, SessionsOnRollback
@@ -98,13 +99,6 @@ class WeightStep:
             raise UsageError(f"weight {self.weight}: a weight is a whole number from 1 to 100")
         if self.max is not None and self.max < self.min:
             raise UsageError("max is shorter than min: a step must have time to bake")
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalStep:
-    """A wait for a person, at the weight reached so far."""
-
-    approval: bool = True
 
 
 Step = WeightStep | ApprovalStep

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from foundry_rollouts.core.model.approval import Approval, ApprovalStep
 from foundry_rollouts.core.model.backoff import Refused
 from foundry_rollouts.core.model.contest import Contest
-from foundry_rollouts.core.model.policy import ApprovalStep, Policy, Step, WeightStep
+from foundry_rollouts.core.model.policy import Policy, Step, WeightStep
 
 
 class Phase(StrEnum):
@@ -138,6 +139,8 @@ class Rollout:
     held_by: str | None = None  #: What keeps it from going on: ``freeze``, ``line`` and so on; None: nothing does.
     held_since: datetime | None = None  #: Its deadline stands since then.
     held_time: timedelta = timedelta(0)  #: How long it was held before.
+    approvals: tuple[Approval, ...] = ()  #: Of the present step.
+    asked_about: str | None = None  #: The fingerprint of what people are asked to approve at the present step.
     split_noted: int | None = None  #: The step at which the history says that new sessions do not follow the weight.
 
     @property
@@ -165,6 +168,20 @@ class Rollout:
     @property
     def waits_for_approval(self) -> bool:
         return isinstance(self.present_step, ApprovalStep)
+
+    @property
+    def needs_approvals(self) -> bool:
+        """Whether certain people must approve, which nothing else replaces while there is something to compare with."""
+        step = self.present_step
+        return isinstance(step, ApprovalStep) and step.is_guarded and not self.is_stable_gone
+
+    @property
+    def approvals_missing(self) -> int:
+        """How many more people must approve the present step."""
+        step = self.present_step
+        if not isinstance(step, ApprovalStep) or self.phase.is_final:
+            return 0
+        return max(step.count - len(self.approvals), 0)
 
     @property
     def is_on_last_step(self) -> bool:

@@ -18,6 +18,8 @@ KINDS = {
     "rollout.created": ("Created", "off", "start"),
     "rollout.joined": ("Joined", "off", "info"),
     "rollout.started": ("Started at weight {weight}", "moving", "up"),
+    "rollout.approved": ("Approved", "moving", "check"),
+    "rollout.approval_voided": ("Approvals are void", "wait", "warn"),
     "rollout.advanced": ("Advanced to weight {weight}", "moving", "up"),
     "rollout.stepped_back": ("Stepped back to weight {weight}", "wait", "back"),
     "rollout.promoted": ("Promoted", "good", "good"),

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from foundry_rollouts.core.deciding.approving import awaited, step_of
 from foundry_rollouts.core.deciding.progress import on_silence
 from foundry_rollouts.core.model.policy import OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase
@@ -53,8 +54,17 @@ def waits_of(scene: Scene) -> tuple[Wait, ...]:
     if rollout.step == 0:
         return (Wait("begin", "The beginning", "", rollout.waiting_for or rollout.because), *_later(scene))
     if rollout.waits_for_approval:
-        return (Wait("approval", "Approval", "now", "by a person with the role operator"), *_later(scene))
+        return (_approval(scene), *_later(scene))
     return (*_now(scene), *_later(scene))
+
+
+def _approval(scene: Scene) -> Wait:
+    """Return whose approvals are missing, and until when."""
+    step = step_of(scene.rollout)
+    if step is None or not step.is_guarded:
+        return Wait("approval", "Approval", "now", "by a person with the role operator")
+    text = awaited(scene.rollout, scene.now).partition("; ")[2]
+    return Wait("approval", "Approval", f"{len(scene.rollout.approvals)} of {step.count}", text)
 
 
 def _now(scene: Scene) -> list[Wait]:

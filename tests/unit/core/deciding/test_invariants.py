@@ -15,10 +15,11 @@ from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.deciding.transition import may_move
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.effects import OnDrift
-from foundry_rollouts.core.model.policy import ApprovalStep, Automatic, OnFailure, OnNoEvidence, WeightStep
+from foundry_rollouts.core.model.policy import Automatic, OnFailure, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError

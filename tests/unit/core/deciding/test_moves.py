@@ -10,11 +10,12 @@ from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.deciding.decide import PERSON, Situation, decide
 from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.judging.analysis import Verdict
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Verb
 from foundry_rollouts.core.model.contest import because_restored
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.effects import OnDrift
-from foundry_rollouts.core.model.policy import ApprovalStep, OnFailure, OnNoEvidence, WeightStep
+from foundry_rollouts.core.model.policy import OnFailure, OnNoEvidence, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from unit.core.deciding.test_decide import BAKED, OVERDUE, SOON, asked, on_step, paused, saying, seen
 

@@ -15,9 +15,10 @@ from foundry_rollouts.core.deciding.obey import (
     step_back,
 )
 from foundry_rollouts.core.judging.constants import STEP_BACKS
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 
 WHY = "ann asked to {}: an incident"

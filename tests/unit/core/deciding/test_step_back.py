@@ -11,10 +11,11 @@ from foundry_rollouts.core.deciding.decide import Situation, decide
 from foundry_rollouts.core.deciding.transition import Transition, retreat_by, transition
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import initial
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.effects import OnSplit
-from foundry_rollouts.core.model.policy import ApprovalStep, OnFailure, OnNoEvidence, Policy, WeightStep
+from foundry_rollouts.core.model.policy import OnFailure, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
 from foundry_rollouts.errors import BrokenLawError

@@ -4,8 +4,9 @@ import pytest
 
 from builders import a_policy, a_rollout
 from foundry_rollouts.core.deciding.verbs import objection_when_asked, objection_when_due
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.command import Verb
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 
 STEPS = (WeightStep(10), ApprovalStep(), WeightStep(100))

@@ -9,8 +9,8 @@ from builders import a_policy
 from foundry_rollouts.core.forecast.duration import faster, time_needed
 from foundry_rollouts.core.forecast.expectation import Traffic
 from foundry_rollouts.core.forecast.plan import plan
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.policy import (
-    ApprovalStep,
     Automatic,
     Gate,
     GateKind,

@@ -21,8 +21,9 @@ from foundry_rollouts.core.forecast.harm import STAKED, harm_seconds
 from foundry_rollouts.core.judging.bets import Bet, floor_bets, harm_bets, ladder_bets
 from foundry_rollouts.core.judging.capital import Hypotheses, samples_to_prove
 from foundry_rollouts.core.judging.constants import LADDER
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.bounds import Bounds
-from foundry_rollouts.core.model.policy import ApprovalStep, Gate, GateKind, Margin, Policy, WeightStep
+from foundry_rollouts.core.model.policy import Gate, GateKind, Margin, Policy, WeightStep
 from foundry_rollouts.core.model.sources import OutcomesConfig, ProbeConfig, PrometheusConfig, Sources
 
 ERRORS = Gate(GateKind.ERROR_RATE, ("prometheus",))

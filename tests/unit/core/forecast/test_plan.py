@@ -17,16 +17,8 @@ from foundry_rollouts.core.forecast.risks import risks_of
 from foundry_rollouts.core.forecast.warnings import warnings_of
 from foundry_rollouts.core.forecast.words import span_words
 from foundry_rollouts.core.judging.batches import Tally
-from foundry_rollouts.core.model.policy import (
-    ApprovalStep,
-    Gate,
-    GateKind,
-    Judging,
-    Margin,
-    OnNoEvidence,
-    Policy,
-    WeightStep,
-)
+from foundry_rollouts.core.model.approval import ApprovalStep
+from foundry_rollouts.core.model.policy import Gate, GateKind, Judging, Margin, OnNoEvidence, Policy, WeightStep
 from foundry_rollouts.core.model.sources import InsightsConfig, OutcomesConfig, ProbeConfig, Sources
 from foundry_rollouts.core.replay.counts import Interval, replayed
 

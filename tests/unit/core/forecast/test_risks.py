@@ -9,8 +9,9 @@ import pytest
 from builders import a_policy
 from foundry_rollouts.core.forecast.risks import risks_of
 from foundry_rollouts.core.forecast.words import PolicyWarning
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.effects import OnSplit
-from foundry_rollouts.core.model.policy import ApprovalStep, Automatic, Gate, GateKind, Policy, WeightStep
+from foundry_rollouts.core.model.policy import Automatic, Gate, GateKind, Policy, WeightStep
 from foundry_rollouts.core.model.sources import OutcomesConfig, PrometheusConfig, Sources
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -11,9 +11,9 @@ from builders import a_policy
 from foundry_rollouts.core.forecast.expectation import Traffic, gross_seconds, proof_seconds
 from foundry_rollouts.core.forecast.harm import harm_seconds
 from foundry_rollouts.core.forecast.plan import LONGEST, StepPlan, plan, regressions
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.policy import (
-    ApprovalStep,
     Automatic,
     Gate,
     GateKind,

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from builders import a_policy
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.bounds import Bounds
 from foundry_rollouts.core.model.effects import OnDrift, SessionsOnRollback
 from foundry_rollouts.core.model.new_versions import OnNewVersion
 from foundry_rollouts.core.model.policy import (
-    ApprovalStep,
     Automatic,
     Gate,
     GateKind,

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from builders import NOON, a_policy, a_rollout
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.approval import ApprovalStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, UnconfirmedChange
 
 MINUTE = timedelta(minutes=1)

@@ -3,7 +3,8 @@
 import pytest
 
 from builders import a_policy, a_rollout
-from foundry_rollouts.core.model.policy import ApprovalStep, WeightStep
+from foundry_rollouts.core.model.approval import ApprovalStep
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.core.model.routing import LATEST, Routing, is_way_back, routing_of, routings_of
 

@@ -52,6 +52,8 @@ def test_each_move_is_recorded_in_the_past_tense() -> None:
         "fail": "rollout.failed",
         "abort": "rollout.aborted",
         "decline": "rollout.declined",
+        "approve": "rollout.approved",
+        "void": "rollout.approval_voided",
     }
 
 
@@ -65,7 +67,7 @@ def test_a_move_ends_moves_traffic_and_retreats_as_its_word_says() -> None:
         Move.ABORT,
     }
     assert {move for move in Move if move.is_retreat} == {Move.ROLL_BACK, Move.DISABLE, Move.SUPERSEDE, Move.FAIL}
-    idle = {Move.HOLD, Move.PAUSE, Move.SUPERSEDE, Move.ABORT, Move.DECLINE}
+    idle = {Move.HOLD, Move.PAUSE, Move.SUPERSEDE, Move.ABORT, Move.DECLINE, Move.APPROVE, Move.VOID}
     assert {move for move in Move if not move.moves_traffic} == idle
     assert Decision(Move.SUPERSEDE, "a newer one", goes_back=True).moves_traffic
 

@@ -10,9 +10,9 @@ from builders import NOON, a_policy, a_rollout
 from foundry_rollouts.core.judging.batches import Tally
 from foundry_rollouts.core.judging.evidence import at_new_weight, initial
 from foundry_rollouts.core.judging.judge import judge
+from foundry_rollouts.core.model.approval import ApprovalStep
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.policy import (
-    ApprovalStep,
     Gate,
     GateKind,
     Judging,
