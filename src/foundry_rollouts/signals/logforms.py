@@ -40,14 +40,17 @@ _FAULT = (
     r"(?:[^\"]*?\(response_id=(?P<response>[\w-]{8,})\)|Error processing invocation (?P<invocation>[\w-]{8,})"
     r"|Response (?P<whole>[\w-]{8,}) completed: status=failed\b)"
 )
+#: One of them stands in each such line.
+_PARTS_OF_FAULTS = ("(response_id=", "Error processing invocation ", " completed: status=failed")
 _LIBRARY_FAULT = re.compile(_LIBRARY + r"(?!checkpoint )" + _FAULT)
 _RETOLD_FAULT = re.compile(r"\b(?=Handler |First-event |Persistence |Error processing |Response )" + _FAULT)
 
 #: A server that caught what its application raised; where an answer had begun, no access line tells of it.
-CRASH = re.compile(
+_CRASH = re.compile(
     r"Exception in ASGI application|Error in ASGI Framework|Error handling request\b"
     r"|[Uu]nhandled exception (?:was thrown by the application|has occurred while executing the request)"
 )
+_PARTS_OF_CRASHES = ("ASGI", "Error handling request", "nhandled exception")
 TRACEBACK = re.compile(
     r"^\s*(?:\+ )?(?:(?:Exception Group )?Traceback \(most recent call last\):|Unhandled exception|panic: )"
 )
@@ -87,7 +90,9 @@ class CallLine:
 
 def call_line(text: str) -> CallLine | None:
     """Return the call that ``text`` ends; None when it ends none."""
-    if found := _HOSTED.search(text):
+    if "POST " not in text:  # Most lines end no call: to search them for each form would cost more than all else.
+        return None
+    if found := _HOSTED.match(text):
         return _inbound(Form.HOSTED, "library", found, is_quiet=found["level"] not in {"DEBUG", "INFO"})
     if found := _RETOLD.search(text):
         return _inbound(Form.RETOLD, "record" if found["quote"] else "text", found)
@@ -112,13 +117,20 @@ def _shape(before: str, found: re.Match[str]) -> str:
 
 def form_of_library(text: str) -> Form:
     """Return how the library tells of calls in this log, as far as a line that ends none shows it."""
-    if (found := _OF_LIBRARY.search(text)) and found["level"] in {"DEBUG", "INFO"}:
+    if "azure.ai.agentserver" in text and (found := _OF_LIBRARY.match(text)) and found["level"] in {"DEBUG", "INFO"}:
         return Form.HOSTED
-    return Form.RETOLD if _STARTED.search(text) else Form.UNKNOWN
+    return Form.RETOLD if "Inbound " in text and _STARTED.search(text) else Form.UNKNOWN
+
+
+def is_crash(text: str) -> bool:
+    """Whether a server tells what its application raised."""
+    return any(part in text for part in _PARTS_OF_CRASHES) and _CRASH.search(text) is not None
 
 
 def fault_of(text: str, form: Form) -> str | None:
     """Return the id of the response or invocation that the library says has failed; None for any other line."""
+    if not any(part in text for part in _PARTS_OF_FAULTS):
+        return None
     found = (_LIBRARY_FAULT if form is Form.HOSTED else _RETOLD_FAULT).search(text)
     if found is None or (form is Form.HOSTED and not found["whole"] and found["level"] not in {"ERROR", "CRITICAL"}):
         return None

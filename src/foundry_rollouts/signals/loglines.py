@@ -18,7 +18,6 @@ from foundry_rollouts.core.model.measurement import Sample
 from foundry_rollouts.errors import OUR_OWN_STATUSES
 from foundry_rollouts.ports import LogLine
 from foundry_rollouts.signals.logforms import (
-    CRASH,
     ERROR,
     EXPORTER,
     LOGGED,
@@ -30,6 +29,7 @@ from foundry_rollouts.signals.logforms import (
     call_line,
     fault_of,
     form_of_library,
+    is_crash,
 )
 
 TOO_MANY = 429
@@ -122,17 +122,17 @@ class CallReader:
         fault = fault_of(text, self.form)
         if fault and fault not in self.known:
             self.faults[fault] = None
-        if RECORD.search(text):
+        if RECORD.match(text):
             # Where the library writes lines of its own, an exporter's record only repeats one of them.
             self.has_error = self.has_error or (self.form is not Form.HOSTED and bool(SEVERE.search(text)))
-        elif CRASH.search(text):
+        elif is_crash(text):
             self._crashed()
-        elif TRACEBACK.search(text):
+        elif TRACEBACK.match(text):
             self.has_error = self.has_error or not self.is_in_crash
-        elif ERROR.search(text):
+        elif ERROR.match(text):
             self.is_in_crash = False
             self.has_error = self.has_error or not EXPORTER.search(text)
-        elif LOGGED.search(text):
+        elif LOGGED.match(text):
             self.is_in_crash = False
 
     def _crashed(self) -> None:

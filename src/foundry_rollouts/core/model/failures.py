@@ -20,6 +20,8 @@ _LIMIT_WORDS = re.compile(
     r"|exceed(?:ed|s)? (?:the |your )?(?:current )?quota|quota (?:was|is|has been) exceeded",
     re.IGNORECASE,
 )
+#: One of them stands in each such text; to find none is quick.
+_PARTS_OF_LIMITS = ("limit", "quota", "requests", "429")
 
 _STATUS = re.compile(r"^HTTP (4\d\d)\b")
 
@@ -38,6 +40,10 @@ def cause_of(status: int) -> str | None:
 
 def names_model_limit(text: str) -> bool:
     """Whether ``text``, a log line or the error of an answer, says that a model refused a call for rate or quota."""
+    if text.isascii():  # Other letters have more than two cases.
+        small = text.lower()
+        if not any(part in small for part in _PARTS_OF_LIMITS):
+            return False
     return _LIMIT_WORDS.search(text) is not None
 
 
