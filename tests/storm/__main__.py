@@ -19,6 +19,7 @@ from pathlib import Path
 from foundry_rollouts.core.model.rollout import Phase
 from patience import PATIENCE
 from storm.deaths import Deaths, interrupt
+from storm.members import Members
 from storm.scene import Plan, Scene, a_scene, bad_network
 from storm.verdict import Verdict, judge
 
@@ -41,6 +42,9 @@ async def blow(plan: Plan, folder: Path, run: str) -> tuple[Verdict, list[tuple[
             scene.database.fate = bad_network(scene.dice)
             await scene.disturb_cloud()
             weather += [interrupt(scene.network, scene.dice, 1), interrupt(scene.database, scene.dice, 2.5)]
+        members = Members(scene)
+        if plan.has_members:
+            weather += [members.come_and_go(), members.stall_heartbeats(), members.restart_one_by_one()]
         tasks = [asyncio.create_task(each) for each in weather]
         await until_ended(scene, plan.seconds, tasks[2])
         await end(tasks[:1] + tasks[3:])
@@ -50,7 +54,8 @@ async def blow(plan: Plan, folder: Path, run: str) -> tuple[Verdict, list[tuple[
         await end(tasks)
         verdict = await judge(scene)
         verdict.others += faults
-        return verdict, table(scene, verdict, deaths, time.monotonic() - began)
+        lines = table(scene, verdict, deaths, time.monotonic() - began)
+        return verdict, [*lines, *(joins(members) if plan.has_members else ())]
 
 
 async def deploy_all(scene: Scene) -> None:
@@ -112,6 +117,7 @@ def table(scene: Scene, verdict: Verdict, deaths: Deaths, seconds: float) -> lis
         ("events lost", str(len(verdict.events_lost))),
         ("events doubled", str(len(verdict.events_doubled))),
         ("other broken laws", str(len(verdict.others))),
+        ("rollbacks shown as drift first", str(len(verdict.as_drift))),
         ("killed by SIGKILL", str(deaths.count[signal.SIGKILL])),
         ("stopped by SIGTERM", str(deaths.count[signal.SIGTERM])),
         ("failover after SIGKILL", spread(deaths.failovers[signal.SIGKILL])),
@@ -119,6 +125,15 @@ def table(scene: Scene, verdict: Verdict, deaths: Deaths, seconds: float) -> lis
         ("PATCHes sent", str(scene.network.seen[b"PATCH /"])),
         ("connections to the cloud", f"{scene.network.connections}, {scene.network.faults} broken"),
         ("connections to the database", f"{scene.database.connections}, {scene.database.faults} broken"),
+    ]
+
+
+def joins(members: Members) -> list[tuple[str, str]]:
+    """Return the figures of replicas that came and went."""
+    return [
+        ("replicas that joined and left", str(members.joined)),
+        ("heartbeats stalled", f"{members.stalls} times"),
+        ("replicas restarted in turn", str(members.restarts)),
     ]
 
 
@@ -135,7 +150,7 @@ def say(text: str) -> None:
 def show(lines: Sequence[tuple[str, str]], wrong: Sequence[str]) -> None:
     """Print the table, and every broken law in a line of its own."""
     for name, value in lines:
-        print(f"  {name:<28} {value}")
+        print(f"  {name:<30} {value}")
     for sentence in wrong:
         print(f"BROKEN {sentence}")
 
@@ -148,8 +163,16 @@ def main() -> int:
     parser.add_argument("--bad", type=int, default=usual.bad, help="agents with a bad canary")
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--only-deaths", action="store_true", help="no faults of network, database and cloud")
+    parser.add_argument("--no-members", action="store_true", help="no replicas that come and go, all clocks right")
     asked = parser.parse_args()
-    plan = Plan(asked.seconds, asked.good, asked.bad, seed=asked.seed, only_deaths=asked.only_deaths)
+    plan = Plan(
+        asked.seconds,
+        asked.good,
+        asked.bad,
+        seed=asked.seed,
+        only_deaths=asked.only_deaths,
+        has_members=not (asked.no_members or asked.only_deaths),
+    )
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     say(f"logs are in {folder}")
     verdict, lines = asyncio.run(blow(plan, folder, uuid.uuid4().hex))

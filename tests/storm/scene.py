@@ -18,7 +18,7 @@ from foundry_rollouts.foundry.auth import FixedToken
 from foundry_rollouts.foundry.client import FoundryClient
 from foundry_rollouts.foundry.definition import Definition
 from foundry_rollouts.store.store import SqlStore
-from storm.processes import PATHS, Launcher, Running, until_answers
+from storm.processes import PATHS, SERVE, Launcher, Running, until_answers
 
 PROTOCOLS = {"responses": "2.0.0"}
 
@@ -48,6 +48,10 @@ CLOUD_FAULTS = (
 )
 
 
+#: How many seconds the clocks of replicas may be off, where they are.
+CLOCKS = (-1.0, 0.0, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How large a storm is; ``good`` and ``bad`` are numbers of agents."""
@@ -59,6 +63,7 @@ class Plan:
     lease_seconds: float = 5
     seed: int = 1
     only_deaths: bool = False  #: No faults of network, database and cloud.
+    has_members: bool = False  #: Replicas come and go, heartbeats stall, clocks differ.
 
     @property
     def endings(self) -> dict[str, str]:
@@ -96,11 +101,14 @@ class Scene:
             "LOG_FORMAT": "json",
         }
 
-    async def a_replica(self, *, ready: bool = False, paths: str = PATHS) -> Running:
-        """Start a replica under a name that no earlier one had, as a new pod would be."""
+    async def a_replica(self, *, ready: bool = False, paths: str = PATHS, is_guest: bool = False) -> Running:
+        """Start a replica under a name that no earlier one had, as a new pod would be; a guest is not counted."""
         self.born += 1
-        replica = await self.launcher.replica(f"replica-{self.born}", free_port(), self.settings, paths=paths)
-        self.replicas.append(replica)
+        program = ("storm.late_clock", f"{self.dice.choice(CLOCKS)}") if self.plan.has_members else SERVE
+        name = f"replica-{self.born}"
+        replica = await self.launcher.replica(name, free_port(), self.settings, program, paths)
+        if not is_guest:
+            self.replicas.append(replica)
         if ready:
             await until_answers(f"{replica.address}/readyz", replica, self.folder)
         return replica

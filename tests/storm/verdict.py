@@ -29,6 +29,7 @@ class Verdict:
     events_lost: list[str] = field(default_factory=list)
     events_doubled: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    as_drift: list[str] = field(default_factory=list)  #: Rollbacks that showed as drift first: no law forbids it.
 
     @property
     def wrong(self) -> list[str]:
@@ -69,11 +70,21 @@ def _read(verdict: Verdict, rollout: Rollout, history: Sequence[Event]) -> None:
     steps = [event.step for event in history if event.kind in {"rollout.started", "rollout.advanced"}]
     if steps != list(range(1, len(steps) + 1)):
         verdict.steps_twice.append(f"{told}: steps {steps}")
-    moves = tuple(event.kind.removeprefix("rollout.") for event in history if event.kind not in WAITS)
+    if drift := next((event for event in history if _is_way_back_as_drift(event)), None):
+        verdict.as_drift.append(f"{rollout.agent}: {drift.because}")
+    walked = [event for event in history if event.kind not in WAITS and event is not drift]
+    moves = tuple(event.kind.removeprefix("rollout.") for event in walked)
     if rollout.phase in WALKS and moves != WALKS[rollout.phase]:
         reasons = "; ".join(f"{event.kind.removeprefix('rollout.')}: {event.because}" for event in history)
         verdict.others.append(f"{told}: not the walk of a calm run ({reasons})")
     verdict.others += [f"{told}: {fault}" for fault in _leaps(history)]
+
+
+def _is_way_back_as_drift(event: Event) -> bool:
+    """Whether a way back of ours, whose sender died before it could record it, was taken for another hand's."""
+    return event.kind == "rollout.paused" and event.because.startswith(
+        "somebody changed the routing to version 1 at 100%"
+    )
 
 
 def _leaps(history: Sequence[Event]) -> Iterator[str]:
