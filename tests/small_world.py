@@ -8,6 +8,7 @@ from typing import Any
 
 from builders import NOON, a_policy, a_rollout
 from fakes import FakePolicies
+from foundry_rollouts.controller.brakes import BrakeFacts
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.model.bounds import Bounds
@@ -269,6 +270,7 @@ class SmallWorld:
     waits_for_stops: bool = False  #: The end of the canary's sessions belongs to the story.
     ready: ReadinessChecks | None = None  #: Checks whether sandboxes become ready.
     people: Callable[["SmallWorld"], Awaitable[None]] | None = None  #: What people do before each tick.
+    has_brakes: bool = False  #: People may stop the line and hold agents.
 
     def __post_init__(self) -> None:
         self.cloud.name = f"support-{self.id}"
@@ -290,8 +292,9 @@ class SmallWorld:
         store: Any = Mortal(self.open_as(f"replica-{self.replicas}"), self.deaths)
         cloud: Any = Mortal(self.cloud, self.deaths)
         policies, sources = FakePolicies((self.policy,)), (self.source,)
-        world = World(cloud, cloud, store, policies, sources, ready=self.ready)
         metrics = Metrics("test")
+        brakes = BrakeFacts(store, metrics, patience=timedelta(minutes=2)) if self.has_brakes else None
+        world = World(cloud, cloud, store, policies, sources, ready=self.ready, brakes=brakes)
         return store, Ticker(world, metrics, self.now, TICK, OfflineGuard(world, metrics, self.now))
 
     def now(self) -> datetime:

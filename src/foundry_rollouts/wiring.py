@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from foundry_rollouts import clock
+from foundry_rollouts.controller.brakes import BrakeFacts
 from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.fleet import AllAgents
 from foundry_rollouts.controller.health import JobHealth, Readiness
@@ -113,6 +114,8 @@ async def built(settings: Settings, policies: WatchedPolicies, stop: asyncio.Eve
             written=as_written,
             catalogue=world.cloud,
             targets=announcer,
+            brakes=world.brakes,
+            projects=tuple(each.name for each in settings.watched) if several is not None else (),
             logs=logs,
             **_doors(settings),
         )
@@ -182,18 +185,19 @@ async def _world(
     sources = every_source(cloud, store, clock.now, alarm, _provisions(settings, metrics))
     ready = ReadyCheck(cloud, clock.now, alarm)
     dispatcher, announcer = _courier(settings, store, metrics), _announcer(settings, store, metrics)
+    brakes = BrakeFacts(store, metrics)
     try:
         if settings.database_url.startswith("sqlite:"):
             await store.take_over()
         notifier, calendars = Everybody((dispatcher, announcer)), CalendarFiles(settings.calendar)
         fleet = _fleet(settings, store, policies)
-        yield World(cloud, cloud, store, policies, sources, notifier, ready, calendars, fleet, time_needed), announcer
+        seen = World(cloud, cloud, store, policies, sources, notifier, ready, calendars, fleet, time_needed, brakes)
+        yield seen, announcer
     finally:
         await ready.close()
         await _let_go(sources, alarm)
-        await dispatcher.aclose()
-        await announcer.aclose()
-        await cloud.aclose()
+        for each in (brakes, dispatcher, announcer, cloud):
+            await each.aclose()
         await store.close()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import NOON
-from component.web.test_web_role_matrix import ASKED, COMMAND, PLACES, a_service, rollout_for
+from component.web.test_web_role_matrix import ASKED, COMMAND, HOLD, PLACES, a_service, rollout_for
 from fakes import a_store, record, stand
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.ports import Record
@@ -26,6 +26,8 @@ from unit.web.served import client_of
 SECRET = "frt_shown-this-once-and-kept-nowhere-0123456789a"
 #: Asked twice, these answer differently.
 TWICE = {"/api/v1/rollouts", "/api/v1/tokens"}
+#: What is shown while the line is stopped and an agent is held.
+BRAKED = {"/api/v1/line", "/api/v1/line:start", "/api/v1/holds", "/api/v1/agents/{agent_name}:unhold"}
 KEYS = {"/api/v1/tokens": {"Idempotency-Key": "build 41"}}
 
 
@@ -52,6 +54,9 @@ async def _asked(method: str, path: str) -> AsyncIterator[tuple[int, Any]]:
             async with client_of(services) as client:
                 if path == "/api/v1/audit":
                     await client.post("/api/v1/rollouts/r-1:approve", json=COMMAND)
+                if path in BRAKED:
+                    await client.post("/api/v1/line:stop", json=ASKED["/api/v1/line:stop"])
+                    await client.post("/api/v1/agents/support-agent:hold", json=HOLD)
                 for _ in range(2 if method == "post" and path in TWICE else 1):
                     body = {} if method == "get" else {"json": ASKED.get(path, COMMAND)}
                     answer = await client.request(method, where, headers=KEYS.get(path, {}), **body)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tools.repository import PACKAGE
 
-KIND = re.compile(r"(?:rollout|agent|sessions)\.[a-z_]+")
+KIND = re.compile(r"(?:rollout|agent|sessions|line)\.[a-z_]+")
 #: Where events are made; elsewhere they are only read.
 MAKERS = ("core", "controller")
 MEANINGS = {
@@ -50,6 +50,12 @@ MEANINGS = {
     "agent.unreadable": "the agent cannot be processed, and why",
     "agent.readable": "it can again",
     "agent.recreated": "it was deleted and made again under its name: another agent",
+    "agent.held": "a person keeps it on its stable version",
+    "agent.unheld": "a person ended that",
+    "agent.hold_expired": "the time of a hold is over",
+    "line.stopped": "a person stopped every rollout where it stands; the agent is `*`, or `PROJECT/*`",
+    "line.started": "a person started the line again",
+    "line.stop_expired": "the time of a stop is over",
     "sessions.stopped": "live sessions of a version that was rolled back were stopped",
     "sessions.unstopped": "they could not be, and why",
 }

@@ -179,6 +179,23 @@ class OpsApi:
     async def test_target(self, target: str) -> Json:
         return await self._json("POST", f"/targets/{_part(target)}:test", json={})
 
+    async def line(self, verb: str | None = None, wanted: Json | None = None) -> Json:
+        """Return who stopped the line, after ``verb`` was asked of it if any."""
+        if verb is None:
+            return await self._json("GET", "/line")
+        return await self._json("POST", f"/line:{verb}", json=_present(wanted or {}))
+
+    async def holds(self) -> Json:
+        """Return which agents are held."""
+        try:
+            return await self._json("GET", "/holds")
+        except NotFoundError:
+            return {"items": (), "ended": ()}  # A service of an earlier release holds nothing.
+
+    async def hold(self, agent: str, verb: str, wanted: Json) -> Json:
+        """Hold an agent, or let it go."""
+        return await self._json("POST", f"/agents/{_part(agent, safe=SEPARATOR)}:{verb}", json=_present(wanted))
+
     async def _json(self, method: str, path: str, **more: Any) -> Json:
         try:
             response = await self._client.request(method, f"/api/v1{path}", **more)

@@ -14,6 +14,7 @@ from foundry_rollouts.cli.db import db
 from foundry_rollouts.cli.demo.command import demo
 from foundry_rollouts.cli.emulator import EMULATOR_EXAMPLES, emulator
 from foundry_rollouts.cli.errors import report
+from foundry_rollouts.cli.line import line
 from foundry_rollouts.cli.notify import notify
 from foundry_rollouts.cli.policy import policy
 from foundry_rollouts.cli.rollout import rollout
@@ -60,6 +61,7 @@ app.add_typer(db, name="db")
 app.add_typer(token, name="token")
 app.add_typer(policy, name="policy")
 app.add_typer(rollout, name="rollout")
+app.add_typer(line, name="line")
 app.add_typer(notify, name="notify")
 app.add_typer(bench, name="bench")
 app.add_typer(agent, name="agent")

@@ -5,7 +5,7 @@ The policy that names the agent now has the word, so that a freeze that is writt
 
 from datetime import datetime
 
-from foundry_rollouts.core.deciding.reins import Rein, ReinKind
+from foundry_rollouts.core.deciding.reins import Rein, ReinKind, rein_of
 from foundry_rollouts.core.deciding.transition import Transition
 from foundry_rollouts.core.model.calendar import Calendar, closed_at, instant
 from foundry_rollouts.core.model.decision import Move
@@ -27,7 +27,8 @@ async def reins_of(world: World, rollout: Rollout, now: datetime) -> tuple[Rein,
         else:
             found.append(await _closed(world, of_all, "the calendar of all agents", now))
     others = await world.fleet.reins(rollout, policy, now) if world.fleet is not None and not rollout.step else ()
-    return (*(rein for rein in found if rein is not None), *others)
+    braked = await _braked(world, rollout, now)
+    return (*(rein for rein in found if rein is not None), *braked, *others)
 
 
 def admission_of(world: World, step: Transition, now: datetime) -> Admission | None:
@@ -35,6 +36,12 @@ def admission_of(world: World, step: Transition, now: datetime) -> Admission | N
     if world.fleet is None or step.decision.move is not Move.START or step.is_observed:
         return None
     return world.fleet.admission(step.before, _policy_of(world, step.before), now)
+
+
+async def _braked(world: World, rollout: Rollout, now: datetime) -> list[Rein]:
+    """Return what people stopped or hold: facts that are read for all agents at once."""
+    brakes = await world.brakes.standing(now) if world.brakes is not None else ()
+    return [rein_of(brake) for brake in brakes if brake.is_on(now) and brake.keeps(rollout.agent, rollout.canary)]
 
 
 async def _closed(world: World, calendar: Calendar, whose: str, now: datetime) -> Rein | None:

@@ -38,6 +38,8 @@ CANCEL_TIMEOUT = timedelta(seconds=0.1)
 FLUSH_TIMEOUT = timedelta(seconds=5)
 #: How often measurements that have grown old are taken away.
 FORGET_EVERY = timedelta(hours=1)
+#: How often is read what people stopped and hold; whoever changes it rings.
+BRAKES_EVERY = timedelta(seconds=1)
 #: How often the schema is checked: the next release may upgrade it while this one runs.
 SCHEMA_EVERY = timedelta(seconds=10)
 #: How many agents are checked at once while the database is away, and ticked at once unless it is set.
@@ -96,6 +98,7 @@ class Scheduler:
             (self._discover, self._intervals.discovery),
             (self._sweep, self._intervals.sweep),
             (self._count, self._intervals.sweep),
+            (self._brakes, BRAKES_EVERY),
             (self._renew, self._intervals.renewal),
             (self._beat, self._intervals.heartbeat),
             (self._outbox, self._intervals.outbox),
@@ -115,7 +118,13 @@ class Scheduler:
         self._loop.start()
 
     def hear(self, agents: Sequence[str]) -> None:
-        """Tick ``agents``, which became due before their time, where they are this replica's; none: any may have."""
+        """Tick ``agents``, which became due before their time, where they are this replica's; none: any may have.
+
+        What people stop and hold rings for all.
+        """
+        if not agents and (brakes := self._ticker.world.brakes):
+            brakes.forget()
+            self._run_now("_brakes")
         if self._claims.hear(agents):
             self.wake_sweep()
 
@@ -260,6 +269,10 @@ class Scheduler:
 
     async def _beat(self) -> None:
         await self._claims.beat()
+
+    async def _brakes(self) -> None:
+        if brakes := self._ticker.world.brakes:
+            await self._once_more("_brakes", lambda: brakes.refresh(self._now()))
 
     async def _count(self) -> None:
         self._metrics.phases(await self._store.counts())

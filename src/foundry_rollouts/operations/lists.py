@@ -9,6 +9,7 @@ from typing import Any
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import NotFoundError
+from foundry_rollouts.operations.brakes import holds_of
 from foundry_rollouts.operations.paging import cut, one_more
 from foundry_rollouts.operations.progress import Progress, progress_of
 from foundry_rollouts.operations.views import (
@@ -62,8 +63,13 @@ async def _agents_page(store: Store, which: AgentFilter, now: datetime, group: A
     found = await store.agents_page(replace(which, limit=which.limit + 1))
     names = [agent.name for agent in found[: which.limit]]
     queues, unknown = await store.queues(names), await store.unacknowledged(names)
+    brakes = await store.brakes()
     items = tuple(
-        agent_view(each, queues.get(each.name, Queue()), now, unknown.get(each.name)) for each in found[: which.limit]
+        replace(
+            agent_view(each, queues.get(each.name, Queue()), now, unknown.get(each.name)),
+            holds=holds_of(brakes, each.name, now),
+        )
+        for each in found[: which.limit]
     )
     is_whole = which.after is None and len(found) <= which.limit
     total = len(found) if is_whole else await store.agents_counted(which)
@@ -104,7 +110,8 @@ async def one_agent_view(store: Store, name: str, now: datetime) -> AgentView:
     if agent is None:
         raise NotFoundError(f"agent {name!r} is not known: discovery has not seen it in this project (yet)")
     unknown = await store.unacknowledged([name])
-    return agent_view(agent, await store.queue(name), now, unknown.get(name))
+    view = agent_view(agent, await store.queue(name), now, unknown.get(name))
+    return replace(view, holds=holds_of(await store.brakes(), name, now))
 
 
 async def rollouts_view(store: Store, which: RolloutFilter, now: datetime) -> RolloutPage:

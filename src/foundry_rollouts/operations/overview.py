@@ -5,7 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from foundry_rollouts.core.model.brake import Brake
 from foundry_rollouts.core.model.rollout import Phase, Rollout
+from foundry_rollouts.operations.brakes import holds_of
 from foundry_rollouts.operations.lists import AgentGroup as Group
 from foundry_rollouts.operations.lists import agents_by_need
 from foundry_rollouts.operations.progress import Progress, progress_of
@@ -64,10 +66,12 @@ async def _overview(store: Store, now: datetime, words: str | None, after: str, 
     shown = {group: MOST if group is only else SOME for group in Group}
     busy = await _busy_rows(store, first[: shown[Group.LOOK]], second[: shown[Group.MOVING]], now)
     quiet = await store.agents_page(AgentFilter(words=words, after=after or None, limit=PAGE + 1, but=others))
+    brakes = await store.brakes()
+    busy = _with_holds(busy, brakes, now)
     return Overview(
         look=sorted((row for row in busy if row.group is Group.LOOK), key=_urgency),
         moving=[row for row in busy if row.group is Group.MOVING],
-        quiet=await _quiet_rows(store, quiet[:PAGE], now),
+        quiet=_with_holds(await _quiet_rows(store, quiet[:PAGE], now), brakes, now),
         counts={Group.LOOK: len(first), Group.MOVING: len(second), Group.QUIET: fitting - len(found)},
         next=quiet[PAGE - 1].name if len(quiet) > PAGE else None,
         total=await store.agents_counted(AgentFilter()) if words else fitting,
@@ -90,7 +94,12 @@ async def _rows_of(store: Store, names: Sequence[str], now: datetime) -> list[Ro
         groups[Group.LOOK if is_needed else Group.MOVING if in_hand else Group.QUIET].append(name)
     busy = await _busy_rows(store, groups[Group.LOOK], groups[Group.MOVING], now)
     quiet = await _quiet_rows(store, await _agents(store, groups[Group.QUIET]), now)
-    return sorted((*busy, *quiet), key=lambda row: row.agent.name)
+    return _with_holds(sorted((*busy, *quiet), key=lambda row: row.agent.name), await store.brakes(), now)
+
+
+def _with_holds(rows: Sequence[Row], brakes: Sequence[Brake], now: datetime) -> list[Row]:
+    """Return ``rows`` with who holds their agents."""
+    return [replace(row, agent=replace(row.agent, holds=holds_of(brakes, row.agent.name, now))) for row in rows]
 
 
 def needs_person(rollout: Rollout) -> bool:

@@ -15,6 +15,7 @@ from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.policy_hash import policy_hash
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing, routing_of
+from foundry_rollouts.operations.brakes import BrakeView
 from foundry_rollouts.operations.progress import Progress
 from foundry_rollouts.ports import AgentKnown, Queue
 
@@ -122,6 +123,7 @@ class AgentView:
     unreadable: str | None = None  #: Why it cannot be read, decided or recorded; nothing of it is changed.
     unacknowledged: RolloutView | None = None  #: The newest that ended badly and nobody knows of.
     unacknowledged_because: str | None = None  #: What users have, what was released, and why, in a sentence.
+    holds: tuple[BrakeView, ...] = ()  #: Who holds it at which version.
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 """
 
 from foundry_rollouts.ports.access import Identities, Tokens
+from foundry_rollouts.ports.brakes import BrakeBook, Brakes
 from foundry_rollouts.ports.cloud import (
     HOSTED,
     PROMPT,
@@ -55,6 +56,8 @@ __all__ = [
     "Audience",
     "AuditLog",
     "Backlog",
+    "BrakeBook",
+    "Brakes",
     "Brief",
     "Calendars",
     "Catalogue",

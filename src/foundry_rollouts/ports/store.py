@@ -11,6 +11,7 @@ from foundry_rollouts.core.model.measurement import Measurement
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports.access import Tokens
 from foundry_rollouts.ports.agent_lists import AgentLists
+from foundry_rollouts.ports.brakes import BrakeBook
 from foundry_rollouts.ports.fleet import Admission, FleetStore
 from foundry_rollouts.ports.notices import NoticeStates
 from foundry_rollouts.ports.people import Acknowledgements, AuditLog
@@ -243,6 +244,7 @@ class Store(
     FleetStore,
     Acknowledgements,
     AuditLog,
+    BrakeBook,
     NoticeStates,
     Protocol,
 ):

@@ -10,6 +10,7 @@ from foundry_rollouts.core.model.calendar import Calendar, FilesRead
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.ports.brakes import Brakes
 from foundry_rollouts.ports.cloud import Cloud, Sessions
 from foundry_rollouts.ports.fleet import Fleet
 from foundry_rollouts.ports.outbox import Notifier
@@ -107,4 +108,5 @@ class World:
     calendars: Calendars | None = None  #: None: no file says when nothing may move.
     fleet: Fleet | None = None  #: None: no rollout waits for those of other agents.
     time_needed: Callable[[Policy, float, float], str] | None = None  #: By policy, calls a second, stable's rate.
+    brakes: Brakes | None = None  #: None: nobody can stop the line or hold an agent.
     confirm_within: timedelta = timedelta(seconds=20)  #: The endpoint may serve the old routing for some seconds.

@@ -37,6 +37,7 @@ from foundry_rollouts.store.agent_lists import AgentLists
 from foundry_rollouts.store.agent_pages import AgentPages
 from foundry_rollouts.store.api_tokens import ApiTokens
 from foundry_rollouts.store.audit import AuditLog
+from foundry_rollouts.store.brakes import Brakes
 from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, Database
 from foundry_rollouts.store.heartbeats import HeartbeatBook
 from foundry_rollouts.store.lease_book import LeaseBook
@@ -61,6 +62,7 @@ class SqlStore(
     KeptProject,
     Acknowledgements,
     AuditLog,
+    Brakes,
     AgentPages,
     AgentLists,
 ):

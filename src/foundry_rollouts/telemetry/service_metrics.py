@@ -61,8 +61,10 @@ class ServiceMetrics:
         self.registry = CollectorRegistry()
         self._without_notice: set[str] = set()  # agents that have such a series
         self._problems: dict[Problem, dict[str, tuple[tuple[str, ...], int]]] = {}  # by problem and project
+        self._stopped: set[str] = set()  # projects whose line has a series
         self._named: dict[Problem, set[str]] = {}  # agents that have a series of that problem
         self._build()
+        self._build_brakes()
         self._gauge("build_info", "Always 1; the version of the controller.", "version").labels(
             version or _own_version()
         ).set(1)
@@ -116,6 +118,15 @@ class ServiceMetrics:
         for agent, count in shown.items():
             self._unacknowledged.labels(agent).set(count)
         self._without_notice = set(shown)
+
+    def brakes(self, lines: Collection[str], held: int) -> None:
+        """Show whose line is stopped, by project (empty: of all), and how many agents are held."""
+        for project in self._stopped - set(lines):
+            self._line_stopped.remove(project)
+        for project in lines:
+            self._line_stopped.labels(project).set(1)
+        self._stopped = set(lines)
+        self._agents_held.set(held)
 
     def swept(self, now: datetime) -> None:
         """Show when the last sweep ended."""
@@ -221,6 +232,12 @@ class ServiceMetrics:
         self._noticed = self._counter(
             "notify_deliveries", "Attempts to send a message to a target, by outcome.", "target", "outcome"
         )
+
+    def _build_brakes(self) -> None:
+        self._line_stopped = self._gauge(
+            "line_stopped", "1 while the line is stopped; project is empty for that of all projects.", "project"
+        )
+        self._agents_held = self._gauge("agents_held", "Agents that a person holds at a version.")
 
     def _build_problems(self) -> None:
         texts = {

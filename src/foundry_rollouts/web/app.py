@@ -13,6 +13,8 @@ from foundry_rollouts.web import (
     approval_page,
     audit_page,
     audits,
+    brakes,
+    brakes_page,
     commands,
     history_page,
     notifications,
@@ -40,6 +42,7 @@ from foundry_rollouts.web.services import Ours, Services
 router = APIRouter()
 numbers = APIRouter()
 
+#: Whose routes the app serves; where two fit a path, the first does.
 ROUTERS = (
     router,
     numbers,
@@ -49,11 +52,13 @@ ROUTERS = (
     audits.router,
     outcomes.router,
     notifications.router,
+    brakes.router,
     tokens.router,
     problem_pages.router,
     pages.router,
     history_page.router,
     audit_page.router,
+    brakes_page.router,
     policy_page.router,
     rollout_page.router,
     approval_page.router,

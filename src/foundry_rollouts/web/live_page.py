@@ -21,7 +21,7 @@ from foundry_rollouts.operations.page.charts import Chart
 from foundry_rollouts.operations.page.page import PageOfRollout, page_of_rollout
 from foundry_rollouts.untrusted import visible
 from foundry_rollouts.web.log_tails import NOTHING, Tail, tails_of
-from foundry_rollouts.web.render import ENVIRONMENT, rendered, without_clocks
+from foundry_rollouts.web.render import BANNER, ENVIRONMENT, rendered, without_clocks
 from foundry_rollouts.web.services import Services
 from foundry_rollouts.web.stream import STREAM_HEADERS, pause
 
@@ -99,7 +99,9 @@ def parts_of(request: Request, seen: PageOfRollout) -> list[Part]:
     look = look_of(request, seen)
     parts = [_part(f"r-{name}", rendered(request, f"rollout/{name}.html", **look)) for name in PARTS]
     frame = Part(FRAME, "outerMorph", keys_of(seen), lambda: rendered(request, "rollout/charts.html", **look))
-    return [*parts, frame, *(_chart_part(request, look, chart) for chart in seen.charts)]
+    stops = rendered(request, "stops.html")
+    banner = Part(BANNER, "innerMorph", sha256(stops.encode()).hexdigest(), lambda: stops)
+    return [banner, *parts, frame, *(_chart_part(request, look, chart) for chart in seen.charts)]
 
 
 def _chart_part(request: Request, look: dict[str, Any], chart: Chart) -> Part:

@@ -109,6 +109,8 @@ def _with_rollout(rollout: RolloutView, *, needs_approval: bool) -> Summary:
     if rollout.phase is Phase.PAUSED:
         more = sentence((rollout.waiting_for or "resume or abort").removeprefix(f"{PERSON}: "))
         return Summary(Mark("wait", "pause", "Paused"), because, "A person", more, rollout)
+    if rollout.held_by and rollout.phase in {Phase.PENDING, Phase.PROGRESSING}:
+        return Summary(Mark("wait", "pause", f"Held: {rollout.held_by}"), because, "To go on", waits, rollout)
     if rollout.phase is Phase.PENDING:
         awaited = "Its turn" if rollout.waiting_for == QUEUED else "To begin"
         return Summary(Mark("off", "clock", "Pending"), because, awaited, waits, rollout)

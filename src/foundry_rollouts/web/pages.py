@@ -26,7 +26,7 @@ from foundry_rollouts.web.access import Who, needs
 from foundry_rollouts.web.figures import count
 from foundry_rollouts.web.html import Page
 from foundry_rollouts.web.marks import summary_of
-from foundry_rollouts.web.render import page, rendered, without_clocks
+from foundry_rollouts.web.render import BANNER, page, rendered, without_clocks
 from foundry_rollouts.web.services import Ours, Services
 from foundry_rollouts.web.stream import STREAM_HEADERS, pause
 
@@ -136,7 +136,7 @@ def _news(request: Request, sent: _Sent, seen: Overview, rows: Sequence[Row], *,
     A row comes in both its forms, as an item of a list and as a row of the table of quiet agents: the page has one of
     them, from when it was drawn, and an agent may have left its group in between. The browser drops the other.
     """
-    parts = {"o-lead": rendered(request, "overview/lead.html", seen=seen)}
+    parts = {BANNER: rendered(request, "stops.html"), "o-lead": rendered(request, "overview/lead.html", seen=seen)}
     parts |= {f"n-{key}": count(number) for key, number in _counts(seen)}
     parts |= {f"h-{group}": count(seen.counts[group]) for group in Group}
     for row in rows:

@@ -21,6 +21,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from foundry_rollouts.core.model.access import Person, Role
+from foundry_rollouts.operations.brakes import stops_in
 from foundry_rollouts.untrusted import visible
 from foundry_rollouts.web import figures
 from foundry_rollouts.web.services import services_of
@@ -39,11 +41,14 @@ CONTENT_POLICY = (
 )
 #: Without a referrer a browser names the origin of a form "null", and the guard could not tell our forms from others'.
 REFERRER_POLICY = "same-origin"
+#: Where each page says that the line is stopped.
+BANNER = "b-line"
 #: Name, path and key of the pages in the top bar.
 NAVIGATION = (
     ("Agents", "/", "agents"),
     ("History", "/history", "history"),
     ("Policies", "/policies", "policies"),
+    ("Line", "/line", "line"),
     ("Audit", "/audit", "audit"),
 )
 
@@ -115,9 +120,12 @@ def _answer(request: Request, name: str, status: int, context: dict[str, Any]) -
 def _context(request: Request, context: dict[str, Any]) -> dict[str, Any]:
     services = services_of(request)
     now: datetime = services.now()
+    person: Person | None = getattr(request.state, "person", None)
     return {
         "now": now,
-        "person": getattr(request.state, "person", None),
+        "person": person,
+        "may_stop": person is not None and person.role.may(Role.OPERATOR),
+        "stops": stops_in(services.brakes.last, now) if services.brakes else (),
         "project": services.project,
         "active": "",
         "here": request.scope["path"].removeprefix(services.base_path),

@@ -14,7 +14,7 @@ from foundry_rollouts.operations.ids import new_id
 from foundry_rollouts.operations.log_tail import LogTails
 from foundry_rollouts.operations.replayed import Replays
 from foundry_rollouts.operations.sign_ins import Limits
-from foundry_rollouts.ports import Catalogue, Directory, Health, Identities, Policies, Store, Targets, Wake
+from foundry_rollouts.ports import Brakes, Catalogue, Directory, Health, Identities, Policies, Store, Targets, Wake
 from foundry_rollouts.telemetry import Metrics
 from foundry_rollouts.web.limits import Buckets
 
@@ -47,6 +47,8 @@ class Services:
     catalogue: Catalogue | None = None  #: The cloud, to read from; None: nothing is checked or read back.
     targets: Targets | None = None  #: Who is notified; None: nobody, or the webhook alone.
     links: Links | None = None  #: Where messages lead; None: nobody said how people reach the pages.
+    brakes: Brakes | None = None  #: What stands of stops and holds, as this replica reads it; None: nobody reads it.
+    projects: tuple[str, ...] = ()  #: The names of the projects, where there are several.
     logs: LogTails = field(default_factory=LogTails)
     answer_within: timedelta = timedelta(seconds=5)  #: How long a command may wait for its tick, at most.
     check_every: timedelta = timedelta(seconds=1)  #: How often a live history checks for news.

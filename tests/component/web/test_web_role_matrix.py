@@ -57,11 +57,22 @@ PLACES = {
 }
 COMMAND = {"generation": 3}
 FROM_US = {"Origin": "http://127.0.0.1:8080"}  #: As our own pages send forms.
+HOLD = {"version": "1", "reason": "version 2 is too slow for the fair"}
 #: What a route is asked with, by its path.
 ASKED: dict[str, object] = {
     "/api/v1/rollouts": {"agent": "support-agent", "version": "3"},
     "/api/v1/outcomes": {"outcomes": [OUTCOME]},
     "/api/v1/tokens": {"owner": "ci", "role": "operator"},
+    "/api/v1/line:stop": {"reason": "incident 4711", "until": "2026-03-02T18:00:00Z"},
+    "/api/v1/line:start": {"reason": "incident 4711 is over"},
+    "/api/v1/agents/{agent_name:path}:hold": HOLD,
+    "/api/v1/agents/{agent_name}:hold": HOLD,
+    "/api/v1/agents/{agent_name:path}:unhold": {"reason": "the fair is over"},
+    "/api/v1/agents/{agent_name}:unhold": {"reason": "the fair is over"},
+    "/ui/line:stop": {"reason": "incident 4711", "hours": "4"},
+    "/ui/line:start": {"reason": "incident 4711 is over"},
+    "/ui/holds:hold": {"agent": "support-agent", **HOLD},
+    "/ui/holds:unhold": {"agent": "support-agent"},
 }
 #: Routes that want a rollout of another kind than one that is under way.
 PHASES = {"resume": Phase.PAUSED, "retry": Phase.ROLLED_BACK, "acknowledge": Phase.ROLLED_BACK}

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from foundry_rollouts.cli.agent.confirm import confirm
+from foundry_rollouts.cli.agent.hold import refuse_held
 from foundry_rollouts.cli.agent.project import AgentArgument, CredentialOption, EndpointOption, project
 from foundry_rollouts.cli.commands import Command, examples, group, waits
+from foundry_rollouts.cli.options import AskedServerOption
 from foundry_rollouts.cli.output import say
 from foundry_rollouts.errors import UsageError
 
@@ -33,14 +35,17 @@ async def delete(
     ] = False,
     project_endpoint: EndpointOption = None,
     credential: CredentialOption = None,
+    server: AskedServerOption = None,
 ) -> None:
     """Delete an agent with all its versions, or one version.
 
-    A version that the routing names is not deleted: its sessions would have nowhere to go.
+    A version that the routing names is not deleted: its sessions would have nowhere to go. Neither is one that a person
+    holds, nor its agent, where --server names the service that knows of it.
     """
     async with project(project_endpoint, credential) as cloud:
         seen = await cloud.agent(agent)
         what = f"version {version} of {agent}" if version else f"agent {agent} with all its versions"
+        await refuse_held(agent, version, server)
         if version and (weight := seen.routing.weight(version)):
             how = f"route away first with 'foundry-rollouts agent route {agent} VERSION=100'"
             raise UsageError(f"version {version} gets {weight}% of the new sessions of {agent}: {how}")

@@ -5,6 +5,7 @@ from foundry_rollouts.cli.agent.delete import delete_commands
 from foundry_rollouts.cli.agent.deploy import deploy_commands
 from foundry_rollouts.cli.agent.download import download_commands
 from foundry_rollouts.cli.agent.grant import grant_commands
+from foundry_rollouts.cli.agent.hold import hold_commands
 from foundry_rollouts.cli.agent.invoke import invoke_commands
 from foundry_rollouts.cli.agent.list import list_commands
 from foundry_rollouts.cli.agent.logs import logs_commands
@@ -22,6 +23,7 @@ for _part in (
     download_commands,
     delete_commands,
     routing,
+    hold_commands,
     protocols_commands,
     invoke_commands,
     logs_commands,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from foundry_rollouts.core.model.brake import Brake, BrakeKind
 from foundry_rollouts.core.model.decision import Decision, Move
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.core.model.routing import Routing
@@ -22,6 +23,8 @@ class ReinKind(StrEnum):
     QUEUE = "queue"
     ORDER = "order"
     WAVE = "wave"
+    LINE = "line"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,27 @@ class Rein:
 
 def reined(rollout: Rollout, decision: Decision, reins: Sequence[Rein], seen: Routing | None) -> Decision | None:
     """Return the wait that ``reins`` make of ``decision``; None where none concerns it."""
-    if not reins or rollout.is_revert or not _rises(rollout, decision, seen):
+    reins = concerning(rollout, decision, reins, seen)
+    if not reins:
         return None
     because = "; ".join(rein.because for rein in reins)
     waiting_for = "; ".join(rein.waiting_for for rein in reins)
     return Decision(Move.HOLD, f"{because}. Once that is over: {decision.because}", waiting_for)
+
+
+def concerning(rollout: Rollout, decision: Decision, reins: Sequence[Rein], seen: Routing | None) -> Sequence[Rein]:
+    """Return those of ``reins`` that a move waits for: a hold keeps the version that is stable, too."""
+    if rollout.is_revert:
+        return ()
+    if decision.move is Move.PROMOTE:
+        return [rein for rein in reins if rein.kind is ReinKind.HOLD]
+    return reins if _rises(rollout, decision, seen) else ()
+
+
+def rein_of(brake: Brake) -> Rein:
+    """Return what a brake keeps rollouts by."""
+    kind = ReinKind.HOLD if brake.scope.kind is BrakeKind.HOLD else ReinKind.LINE
+    return Rein(kind, brake.because, brake.waiting_for)
 
 
 def _rises(rollout: Rollout, decision: Decision, seen: Routing | None) -> bool:

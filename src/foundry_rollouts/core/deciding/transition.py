@@ -16,7 +16,7 @@ from foundry_rollouts.core.deciding.outcome import after
 from foundry_rollouts.core.deciding.progress import has_trouble_lasted
 from foundry_rollouts.core.deciding.recording import recording
 from foundry_rollouts.core.deciding.refused import CLOUD, is_resting
-from foundry_rollouts.core.deciding.reins import reined, with_reins
+from foundry_rollouts.core.deciding.reins import concerning, reined, with_reins
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import Evidence, accepting, at_new_weight, initial
 from foundry_rollouts.core.model.command import Command
@@ -101,7 +101,7 @@ def transition(recorded: Rollout, rollout: Rollout, seen: Situation) -> Transiti
 def _followed(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
     """Return what follows from ``decision``, or the wait that reins make of it: commands stay open then."""
     if wait := reined(rollout, decision, seen.reins, seen.routing):
-        held = with_reins(rollout, seen.reins, seen.now)
+        held = with_reins(rollout, concerning(rollout, decision, seen.reins, seen.routing), seen.now)
         return replace(_follow(recorded, held, wait, seen), before=rollout, is_withheld=True)
     return _follow(recorded, with_reins(rollout, (), seen.now), decision, seen)
 

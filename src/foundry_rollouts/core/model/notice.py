@@ -48,6 +48,7 @@ _WARNING = frozenset(
         "agent.unreadable",
         "agent.ungoverned",
         "agent.recreated",
+        "line.stopped",
     }
 )
 #: What is said again until somebody acts.

@@ -27,6 +27,8 @@ def badge_of(scene: Scene) -> Badge:
         return Badge("wait", "person", "Waits for approval")
     if rollout.phase is Phase.ROLLED_BACK and rollout.ended_by:
         return Badge("bad", "back", "Aborted")
+    if rollout.held_by and rollout.phase in {Phase.PENDING, Phase.PROGRESSING}:
+        return Badge("wait", "pause", f"Held: {rollout.held_by}")
     return {
         Phase.PENDING: Badge("off", "clock", "Pending"),
         Phase.PROGRESSING: Badge("moving", "moving", "Progressing"),

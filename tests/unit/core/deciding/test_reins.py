@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from builders import NOON, a_rollout
 from foundry_rollouts.core.deciding.decide import Situation
-from foundry_rollouts.core.deciding.reins import Rein, ReinKind, reined
+from foundry_rollouts.core.deciding.reins import Rein, ReinKind, rein_of, reined
 from foundry_rollouts.core.deciding.transition import transition
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.judging.evidence import initial
+from foundry_rollouts.core.model.brake import Brake, BrakeKind, Scope
 from foundry_rollouts.core.model.calendar import Calendar, Hours, Span, closed_at
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.decision import Decision, Move
@@ -88,6 +89,13 @@ def test_no_other_move_is_ever_held(move: Move) -> None:
     assert reined(UNDER_WAY, Decision(move, "so"), (FREEZE,), STABLE) is None
 
 
+def test_a_hold_alone_keeps_a_version_from_becoming_stable() -> None:
+    hold, promote = Rein(ReinKind.HOLD, "kim holds it", "the hold to end"), Decision(Move.PROMOTE, "so")
+    wait = reined(UNDER_WAY, promote, (FREEZE, hold), STABLE)
+    assert wait is not None
+    assert (wait.because, wait.waiting_for) == ("kim holds it. Once that is over: so", "the hold to end")
+
+
 def test_a_return_to_the_version_that_was_stable_before_starts_at_once() -> None:
     rollout = a_rollout(is_revert=True, event_count=1)
     assert transition(rollout, rollout, Situation(NOON, routing=STABLE, reins=(FREEZE,))).decision.move is Move.START
@@ -107,10 +115,24 @@ CALENDARS = st.builds(
 )
 
 
-@given(calendar=CALENDARS, at=INSTANTS)
-def test_no_instant_of_any_calendar_lets_a_rollback_wait(calendar: Calendar, at: datetime) -> None:
+LINES = st.builds(Scope, st.just(BrakeKind.LINE), st.sampled_from(["", "shop"]))
+ENDS = st.one_of(st.none(), INSTANTS)
+STOPS = st.builds(Brake, st.just("b-1"), LINES, st.just("an incident"), st.just("kim"), INSTANTS, ENDS)
+HELD = Scope(BrakeKind.HOLD, agent=UNDER_WAY.agent)
+HOLDS = st.builds(
+    Brake, st.just("b-2"), st.just(HELD), st.just("the fair"), st.just("lee"), INSTANTS, ENDS, st.just("1")
+)
+BRAKES = st.lists(st.one_of(STOPS, HOLDS), max_size=4)
+
+
+@given(calendar=CALENDARS, brakes=BRAKES, at=INSTANTS)
+def test_no_instant_of_any_calendar_stop_or_hold_lets_a_rollback_wait(
+    calendar: Calendar, brakes: list[Brake], at: datetime
+) -> None:
     closed = closed_at(calendar, at, {})
-    reins = (Rein(ReinKind.FREEZE, closed.because, "its end"),) if closed else ()
+    frozen = (Rein(ReinKind.FREEZE, closed.because, "its end"),) if closed else ()
+    standing = [each for each in brakes if each.is_on(at) and each.keeps(UNDER_WAY.agent, UNDER_WAY.canary)]
+    reins = (*frozen, *map(rein_of, standing))
     rollout = replace(UNDER_WAY, started_at=at, step_started_at=at, measured_until=at)
     harmed = Situation(at, analysis(Verdict.FAIL), routing=routing_of(rollout), reins=reins)
     assert transition(rollout, rollout, harmed).then.phase is Phase.ROLLED_BACK
