@@ -38,8 +38,6 @@ CANCEL_TIMEOUT = timedelta(seconds=0.1)
 FLUSH_TIMEOUT = timedelta(seconds=5)
 #: How often measurements that have grown old are taken away.
 FORGET_EVERY = timedelta(hours=1)
-#: How often is read what people stopped and hold; whoever changes it rings.
-BRAKES_EVERY = timedelta(seconds=1)
 #: How often the schema is checked: the next release may upgrade it while this one runs.
 SCHEMA_EVERY = timedelta(seconds=10)
 #: How many agents are checked at once while the database is away, and ticked at once unless it is set.
@@ -54,6 +52,7 @@ class Intervals:
     discovery: timedelta
     renewal: timedelta
     heartbeat: timedelta = timedelta(seconds=3)
+    brakes: timedelta = timedelta(seconds=1)  #: What people stopped and hold is read; whoever changes it rings.
     lease: timedelta = timedelta(seconds=30)  #: How long a lease lasts, and a replica counts as alive.
     stall_after: timedelta = timedelta(minutes=1)  #: A rollout without a tick for so long gets one anyway.
     memory: timedelta = timedelta(days=90)  #: How long measurements are kept.
@@ -98,7 +97,7 @@ class Scheduler:
             (self._discover, self._intervals.discovery),
             (self._sweep, self._intervals.sweep),
             (self._count, self._intervals.sweep),
-            (self._brakes, BRAKES_EVERY),
+            (self._brakes, self._intervals.brakes),
             (self._renew, self._intervals.renewal),
             (self._beat, self._intervals.heartbeat),
             (self._outbox, self._intervals.outbox),

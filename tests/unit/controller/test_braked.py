@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from builders import NOON
+from foundry_rollouts import clock
 from foundry_rollouts.controller.brakes import BrakeFacts
 from foundry_rollouts.core.model.brake import Brake, BrakeKind, Scope
 from foundry_rollouts.core.model.command import Verb
@@ -17,6 +18,7 @@ from foundry_rollouts.telemetry import Metrics
 from patience import PATIENCE
 from small_world import TICK, Deaths, SmallWorld
 from unit.controller.asking import ask, kinds, reach
+from unit.controller.test_scheduler import a_replica, until
 
 DAY = timedelta(days=1)
 LINE = Scope(BrakeKind.LINE)
@@ -222,3 +224,19 @@ async def test_what_is_over_is_ended_and_shown() -> None:
     assert 'foundry_rollouts_line_stopped{project=""}' not in shown
     assert 'foundry_rollouts_line_stopped{project="shop"} 1.0' in shown
     assert "foundry_rollouts_agents_held 0.0" in shown
+
+
+async def test_a_ring_for_all_makes_a_replica_read_what_stands_at_once(world: SmallWorld) -> None:
+    world.time = clock.now()
+    book = Book()
+    facts = facts_of(book)
+    scheduler = a_replica(world, world.open_as("first"), facts)
+    scheduler.start()
+    await until(lambda: book.reads > 0 and not scheduler._tasks)
+    book.standing = (a_stop(clock.now()),)
+    facts._read_at = clock.now() + timedelta(hours=1)  # nothing but the ring makes it old
+    scheduler.hear(("support-agent",))
+    assert facts._read_at is not None, "that one agent is due says nothing of stops"
+    scheduler.hear(())
+    await until(lambda: len(facts.last) == 1)
+    await scheduler.stop()

@@ -47,14 +47,15 @@ class Watched:
         return call
 
 
-def a_replica(world: SmallWorld, store: Any) -> Scheduler:
+def a_replica(world: SmallWorld, store: Any, brakes: Any = None) -> Scheduler:
     """Return a replica in a world whose time goes on by itself; nothing but the first sweep comes by itself."""
     policies: Any = FakePolicies(())
-    parts = World(cloud=world.cloud, sessions=world.cloud, store=store, policies=policies, sources=(world.source,))  # type: ignore[arg-type]
+    sources = (world.source,)
+    parts = World(world.cloud, world.cloud, store, policies, sources, brakes=brakes)  # type: ignore[arg-type]
     metrics = Metrics("test")
     ticker = Ticker(parts, metrics, clock.now, timedelta(seconds=30), OfflineGuard(parts, metrics, clock.now))
     discovery = Discovery(parts, metrics, LeasePool(store, clock.elapsed), clock.now, lambda _: "none")
-    intervals = Intervals(sweep=LONG, discovery=LONG, renewal=LONG)
+    intervals = Intervals(sweep=LONG, discovery=LONG, renewal=LONG, brakes=LONG)
     return Scheduler(ticker, discovery, JobHealth(), intervals, clock.now)
 
 

@@ -122,7 +122,7 @@ async def test_every_page_says_that_the_line_is_stopped_and_operators_start_it_t
     for path in ("/", "/history", "/policies", "/audit", "/line", "/rollouts/r-1", "/rollouts/none"):
         text = (await line.client.get(path)).text
         assert "<b>The line is stopped.</b>" in text, path
-        assert "Kim stopped the line (incident &lt;4711&gt;)." in text, path
+        assert "kim stopped the line (incident &lt;4711&gt;)." in text, path
         assert 'action="/ui/line:start"' in text, path
     for path in ("/", "/rollouts/r-1"):
         assert "Held: line" in (await line.client.get(path)).text
@@ -155,8 +155,8 @@ async def test_forms_stop_hold_and_let_go_and_a_wrong_one_says_what_is_wrong(lin
     assert await send("/ui/holds:hold", agent="support-agent", version="2", reason="so") == 409
     assert await send("/ui/holds:hold", agent="support-agent", version="1", reason="so") == 303
     page = (await line.client.get("/line")).text
-    assert "Api stopped the line (incident 4711) until 2026-03-02 16:00 UTC." in page
-    assert "Api holds agent support-agent at version 1 (so)." in page
+    assert "api stopped the line (incident 4711) until 2026-03-02 16:00 UTC." in page
+    assert "api holds agent support-agent at version 1 (so)." in page
     assert await send("/ui/holds:unhold", agent="support-agent") == 303
     assert [each.scope.agent for each in await line.store.brakes()] == [None]
     assert "What ended" in (await line.client.get("/line")).text
