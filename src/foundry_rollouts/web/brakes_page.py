@@ -50,7 +50,7 @@ class UnholdForm(UnholdRequest):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Wish:
     """What a form asks, and of whom."""
 
     form: Mapping[str, object]
@@ -71,7 +71,7 @@ async def _page(request: Request, ours: Services, *, may: bool, status: int = 20
     return page(request, "line.html", status, active="line", **more)
 
 
-async def _stop(ours: Services, asked: Asked) -> str:
+async def _stop(ours: Services, asked: Wish) -> str:
     wanted = StopRequest.model_validate(asked.form)
     project = wanted.project or ""
     made = PutOn(ours.new_id(asked.now), asked.author, wanted.reason, asked.now, wanted.until, project)
@@ -79,13 +79,13 @@ async def _stop(ours: Services, asked: Asked) -> str:
     return project or LINE
 
 
-async def _start(ours: Services, asked: Asked) -> str:
+async def _start(ours: Services, asked: Wish) -> str:
     wanted = StartLineRequest.model_validate(asked.form)
     await start_line(board_of(ours), TakeOff(asked.author, asked.now, wanted.reason, wanted.project or ""))
     return wanted.project or LINE
 
 
-async def _hold(ours: Services, asked: Asked) -> str:
+async def _hold(ours: Services, asked: Wish) -> str:
     wanted = HoldForm.model_validate(asked.form)
     made = PutOn(
         ours.new_id(asked.now),
@@ -100,13 +100,13 @@ async def _hold(ours: Services, asked: Asked) -> str:
     return wanted.agent
 
 
-async def _unhold(ours: Services, asked: Asked) -> str:
+async def _unhold(ours: Services, asked: Wish) -> str:
     wanted = UnholdForm.model_validate(asked.form)
     await let_go(board_of(ours), TakeOff(asked.author, asked.now, wanted.reason, agent=wanted.agent))
     return wanted.agent
 
 
-Do = Callable[[Services, Asked], Awaitable[str]]
+Do = Callable[[Services, Wish], Awaitable[str]]
 
 
 def _give(do: Do) -> Callable[[Request, Form, Who, Ours], Awaitable[Response]]:
@@ -117,7 +117,7 @@ def _give(do: Do) -> Callable[[Request, Form, Who, Ours], Awaitable[Response]]:
         noted, now = asked_of(request), ours.now()
         noted.author, noted.reason, noted.subject = who.author(None), form.get("reason"), form.get("agent")
         try:
-            noted.subject = await do(ours, Asked(_asked(form, now), who.author(None), now))
+            noted.subject = await do(ours, Wish(_asked(form, now), who.author(None), now))
         except (ConflictError, UsageError, ValidationError) as error:
             said = _in_words(error) if isinstance(error, ValidationError) else str(error)
             refused(request, said)
