@@ -1,6 +1,8 @@
 """What callers report of their calls, in batches: a call is counted once, however often it is reported."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -72,18 +74,26 @@ async def _standings(store: Store, policies: Policies, reports: Sequence[Report]
     names = {report.agent for report in reports}
     similar = await store.agents_named_like(sorted(names))
     standings: dict[str, CallContext] = {}
+    current = await _in_hand(store, names)
     for name in names:
-        begun = [rollout for rollout in await store.unfinished(name) if rollout.step]
+        rollout = current[name]
+        begun = rollout if rollout is not None and rollout.step else None
         standings[name] = CallContext(
-            is_known=bool(begun) or name in similar,
+            is_known=begun is not None or name in similar,
             similar=[each for each in similar if each.casefold() == name.casefold()],
-            rollout=begun[0] if begun else None,
+            rollout=begun,
             policy=None if begun else _policy_of(policies, name),
         )
     for report in reports:
         known = standings[report.agent]
         standings[report.agent] = replace(known, newest_at=max(report.at, known.newest_at or report.at))
     return standings
+
+
+async def _in_hand(store: Store, names: Collection[str]) -> Mapping[str, Rollout | None]:
+    """Return the current rollout of each agent, read together."""
+    standings = await asyncio.gather(*(store.standing(name) for name in names))
+    return {name: standing.queue.in_hand for name, standing in zip(names, standings, strict=True)}
 
 
 def _policy_of(policies: Policies, agent: str) -> Policy | None:
@@ -98,23 +108,29 @@ async def _old_sessions(
 ) -> set[tuple[str, str | None]]:
     """Return the sessions of the batch that are older than the rollout of their agent."""
     old: set[tuple[str, str | None]] = set()
-    for name, standing in standings.items():
-        sessions = {report.session for report in reports if report.agent == name and report.session}
-        if sessions and standing.rollout and (begun := standing.rollout.started_at):
-            old |= {(name, session) for session in await store.old_sessions(name, sorted(sessions), begun)}
+    sessions = defaultdict[str, set[str]](set)
+    for report in reports:
+        if report.session and (begun := standings[report.agent].rollout) and begun.started_at:
+            sessions[report.agent].add(report.session)
+
+    async def read(name: str) -> None:
+        rollout = standings[name].rollout
+        if rollout is not None and rollout.started_at is not None:
+            found = await store.old_sessions(name, sorted(sessions[name]), rollout.started_at)
+            old.update((name, session) for session in found)
+
+    await asyncio.gather(*(read(name) for name in sessions))
     return old
 
 
 async def _wake(store: Store, new: Sequence[Outcome], now: datetime) -> tuple[str, ...]:
     failed = [outcome for outcome in new if outcome.cause or outcome.has_log_error]
-    woken: list[str] = []
-    for agent in {outcome.agent for outcome in failed}:
-        versions = {outcome.version for outcome in failed if outcome.agent == agent}
-        in_hand = (await store.queue(agent)).in_hand
-        if in_hand is not None and _listens(in_hand, versions):
-            woken.append(in_hand.id)
-    for rollout in woken:
-        await store.wake(rollout, now)
+    versions = defaultdict[str, set[str]](set)
+    for outcome in failed:
+        versions[outcome.agent].add(outcome.version)
+    current = await _in_hand(store, versions)
+    woken = [each.id for agent, each in current.items() if each is not None and _listens(each, versions[agent])]
+    await asyncio.gather(*(store.wake(rollout, now) for rollout in woken))
     return tuple(woken)
 
 

@@ -196,15 +196,18 @@ async def change_policy(connection: AsyncConnection, rollout: Rollout) -> None:
     await connection.execute(update(rollouts).where(rollouts.c.id == rollout.id).values(policy=policy))
 
 
-async def wake(connection: AsyncConnection, rollout: str, now: datetime) -> str | None:
-    """Make a rollout that has not ended due at ``now``, and return its agent; None: there is no such.
+async def wake(connection: AsyncConnection, ids: Sequence[str], now: datetime) -> Sequence[str]:
+    """Make those rollouts that have not ended due at ``now``, and return their agents.
 
     A tick under way will find that it came after its read.
     """
-    due = rollouts.c.due_at.is_not(None)
-    woken = update(rollouts).where(rollouts.c.id == rollout, due).values(due_at=now).returning(rollouts.c.agent)
-    agent: str | None = await connection.scalar(woken)
-    return agent
+    # In one order, so that two that wake the same ones never wait for each other in a ring.
+    wanted = select(rollouts.c.id).where(rollouts.c.id.in_(padded(ids)), rollouts.c.due_at.is_not(None))
+    locked = list(await connection.scalars(wanted.order_by(rollouts.c.id).with_for_update()))
+    if not locked:
+        return ()
+    woken = update(rollouts).where(rollouts.c.id.in_(padded(locked))).values(due_at=now)
+    return list(await connection.scalars(woken.returning(rollouts.c.agent)))
 
 
 async def make_due(connection: AsyncConnection, agents: Sequence[str], now: datetime) -> None:

@@ -178,13 +178,6 @@ class SqlStore(
         async with self._database.reading() as connection:
             return await agents.one(connection, name)
 
-    async def wake(self, rollout: str, now: datetime) -> None:
-        """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
-        async with self._database.writing() as connection:
-            agent = await rollouts.wake(connection, rollout, now)
-        if agent is not None:
-            self._bell.ring(agent)
-
     async def agents(self) -> Sequence[AgentKnown]:
         """Return every agent that was ever seen, by name."""
         async with self._database.reading() as connection:

@@ -7,11 +7,12 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.ports import Audience, Intent, Lease, Outcome, Record, Reports, Standing
-from foundry_rollouts.store import outcomes, quiet, ticking
+from foundry_rollouts.store import outcomes, quiet, rollouts, ticking
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.groups import Groups
 from foundry_rollouts.store.outcomes import Sessions
 from foundry_rollouts.store.quiet import Quiet
+from foundry_rollouts.store.wakeups import Bell
 
 #: How many agents are read, and how many quiet records are written, in one transaction.
 MAX_READ, MAX_WRITTEN = 64, 128
@@ -25,6 +26,7 @@ class Ticks:
     """What a tick asks of the store: one read of all that it needs, and one record of what it did."""
 
     _database: Database
+    _bell: Bell
     _on_message: Callable[[], None] | None
     audience: Audience
 
@@ -33,12 +35,11 @@ class Ticks:
         self._quiet = Groups(self._write_quiet, most=MAX_WRITTEN, pause=PAUSE)
         self._outcomes = Groups(self._read_outcomes, most=MAX_READ)
         self._sessions = Groups(self._read_sessions, most=MAX_READ)
+        self._wakes = Groups(self._write_wakes, most=MAX_WRITTEN)
 
     async def _end_ticks(self) -> None:
-        await self._reads.close()
-        await self._quiet.close()
-        await self._outcomes.close()
-        await self._sessions.close()
+        for groups in (self._reads, self._quiet, self._outcomes, self._sessions, self._wakes):
+            await groups.close()
 
     async def standing(self, agent: str) -> Standing:
         """Return all that a tick reads of ``agent``, as of one instant."""
@@ -65,6 +66,17 @@ class Ticks:
     async def old_sessions(self, agent: str, sessions: Sequence[str], since: datetime) -> Sequence[str]:
         """Return those of ``sessions`` in which a call began before ``since``."""
         return await self._sessions.ask((agent, sessions, since))
+
+    async def wake(self, rollout: str, now: datetime) -> None:
+        """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
+        await self._wakes.ask((rollout, now))
+
+    async def _write_wakes(self, wakes: Sequence[tuple[str, datetime]]) -> Sequence[None]:
+        async with self._database.writing() as connection:
+            agents = await rollouts.wake(connection, [rollout for rollout, _ in wakes], max(now for _, now in wakes))
+        if agents:
+            self._bell.ring(*agents)
+        return [None] * len(wakes)
 
     async def _read_outcomes(self, asked: Sequence[Reports]) -> Sequence[Sequence[Outcome]]:
         """Read windows together; those that reach far back, as after a rest, each by itself."""
