@@ -1,6 +1,6 @@
 """Samples that gather in the background and are handed out window by window."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -48,7 +48,8 @@ class StepCounter:
         """
         placed = [(in_window, each) for each in seen if (in_window := self.windows.of(each.began_at))]
         units = list(self.units.of(placed, rollout.policy.ignored_errors))
-        units += [Unit(window, each.stratum, each.version, Counts(heard=1)) for _, each in placed]
+        heard = Counter((each.stratum, each.version) for _, each in placed)
+        units += [Unit(window, *of, Counts(heard=number)) for of, number in heard.items()]
         units += [
             Unit(window, each.stratum, each.version, Counts(new_sessions=1))
             for each in begun
