@@ -30,6 +30,7 @@ _TRIALS = (
         rollouts.c.policy["mode"].as_string().label("mode"),
         rollouts.c.document["is_return"].as_boolean().label("is_return"),
         rollouts.c.document["held_by"].as_string().label("held_by"),
+        rollouts.c.document[("in_group", "run")].label("run"),
         case((rollouts.c.step > 0, rollouts.c.policy["labels"])).label("labels"),
     )
     .select_from(rollouts.outerjoin(intents, and_(intents.c.agent == rollouts.c.agent, _STARTS)))
@@ -60,7 +61,8 @@ async def read(connection: AsyncConnection, asked: FleetQuestion) -> FleetFacts:
 def _matters(asked: FleetQuestion, before: datetime) -> ColumnElement[bool]:
     """Return the condition of rollouts that could keep one from its start that was created ``before`` then."""
     waits = and_(rollouts.c.document["held_by"].as_string() == "queue", rollouts.c.created_at <= before)
-    return or_(rollouts.c.step > 0, intents.c.agent.is_not(None), waits, rollouts.c.agent.in_(padded(asked.agents)))
+    is_named = or_(rollouts.c.agent.in_(padded(asked.agents)), rollouts.c.id.in_(padded(asked.run)))
+    return or_(rollouts.c.step > 0, intents.c.agent.is_not(None), waits, is_named)
 
 
 async def _bad_ends(connection: AsyncConnection, asked: FleetQuestion) -> Mapping[str, BadEnd]:
@@ -85,4 +87,5 @@ def _trial(row: AnyRow) -> Trial:
         held_by=row.held_by,
         due_at=row.due_at,
         labels=tuple(row.labels or ()),
+        run=tuple(row.run or ()),
     )

@@ -5,7 +5,7 @@ that none is ever lost. First come, first served; whoever could not start anyhow
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -27,6 +27,7 @@ class _Wait:
     scope: Scope
     number: int
     ahead: int
+    needs: int  #: Places at once: more than one for a group.
 
 
 @dataclass(slots=True)
@@ -35,35 +36,42 @@ class Places:
 
     limits: Limits
     under_way: dict[Scope, list[Trial]] = field(default_factory=lambda: defaultdict(list))
-    asked: set[str] = field(default_factory=set)  #: Rollouts that wanted a place.
+    asked: set[str] = field(default_factory=set)  #: Rollouts that have a place, or wanted one.
     _taken: Counter[Scope] = field(default_factory=Counter)
     _lines: Counter[Scope] = field(default_factory=Counter)
     _waits: dict[str, list[_Wait]] = field(default_factory=dict)
-    _is_kept: bool = False  #: Somebody who needs places of several labels keeps those that became free.
+    _is_kept: bool = False  #: Somebody who needs several places keeps those that became free.
 
     def keep(self, trial: Trial) -> None:
         """Note that ``trial`` has its places."""
+        self.asked.add(trial.rollout)
         for scope in self.limits.scopes(trial.agent, trial.labels):
             self.under_way[scope].append(trial)
             self._taken[scope] += 1
 
-    def give(self, trial: Trial) -> None:
-        """Give ``trial`` its places where all of them are free, or a number in the queue of each that is not."""
-        self.asked.add(trial.rollout)
-        scopes = self.limits.scopes(trial.agent, trial.labels)
-        full = [scope for scope in scopes if self._taken[scope] >= self.limits.most(scope)]
+    def give(self, trials: Sequence[Trial]) -> None:
+        """Give ``trials``, which start together, their places where all are free; else a number in each queue."""
+        self.asked.update(each.rollout for each in trials)
+        needs = Counter(scope for each in trials for scope in self.limits.scopes(each.agent, each.labels))
+        full = [scope for scope in needs if not self._has_room(scope, needs[scope])]
         if not full:
-            self._taken.update(scopes)
+            self._taken.update(needs)
             return
         for scope in full:
             self._lines[scope] += 1
         ahead = {scope: self._taken[scope] - len(self.under_way.get(scope, ())) for scope in full}
-        self._waits[trial.rollout] = [_Wait(scope, self._lines[scope], ahead[scope]) for scope in full]
-        labels = [scope for scope in scopes if scope[0] is not None]
-        if len(labels) > 1 and not self._is_kept:
-            # Otherwise others could take turns with the one label and the other, and it would wait for ever.
+        waits = [_Wait(scope, self._lines[scope], ahead[scope], needs[scope]) for scope in full]
+        self._waits.update({each.rollout: waits for each in trials})
+        is_greedy = max(needs.values()) > 1 or len([scope for scope in needs if scope[0] is not None]) > 1
+        if is_greedy and not self._is_kept:
+            # Otherwise those who need one place could take turns, and it would wait for ever.
             self._is_kept = True
-            self._taken.update(labels)
+            self._taken.update(needs)
+
+    def _has_room(self, scope: Scope, needs: int) -> bool:
+        """Whether so many places are free; a group that is larger than the limit starts when nobody is under way."""
+        most = self.limits.most(scope)
+        return self._taken[scope] + needs <= most or (needs > most and not self._taken[scope])
 
     def rein(self, trial: Trial) -> Rein | None:
         """Return what ``trial`` waits for; None where it has all its places."""
@@ -79,20 +87,27 @@ class Places:
         who = f" ({few([_name(each) for each in under_way])})" if under_way else ""
         ahead = "the next place is" if wait.ahead == 1 else f"the next {wait.ahead} places are"
         others = f", and {ahead} taken" if wait.ahead > 0 else ""
+        group = f", and its group needs {wait.needs} at once" if wait.needs > 1 else ""
         queue = f"{_ordinal(wait.number)} of {self._lines[wait.scope]} in the queue of {named(wait.scope)}"
-        return f"{queue}: {len(under_way)} of {most} {are} under way{who}{others}"
+        return f"{queue}: {len(under_way)} of {most} {are} under way{who}{others}{group}"
 
 
 def places_of(trials: Iterable[Trial], limits: Limits, now: datetime, me: Trial | None = None) -> Places:
-    """Return the places as ``trials`` have them, with ``me`` in the queue whatever its last tick recorded."""
+    """Return the places as ``trials`` have them, with ``me`` in the queue whatever its last tick recorded.
+
+    A group has its places once the first of it is under way: the others start by that.
+    """
     places, queue = Places(limits), [me] if me else []
-    for each in trials:
-        if each.is_under_way:
+    there = {each.rollout: each for each in trials} | {each.rollout: each for each in queue}
+    begun = {rollout for each in there.values() if each.is_under_way for rollout in each.run}
+    for each in there.values():
+        if each.is_under_way or each.rollout in begun:
             places.keep(each)
-        elif (me is None or each.rollout != me.rollout) and _waits_for_a_place(each, now):
+        elif each is not me and _waits_for_a_place(each, now):
             queue.append(each)
     for each in sorted(queue, key=lambda each: (each.created_at, each.rollout)):
-        places.give(each)
+        if each.rollout not in places.asked:
+            places.give([there[rollout] for rollout in each.run if rollout in there] or [each])
     return places
 
 

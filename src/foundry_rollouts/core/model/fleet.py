@@ -22,6 +22,7 @@ class Trial:
     held_by: str | None = None  #: As its last tick left it.
     due_at: datetime | None = None
     labels: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()  #: The rollouts that move together with it, itself among them.
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +51,5 @@ class FleetQuestion:
 
     agents: tuple[str, ...] = ()  #: Which agents are there, and how their last rollouts ended.
     of_all: bool = False  #: How the last rollouts of all agents ended.
-    before: datetime | None = None  #: Of others than ``agents``: those under way, and who waits for a place since then.
+    before: datetime | None = None  #: Of others: those under way, and who waits for a place since then.
+    run: tuple[str, ...] = ()  #: Rollouts to be read in any case.

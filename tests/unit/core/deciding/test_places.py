@@ -159,3 +159,36 @@ def test_two_labels_that_others_use_in_turns_are_had_in_the_end() -> None:
     both_free = [me, waiting("b", "x", at=2), waiting("c", "y", at=3)]
     places = places_of(both_free, limits, NOON)
     assert [places.rein(each) is None for each in both_free] == [True, False, False]
+
+
+def a_group(*names: str, at: int = 0, **but: Any) -> list[Trial]:
+    run = tuple(f"r-{name}" for name in names)
+    return [waiting(name, "payments", at=at, run=run, **but) for name in names]
+
+
+def test_a_group_has_its_places_together_or_none() -> None:
+    group = a_group("g1", "g2")
+    places = places_of([going("a", "payments"), *group], PAYMENTS, NOON)
+    reins = [places.rein(each) for each in group]
+    assert [rein.because if rein else None for rein in reins] == [
+        "1st of 1 in the queue of label payments: 1 of 2 rollouts are under way (a), and its group needs 2 at once"
+    ] * 2
+    later = waiting("b", "payments", at=9)
+    places = places_of([going("a", "payments"), *group, later], PAYMENTS, NOON)
+    assert places.rein(later) is not None, "what becomes free is kept for the group"
+
+
+def test_two_groups_never_hold_places_for_which_the_other_waits() -> None:
+    first, second = a_group("g1", "g2"), a_group("h1", "h2", at=1)
+    places = places_of([*first, *second], PAYMENTS, NOON)
+    assert [places.rein(each) is None for each in (*first, *second)] == [True, True, False, False]
+    begun = [replace(first[0], is_under_way=True), first[1], *second, waiting("a", "payments", at=-9)]
+    places = places_of(begun, PAYMENTS, NOON)
+    assert [places.rein(each) is None for each in begun] == [True, True, False, False, False]
+
+
+def test_a_group_that_is_larger_than_its_limit_goes_alone() -> None:
+    group = a_group("g1", "g2", "g3")
+    assert all(places_of(group, PAYMENTS, NOON).rein(each) is None for each in group)
+    places = places_of([going("a", "payments"), *group], PAYMENTS, NOON)
+    assert all(places.rein(each) is not None for each in group)
