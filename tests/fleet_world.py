@@ -15,6 +15,7 @@ from foundry_rollouts.core.model.limits import Limits
 from foundry_rollouts.core.model.measurement import Measurement, Window
 from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import CloudError, Refusal
 from foundry_rollouts.policies.choosing import most_exact
 from foundry_rollouts.policies.limits import LimitsInForce
@@ -28,6 +29,7 @@ class Clouds:
 
     def __init__(self) -> None:
         self.of: dict[str, SmallCloud] = {}
+        self.most = 0  #: Canaries that got traffic at once so far.
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda agent, *args: getattr(self._one(agent), name)(agent, *args)
@@ -36,6 +38,16 @@ class Clouds:
         if agent not in self.of:
             raise CloudError("agents.get", Refusal(404, "not_found", f"agent {agent} not found"))
         return self.of[agent]
+
+    async def route(self, agent: str, routing: Routing) -> bool:
+        is_answered = await self._one(agent).route(agent, routing)
+        self.most = max(self.most, self.under_way)
+        return is_answered
+
+    @property
+    def under_way(self) -> int:
+        """How many canaries get traffic."""
+        return sum(1 for cloud in self.of.values() if len(cloud.routing.weights) > 1)
 
     async def agents(self) -> AsyncIterator[AgentSeen]:
         for name, cloud in self.of.items():
@@ -77,7 +89,6 @@ class FleetWorld:
     time: datetime = NOON
     deaths: Deaths = field(default_factory=Deaths)
     replicas: int = 0
-    most: int = 0  #: Rollouts that were under way at once so far.
 
     def __post_init__(self) -> None:
         self.source = Sources(self.clouds)
@@ -119,22 +130,19 @@ class FleetWorld:
         for _ in range(ticks):
             self.time += TICK
             try:
-                for lease in await store.claim_due(self.time, 100):
-                    await ticker.tick(lease)
-                    await store.release(lease)
-                    self.most = max(self.most, self.under_way)
+                await self.sweep(store, ticker)
             except KilledError:
                 self.time += LEASE
                 store, ticker = self.ticker()
-            self.most = max(self.most, self.under_way)
+
+    async def sweep(self, store: Any, ticker: Ticker, most: int = 100) -> None:
+        """Tick what is due, one after the other."""
+        for lease in await store.claim_due(self.time, most):
+            await ticker.tick(lease)
+            await store.release(lease)
 
     def seconds(self) -> float:
         return self.time.timestamp()
-
-    @property
-    def under_way(self) -> int:
-        """How many canaries get traffic, by what the cloud serves."""
-        return sum(1 for cloud in self.clouds.of.values() if len(cloud.routing.weights) > 1)
 
     async def rollout(self, agent: str, canary: str = "2") -> Rollout:
         return await self.open_as("reader").rollout(f"{agent}-{canary}")

@@ -60,7 +60,24 @@ async def test_of_two_replicas_that_start_at_the_same_instant_one_waits(open_sto
     assert second.held_by == "queue"
     assert f"1 of 1 rollout is under way ({first.agent})" in second.because
     assert await fleet.open_as("reader").intent(second.agent) is None
-    assert fleet.under_way == 1
+    assert fleet.clouds.under_way == 1
+
+
+async def test_two_replicas_keep_a_limit_together_and_serve_everybody(open_store: OpenStore) -> None:
+    fleet = FleetWorld(open_store, (ALL,), Limits(project=2))
+    names = [f"agent-{number}" for number in range(5)]
+    await fleet.make(*names)
+    for number, name in enumerate(names):
+        await fleet.begin(name, after=number % 2)
+    replicas = [fleet.ticker(), fleet.ticker()]
+    for _ in range(40):
+        fleet.time += TICK
+        await asyncio.gather(*(fleet.sweep(store, ticker, most=3) for store, ticker in replicas))
+        ended = [(await fleet.rollout(name)).phase for name in names]
+        if ended == [Phase.PROMOTED] * len(names):
+            break
+    assert ended == [Phase.PROMOTED] * len(names)
+    assert fleet.clouds.most == 2
 
 
 def an_opening(agent: str, started: Record) -> Intent:

@@ -40,7 +40,7 @@ async def test_rollouts_go_one_after_the_other_where_one_place_is_there(fleet: F
     ended = [await fleet.rollout(agent) for agent in ("c", "a", "b")]
     assert [each.phase for each in ended] == [Phase.PROMOTED] * 3
     assert [each.ended_at for each in ended] == sorted(each.ended_at or NOON for each in ended)
-    assert fleet.most == 1
+    assert fleet.clouds.most == 1
     assert await fleet.kinds("b") == ["created", "held", "started", "advanced", "advanced", "promoted"]
 
 
@@ -202,5 +202,5 @@ async def test_a_process_killed_anywhere_leaks_no_place(fleet: FleetWorld) -> No
             await dying.begin(agent, after=number)
         await dying.run(40)
         assert [(await dying.rollout(agent)).phase for agent in names] == [Phase.PROMOTED] * 2, touch
-        assert dying.most == 1, touch
+        assert dying.clouds.most == 1, touch
         assert dying.deaths.at is None, f"nobody was killed at {touch}"
