@@ -82,8 +82,8 @@ async def test_an_agent_that_was_never_asked_for_is_read_at_once() -> None:
 
 async def test_labels_are_those_of_the_policy_in_force_and_of_the_rollouts_own_where_none_is() -> None:
     trials = (
-        Trial("r-1", "support-a", "2", NOON, is_under_way=True),
-        Trial("r-2", "gone-a", "2", NOON, is_under_way=True, labels=("payments",)),
+        Trial("r-8", "support-a", "2", NOON, is_under_way=True),
+        Trial("r-9", "gone-a", "2", NOON, is_under_way=True, labels=("payments",)),
     )
     fleet = all_agents(Counting(FleetFacts(trials)), Limits(labels=(("payments", 2),)), a_policy(labels=("payments",)))
     (rein,) = await fleet.reins(a_rollout(), a_policy(labels=("payments",)), LATER)
