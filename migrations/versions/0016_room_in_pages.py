@@ -30,4 +30,3 @@ def upgrade() -> None:
     wanted = ", ".join(f"{name} = {value}" for name, value in SETTINGS.items())
     for table in BUSY:
         op.execute(f"ALTER TABLE {table} SET ({wanted})")
-
