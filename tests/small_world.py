@@ -35,6 +35,8 @@ from foundry_rollouts.telemetry import Metrics
 
 TICK = timedelta(seconds=10)
 LEASE = timedelta(seconds=30)
+#: Calls that change the cloud or the database, leases left out.
+WRITING = {"route", "enable", "disable", "put_back", "stop_session", "open_intent", "drop_intent", "record", "wake"}
 
 
 class KilledError(BaseException):
@@ -219,6 +221,8 @@ class Mortal:
 
         async def touch(*args: Any, **kwargs: Any) -> Any:
             touch = self.deaths.begin()
+            if name in WRITING:
+                self.deaths.writing.append(touch)
             answer = await real(*args, **kwargs)
             self.deaths.end(touch)
             return answer
@@ -233,6 +237,7 @@ class Deaths:
     at: int | None = None
     is_before: bool = True
     touches: int = 0
+    writing: list[int] = field(default_factory=list)  #: Those that change something.
     is_final: bool = False  #: Whatever else was under way touches nothing any more, either.
     is_dead: bool = False
 

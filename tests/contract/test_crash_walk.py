@@ -14,6 +14,7 @@ from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.commands import command
 from foundry_rollouts.store.store import SqlStore
+from group_world import GroupWorld
 from small_world import TICK, CallersSource, Deaths, SmallWorld, a_callers_policy, a_quick_policy
 
 
@@ -87,3 +88,23 @@ async def test_whoever_settles_a_rollback_stops_the_sessions_of_the_canary_too(
             assert (await world.run()).phase is Phase.ROLLED_BACK, (touch, is_before)
             assert set(world.cloud.stopped) == {"session-2"}, (touch, is_before)
             assert await world.history() == told, (touch, is_before)
+
+
+@pytest.mark.timeout(600)
+async def test_a_group_killed_after_any_change_is_back_together_with_the_history_of_a_calm_run(
+    open_store: Callable[[str], SqlStore],
+) -> None:
+    open_once = cache(open_store)
+    calm = GroupWorld(open_once, bad={"payment": 1})
+    await calm.begin()
+    ended = await calm.run()
+    culprit, told = ended["payment"], await calm.history()
+    for name in ("cart", "shipping"):
+        assert ended[name].because == f"rolled back together with agent payment-g, version 2: {culprit.because}"
+    for touch in calm.deaths.writing:
+        world = GroupWorld(open_once, f"{touch}", {"payment": 1}, Deaths(touch, is_before=False))
+        await world.begin()
+        assert {each.phase for each in (await world.run()).values()} == {Phase.ROLLED_BACK}, touch
+        assert await world.history() == told, touch
+        assert set(world.weights().values()) == {0}
+    print(f"group: {len(calm.deaths.writing)} crashes, each with the history of a calm run")  # noqa: T201

@@ -17,7 +17,7 @@ from foundry_rollouts.ports import Admission, World
 
 async def reins_of(world: World, rollout: Rollout, now: datetime) -> tuple[Rein, ...]:
     """Return all that holds ``rollout`` at ``now``."""
-    policy = _policy_of(world, rollout)
+    policy = policy_of(world, rollout)
     found = [await _closed(world, policy.calendar, f"policy {policy.name}", now)]
     if world.calendars is not None:
         of_all = await world.calendars.of_all()
@@ -35,7 +35,7 @@ def admission_of(world: World, step: Transition, now: datetime) -> Admission | N
     """Return what decides about a start at the last moment; None where ``step`` is none, or nothing could hold it."""
     if world.fleet is None or step.decision.move is not Move.START or step.is_observed:
         return None
-    return world.fleet.admission(step.before, _policy_of(world, step.before), now)
+    return world.fleet.admission(step.before, policy_of(world, step.before), now)
 
 
 async def _braked(world: World, rollout: Rollout, now: datetime) -> list[Rein]:
@@ -57,7 +57,7 @@ async def _closed(world: World, calendar: Calendar, whose: str, now: datetime) -
     return Rein(kind, f"{closed.because} ({whose})", f"{what}{until}")
 
 
-def _policy_of(world: World, rollout: Rollout) -> Policy:
+def policy_of(world: World, rollout: Rollout) -> Policy:
     """Return the policy that names the agent now; that of the rollout where none does, or two do equally."""
     try:
         return world.policies.policy_for(rollout.agent) or rollout.policy

@@ -11,6 +11,7 @@ from structlog.contextvars import bound_contextvars
 from foundry_rollouts.controller.apply import Change, apply_routing
 from foundry_rollouts.controller.existence import LASTS, LastReads
 from foundry_rollouts.controller.finish import finish_rollout
+from foundry_rollouts.controller.groups import group_of, wake_group, wake_run
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew
 from foundry_rollouts.controller.judged import Judged
 from foundry_rollouts.controller.observe import Pass, measure, observe
@@ -103,6 +104,7 @@ class Ticker:
             self._show_routing(settled.rollout, routing_of(settled.rollout))
             move = move_recorded_as(settled.event.kind) if settled.event else Move.HOLD
             await self._take_note(settled, settled.rollout, move)
+            await wake_run(self.world, settled.rollout, self.now())
         return recovered.lease, recovered.is_waiting
 
     async def _move_on(self, lease: Lease, standing: Standing) -> bool:
@@ -169,7 +171,7 @@ class Ticker:
         """Return the situation with all that holds the rollout."""
         reins = await reins_of(self.world, noticed, seen.now)
         self.metrics.calendars(self.world.calendars)
-        return replace(seen, reins=reins)
+        return replace(seen, reins=reins, group=await group_of(self.world, noticed))
 
     async def _begins_again(self, lease: Lease, rollout: Rollout, now: datetime) -> bool:
         """Begin a rollout again that was observed, where its policy acts by now; return whether it does."""
@@ -203,6 +205,7 @@ class Ticker:
             return False
         if not applied.is_written:
             await self.offline.keep(lease, applied.record)
+        await wake_group(self.world, step, self.now())
         self._show_routing(step.then, step.target)
         await self._take_note(applied.record, applied.record.rollout or step.then, step.decision.move, step.analysis)
         return step.then.phase.is_final

@@ -24,14 +24,10 @@ from foundry_rollouts.core.model.sources import SOURCES, Prompt, Sources, is_in_
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.policies.documents import Location, Problem
 from foundry_rollouts.policies.gate_entries import GateEntry
-from foundry_rollouts.policies.schema import (
-    AutoEntry,
-    JudgeEntry,
-    PolicyEntry,
-    StepEntry,
-    WeightEntry,
-)
+from foundry_rollouts.policies.groups import group_of, group_problems
+from foundry_rollouts.policies.schema import JudgeEntry, PolicyEntry
 from foundry_rollouts.policies.source_entries import SourcesEntry
+from foundry_rollouts.policies.step_entries import AutoEntry, StepEntry, WeightEntry
 from foundry_rollouts.policies.units import span_text
 
 #: Who is asked when a gate does not say; error-rate asks everyone.
@@ -44,6 +40,7 @@ def problems_of(entry: PolicyEntry) -> list[Problem]:
     """Return what makes no sense in ``entry``, in the order of the file format."""
     return [
         *_agents(entry),
+        *group_problems(entry.agents, entry.after, entry.group),
         *(_steps(entry.steps, entry.call_limit) if isinstance(entry.steps, list) else _auto(entry.steps.auto)),
         *_times(entry),
         *_judge(entry.judge),
@@ -83,6 +80,7 @@ def policy_of(entry: PolicyEntry, prompts: tuple[Prompt, ...] | None) -> Policy:
         notify=tuple(dict.fromkeys(entry.notify)),
         labels=tuple(dict.fromkeys(entry.labels)),
         after=tuple(dict.fromkeys(entry.after)),
+        group=group_of(entry.group),
         automatic=automatic,
     )
 

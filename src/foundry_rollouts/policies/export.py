@@ -59,6 +59,7 @@ def as_written(policy: Policy) -> dict[str, Any]:
         "agents": list(policy.agents),
         "mode": policy.mode.value,
         **_calendar(policy.calendar),
+        **({"group": {"name": policy.group.name, "agents": list(policy.group.agents)}} if policy.group else {}),
         "trigger": policy.trigger.value,
         "steps": _auto(policy.automatic) if policy.automatic else [_step(step) for step in policy.steps],
         "deadline": span_text(policy.deadline),

@@ -25,6 +25,7 @@ from foundry_rollouts.policies.documents import (
     shortened,
     shown,
 )
+from foundry_rollouts.policies.groups import PLACES, group_clashes
 from foundry_rollouts.policies.order import circle_in
 from foundry_rollouts.policies.prompts import PromptList, prompts_of, repeated_names
 from foundry_rollouts.policies.report import check
@@ -147,9 +148,9 @@ def _first(lines: Sequence[str], file: str) -> tuple[str, ...]:
 
 
 def clashes(policies: Iterable[Written]) -> list[str]:
-    """Return a line for each name that two policies have, each glob that two name, and for agents in a circle."""
-    problems: list[str] = []
+    """Return a line for each name that two have, each glob that two name, agents in a circle, and groups at odds."""
     written = tuple(policies)
+    problems = list(group_clashes((each.policy, each.places) for each in written))
     names: dict[str, Written] = {}
     globs: dict[str, Written] = {}
     for each in written:
@@ -216,7 +217,7 @@ def _places(document: Document, policy: Policy) -> Places:
     steps = [("steps", place) for place in range(len(policy.steps))]
     sources = [("sources", name) for name in policy.sources.names]
     return document.places(
-        ("name",), *agents, *steps, ("steps", "auto"), ("deadline",), ("on-split",), ("after",), *sources
+        ("name",), ("steps", "auto"), ("deadline",), ("on-split",), ("after",), *PLACES, *agents, *steps, *sources
     )
 
 

@@ -1,4 +1,4 @@
-"""How durations, percents and margins are written in a policy file.
+"""How durations, percents, margins and names are written in a policy file.
 
 A bare number never passes: ``max: 20`` could be 20 % or 2000 %, ``every: 10`` seconds or minutes.
 """
@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import durationpy
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from foundry_rollouts.core.model.policy import Margin
@@ -19,6 +19,8 @@ DURATION_PATTERN = rf"^(?=[0-9])({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s)?({_NUMBER
 PERCENT_PATTERN = rf"^{_NUMBER}%$"
 MARGIN_PATTERN = rf"^{_NUMBER}x( *\+ *{_NUMBER}pp)?$"
 TIMES_PATTERN = rf"^{_NUMBER}x$"
+AGENT_PATTERN = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$"
+NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 
 LONGEST = timedelta(days=365)
 
@@ -122,3 +124,5 @@ MarginText = Annotated[
     WithJsonSchema(_text_schema(MARGIN_PATTERN, ["1.2x", "1x + 1pp", "1.5x + 0.5pp"])),
 ]
 Times = Annotated[float, BeforeValidator(parse_times), WithJsonSchema(_text_schema(TIMES_PATTERN, ["1.2x", "0.8x"]))]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+AgentName = Annotated[str, StringConstraints(pattern=AGENT_PATTERN)]

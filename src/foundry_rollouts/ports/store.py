@@ -116,6 +116,9 @@ class Ticks(Protocol):
     async def rest(self, lease: Lease, in_hand: str, now: datetime, until: datetime) -> None:
         """Let the agent's rollouts that are due and not in hand rest ``until`` then."""
 
+    async def members(self, agents: Sequence[str], run: Sequence[str]) -> Sequence[Rollout]:
+        """Return the current rollout of each of ``agents`` that has one, and those of ``run``, ended or not."""
+
     async def owing_stops(self, agent: str) -> Sequence[Rollout]:
         """Return the ended rollouts of ``agent`` whose canary's sessions are still to be stopped."""
 

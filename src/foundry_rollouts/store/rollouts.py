@@ -26,7 +26,9 @@ _COLUMNS = ("phase", "generation", "incarnation", "agent")
 POLICY_TEXT = cast(rollouts.c.policy, Text).label("policy")
 #: Whether somebody asked for something that nobody did yet.
 IS_ASKED = exists().where(commands.c.rollout == rollouts.c.id, commands.c.is_obeyed.is_(False))
-_READ = select(rollouts.c.id, *(rollouts.c[name] for name in _COLUMNS), POLICY_TEXT, rollouts.c.document)
+#: What ``of_row`` takes.
+COLUMNS = (rollouts.c.id, *(rollouts.c[name] for name in _COLUMNS), POLICY_TEXT, rollouts.c.document)
+_READ = select(*COLUMNS)
 #: What a document says of a phase that the release before does not know: it reads documents, and must not trip over
 #: them. The column has the word that holds.
 EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED, Phase.OBSERVED: Phase.SUPERSEDED}

@@ -42,6 +42,7 @@ from foundry_rollouts.store.engine import COMPARISON_LIMIT, TRANSACTION_LIMIT, D
 from foundry_rollouts.store.heartbeats import HeartbeatBook
 from foundry_rollouts.store.lease_book import LeaseBook
 from foundry_rollouts.store.measurements import Measured
+from foundry_rollouts.store.members import Members
 from foundry_rollouts.store.messages import Messages
 from foundry_rollouts.store.noticing import Notices
 from foundry_rollouts.store.project import KeptProject
@@ -65,6 +66,7 @@ class SqlStore(
     Brakes,
     AgentPages,
     AgentLists,
+    Members,
 ):
     """What we remember, in SQLite or PostgreSQL, as seen by one replica; close it with ``close()``.
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from foundry_rollouts.core.deciding.approving import counted, voided
+from foundry_rollouts.core.deciding.groups import GroupSeen, pulled_back
 from foundry_rollouts.core.deciding.loss import lose_canary, lose_stable, wait_for_stable
 from foundry_rollouts.core.deciding.obey import (
     abort,
@@ -58,6 +59,7 @@ class Situation:
     time_needed: str | None = None  #: How long the rollout takes, where that is known for the first time.
     reins: tuple[Rein, ...] = ()  #: What keeps rollouts from starting and rising; none keeps one from going back.
     policy_in_force: str | None = None  #: The hash of the policy of that name by now; None: there is none.
+    group: GroupSeen | None = None  #: The agents that move in lockstep with this one; None: it moves by itself.
     unreadable: str | None = None  #: Why the rules of the endpoint cannot be read: nothing may be changed.
     tick_interval: timedelta = timedelta(seconds=10)  #: The time until the next tick, at most.
 
@@ -80,12 +82,12 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
     if seen.command and seen.command.verb is Verb.ABORT:
         return abort(rollout, seen.command)
     if rollout.step == 0 or seen.analysis is None:
-        return begin(rollout, seen)
+        return pulled_back(rollout, seen.group) or begin(rollout, seen)
     if seen.is_gone:
         return Decision(Move.SUPERSEDE, "the agent was deleted")
     if seen.is_canary_gone or seen.is_canary_made_again:
         return lose_canary(rollout, is_made_again=seen.is_canary_made_again)
-    if seen.analysis.verdict is Verdict.FAIL and (move := on_harm(rollout, seen.analysis)):
+    if move := go_back(rollout, seen.analysis, seen.group):
         return move
     if seen.command:
         count = counted(rollout, seen.command, seen.now, seen.policy_in_force, seen.doubt)
@@ -93,6 +95,14 @@ def decide(rollout: Rollout, seen: Situation) -> Decision:
     if rollout.is_stable_gone:
         return lose_stable(rollout)
     return go_on(rollout, seen, seen.analysis)
+
+
+def go_back(rollout: Rollout, analysis: Analysis, group: GroupSeen | None) -> Decision | None:
+    """Do what harm leads to, its own before that of another one in its group; None where there is none."""
+    own = on_harm(rollout, analysis) if analysis.verdict is Verdict.FAIL else None
+    if own is not None and own.move.is_retreat:
+        return own
+    return pulled_back(rollout, group) or own
 
 
 def go_on(rollout: Rollout, seen: Situation, analysis: Analysis) -> Decision:

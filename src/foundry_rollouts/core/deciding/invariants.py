@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from foundry_rollouts.core.deciding.automatic import is_quiet, step_proof
+from foundry_rollouts.core.deciding.groups import GroupSeen, takes_part
 from foundry_rollouts.core.judging.analysis import Analysis, Verdict
 from foundry_rollouts.core.model.access import folded, is_author
 from foundry_rollouts.core.model.approval import ApprovalStep
@@ -37,6 +38,7 @@ class Step:
     target: Routing
     analysis: Analysis | None = None
     earlier: str | None = None  #: Which other trial the version had in this incarnation of the agent.
+    group: GroupSeen | None = None  #: The agents that move with this one.
 
     @property
     def moves(self) -> bool:
@@ -199,6 +201,22 @@ def _back_is_never_up(step: Step) -> str | None:
     return None
 
 
+def _a_group_moves_together(step: Step) -> str | None:
+    before, move = step.before, step.decision.move
+    is_for_all = move in {Move.START, Move.ADVANCE} or (move is Move.PROMOTE and not before.is_stable_gone)
+    if step.group is None or not is_for_all or not takes_part(before):
+        return None
+    for other in step.group.fellows:
+        who = f"agent {other.agent}, which moves with it,"
+        if other.in_group.run != before.in_group.run:
+            return f"{who} has not joined it"
+        if other.phase.is_final and other.phase is not Phase.PROMOTED:
+            return f"{who} has ended: it is {other.phase}"
+        if not other.phase.is_final and other.step < before.step:
+            return f"{who} is at step {other.step} only"
+    return "nobody of its group starts with it" if move is Move.START and not step.group.fellows else None
+
+
 LAWS: tuple[Callable[[Step], str | None], ...] = (
     _an_end_is_an_end,
     _what_never_began_moves_nothing,
@@ -209,4 +227,5 @@ LAWS: tuple[Callable[[Step], str | None], ...] = (
     _up_only_with_a_reason,
     _approved_by_enough,
     _back_is_never_up,
+    _a_group_moves_together,
 )

@@ -64,7 +64,7 @@ def _is_recorded(recorded: Rollout, decision: Decision, then: Rollout, analysis:
         return then.contest is not None and then.contest.told_at == then.contest.at
     if decision.move is not Move.HOLD or is_news(recorded, decision):
         return True
-    if then.held_by is not None and then.held_by != recorded.held_by:
+    if then.held_told is not None and then.held_told != recorded.held_told:
         return True
     if _is_harm_new(recorded, then) or then.is_stable_gone != recorded.is_stable_gone:
         return True

@@ -1,10 +1,10 @@
-"""What may not move now: a freeze, hours, the stopped line, a hold, a full queue, the order of agents.
+"""What may not move now: a freeze, hours, the stopped line, a hold, a full queue, the order of agents, a group.
 
 Reins are asked at one place and of one kind of move: a start, and whatever raises the canary's weight. They never
 concern a way back: rollback, abort, disable, stepping back, and the return to the version that was stable before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,6 +25,7 @@ class ReinKind(StrEnum):
     WAVE = "wave"
     LINE = "line"
     HOLD = "hold"
+    GROUP = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Rein:
     kind: ReinKind
     because: str
     waiting_for: str
+    is_usual: bool = False  #: A wait that is part of every rollout: shown, and left out of the history.
 
 
 def reined(rollout: Rollout, decision: Decision, reins: Sequence[Rein], seen: Routing | None) -> Decision | None:
@@ -47,11 +49,11 @@ def reined(rollout: Rollout, decision: Decision, reins: Sequence[Rein], seen: Ro
 
 
 def concerning(rollout: Rollout, decision: Decision, reins: Sequence[Rein], seen: Routing | None) -> Sequence[Rein]:
-    """Return those of ``reins`` that a move waits for: a hold keeps the version that is stable, too."""
+    """Return those of ``reins`` that a move waits for: a hold and a group keep it from its end, too."""
     if rollout.is_revert:
         return ()
     if decision.move is Move.PROMOTE:
-        return [rein for rein in reins if rein.kind is ReinKind.HOLD]
+        return [rein for rein in reins if rein.kind in {ReinKind.HOLD, ReinKind.GROUP}]
     return reins if _rises(rollout, decision, seen) else ()
 
 
@@ -72,9 +74,13 @@ def _rises(rollout: Rollout, decision: Decision, seen: Routing | None) -> bool:
 def with_reins(then: Rollout, by: Sequence[Rein], now: datetime) -> Rollout:
     """Return the rollout with what holds it, and its deadline standing meanwhile; empty: nothing holds it."""
     if by:
-        names = ", ".join(dict.fromkeys(rein.kind.value for rein in by))
-        return replace(then, held_by=names, held_since=then.held_since or now)
+        unusual = _names(rein for rein in by if not rein.is_usual)
+        return replace(then, held_by=_names(by), held_told=unusual, held_since=then.held_since or now)
     if then.held_since is None:
         return then
     stood = then.held_time + max(now - then.held_since, timedelta(0))
-    return replace(then, held_by=None, held_since=None, held_time=stood)
+    return replace(then, held_by=None, held_told=None, held_since=None, held_time=stood)
+
+
+def _names(reins: Iterable[Rein]) -> str | None:
+    return ", ".join(dict.fromkeys(rein.kind.value for rein in reins)) or None

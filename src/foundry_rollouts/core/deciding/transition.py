@@ -9,6 +9,7 @@ from datetime import datetime
 
 from foundry_rollouts.core.deciding.approving import asking
 from foundry_rollouts.core.deciding.decide import Situation, decide
+from foundry_rollouts.core.deciding.groups import GroupSeen, in_step
 from foundry_rollouts.core.deciding.invariants import Step, check
 from foundry_rollouts.core.deciding.obey import answered, saying_whom
 from foundry_rollouts.core.deciding.observing import as_planned, check_observed, event_of, rollout_of
@@ -42,6 +43,7 @@ class Transition:
     evidence: Evidence | None = None  #: None: it stays as it is.
     answered: tuple[Command, ...] = ()  #: The commands that need no more attention.
     earlier: str | None = None  #: Which other trial the version had in this incarnation of the agent.
+    group: GroupSeen | None = None  #: The agents that move with this one.
     is_withheld: bool = False  #: It would change the cloud, which refused that a moment ago.
     is_observed: bool = False  #: It says what would have been done, and moves nothing.
 
@@ -49,7 +51,8 @@ class Transition:
         if self.is_observed:
             check_observed(self.before, self.seen, self.target)
             return
-        check(Step(self.before, self.then, self.decision, self.seen, self.target, self.analysis, self.earlier))
+        what = (self.before, self.then, self.decision, self.seen, self.target)
+        check(Step(*what, self.analysis, self.earlier, self.group))
 
     @property
     def is_retreat(self) -> bool:
@@ -100,10 +103,11 @@ def transition(recorded: Rollout, rollout: Rollout, seen: Situation) -> Transiti
 
 def _followed(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situation) -> Transition:
     """Return what follows from ``decision``, or the wait that reins make of it: commands stay open then."""
-    if wait := reined(rollout, decision, seen.reins, seen.routing):
-        held = with_reins(rollout, concerning(rollout, decision, seen.reins, seen.routing), seen.now)
+    at = in_step(rollout, decision, seen.group, concerning(rollout, decision, seen.reins, seen.routing))
+    if wait := reined(at.rollout, at.decision, at.reins, seen.routing):
+        held = with_reins(at.rollout, at.reins, seen.now)
         return replace(_follow(recorded, held, wait, seen), before=rollout, is_withheld=True)
-    return _follow(recorded, with_reins(rollout, (), seen.now), decision, seen)
+    return _follow(recorded, with_reins(at.rollout, (), seen.now), at.decision, seen)
 
 
 def noting_split(rollout: Rollout, decision: Decision, analysis: Analysis | None) -> Decision:
@@ -168,6 +172,7 @@ def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situa
         evidence=_evidence(rollout, then, decision, seen.analysis),
         answered=closed,
         earlier=seen.earlier,
+        group=seen.group,
     )
 
 

@@ -72,6 +72,7 @@ class Decision:
     goes_back: bool = False
     approvals: tuple[Approval, ...] = ()  #: Those that the present step has from now on, or that let it go on.
     ended_by: str | None = None  #: What ends it as a person would, where none does.
+    ended_with: str | None = None  #: The rollout of its group with which it ends.
 
     @property
     def moves_traffic(self) -> bool:

@@ -15,6 +15,7 @@ from foundry_rollouts.core.model.calendar import Calendar
 from foundry_rollouts.core.model.effects import Mode, OnAdoption, OnDrift, OnSplit, SessionsOnRollback
 from foundry_rollouts.core.model.failures import ErrorKind
 from foundry_rollouts.core.model.globs import exactness_for
+from foundry_rollouts.core.model.group import Group
 from foundry_rollouts.core.model.new_versions import NewVersions, OnNewVersion
 from foundry_rollouts.core.model.sources import CONFIGS, Detail, Sources
 from foundry_rollouts.errors import UsageError
@@ -199,6 +200,7 @@ class Policy:
     calendar: Calendar = field(default_factory=Calendar)  #: When rollouts may begin and rise.
     labels: tuple[str, ...] = ()  #: Of its agents: limits and waves name them.
     after: tuple[str, ...] = ()  #: Agents whose rollouts come before those of its agents.
+    group: Group | None = None  #: The agents that move in lockstep; None: each moves by itself.
     automatic: Automatic | None = None  #: What ``steps`` are made from; None: they are a list of their own.
 
     def __post_init__(self) -> None:
@@ -224,6 +226,11 @@ class Policy:
         """Return the canary's weight at step number ``step``; 0 before the first."""
         weights = [s.weight for s in self.steps[:step] if isinstance(s, WeightStep)]
         return weights[-1] if weights else 0
+
+    @property
+    def weights(self) -> tuple[int | str, ...]:
+        """The plan without its times: agents of a group share it."""
+        return tuple(step.weight if isinstance(step, WeightStep) else "approval" for step in self.steps)
 
     @property
     def last_weight_step(self) -> int:

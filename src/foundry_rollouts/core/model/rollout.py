@@ -1,12 +1,13 @@
 """The record of one rollout: one canary on trial on one agent."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from foundry_rollouts.core.model.approval import Approval, ApprovalStep
 from foundry_rollouts.core.model.backoff import Refused
 from foundry_rollouts.core.model.contest import Contest
+from foundry_rollouts.core.model.group import InGroup
 from foundry_rollouts.core.model.policy import Policy, Step, WeightStep
 
 
@@ -22,7 +23,7 @@ class Phase(StrEnum):
     SUPERSEDED = "superseded"  #: Something else took this rollout's place.
     FAILED = "failed"  #: The version, or its sandboxes, never became ready: traffic never moved.
     OBSERVED = "observed"  #: Judged to its end under ``mode: observe``: nothing was moved.
-    ABORTED = "aborted"  #: A person ended it before its first weight: traffic never moved.
+    ABORTED = "aborted"  #: Ended before its first weight, by a person or with its group: traffic never moved.
 
     @property
     def is_final(self) -> bool:
@@ -141,6 +142,8 @@ class Rollout:
     held_time: timedelta = timedelta(0)  #: How long it was held before.
     approvals: tuple[Approval, ...] = ()  #: Of the present step.
     asked_about: str | None = None  #: The fingerprint of what people are asked to approve at the present step.
+    held_told: str | None = None  #: Of that, what the history tells: a wait that is part of every rollout is left out.
+    in_group: InGroup = field(default_factory=InGroup)  #: What the others of its group are to know of it.
     split_noted: int | None = None  #: The step at which the history says that new sessions do not follow the weight.
 
     @property
