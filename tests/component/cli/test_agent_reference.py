@@ -8,7 +8,7 @@ from tools.commands import commands
 
 PROMISED = {
     "list", "show", "versions", "deploy", "create", "promote-draft", "download", "delete", "enable", "disable", "route",
-    "protocols",
+    "protocols", "hold", "unhold", "holds",
     "invoke", "logs", "identity", "grant", "sessions list", "sessions show", "sessions create", "sessions stop",
     "sessions delete",
 }  # fmt: skip
