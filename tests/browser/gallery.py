@@ -17,6 +17,7 @@ from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.policy import Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import LATEST, Routing, routing_of
+from foundry_rollouts.links import Links
 from foundry_rollouts.ports import AgentKnown, Record
 from foundry_rollouts.store.schema import upgrade
 from foundry_rollouts.store.store import SqlStore
@@ -35,6 +36,8 @@ SUPPORT = a_policy(name="support", agents=("support-*", "booking-*"), steps=STEP
 STANDARD = a_policy(name="standard", agents=("*",), steps=STEPS)
 CAUTIOUS = a_policy(name="cautious", agents=("refund-*", "invoice-*"), steps=(WeightStep(1, min=MINUTES), *STEPS))
 POLICIES = (SUPPORT, STANDARD, CAUTIOUS)
+ABOUT = "9f2c51d07ab3e864"  #: The fingerprint of what one of the agents waits for.
+LINKS = Links("", b"0123456789abcdef0123456789abcdef")
 #: What a hostile version may have written into its errors.
 HOSTILE = "<img src=x onerror=alert(1)> \x1b[31mred\x1b[0m \u202e reversed"
 
@@ -145,6 +148,7 @@ SHOWN = (
             9 * MINUTES,
             because="12 of 2 111 calls on v28 failed against 21 of 3 721 on v27: less than 0.5 points worse, 95 % sure",
             waiting_for="a person: approve or abort",
+            asked_about=ABOUT,
         ),
     ),
     Shown(
@@ -298,6 +302,7 @@ async def a_site(folder: Path, **but: Any) -> AsyncIterator[Gallery]:
             "stop": asyncio.Event(),
             "project": "retail-assist / prod",
             "check_every": timedelta(milliseconds=250),
+            "links": LINKS,
             **but,
         }
     )

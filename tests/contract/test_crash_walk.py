@@ -6,37 +6,16 @@ from typing import Any
 
 import pytest
 
-from foundry_rollouts.core.model.access import Role
-from foundry_rollouts.core.model.approval import ApprovalStep, Approver
-from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.effects import SessionsOnRollback
-from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase
-from foundry_rollouts.operations.commands import command
 from foundry_rollouts.store.store import SqlStore
 from group_world import GroupWorld
-from small_world import TICK, CallersSource, Deaths, SmallWorld, a_callers_policy, a_quick_policy
+from small_world import CallersSource, Deaths, SmallWorld, a_callers_policy, a_quick_policy
 
-
-async def two_people(world: SmallWorld) -> None:
-    """Let two people approve where they are asked to, one after the other, and nobody twice."""
-    store = world.open_as("reader")
-    rollout = await store.rollout(world.id)
-    if not rollout.approvals_missing or await store.commands(world.id):
-        return
-    who = ("bob", "cyd")[len(rollout.approvals)]
-    asked = Command(f"c-{world.id}-{who}", world.id, Verb.APPROVE, rollout.generation, world.time, who)
-    await command(store, asked, Approver(who, Role.OPERATOR))
-
-
-APPROVED = a_quick_policy(
-    steps=(WeightStep(50, min=TICK), ApprovalStep(count=2, not_author=True), WeightStep(100, min=TICK))
-)
 STORIES: dict[str, tuple[dict[str, Any], Phase]] = {
     "good": ({"bad_from": 101}, Phase.PROMOTED),
     "bad": ({"bad_from": 1}, Phase.ROLLED_BACK),
     "late-bad": ({"bad_from": 50}, Phase.ROLLED_BACK),
-    "approved-by-two": ({"policy": APPROVED, "people": two_people}, Phase.PROMOTED),
     "dead-at-100": ({"bad_from": 100, "watched_by": CallersSource, "policy": a_callers_policy()}, Phase.ROLLED_BACK),
 }
 

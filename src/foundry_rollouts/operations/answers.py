@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.deciding.queue import holds_queue
+from foundry_rollouts.core.model.access import is_author
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.core.model.routing import Routing
@@ -57,7 +58,17 @@ def _deed(asked: Command, rollout: Rollout) -> str:
         return f"abort came too late, version {rollout.canary} is promoted; {way_back(rollout)}: "
     if rollout.phase.is_final and asked.verb is not Verb.ABORT:
         return f"rollout {rollout.id} is {rollout.phase}, {rollout.because}: "
+    is_same_step = rollout.step_started_at is not None and rollout.step_started_at <= asked.at
+    if asked.verb is Verb.APPROVE and rollout.needs_approvals and is_same_step:
+        return _counted(asked, rollout)
     return f"{DONE[asked.verb]}: "
+
+
+def _counted(asked: Command, rollout: Rollout) -> str:
+    """Say of an approval that did not lead on whether it counts, and how many more are needed."""
+    if any(is_author(asked.author, each.by) for each in rollout.approvals):
+        return f"approved, and {rollout.approvals_missing} more must approve: "
+    return f"not counted, 'foundry-rollouts rollout history {rollout.id}' says why: "
 
 
 def _where(seen: Routing | None, trouble: str | None, now: datetime) -> str:

@@ -13,7 +13,7 @@ from foundry_rollouts.core.model.effects import Mode
 from foundry_rollouts.core.model.policy import Policy, WeightStep
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.operations.commands import command
-from small_world import TICK, SmallWorld, a_quick_policy
+from small_world import TICK, Deaths, SmallWorld, a_quick_policy
 from unit.controller.asking import kinds
 
 HOURS = timedelta(hours=4)
@@ -39,7 +39,9 @@ async def begun(world: SmallWorld, **terms: Any) -> None:
 async def approve(world: SmallWorld, who: str) -> None:
     store = world.open_as(f"api of {who}")
     rollout = await store.rollout(world.id)
-    asked = Command(f"c-{who}-{rollout.generation}", world.id, Verb.APPROVE, rollout.generation, world.time, who)
+    asked = Command(
+        f"c-{world.id}-{who}-{rollout.generation}", world.id, Verb.APPROVE, rollout.generation, world.time, who
+    )
     await command(store, asked, Approver(who, Role.OPERATOR))
 
 
@@ -116,3 +118,39 @@ async def test_while_it_only_observes_people_are_asked_and_nothing_is_moved(worl
         await world.run(1)
     assert (await kinds(world))[-2:] == ["approved", "would_have_advanced"]
     assert world.cloud.sent == []
+
+
+async def two_people(world: SmallWorld) -> None:
+    """Let two people approve where they are asked to, one after the other."""
+    store = world.open_as("api")
+    rollout = await store.rollout(world.id)
+    if rollout.approvals_missing and not await store.commands(world.id):
+        await approve(world, ("bob", "cyd")[len(rollout.approvals)])
+
+
+async def test_a_process_killed_at_any_touch_counts_nobody_twice_and_forgets_nobody(world: SmallWorld) -> None:
+    policy = a_policy_of_two(not_author=True)
+    asking: list[int] = []  # The touches before each tick in which somebody is still to approve.
+
+    async def noting(calm: SmallWorld) -> None:
+        await two_people(calm)
+        if (await calm.open_as("api").rollout(calm.id)).approvals_missing:
+            asking.append(calm.deaths.touches)
+
+    calm = SmallWorld(world.open_as, policy=policy, people=noting)
+    await calm.begin()
+    assert (await calm.run()).phase is Phase.PROMOTED
+    assert len(asking) > 1
+    told = await calm.history()
+    assert [because for kind, *_, because in told if kind == "rollout.approved"] == [
+        "bob asked to approve. 1 of 2 approved, by bob"
+    ]
+    tick = asking[1] - asking[0]
+    for touch in range(asking[0] + 1, min(asking[-1] + 2 * tick, calm.deaths.touches) + 1):
+        for is_before in (True, False):
+            deaths = Deaths(touch, is_before=is_before)
+            died = SmallWorld(world.open_as, f"r-{touch}-{is_before}", policy=policy, people=two_people, deaths=deaths)
+            await died.begin()
+            assert (await died.run()).phase is Phase.PROMOTED, (touch, is_before)
+            assert await died.history() == told, (touch, is_before)
+            assert died.cloud.routing == calm.cloud.routing

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from builders import NOON, a_rollout, an_event
+from builders import NOON, a_policy, a_rollout, an_event
 from fakes import record, stand
+from foundry_rollouts.core.model.approval import Approval, ApprovalStep
 from foundry_rollouts.core.model.command import Command, Verb
+from foundry_rollouts.core.model.policy import WeightStep
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.operations.answers import answer_to, settled
@@ -52,6 +54,25 @@ async def test_an_abort_of_what_never_began_says_that_nothing_was_moved(store: S
     assert (await answer_to(store, FakeCatalogue(), asked, NOON)).startswith(
         "aborted before it began, nothing was moved"
     )
+
+
+@pytest.mark.parametrize(
+    ("but", "says"),
+    [
+        ({"approvals": (Approval("Kim", NOON, "x"),)}, "approved, and 1 more must approve: new sessions go to"),
+        ({"approvals": ()}, "not counted, 'foundry-rollouts rollout history r-1' says why: new sessions go to"),
+        ({"step": 3}, "approved: new sessions go to"),
+        ({"step": 4, "step_started_at": NOON + timedelta(seconds=1)}, "approved: new sessions go to"),
+    ],
+)
+async def test_an_approval_is_answered_with_how_many_more_are_needed(
+    store: SqlStore, but: dict[str, object], says: str
+) -> None:
+    two = ApprovalStep(count=2)
+    policy = a_policy(steps=(WeightStep(10), two, WeightStep(50), two, WeightStep(100)))
+    asked = await ask(store, Verb.APPROVE, replace(RUNNING, policy=policy, step=2, step_started_at=NOON))
+    await obey(store, Phase.PROGRESSING, **but)
+    assert (await answer_to(store, FakeCatalogue(), asked, NOON)).startswith(says)
 
 
 async def test_what_cannot_be_done_yet_says_what_it_waits_for(store: SqlStore) -> None:
