@@ -76,6 +76,7 @@ class Ticker:
             with span("tick", {AGENT: lease.agent}), bound_contextvars(agent=lease.agent):
                 return await self._tick(lease)
         except RecreatedError as found:
+            self.reads.forget(lease.agent)
             await begin_anew(self.world, self.metrics, lease, found, self.now)
             await self._miss(lease.agent, None)
             return False
