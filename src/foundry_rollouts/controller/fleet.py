@@ -52,8 +52,8 @@ class AllAgents:
         self._check(limits)
         if not _may_wait(rollout, policy, limits):
             return ()
-        known = await self._surveyed(limits, before(rollout.agent, policy.after), now)
-        found = known.reins(_trial(rollout, policy), policy.name, policy.after)
+        known = await self._surveyed(limits, before(rollout.agent, policy), now)
+        found = known.reins(_trial(rollout, policy), policy)
         return found or _unsettled(rollout, policy, known)
 
     def admission(self, rollout: Rollout, policy: Policy, now: datetime) -> Admission | None:
@@ -64,10 +64,12 @@ class AllAgents:
 
         def refuse(facts: FleetFacts) -> None:
             known = survey(self._labelled(facts), limits, now)
-            if reins := known.reins(_trial(rollout, policy), policy.name, policy.after):
+            if reins := known.reins(_trial(rollout, policy), policy):
                 raise HeldError(reins)
 
-        return Admission(FleetQuestion(before(rollout.agent, policy.after), before=rollout.created_at), refuse)
+        run = rollout.in_group.run
+        asked = FleetQuestion(before(rollout.agent, policy), before=rollout.created_at, run=run)
+        return Admission(asked, refuse)
 
     async def _surveyed(self, limits: Limits, named: Sequence[str], now: datetime) -> Survey:
         async with self._reading:
@@ -127,8 +129,16 @@ def _unsettled(rollout: Rollout, policy: Policy, known: Survey) -> tuple[Rein, .
     if kind is None or known.at >= rollout.created_at + SETTLES_WITHIN:
         return ()
     because = "it was created a moment ago, and the agents that come before it may get new versions at the same time"
-    return (Rein(kind, because, "the agents that come before it to be listed"),)
+    return (Rein(kind, because, "the agents that come before it to be listed", is_usual=True),)
 
 
 def _trial(rollout: Rollout, policy: Policy) -> Trial:
-    return Trial(rollout.id, rollout.agent, rollout.canary, rollout.created_at, rollout.phase, labels=policy.labels)
+    return Trial(
+        rollout=rollout.id,
+        agent=rollout.agent,
+        canary=rollout.canary,
+        created_at=rollout.created_at,
+        phase=rollout.phase,
+        labels=policy.labels,
+        run=rollout.in_group.run,
+    )

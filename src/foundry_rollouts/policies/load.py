@@ -172,7 +172,7 @@ def _circle(written: Sequence[Written]) -> list[str]:
     if not circle:
         return []
     first, second = circle[:2]
-    owner = next(each for each in written if second in before(first, each.policy.after))
+    owner = next(each for each in written if second in before(first, each.policy))
     waits = ", ".join(f"{agent} waits for {earlier}" for agent, earlier in pairwise(circle))
     sentence = f"{waits}: none of them could ever start, take one out of `after`"
     return [owner.places.line(Problem(("after",), sentence))]

@@ -36,4 +36,4 @@ def _before(agent: str, policies: Sequence[Policy]) -> tuple[str, ...]:
         policy = most_exact(policies, agent)
     except UsageError:
         return ()
-    return before(agent, policy.after) if policy else ()
+    return before(agent, policy) if policy else ()

@@ -11,6 +11,7 @@ from foundry_rollouts.core.model.acknowledgement import Acknowledgement, event_o
 from foundry_rollouts.core.model.calendar import Calendar, Span
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.effects import Mode
+from foundry_rollouts.core.model.group import Group
 from foundry_rollouts.core.model.limits import Limits
 from foundry_rollouts.core.model.rollout import Phase
 from small_world import TICK, Deaths, SmallWorld, a_quick_policy
@@ -204,3 +205,32 @@ async def test_a_process_killed_anywhere_leaks_no_place(fleet: FleetWorld) -> No
         assert [(await dying.rollout(agent)).phase for agent in names] == [Phase.PROMOTED] * 2, touch
         assert dying.clouds.most == 1, touch
         assert dying.deaths.at is None, f"nobody was killed at {touch}"
+
+
+async def test_two_groups_under_one_limit_go_one_after_the_other(fleet: FleetWorld) -> None:
+    """Each has room for itself alone: one of each would wait for the other for ever."""
+    fleet.limits = Limits(project=2)
+    groups = {name: Group(name, (f"{name}-1", f"{name}-2")) for name in ("g", "h")}
+    fleet.policies = (*(replace(ALL, name=name, agents=each.agents, group=each) for name, each in groups.items()), ALL)
+    names = ("g-1", "h-1", "g-2", "h-2", "single")
+    await fleet.make(*names)
+    for number, name in enumerate(names):
+        await fleet.begin(name, after=number)
+    await fleet.run(60)
+    assert {name: (await fleet.rollout(name)).phase for name in names} == dict.fromkeys(names, Phase.PROMOTED)
+    assert fleet.clouds.most == 2
+
+
+async def test_a_group_that_is_larger_than_its_limit_goes_alone(fleet: FleetWorld) -> None:
+    fleet.limits = ONE
+    pair = Group("g", ("g-1", "g-2"))
+    fleet.policies = (replace(ALL, name="g", agents=pair.agents, group=pair, after=pair.agents), ALL)
+    await fleet.make("single", *pair.agents)
+    for number, name in enumerate(("single", *pair.agents)):
+        await fleet.begin(name, after=number)
+    await fleet.run(4)
+    assert [(await fleet.rollout(name)).step > 0 for name in ("single", *pair.agents)] == [True, False, False]
+    await fleet.run(40)
+    ended = [await fleet.rollout(name) for name in ("single", *pair.agents)]
+    assert [each.phase for each in ended] == [Phase.PROMOTED] * 3
+    assert fleet.clouds.most == 2

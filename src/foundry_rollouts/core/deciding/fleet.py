@@ -14,6 +14,7 @@ from foundry_rollouts.core.deciding.reins import Rein, ReinKind
 from foundry_rollouts.core.model.agent_names import SEPARATOR, full_name, project_in
 from foundry_rollouts.core.model.fleet import BadEnd, FleetFacts, Trial
 from foundry_rollouts.core.model.limits import Limits
+from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Phase
 from foundry_rollouts.errors import RolloutsError
 
@@ -41,13 +42,13 @@ class Survey:
     by_agent: Mapping[str, Trial]
     by_wave: Mapping[int, Sequence[Trial | BadEnd]]
 
-    def reins(self, me: Trial, policy: str, after: Sequence[str]) -> tuple[Rein, ...]:
-        """Return what keeps ``me`` from its start; ``policy`` says which agents come before it."""
+    def reins(self, me: Trial, policy: Policy) -> tuple[Rein, ...]:
+        """Return what keeps ``me`` from its start; ``policy`` governs it now."""
         if me.is_observed or me.is_revert:
             return ()
         is_queued = me.rollout in self.places.asked
         places = self.places if is_queued else places_of(self.trials, self.limits, self.at, me)
-        orders = (self._order(policy, agent) for agent in before(me.agent, after))
+        orders = (self._order(policy.name, agent) for agent in before(me.agent, policy))
         return tuple(rein for rein in (places.rein(me), *orders, self._wave(me)) if rein is not None)
 
     def _order(self, policy: str, agent: str) -> Rein | None:
@@ -73,11 +74,14 @@ class Survey:
         return Rein(ReinKind.WAVE, f"{wave} comes before it: {those}", f"{wave}: {what}")
 
 
-def before(agent: str, after: Sequence[str]) -> tuple[str, ...]:
-    """Return the agents that come before ``agent`` by their full names; plain names are of its own project."""
-    project = project_in(agent)
-    named = (name if SEPARATOR in name else full_name(project, name) for name in after)
-    return tuple(name for name in dict.fromkeys(named) if name != agent)
+def before(agent: str, policy: Policy) -> tuple[str, ...]:
+    """Return the agents that come before ``agent`` by their full names; plain names are of its own project.
+
+    It never waits for itself, nor for those that move in lockstep with it.
+    """
+    project, together = project_in(agent), {agent, *(policy.group.others(agent) if policy.group else ())}
+    named = (name if SEPARATOR in name else full_name(project, name) for name in policy.after)
+    return tuple(name for name in dict.fromkeys(named) if name not in together)
 
 
 def survey(facts: FleetFacts, limits: Limits, at: datetime) -> Survey:

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from builders import NOON
+from builders import NOON, a_policy
 from foundry_rollouts.core.deciding.fleet import before, survey
 from foundry_rollouts.core.deciding.reins import Rein
 from foundry_rollouts.core.model.fleet import BadEnd, FleetFacts, Trial
+from foundry_rollouts.core.model.group import Group
 from foundry_rollouts.core.model.limits import Limits
 from foundry_rollouts.core.model.rollout import Phase
 
@@ -22,7 +23,7 @@ RINGS = Limits(waves=(("ring-0",), ("ring-1", "ring-2"), ("ring-3",)))
 def held(
     facts: FleetFacts, me: Trial = ME, limits: Limits = NO_LIMITS, after: tuple[str, ...] = ()
 ) -> tuple[Rein, ...]:
-    return survey(facts, limits, NOON).reins(me, "shops", after)
+    return survey(facts, limits, NOON).reins(me, a_policy(name="shops", after=after))
 
 
 def of_order(*trials: Trial, end: BadEnd | None = None, known: str = "base") -> list[tuple[str, str]]:
@@ -79,7 +80,13 @@ def test_nobody_waits_for_what_only_observes_or_for_itself_and_a_return_waits_fo
 
 
 def test_plain_names_are_of_the_own_project() -> None:
-    assert before("sales/shop", ("base", "emea/base", "shop", "base")) == ("sales/base", "emea/base")
+    policy = a_policy(after=("base", "emea/base", "shop", "base"))
+    assert before("sales/shop", policy) == ("sales/base", "emea/base")
+
+
+def test_nobody_waits_for_those_that_move_in_lockstep_with_it() -> None:
+    policy = a_policy(after=("base", "cart"), group=Group("checkout", ("shop", "cart")))
+    assert before("sales/shop", policy) == ("sales/base",)
 
 
 def in_wave(label: str, facts: FleetFacts) -> list[tuple[str, str]]:
