@@ -106,7 +106,11 @@ class GroupWorld:
     def ticker(self) -> tuple[Store, Ticker]:
         """Return a new replica, as after a restart."""
         self.replicas += 1
-        store: Any = Mortal(self.open_as(f"replica-{self.replicas}"), self.deaths)
+        return self.ticker_of(self.open_as(f"replica-{self.replicas}"))
+
+    def ticker_of(self, opened: Store) -> tuple[Store, Ticker]:
+        """Return the replica that has ``opened`` the database."""
+        store: Any = Mortal(opened, self.deaths)
         cloud: Any = Mortal(Clouds(self.clouds), self.deaths)
         world = World(cloud, cloud, store, FakePolicies((self.policy,)), (Sources(self.sources),))
         metrics = Metrics("test")

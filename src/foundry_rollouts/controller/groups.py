@@ -1,6 +1,7 @@
 """The group of an agent, as its rollouts stand: read only where a policy names one."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from foundry_rollouts.controller.reins import policy_of
@@ -64,9 +65,10 @@ async def wake_run(world: World, settled: Rollout, now: datetime) -> None:
 
 async def _wake(world: World, rollout: Rollout, ids: Sequence[str], now: datetime) -> None:
     """Wake the others. Nothing hangs on it: who is not woken checks when it is due."""
-    for each in ids:
-        if each != rollout.id:
-            await world.store.wake(each, now)
+    with suppress(StoreError):
+        for each in ids:
+            if each != rollout.id:
+                await world.store.wake(each, now)
 
 
 def _has_moved(before: Rollout, then: Rollout) -> bool:

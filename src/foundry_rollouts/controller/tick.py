@@ -206,9 +206,10 @@ class Ticker:
             return False
         if not applied.is_written:
             await self.offline.keep(lease, applied.record)
-        await wake_group(self.world, step, self.now())
         self._show_routing(step.then, step.target)
         await self._take_note(applied.record, applied.record.rollout or step.then, step.decision.move, step.analysis)
+        if applied.is_written:
+            await wake_group(self.world, step, self.now())
         return step.then.phase.is_final
 
     async def _report_refusal(

@@ -135,3 +135,17 @@ async def test_of_those_that_wait_the_store_names_the_one_that_is_next(world: Sm
     found = await store.members(["support-agent"], ["r-0", "r-1"])
     assert {each.id for each in found} == {"r-0", "r-1", "r-3"}
     assert await store.members(["nobody"], []) == []
+
+
+async def test_a_database_that_wakes_nobody_only_makes_the_others_later(
+    group: GroupWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wake(_self: SqlStore, _rollout: str, _now: object) -> None:
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(SqlStore, "wake", wake)
+    group.sources["payment-g"].bad_from = 50
+    await group.begin()
+    ended = await group.run()
+    assert {each.phase for each in ended.values()} == {Phase.ROLLED_BACK}
+    assert sum("together with agent payment-g, version 2: canary" in each.because for each in ended.values()) == 2
