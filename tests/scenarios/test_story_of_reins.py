@@ -1,17 +1,26 @@
-"""A freeze, a hold, a stopped line, with real processes: each holds and says so, and lets a bad canary go back."""
+"""A freeze, hours, a hold, a stopped line, with real processes: each holds, says so, and lets a bad canary go back."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from command_line import run
+from foundry_rollouts.clock import now
 from town import AGENT, POLICY, Town
 
 FROZEN = "freeze: [{since: 2020-01-01, until: 2126-01-01, reason: year end}]\n"
 OPEN = "freeze: []\n"
+HOURS = "these are no hours in which rollouts may begin or rise"
 PATIENT = POLICY.replace("weight: 10, min: 1s", "weight: 10, min: 1h")
 FREEZE = "a freeze (year end) holds, and its end is not in sight (the calendar of all agents)"
 HOLD = "kim holds agent support-agent at version 1 (the fair)"
 LINE = "lee stopped the line (incident 4711)"
+
+
+def hours_of_another_day() -> str:
+    """Return a calendar that allows half an hour a week, days away from now."""
+    day = (now() + timedelta(days=3)).strftime("%a").lower()
+    return f'windows: [{{days: {day}, hours: "03:00-03:30", zone: UTC}}]\n'
 
 
 async def held(town: Town, by: str, sentence: str) -> dict[str, Any]:
@@ -45,6 +54,8 @@ async def test_each_rein_holds_a_rollout_and_says_so_and_a_bad_canary_goes_back_
     await town.until_pinned("1")
     await town.source(Path(__file__).with_name("switch"), broken=str(broken))
     await held(town, "freeze", FREEZE)
+    calendar.write_text(hours_of_another_day(), "utf-8")
+    await held(town, "hours", HOURS)
 
     hold = {"version": "1", "reason": "the fair", "author": "kim"}
     await town.api(f"/api/v1/agents/{AGENT}:hold", hold)
