@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -121,6 +122,15 @@ class Town:
     async def kinds(self, canary: str = "2") -> list[str]:
         """Return the kinds of the history's events, without their common beginning."""
         return [event["kind"].removeprefix("rollout.") for event in await self.history(canary)]
+
+    async def listed(self) -> str:
+        """Return what ``rollout list`` says, as JSON."""
+        words = ("rollout", "list", "--server", self.stage.server, "--output", "json")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "foundry_rollouts", *words, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+        return said.decode()
 
     async def until(self, read: Callable[[], Awaitable[Any]], patience: float = PATIENCE) -> Any:
         """Look until there is something to see; fail with the controller's last words after a while."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def base_url() -> Iterator[str]:
         yield url
 
 
+def until_stable(server: str, agent: str, version: str) -> None:
+    """Wait until the service knows which version users have."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if httpx.get(f"{server}/api/v1/agents/{agent}").json().get("stable") == version:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"version {version} of {agent} never became the stable one")
+
+
 class Reader:
     """Somebody at a terminal, in a checkout with two agents, whose project has eight versions, a draft and sessions."""
 
@@ -63,10 +74,15 @@ class Reader:
 
     def run(self, line: str) -> None:
         """Run one line of the page as ``_run`` does, beside the service if it asks that."""
-        if "--rollout" not in line and "--check" not in line:
+        is_of_holds = "hold" in line.split()[2]
+        if not is_of_holds and "--rollout" not in line and "--check" not in line:
             return self._run(line)
-        (self.folder / "service").mkdir()
+        if is_of_holds:
+            self._run("foundry-rollouts agent route support-eu 6=100")
+        (self.folder / "service").mkdir(exist_ok=True)
         with controlled(self.endpoint, self.folder / "service") as server:
+            if is_of_holds:
+                until_stable(server, "support-eu", "6")
             return self._run(line.replace(PRINTED_SERVER, server), server)
 
     def _run(self, line: str, server: str = "") -> None:

@@ -1,8 +1,5 @@
 """Three agents in lockstep, with real processes: they start together, and one faulty version brings all back."""
 
-import asyncio
-import os
-import sys
 from typing import Any
 
 from foundry_rollouts import clock
@@ -54,16 +51,6 @@ async def report(town: Town, agent: str, *, is_well: bool) -> None:
     await town.api("/api/v1/outcomes", {"outcomes": calls})
 
 
-async def listed(town: Town) -> str:
-    """Return what the command line says of the rollouts."""
-    words = ("rollout", "list", "--server", town.stage.server, "--output", "json")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "foundry_rollouts", *words, stdout=asyncio.subprocess.PIPE, env=dict(os.environ)
-    )
-    said, _ = await process.communicate()
-    return said.decode()
-
-
 async def test_a_faulty_version_of_one_brings_back_all_three_and_each_names_it(town: Town) -> None:
     for agent in NAMES:
         await create(town, agent)
@@ -94,7 +81,7 @@ async def test_a_faulty_version_of_one_brings_back_all_three_and_each_names_it(t
     await report(town, "payment", is_well=False)
     back = await until(town, "phase", "rolled_back", *NAMES)
     culprit = f"rolled back together with agent payment, version 2: {back['payment']['because']}"
-    said = await listed(town)
+    said = await town.listed()
     for agent in ("cart", "shipping"):
         assert back[agent]["because"] == culprit
         page = (await town.http.get(f"{town.stage.server}/rollouts/{back[agent]['id']}")).text

@@ -1,9 +1,6 @@
 """A full queue and an order between agents: said everywhere, and no way back waits for either."""
 
-import asyncio
 import json
-import os
-import sys
 from typing import Any
 
 from foundry_rollouts import clock
@@ -49,16 +46,6 @@ async def until(town: Town, agent: str, key: str, value: object) -> dict[str, An
     return found
 
 
-async def listed(town: Town) -> str:
-    """Return what the command line says of the rollouts."""
-    words = ("rollout", "list", "--server", town.stage.server, "--output", "json")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "foundry_rollouts", *words, stdout=asyncio.subprocess.PIPE, env=dict(os.environ)
-    )
-    said, _ = await process.communicate()
-    return said.decode()
-
-
 async def fail(town: Town) -> None:
     """Report calls of which all on the canary failed."""
     at = clock.now().isoformat()
@@ -86,7 +73,7 @@ async def test_a_full_queue_and_an_order_are_said_and_a_rollback_waits_for_neith
     held = await until(town, AGENT, "held_by", "queue, order")
     assert held["phase"] == "pending"
     assert held["waiting_for"] == "a place of label payments; the end of the rollout of agent billing-agent"
-    for said in (held["because"], await listed(town)):
+    for said in (held["because"], await town.listed()):
         assert f"{QUEUE}; {ORDER} is under way" in said
     page = (await town.http.get(f"{town.stage.server}/rollouts/{held['id']}")).text
     assert QUEUE in page

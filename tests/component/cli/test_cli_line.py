@@ -72,7 +72,9 @@ async def served_for(engineer: Engineer, services: Services, tmp_path: Path, ins
         yield Service(store, url, tmp_path, inside)  # type: ignore[arg-type]
 
 
-async def test_what_is_held_is_not_deleted_where_the_service_is_asked(served_for: Service, engineer: Engineer) -> None:
+async def test_what_is_held_is_not_deleted_where_the_service_is_asked(
+    served_for: Service, engineer: Engineer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def prepare() -> None:
         engineer.an_image("a")
         engineer.an_image("a", "emulator://echo?reply=from+the+second")
@@ -89,6 +91,11 @@ async def test_what_is_held_is_not_deleted_where_the_service_is_asked(served_for
         engineer.run, "delete", "a", "--version", "1", "--yes", "--server", "http://127.0.0.1:9"
     )
     assert (away.code, "does not answer" in away.err) == (1, True)
+    monkeypatch.setenv("FOUNDRY_ROLLOUTS_SERVER", "http://127.0.0.1:9")
+    warned = await asyncio.to_thread(engineer.run, "delete", "a", "--version", "9", "--yes")
+    assert "warning: nobody could say whether a is held: http://127.0.0.1:9 does not answer" in warned.err
+    assert "check the agent and the version" in warned.err  # it went on
+    monkeypatch.delenv("FOUNDRY_ROLLOUTS_SERVER")
     await served_for.run_as("agent", "unhold", "a")
     done = await asyncio.to_thread(engineer.run, "delete", "a", "--version", "1", "--yes", *asked)
     assert (done.code, done.out) == (0, "version 1 of a is deleted\n")

@@ -1,5 +1,6 @@
 """``agent hold``, ``holds`` and ``unhold``: a deliberate old version stays. They talk to the service."""
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -91,17 +92,24 @@ async def _ask(server: str, agent: str, verb: str, wanted: dict[str, Any]) -> No
 async def refuse_held(agent: str, version: str | None, server: str | None) -> None:
     """Raise ConflictError where the service at ``server`` says that a person holds what is to be deleted.
 
-    Without a server nobody is asked. One that is named and does not answer raises what went wrong.
+    Without a server nobody is asked. One that ``--server`` names and that cannot say raises what went wrong; where only
+    the environment names it, that is a warning: the service may be gone for good.
     """
     from foundry_rollouts.cli.agent.project import known_as
     from foundry_rollouts.cli.api import OpsApi
-    from foundry_rollouts.errors import ConflictError
+    from foundry_rollouts.errors import ConflictError, RolloutsError
 
     if server is None:
         return
     name = known_as(agent)
-    async with OpsApi.at(server) as api:
-        items = (await api.holds())["items"]
+    try:
+        async with OpsApi.at(server) as api:
+            items = (await api.holds())["items"]
+    except RolloutsError as error:
+        if os.environ.get("FOUNDRY_ROLLOUTS_SERVER") != server:
+            raise
+        say(f"warning: nobody could say whether {agent} is held: {error}", err=True)
+        return
     found = [each for each in items if each["agent"] == name and version in {None, each["version"]}]
     if found:
         what = f"version {version} of {agent}" if version else f"agent {agent}"
