@@ -25,6 +25,7 @@ EMPTY = {
     "Changes that Foundry refused": "Foundry took every change",
     "Errors of sources": "every source answered",
     "Reported outcomes": "no caller reported any",
+    "Age of the listing of each project": "one project has no name of its own",
 }
 
 
