@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foundry_rollouts.cli.commands import Command, examples, group, waits
-from foundry_rollouts.cli.options import DEFAULT_SERVER, ServerOption, user
+from foundry_rollouts.cli.options import DEFAULT_SERVER, AuthorOption, ServerOption, user
 from foundry_rollouts.cli.output import Item, Output, OutputOption, column, say, show_item, show_items
 from foundry_rollouts.cli.until import ForOption, UntilOption, end_of
 
@@ -14,7 +14,6 @@ line = group("Stop every rollout where it stands, and let them go on; going back
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="The reason, for everybody who has to wait.")]
 WhyOption = Annotated[str | None, typer.Option("--reason", help="The reason, for the history.")]
-AuthorOption = Annotated[str | None, typer.Option("--author", help="Who asks, for the history; else the user here.")]
 ProjectOption = Annotated[
     str | None, typer.Option("--project", help="Only the agents of this project, where there are several.")
 ]

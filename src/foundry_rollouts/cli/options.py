@@ -39,6 +39,7 @@ AskedServerOption = Annotated[
         help="The address of the foundry-rollouts service; without it, it is not asked.",
     ),
 ]
+AuthorOption = Annotated[str | None, typer.Option("--author", help="Who asks, for the history; else the user here.")]
 RolloutArgument = Annotated[
     str | None, typer.Argument(metavar="[ROLLOUT]", help="The rollout's id; or name its agent with --agent.")
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundry_rollouts.core.model.limits import Limits
+from foundry_rollouts.policies.given import text_of
 
 #: What a label may be called, here and in a policy.
 LABEL_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
@@ -51,25 +52,13 @@ def limits_of(given: object) -> Limits:
 def _written(given: str | Path) -> object:
     text = str(given).strip()
     try:
-        return json.loads(text) if text.startswith(("{", "[")) else tomllib.loads(_read(Path(text)))
+        return json.loads(text) if text.startswith(("{", "[")) else tomllib.loads(text_of(Path(text)))
     except json.JSONDecodeError as error:
         raise ValueError(f"cannot be read as JSON at line {error.lineno}, column {error.colno}: fix it there") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{text!r} is not TOML, {error}: fix that line") from None
     except RecursionError:
         raise ValueError(f"this is no table of limits: write {_FORM}") from None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"there is no file {str(path)!r}: write it, or write the JSON itself") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{str(path)!r} is no UTF-8 text: save it as UTF-8") from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no path"
-        raise ValueError(f"{str(path)!r} cannot be read, {why}: fix its permissions") from None
 
 
 def _at_once(given: object, problems: list[str]) -> tuple[int | None, tuple[tuple[str, int], ...]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 from foundry_rollouts.addresses import host_of, is_loopback, project_of
+from foundry_rollouts.policies.given import text_of
 from foundry_rollouts.settings.database import ENDPOINT_FORM
 from foundry_rollouts.settings.endpoints import endpoint_of
 
@@ -63,7 +64,7 @@ def _written(given: object) -> tuple[object, Path]:
         return given, Path()
     text, folder = given.strip(), Path()
     if not text.startswith(("{", "[")):
-        text, folder = _read(Path(text)), Path(text).parent
+        text, folder = text_of(Path(text)), Path(text).parent
     return _parsed(text), folder
 
 
@@ -83,17 +84,6 @@ def _parsed(text: str) -> object:
         raise ValueError(f"cannot be read at {where}, {what}: fix it there") from None
     except (YAMLError, RecursionError, ValueError) as error:
         raise ValueError(f"is neither YAML nor JSON ({type(error).__name__}): write {_FORM}") from None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise ValueError(f"there is no file {str(path)!r}: write it, or write the JSON itself") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{str(path)!r} is no UTF-8 text: save it as UTF-8") from None
-    except OSError as error:
-        raise ValueError(f"{str(path)!r} cannot be read, {error.strerror}: fix its permissions") from None
 
 
 def _project(name: str, entry: object, folder: Path, problems: list[str]) -> Project | None:

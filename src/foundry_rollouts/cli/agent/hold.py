@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from foundry_rollouts.cli.commands import Command, examples, group, waits
-from foundry_rollouts.cli.options import DEFAULT_SERVER, ServerOption, user
+from foundry_rollouts.cli.options import DEFAULT_SERVER, AuthorOption, ServerOption, user
 from foundry_rollouts.cli.output import Output, OutputOption, column, say, show_item, show_items
 from foundry_rollouts.cli.until import ForOption, UntilOption, end_of
 
@@ -15,7 +15,6 @@ hold_commands = group("Hold agents at a version.")
 AgentName = Annotated[
     str, typer.Argument(metavar="AGENT", help="The agent's name, or PROJECT/AGENT where there are several projects.")
 ]
-AuthorOption = Annotated[str | None, typer.Option("--author", help="Who asks, for the history; else the user here.")]
 
 _LIST = tuple(map(column, ("agent", "version", "author", "reason", "since", "until")))
 
