@@ -142,12 +142,12 @@ class Town:
         words = (self.folder / "controller.log").read_text("utf-8").splitlines()[-12:]
         pytest.fail("\n".join(["waited in vain; the controller's last words:", *words]))
 
-    async def until_phase(self, phase: str, canary: str = "2") -> dict[str, Any]:
+    async def until_phase(self, phase: str, canary: str = "2", patience: float = PATIENCE) -> dict[str, Any]:
         async def look() -> dict[str, Any] | None:
             rollout = await self.rollout(canary)
             return rollout if rollout and rollout["phase"] == phase else None
 
-        seen: dict[str, Any] = await self.until(look)
+        seen: dict[str, Any] = await self.until(look, patience)
         return seen
 
     async def until_step(self, step: int, canary: str = "2") -> dict[str, Any]:

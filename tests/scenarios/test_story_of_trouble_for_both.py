@@ -23,7 +23,9 @@ judge: {bad: 3x + 20pp}
 sources: {outcomes: {}}
 gates: [error-rate: {max: 20%}]
 """
-USERS, CALLS, PAUSE, AFTER_FAILURE, LIMIT = 12, 5, 0.5, 3.0, timedelta(seconds=60)
+USERS, CALLS, PAUSE, AFTER_FAILURE, LIMIT = 12, 3, 0.5, 3.0, timedelta(seconds=60)
+#: Sessions are what is counted, a busy machine opens few of them, and calls that failed before make proof longer.
+PROOF = 200.0
 
 
 @dataclass
@@ -106,7 +108,7 @@ async def test_a_model_that_is_away_for_both_holds_the_step_and_the_release_goes
         heard = users.calls["1"]
 
         async def is_known() -> bool:
-            return users.calls["1"] >= heard + 250
+            return users.calls["1"] >= heard + 150
 
         await town.until(is_known)
         outage.touch()
@@ -120,7 +122,7 @@ async def test_a_model_that_is_away_for_both_holds_the_step_and_the_release_goes
             await asyncio.sleep(1)
             assert await is_held()
         outage.unlink()
-        await town.until_phase("promoted")
+        await town.until_phase("promoted", patience=PROOF)
     reasons = [event["because"] for event in await town.history() if event["kind"] == "rollout.held"]
     shared = [because for because in reasons if because.startswith("shared trouble: stable itself fails more than ")]
     assert len(shared) == 1, reasons
