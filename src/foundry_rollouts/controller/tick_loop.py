@@ -21,6 +21,9 @@ log = structlog.get_logger()
 TICK_LIMIT = timedelta(seconds=90)
 #: How soon after a tick the next one of its agent comes, where the rollout is due at once and nothing woke it.
 REST = timedelta(seconds=0.2)
+#: Ticks by routine begin together, so often in one period and no further apart than this: they are read and written
+#: together then.
+MEETINGS, APART = 40, timedelta(seconds=0.5)
 
 
 @dataclass(slots=True)
@@ -95,7 +98,8 @@ class TickLoop:
 
     def pump(self) -> None:
         """Start as many ticks as there is room for, and set the timer for the next."""
-        while not self.is_halted and self.pool.in_use < self.at_once and (found := self.due.pop(self.now())):
+        until = self._met(self.now())
+        while not self.is_halted and self.pool.in_use < self.at_once and (found := self.due.pop(until)):
             agent, at = found
             if self.pool.holds(agent) and not self.pool.is_in_use(agent):
                 self._begin(agent, at)
@@ -107,8 +111,21 @@ class TickLoop:
             self._alarm = None
         next_at = self.due.next_at()
         if self._is_timed and next_at is not None:
-            seconds = max(0.0, (next_at - self.now()).total_seconds())
+            seconds = max(0.0, (self._meets(next_at) - self.now()).total_seconds())
             self._alarm = asyncio.get_running_loop().call_later(seconds, self.pump)
+
+    def _met(self, now: datetime) -> datetime:
+        """Return the last instant up to ``now`` at which ticks meet."""
+        return now - timedelta(seconds=now.timestamp() % self._apart.total_seconds())
+
+    def _meets(self, at: datetime) -> datetime:
+        """Return the first instant from ``at`` on at which ticks meet."""
+        met = self._met(at)
+        return met if met == at else met + self._apart
+
+    @property
+    def _apart(self) -> timedelta:
+        return min(APART, self.ticker.period / MEETINGS)
 
     def _begin(self, agent: str, at: datetime) -> None:
         now = self.now()

@@ -20,7 +20,7 @@ from foundry_rollouts.telemetry import Metrics
 from patience import PATIENCE
 from small_world import SmallWorld
 
-HOUR = timedelta(hours=1)
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 
 
 @dataclass
@@ -102,7 +102,7 @@ def bench(world: SmallWorld) -> Bench:
     store: Any = world.open_as("one")
     ticks = Ticks(store)
     ticker: Any = ticks
-    loop = TickLoop(ticker, LeasePool(store, clock.elapsed), Troubles(), 2, timedelta(seconds=1), set())
+    loop = TickLoop(ticker, LeasePool(store, clock.elapsed), Troubles(), 2, SECOND, set())
     return Bench(loop, ticks, store)
 
 
@@ -110,7 +110,7 @@ async def test_as_many_run_as_are_allowed_and_one_that_ends_starts_the_next(benc
     agents = [f"agent-{number}" for number in range(7)]
     await bench.hold(*agents)
     for agent in agents:
-        bench.loop.due.plan(agent, clock.now())
+        bench.loop.due.plan(agent, clock.now() - SECOND)
     bench.loop.pump()
     await bench.begun(2)
     assert bench.ticks.told == agents[:2]
@@ -120,10 +120,30 @@ async def test_as_many_run_as_are_allowed_and_one_that_ends_starts_the_next(benc
     assert bench.ticks.most == 2
 
 
+async def test_what_is_due_about_the_same_time_begins_together_and_what_is_woken_waits_for_nobody(bench: Bench) -> None:
+    await bench.hold("a", "b", "c")
+    second = clock.now().replace(microsecond=0) + 2 * SECOND
+    bench.loop.due.plan("a", second + SECOND / 20)
+    bench.loop.due.plan("b", second + SECOND * 9 / 20)
+    bench.loop.start()
+    try:
+        await bench.begun(1)
+        began = clock.now()
+        assert bench.ticks.told == ["a", "b"]
+        assert began >= second + SECOND / 2
+        bench.ticks.gate.set()
+        await bench.ended()
+        bench.loop.due.plan("c", began + HOUR, Urgency.WOKEN)
+        bench.loop.pump()
+        await bench.begun(3)
+    finally:
+        bench.loop.stop()
+
+
 async def test_what_is_woken_goes_before_all_routine_that_waits(bench: Bench) -> None:
     await bench.hold("a", "b", "c", "d", "e")
     for agent in "abcde":
-        bench.loop.due.plan(agent, clock.now())
+        bench.loop.due.plan(agent, clock.now() - SECOND)
     bench.loop.pump()
     assert bench.loop.wake(["e", "nobody"]) == ["nobody"]
     bench.ticks.gate.set()
@@ -225,7 +245,7 @@ async def test_while_the_database_is_away_nothing_is_ticked(bench: Bench) -> Non
 
 async def test_what_rang_nowhere_is_found_by_what_the_database_says(bench: Bench) -> None:
     await bench.hold("a", "b")
-    now = clock.now()
+    now = clock.now() - SECOND
     bench.loop.overlooked("a", now, now)
     assert bench.loop.due.at("a") == now  # It was never ticked here.
     bench.ticks.gate.set()
