@@ -56,14 +56,20 @@ class Claims:
         log.info("leases.handed_over", count=len(handed_over), because="other replicas own those agents now")
 
     async def claim_all(self) -> None:
-        """Take all that is due and to be taken here, and ahead of time what nobody holds. Raises StoreError."""
+        """Take all that is due and to be taken here, and ahead of time what nobody holds. Raises StoreError.
+
+        Ticks begin once all is held: a failure that a source sees meanwhile finds its rollout in hand.
+        """
         if self._is_news:
             await self.beat()
-        while await self._claim() == CLAIMED_AT_ONCE:
-            continue
-        if self.ticker.now() < self._ahead_until:
-            while await self._claim_ahead() == CLAIMED_AT_ONCE:
+        try:
+            while await self._claim() == CLAIMED_AT_ONCE:
                 continue
+            if self.ticker.now() < self._ahead_until:
+                while await self._claim_ahead() == CLAIMED_AT_ONCE:
+                    continue
+        finally:
+            self.loop.pump()
 
     async def _claim(self) -> int:
         """Take the leases of some agents that are due, and tick them; wake those that are held already."""
@@ -89,5 +95,4 @@ class Claims:
     def _plan(self, leases: Sequence[Lease], now: datetime) -> int:
         for lease in leases:
             self.loop.due.plan(lease.agent, lease.due_at or now)
-        self.loop.pump()
         return len(leases)

@@ -47,6 +47,7 @@ class Run:
     progress: Callable[[str, float], None]
     service: Service | None = None
     talk: asyncio.Task[None] | None = None
+    restart_seconds: float = 0.0  #: How long the present service took until it held every rollout.
 
     async def all(self) -> None:
         """Measure every part that is wanted, from few rollouts to many; one that fails does not keep the others."""
@@ -124,15 +125,20 @@ class Run:
         await self._stop()
         await self.crowd.grow(size)
         await self.stage.ask_cloud(agents=self.crowd.written)
-        self.service = await self.stage.start_service()
+        self.service = await self.stage.launch_service()
+        holding = asyncio.create_task(self._until_held(len(self.crowd.living)))
+        try:
+            await self.stage.until_ready(self.service)
+            self.restart_seconds = await holding
+        finally:
+            holding.cancel()
         self.progress(f"{size} rollouts written", 1)
 
     async def _level(self, size: int) -> None:
-        held = await self._until_held(len(self.crowd.living))
         # What fell due while nothing ran is behind us after one cadence; few rollouts are done with it at once.
         await asyncio.sleep(self.plan.cadence * min(1.0, 0.1 + size / 3_000))
         level = await measured(self.stage, self._served, self.database, size, self.plan.seconds)
-        self.figures.levels.append(replace(level, restart_seconds=held))
+        self.figures.levels.append(replace(level, restart_seconds=self.restart_seconds))
         self.progress(f"{size} rollouts", 1)
 
     async def _until_held(self, rollouts: int) -> float:

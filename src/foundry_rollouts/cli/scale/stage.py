@@ -125,19 +125,27 @@ class Stage:
 
     async def start_service(self) -> Service:
         """Start one more replica, and wait until it is ready."""
+        service = await self.launch_service()
+        await self.until_ready(service)
+        return service
+
+    async def launch_service(self) -> Service:
+        """Start one more replica, and wait for nothing."""
         self._born += 1
         name, port = f"replica-{self._born}", free_port()
         figures, profile = self.folder / f"{name}.figures", self.folder / f"{name}.profile"
         words = ("foundry_rollouts.cli.scale.watched", str(figures), str(profile))
         begun = time.monotonic()
         process = await self._start(name, self._settings(name, port), *words)
-        service = Service(name, port, process, figures, profile, begun)
+        return Service(name, port, process, figures, profile, begun)
+
+    async def until_ready(self, service: Service) -> None:
+        """Wait until a replica is ready; one that does not become so is ended."""
         try:
-            await self._until_answers(f"{service.address}/readyz", process, name)
+            await self._until_answers(f"{service.address}/readyz", service.process, service.name)
         except RolloutsError:
-            await self._end(process)
+            await self._end(service.process)
             raise
-        return service
 
     async def end(self, service: Service) -> None:
         """Ask a replica to stop, and wait until it has."""
