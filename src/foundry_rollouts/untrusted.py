@@ -28,6 +28,13 @@ SECRETS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+#: Each of those has one of these in it, in small letters: to search a text for them takes a fraction of the time.
+_HINTS = (
+    *("=", "://", "passw", "passphrase", "pwd", "key", "secret", "token", "signature", "authorization", "bearer"),
+    *("hooks.slack.com", "eyj", "sk-", "sk_live_", "gho_", "ghp_", "ghs_", "ghu_", "github_pat_", "glpat-"),
+    *("xox", "whsec_", "akia", "aiza", "frt_"),
+)
+
 #: What a terminal obeys, what turns the direction of reading round, what cannot be seen, what cannot be written.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -46,7 +53,14 @@ def clean(text: str) -> str:
 
 def redacted(text: str) -> str:
     """Return ``text`` with ``REDACTED`` in the place of what looks like a secret."""
+    # Other alphabets have letters that count as two of these.
+    if text.isascii() and not _hints(text.lower()):
+        return text
     return SECRETS.sub(lambda found: next((part for part in found.groups() if part), "") + REDACTED, text)
+
+
+def _hints(text: str) -> bool:
+    return any(hint in text for hint in _HINTS)
 
 
 def visible(text: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundry_rollouts.untrusted import REDACTED, clean, redacted, visible, visible_json, visible_line
+from foundry_rollouts.untrusted import REDACTED, SECRETS, clean, redacted, visible, visible_json, visible_line
 
 SAID = [
     "postgresql://h/db?user=u&password=hunter2secret",
@@ -46,6 +46,61 @@ def test_a_secret_that_others_repeat_is_blotted_out(said: str) -> None:
     assert "hunter2secret" not in redacted(said)
     assert REDACTED in redacted(said)
     assert redacted(redacted(said)) == redacted(said)
+
+
+#: Parts of what looks like a secret, which chance alone would not put together.
+PARTS = st.sampled_from(
+    [
+        "bearer ",
+        "SharedAccessSignature ",
+        "authorization",
+        ": ",
+        "=",
+        "%3D",
+        "://",
+        "u:p@",
+        "?sig=",
+        ";token=",
+        "password",
+        "PassPhrase",
+        "pwd",
+        "api-key",
+        "client_secret",
+        "id_token",
+        "accountkey",
+        "subscription-key",
+        "secret",
+        "eyJ",
+        "sk-",
+        "gho_",
+        "ghp_",
+        "ghs_",
+        "ghu_",
+        "github_pat_",
+        "glpat-",
+        "xoxa-",
+        "xoxs-",
+        "whsec_",
+        "AKIA",
+        "AIza",
+        "frt_",
+        "sk_live_",
+        "hooks.slack.com/services/",
+        "==",
+        "abcdefghijklmnop",
+        ".abc",
+        " ",
+        "\N{KELVIN SIGN}",
+        "a" * 86,
+    ]
+)
+
+
+@given(st.lists(PARTS | st.text(max_size=3), max_size=8).map("".join))
+def test_a_text_that_is_not_searched_holds_nothing_that_a_search_would_find(said: str) -> None:
+    assert (redacted(said) != said) == any(
+        (next(filter(None, found.groups()), "") + REDACTED) != found.group() for found in SECRETS.finditer(said)
+    )
 
 
 @pytest.mark.parametrize(

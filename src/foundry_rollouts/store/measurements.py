@@ -14,7 +14,7 @@ from foundry_rollouts.errors import NotFoundError
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, policy_of
 from foundry_rollouts.store.engine import Database, insert_into
 from foundry_rollouts.store.many import AnyRow
-from foundry_rollouts.store.rollouts import POLICY_TEXT
+from foundry_rollouts.store.rollouts import EVIDENCE_TEXT, POLICY_TEXT
 from foundry_rollouts.store.tables import evidence, measurements, rollouts
 
 
@@ -45,22 +45,27 @@ async def save_measurements(connection: AsyncConnection, rollout: str, measured:
 
 
 def rows_of(rollout: str, measured: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """Return the rows of measurements.
-
-    Behind that of the present window stand those of calls that began earlier: each in the row of a span from then to
-    the present window's end, since several ticks may tell of one window. The document has the window itself.
-    """
-    present = {each.source: each.window for each in reversed(measured)}
+    """Return the rows of measurements."""
     return [
         {
             "rollout": rollout,
             "source": measurement.source,
             "starts_at": measurement.window.start,
-            "ends_at": max(measurement.window.end, present[measurement.source].end),
+            "ends_at": ends_at,
             "document": MEASUREMENT.write(measurement),
         }
-        for measurement in measured
+        for measurement, ends_at in zip(measured, ends(measured), strict=True)
     ]
+
+
+def ends(measured: Sequence[Measurement]) -> Sequence[datetime]:
+    """Return where the row of each measurement ends.
+
+    Behind that of the present window stand those of calls that began earlier: each in the row of a span from then to
+    the present window's end, since several ticks may tell of one window. The document has the window itself.
+    """
+    present = {each.source: each.window for each in reversed(measured)}
+    return [max(each.window.end, present[each.source].end) for each in measured]
 
 
 async def numbered(
@@ -107,10 +112,10 @@ async def evidence_of(connection: AsyncConnection, rollout: str) -> Evidence:
 
 async def evidence_of_each(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, Evidence]:
     """Return the evidence of the rollouts of those ids that there are."""
-    query = select(rollouts.c.id, POLICY_TEXT, evidence.c.document.label("evidence")).outerjoin(evidence)
+    query = select(rollouts.c.id, POLICY_TEXT, EVIDENCE_TEXT).outerjoin(evidence)
     return {row.id: evidence_in(row) for row in await connection.execute(query.where(rollouts.c.id.in_(ids)))}
 
 
 def evidence_in(row: AnyRow) -> Evidence:
     """Return the evidence of a row that has it beside the policy; before the first measurement it is fresh."""
-    return initial(policy_of(row.policy)) if row.evidence is None else EVIDENCE.read(row.evidence)
+    return initial(policy_of(row.policy)) if row.evidence is None else EVIDENCE.read_text(row.evidence)

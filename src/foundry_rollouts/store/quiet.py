@@ -5,9 +5,8 @@ with it. Whatever else turns out is left to ``ticking.write``, which writes one 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import bindparam, select, text
@@ -17,9 +16,9 @@ from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import Lease, Record
 from foundry_rollouts.store import commands, measurements
-from foundry_rollouts.store.documents import EVIDENCE
+from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT
 from foundry_rollouts.store.many import AnyRow, padded
-from foundry_rollouts.store.rollouts import Standing, document_of
+from foundry_rollouts.store.rollouts import Standing, document_text
 from foundry_rollouts.store.tables import UTCDateTime, leases, rollouts
 from foundry_rollouts.store.ticking import first, woken
 
@@ -54,9 +53,18 @@ class Quiet:
     lease: Lease
     rollout: Rollout
     record: Record
-    document: dict[str, Any]
-    evidence: dict[str, Any] | None
-    measurements: Sequence[dict[str, Any]]
+    document: str
+    evidence: str | None
+    measurements: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The rows of a quiet record as JSON, by their tables."""
+
+    rollout: str
+    evidence: str | None
+    measurements: Sequence[str]
 
 
 def quiet(lease: Lease, record: Record) -> Quiet | None:
@@ -70,9 +78,9 @@ def quiet(lease: Lease, record: Record) -> Quiet | None:
         lease,
         rollout,
         record,
-        document_of(rollout),
-        EVIDENCE.write(evidence) if evidence is not None else None,
-        measurements.rows_of(rollout.id, record.measurements),
+        document_text(rollout),
+        EVIDENCE.text(evidence) if evidence is not None else None,
+        tuple(map(MEASUREMENT.text, record.measurements)),
     )
 
 
@@ -96,32 +104,48 @@ def _is_as_read(each: Quiet, row: AnyRow | None) -> bool:
     return is_unmoved and row.generation >= each.rollout.generation
 
 
-def _row(
-    connection: AsyncConnection, each: Quiet, row: AnyRow, waiting: Mapping[str, Sequence[Command]]
-) -> dict[str, Any]:
+def _row(connection: AsyncConnection, each: Quiet, row: AnyRow, waiting: Mapping[str, Sequence[Command]]) -> _Written:
     rollout, record = each.rollout, each.record
     stands = Standing(Phase(row.phase), row.step, row.generation, row.due_at)
     overlooked = commands.overlooked(waiting.get(rollout.id, ()), rollout, record.heard)
     due_at = first(record.due_at, overlooked, woken(rollout, stands))
-    return {
-        "id": rollout.id,
-        "due_at": _instant(connection, due_at),
-        "document": each.document | {"generation": row.generation},
-        "evidence": each.evidence,
-        "measurements": [
-            measured | {end: _instant(connection, measured[end]) for end in ("starts_at", "ends_at")}
-            for measured in each.measurements
+    # A command that came meanwhile raised the generation.
+    is_raised = row.generation != rollout.generation
+    document = document_text(replace(rollout, generation=row.generation)) if is_raised else each.document
+    return _Written(
+        _json({"id": rollout.id, "due_at": _instant(connection, due_at)}, document),
+        _json({"id": rollout.id}, each.evidence) if each.evidence is not None else None,
+        [
+            _json(
+                {
+                    "rollout": rollout.id,
+                    "source": measured.source,
+                    "starts_at": _instant(connection, measured.window.start),
+                    "ends_at": _instant(connection, ends_at),
+                },
+                text,
+            )
+            for measured, ends_at, text in zip(
+                record.measurements, measurements.ends(record.measurements), each.measurements, strict=True
+            )
         ],
-    }
+    )
 
 
-async def _write(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-    statements = _STATEMENTS[connection.dialect.name]
-    measured = [each for row in rows for each in row.pop("measurements")]
-    weighed = [{"id": row["id"], "document": row.pop("evidence")} for row in rows if row["evidence"] is not None]
-    for statement, values in zip(statements, (rows, weighed, measured), strict=True):
+async def _write(connection: AsyncConnection, rows: Sequence[_Written]) -> None:
+    written = (
+        [row.rollout for row in rows],
+        [row.evidence for row in rows if row.evidence is not None],
+        [measured for row in rows for measured in row.measurements],
+    )
+    for statement, values in zip(_STATEMENTS[connection.dialect.name], written, strict=True):
         if values:
-            await connection.execute(statement, {"rows": to_json(values).decode()})
+            await connection.execute(statement, {"rows": f"[{','.join(values)}]"})
+
+
+def _json(columns: dict[str, str | None], document: str) -> str:
+    """Return a row as JSON, whose document is written already."""
+    return f'{to_json(columns).decode()[:-1]},"document":{document}}}'
 
 
 def _instant(connection: AsyncConnection, at: datetime | None) -> str | None:

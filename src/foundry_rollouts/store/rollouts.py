@@ -24,6 +24,8 @@ from foundry_rollouts.store.tables import UNFINISHED, commands, evidence, rollou
 _COLUMNS = ("phase", "generation", "incarnation", "agent")
 #: A policy as ``policy_of`` takes it.
 POLICY_TEXT = cast(rollouts.c.policy, Text).label("policy")
+#: Evidence as ``read_text`` takes it.
+EVIDENCE_TEXT = cast(evidence.c.document, Text).label("evidence")
 #: Whether somebody asked for something that nobody did yet.
 IS_ASKED = exists().where(commands.c.rollout == rollouts.c.id, commands.c.is_obeyed.is_(False))
 #: What ``of_row`` takes.
@@ -34,7 +36,7 @@ _READ = select(*COLUMNS)
 EARLIER_WORDS = {Phase.ABORTED: Phase.SUPERSEDED, Phase.OBSERVED: Phase.SUPERSEDED}
 BY_ID = 500  #: Rollouts that are read by their ids at once.
 _ROWS = (
-    _READ.add_columns(evidence.c.document.label("evidence"), IS_ASKED.label("is_asked"))
+    _READ.add_columns(EVIDENCE_TEXT, IS_ASKED.label("is_asked"))
     .outerjoin(evidence, evidence.c.rollout == rollouts.c.id)
     .where(rollouts.c.id.in_(bindparam("ids", expanding=True)))
 )
@@ -274,9 +276,9 @@ def _written(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def document_of(rollout: Rollout) -> dict[str, Any]:
-    """Return all of a rollout but its policy, as it is written."""
-    return _documents(rollout)[1]
+def document_text(rollout: Rollout) -> str:
+    """Return all of a rollout that has not ended, but its policy, as it is written."""
+    return ROLLOUT.text(rollout)
 
 
 def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 from foundry_rollouts.untrusted import clean
 
 #: Members that tell in words what happened, as others may have put it: no secret and no hidden character stays.
-_HISTORY_FIELDS = frozenset({"because", "trouble", "causes"})
+HISTORY_FIELDS = frozenset({"because", "trouble", "causes"})
 _AS_IT_IS = frozenset({int, bool, NoneType})
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
@@ -41,7 +41,7 @@ def plain_json(value: Any, names: Mapping[str, str] = NO_NAMES) -> Any:
         return {
             names.get(key) or plain_text(str(key)): (
                 history_text(each, names)
-                if key in _HISTORY_FIELDS
+                if key in HISTORY_FIELDS
                 else each
                 if type(each) in _AS_IT_IS
                 else plain_json(each, names)
