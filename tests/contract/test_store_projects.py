@@ -27,6 +27,22 @@ async def test_only_the_agents_of_a_whole_listing_s_own_project_are_gone(store: 
     assert {agent.name: agent.is_gone for agent in await store.agents()} == gone
 
 
+async def test_of_agents_that_are_as_known_the_time_is_new_and_nothing_else(store: SqlStore) -> None:
+    first = Routing.of({"1": 100})
+    seen = [AgentKnown(name, latest="1", routing=first, policy="p") for name in ("a", "b", "c")]
+    await store.see_agents(seen, NOON)
+    others = [AgentKnown(name, latest="2", routing=Routing.of({"2": 100})) for name in ("a", "b")]
+    await store.see_agents(others, LATER, as_known={"a"})
+    found = {agent.name: agent for agent in await store.agents()}
+    assert {name: (agent.latest, agent.seen_at, agent.is_gone) for name, agent in found.items()} == {
+        "a": ("1", LATER, False),
+        "b": ("2", LATER, False),
+        "c": ("1", NOON, True),
+    }
+    await store.see_agents(seen, NOON, is_whole=False, as_known={"a", "b", "c"})
+    assert (await store.agents())[0].seen_at == LATER  # A slower replica turns no time back.
+
+
 async def test_agents_with_plain_names_are_named_by_their_project_from_then_on(store: SqlStore) -> None:
     await store.bind_project(ONLY, NOON)
     await store.see_agents([AgentKnown(AGENT, routing=Routing.of({"1": 100}))], NOON)

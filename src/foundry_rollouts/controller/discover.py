@@ -4,7 +4,7 @@ By default an endpoint follows the latest version, so that a new one meets all u
 takes that away before anything else: at first sight the version that serves becomes the stable one and is named.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -17,7 +17,7 @@ from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew, 
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
-from foundry_rollouts.controller.presence import Presence
+from foundry_rollouts.controller.presence import Presence, may_have_lost_its_stable
 from foundry_rollouts.controller.problems import ProblemsOfProject, show_problems
 from foundry_rollouts.controller.record import record_of_agent
 from foundry_rollouts.controller.unreadable import Troubles
@@ -82,7 +82,7 @@ class Discovery:
                 continue
             noted, why = await self._look_at(agent, known.get(agent.name, AgentKnown(agent.name)), governance)
             seen.append(noted)
-            if noted.policy is not None and agent.unreadable is None:
+            if noted.policy is not None and agent.unreadable is None and may_have_lost_its_stable(agent, noted):
                 governed.append((agent, noted))
             if why is not None:
                 troubles[agent.name] = why
@@ -93,11 +93,18 @@ class Discovery:
         return governance.survey()
 
     async def _remember(
-        self, known: Collection[str], seen: Sequence[AgentKnown], troubles: dict[str, str], governance: Governance
+        self,
+        known: Mapping[str, AgentKnown],
+        seen: Sequence[AgentKnown],
+        troubles: dict[str, str],
+        governance: Governance,
     ) -> None:
         """Write down what was seen, and report what cannot be; whoever has no name may be any of those not seen."""
         is_whole = not governance.nameless
-        unwritten = await self.world.store.see_agents(seen, self.now(), is_whole=is_whole, project=self.project)
+        as_known = {agent.name for agent in seen if agent is known.get(agent.name)}
+        unwritten = await self.world.store.see_agents(
+            seen, self.now(), is_whole=is_whole, project=self.project, as_known=as_known
+        )
         self.troubles.unwritten = {name: f"it cannot be recorded: {why}" for name, why in unwritten.items()}
         for name, why in self.troubles.unwritten.items():
             if name not in troubles:
@@ -139,7 +146,9 @@ class Discovery:
             # One agent's fault must not stop the others; the next listing tries again.
             log.exception("agent.crashed", agent=agent.name)
             why = await self.troubles.why(self.world.store, agent.name, error)
-        return replace(noted, routing=self.left.pop(agent.name, noted.routing)), why
+        if (left := self.left.pop(agent.name, None)) is not None:
+            noted = replace(noted, routing=left)
+        return noted, why
 
     def _trouble(self, agent: AgentSeen) -> str | None:
         if agent.unreadable is not None:
@@ -229,14 +238,12 @@ def _under_way(unfinished: Sequence[Trial]) -> Trial | None:
 
 
 def _noted(known: AgentKnown, agent: AgentSeen, policy: Policy | None) -> AgentKnown:
+    """Return what is noted of an agent; ``known`` itself where that says so already."""
     named = policy.name if policy else None
     if agent.unreadable is not None:
         return replace(known, policy=named, is_gone=False)
-    return replace(
-        known,
-        latest=agent.latest.version if agent.latest else None,
-        latest_status=agent.latest.status if agent.latest else None,
-        routing=agent.routing,
-        policy=named,
-        is_gone=False,
-    )
+    latest = (agent.latest.version, agent.latest.status) if agent.latest else (None, None)
+    told = (*latest, agent.routing, named, False)
+    if told == (known.latest, known.latest_status, known.routing, known.policy, known.is_gone):
+        return known
+    return replace(known, latest=latest[0], latest_status=latest[1], routing=agent.routing, policy=named, is_gone=False)

@@ -36,10 +36,13 @@ class Presence:
     reported: set[tuple[str, str]] = field(default_factory=set)
 
     async def check(self, world: World, pool: LeasePool, agents: Agents, now: datetime) -> None:
-        """Ask for the stable versions of some of ``agents``, and report each that two reads did not find."""
+        """Ask for the stable versions of some of ``agents``, and report each that two reads did not find.
+
+        They are those that ``may_have_lost_its_stable`` is true of.
+        """
         wanted: dict[str, tuple[AgentSeen, str]] = {}
         async for seen, known in gently(agents):
-            if known.stable and _is_quiet(seen, known):
+            if known.stable:
                 wanted[seen.name] = seen, known.stable
         self._forget({(name, stable) for name, (_, stable) in wanted.items()})
         waiting = sorted(wanted, key=lambda name: (self.asked_at.get(name) is not None, self.asked_at.get(name, now)))
@@ -70,11 +73,11 @@ class Presence:
         self.reported &= wanted
 
 
-def _is_quiet(agent: AgentSeen, known: AgentKnown) -> bool:
+def may_have_lost_its_stable(agent: AgentSeen, known: AgentKnown) -> bool:
     """Whether the weights are as recorded, and the listing does not show the stable version itself, as the latest."""
     latest = agent.latest
     is_shown = latest is not None and latest.version == known.stable and latest.status is VersionStatus.ACTIVE
-    return known.is_as_recorded(agent.routing) and not is_shown
+    return known.stable is not None and not is_shown and known.is_as_recorded(agent.routing)
 
 
 async def _report(pool: LeasePool, agent: AgentSeen, stable: str, now: datetime) -> bool:

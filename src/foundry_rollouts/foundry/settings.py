@@ -6,12 +6,14 @@ from typing import Any
 
 RULES = "version_selector"
 _ABSENT: Any = object()
+#: Made once: a listing writes the settings of tens of thousands of agents.
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def settings_of(endpoint: Mapping[str, Any]) -> str:
     """Return everything but the rules, as JSON that is the same for the same settings."""
     rest = {name: value for name, value in endpoint.items() if name != RULES}
-    return json.dumps(rest, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL.encode(rest)
 
 
 def lost(before: str, after: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ would not take as it was meant is refused here.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from foundry_rollouts.core.model.incarnation import Marks
@@ -53,6 +54,7 @@ def agent_details(json: Json) -> AgentDetails:
     """Read an agent: ``protocols`` is the old dialect, ``protocol_configuration`` the new one."""
     endpoint = _object(json, "agent_endpoint")
     latest = _object(_object(json, "versions"), "latest")
+    latest_seen = version_seen(latest) if latest else None
     configured = endpoint.get("protocol_configuration")
     protocols = configured if isinstance(configured, Mapping) and configured else endpoint.get("protocols")
     states = {str(json.get(name, "")).lower() for name in ("state", "configuration_state", "status")}
@@ -62,8 +64,8 @@ def agent_details(json: Json) -> AgentDetails:
         AgentSeen(
             name=str(json.get("name") or json.get("id") or ""),
             routing=routing,
-            latest=version_seen(latest) if latest else None,
-            marks=_marks(json, latest),
+            latest=latest_seen,
+            marks=_marks(json, latest, latest_seen),
             unreadable=unreadable,
             protocols=tuple(_protocol(name) for name in served if _protocol(name) in PROTOCOLS),
             disabled_by=_disabled_by(json),
@@ -82,14 +84,13 @@ def _disabled_by(json: Json) -> str | None:
     return one_word(_text(json, "state_source") or "something else")
 
 
-def _marks(json: Json, latest: Json) -> Marks:
+def _marks(json: Json, latest: Json, seen: VersionSeen | None) -> Marks:
     """Read what tells this agent from another of its name. The guid may stand at the latest version only."""
-    seen = version_seen(latest)
     return Marks(
         guid=_text(json, "agent_guid") or _text(json, "guid") or _text(latest, "agent_guid"),
         principal=_text(_object(json, "instance_identity"), "principal_id"),
         created_at=instant(json.get("created_at")),
-        versions=((seen.version, seen.created_at),) if seen.version else (),
+        versions=((seen.version, seen.created_at),) if seen and seen.version else (),
     )
 
 
@@ -147,15 +148,23 @@ def version_seen(json: Json) -> VersionSeen:
 
 
 def _word(json: Json) -> str:
-    return one_word(json["status"])[:40] if isinstance(json.get("status"), str) else ""
+    status = json.get("status")
+    return _shown(status) if isinstance(status, str) else ""
+
+
+@lru_cache(maxsize=64)
+def _shown(status: str) -> str:
+    """Return a status as it may be shown; there are few of them, and each agent of a listing has one."""
+    return one_word(status)[:40]
+
+
+#: What the cloud says of a version, in our words; an idle one is built and able to serve: its compute is away until the
+#: next call.
+_STATUSES = {str(status): status for status in VersionStatus} | {"idle": VersionStatus.ACTIVE}
 
 
 def _status(word: str) -> VersionStatus:
-    lowered = word.lower()
-    if lowered == "idle":
-        return VersionStatus.ACTIVE  # built and able to serve; its compute is away until the next call
-    known = {str(status) for status in VersionStatus}
-    return VersionStatus(lowered) if lowered in known else VersionStatus.UNKNOWN
+    return _STATUSES.get(word.lower(), VersionStatus.UNKNOWN)
 
 
 def _error(error: Any) -> str | None:

@@ -1,6 +1,6 @@
 """What is asked of the memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -164,12 +164,19 @@ class Agents(Protocol):
         """Return the current rollout of each of ``agents`` that has one, and how many wait behind it."""
 
     async def see_agents(
-        self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True, project: str = ""
+        self,
+        seen: Sequence[AgentKnown],
+        now: datetime,
+        *,
+        is_whole: bool = True,
+        project: str = "",
+        as_known: Collection[str] = (),
     ) -> Mapping[str, str]:
         """Remember what discovery saw: routing, latest version, policy, time. ``stable`` and ``newest`` stay.
 
-        Who is not in a listing that ``is_whole`` is gone; one of ``project`` tells of the agents of that alone. Returns
-        which agents cannot be written, and why; the others are written all the same.
+        Who is not in a listing that ``is_whole`` is gone; one of ``project`` tells of the agents of that alone. Of
+        those that are ``as_known`` only the time is new: they are as this replica read them from here. Returns which
+        agents cannot be written, and why; the others are written all the same.
         """
 
     async def agents_named_like(self, names: Sequence[str]) -> Sequence[str]:

@@ -1,10 +1,11 @@
 """What we remember of agents: their stable version by our record, and what discovery saw."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import Update, bindparam, func, or_, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,7 +23,19 @@ from foundry_rollouts.store.tables import agents
 #: What discovery sees; the other columns are the record's.
 SEEN = ("latest", "latest_status", "routing", "policy", "seen_at", "is_gone")
 
-_ROWS = select(agents).where(agents.c.name.in_(bindparam("names", expanding=True)))
+_NAMED = agents.c.name.in_(bindparam("names", expanding=True))
+_ROWS = select(agents).where(_NAMED)
+
+
+def _same() -> Update:
+    """Return the statement that writes when agents were seen, by the order of their names, as two replicas must."""
+    now = bindparam("now", type_=agents.c.seen_at.type)
+    older = or_(agents.c.seen_at.is_(None), agents.c.seen_at <= now)
+    locked = select(agents.c.name).where(_NAMED, older).order_by(agents.c.name).with_for_update()
+    return update(agents).where(agents.c.name.in_(locked)).values(seen_at=now)
+
+
+_SAME = _same()
 
 
 async def known(connection: AsyncConnection) -> Sequence[AgentKnown]:
@@ -49,9 +62,16 @@ async def named_like(connection: AsyncConnection, names: Sequence[str]) -> Seque
     return (await connection.scalars(query.order_by(agents.c.name))).all()
 
 
-async def see(
-    connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool, project: str = ""
-) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a listing tells of those that it does not name, and of which it says nothing new."""
+
+    is_whole: bool  #: Who is not in it is gone.
+    project: str = ""  #: Whose agents it tells of; empty: all.
+    as_known: Collection[str] = ()  #: Agents of which the time is written alone.
+
+
+async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: datetime, extent: Extent) -> dict[str, str]:
     """Remember a listing: who is not in a whole one, of its project, is gone. Return which cannot be written, and why.
 
     Those keep what was known of them. Raises when none can be written.
@@ -59,11 +79,14 @@ async def see(
     # Two replicas that write the same rows in the same order cannot lock each other out.
     unwritten: dict[str, Exception] = {}
     for some in chunks(sorted(seen, key=lambda agent: agent.name)):
-        unwritten |= await _write(connection, [_row(agent, now) for agent in some])
+        if same := [agent.name for agent in some if agent.name in extent.as_known]:
+            await connection.execute(_SAME, {"names": padded(same), "now": now})
+        if others := [_row(agent, now) for agent in some if agent.name not in extent.as_known]:
+            unwritten |= await _write(connection, others)
     if unwritten and len(unwritten) == len(seen):
         raise next(iter(unwritten.values()))
-    if is_whole:
-        await _mark_gone(connection, now, unwritten, project)
+    if extent.is_whole:
+        await _mark_gone(connection, now, unwritten, extent.project)
     return {name: _first_line(error) for name, error in unwritten.items()}
 
 

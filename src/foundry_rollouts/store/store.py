@@ -1,6 +1,6 @@
 """The store: every promise of ``ports.Store`` and of ``ports.Outbox``, each kept in one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from foundry_rollouts.core.judging.evidence import Evidence
@@ -186,11 +186,17 @@ class SqlStore(
             return await agents.known(connection)
 
     async def see_agents(
-        self, seen: Sequence[AgentKnown], now: datetime, *, is_whole: bool = True, project: str = ""
+        self,
+        seen: Sequence[AgentKnown],
+        now: datetime,
+        *,
+        is_whole: bool = True,
+        project: str = "",
+        as_known: Collection[str] = (),
     ) -> Mapping[str, str]:
         """Remember a listing of the cloud, or of one project; an agent that is not in a whole one is gone."""
         async with self._database.writing() as connection:
-            return await agents.see(connection, seen, now, is_whole=is_whole, project=project)
+            return await agents.see(connection, seen, now, agents.Extent(is_whole, project, as_known))
 
     async def create(self, rollout: Rollout, event: Event, idempotency_key: str | None) -> Rollout:
         """Add a rollout, due at once; the same request under the same key returns the rollout that it made."""

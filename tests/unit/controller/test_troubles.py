@@ -93,7 +93,9 @@ async def test_an_agent_whose_row_cannot_be_written_is_reported_once_and_the_oth
         def __getattr__(self, name: str) -> Any:
             return getattr(inner, name)
 
-        async def see_agents(self, seen: Any, now: Any, *, is_whole: bool = True, project: str = "") -> dict[str, str]:
+        async def see_agents(
+            self, seen: Any, now: Any, *, is_whole: bool = True, project: str = "", as_known: Any = ()
+        ) -> Any:
             assert (is_whole, project) == (True, "")
             left = [agent for agent in seen if not (self.is_sick and agent.name == "support-a")]
             assert not await inner.see_agents(left, now, is_whole=False)

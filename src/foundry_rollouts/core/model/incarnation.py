@@ -36,12 +36,10 @@ class Marks:
 
     def completed(self, seen: "Marks") -> "Marks":
         """Return the marks with what ``seen`` tells beside them; the versions stay those that are known."""
-        return replace(
-            self,
-            guid=self.guid or seen.guid,
-            principal=seen.principal or self.principal,
-            created_at=self.created_at or seen.created_at,
-        )
+        told = (self.guid or seen.guid, seen.principal or self.principal, self.created_at or seen.created_at)
+        if told == (self.guid, self.principal, self.created_at):
+            return self
+        return Marks(*told, self.versions)
 
 
 NO_MARKS = Marks()  #: Nothing is known.
