@@ -17,13 +17,13 @@ from foundry_rollouts.pacing import chunks, gently
 from foundry_rollouts.ports import AgentKnown, Record
 from foundry_rollouts.store.documents import MARKS, ROUTING
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.many import AnyRow, padded
+from foundry_rollouts.store.many import AnyRow, among
 from foundry_rollouts.store.tables import agents
 
 #: What discovery sees; the other columns are the record's.
 SEEN = ("latest", "latest_status", "routing", "policy", "seen_at", "is_gone")
 
-_NAMED = agents.c.name.in_(bindparam("names", expanding=True))
+_NAMED = among(agents.c.name, "names")
 _ROWS = select(agents).where(_NAMED)
 
 
@@ -52,7 +52,7 @@ async def one(connection: AsyncConnection, name: str) -> AgentKnown | None:
 
 async def rows(connection: AsyncConnection, names: Sequence[str]) -> Mapping[str, AnyRow]:
     """Return the rows of the agents of those names that were ever seen."""
-    return {row.name: row for row in await connection.execute(_ROWS, {"names": padded(names)})}
+    return {row.name: row for row in await connection.execute(_ROWS, {"names": names})}
 
 
 async def named_like(connection: AsyncConnection, names: Sequence[str]) -> Sequence[str]:
@@ -80,7 +80,7 @@ async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: date
     unwritten: dict[str, Exception] = {}
     for some in chunks(sorted(seen, key=lambda agent: agent.name)):
         if same := [agent.name for agent in some if agent.name in extent.as_known]:
-            await connection.execute(_SAME, {"names": padded(same), "now": now})
+            await connection.execute(_SAME, {"names": same, "now": now})
         if others := [_row(agent, now) for agent in some if agent.name not in extent.as_known]:
             unwritten |= await _write(connection, others)
     if unwritten and len(unwritten) == len(seen):

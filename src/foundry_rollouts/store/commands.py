@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.deciding.approving import has_guards
@@ -14,12 +14,10 @@ from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.store import rollouts
-from foundry_rollouts.store.many import padded
+from foundry_rollouts.store.many import among
 from foundry_rollouts.store.tables import commands
 
-_WAITING = select(commands).where(
-    commands.c.rollout.in_(bindparam("ids", expanding=True)), commands.c.is_obeyed.is_(False)
-)
+_WAITING = select(commands).where(among(commands.c.rollout, "ids"), commands.c.is_obeyed.is_(False))
 
 
 async def accept(connection: AsyncConnection, command: Command) -> Rollout:
@@ -53,7 +51,7 @@ async def waiting(connection: AsyncConnection, rollout: str) -> Sequence[Command
 async def waiting_for_each(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Sequence[Command]]:
     """Return what ``waiting`` does for each rollout of those ids where there is something."""
     found = defaultdict[str, list[Command]](list)
-    for row in await connection.execute(_WAITING, {"ids": padded(ids)}):
+    for row in await connection.execute(_WAITING, {"ids": ids}):
         found[row.rollout].append(_command(row))
     return {id_: sorted(asked, key=lambda each: (each.verb.urgency, each.generation)) for id_, asked in found.items()}
 

@@ -89,18 +89,22 @@ class TickedDocument(Document[T]):
     types that hold nothing of any shape, where a name may be anything.
     """
 
+    _is_brief = False
+
     def __init__(self, kind: str, adapter: TypeAdapter[tuple[T]], besides: str | None = None) -> None:
         """Leave out the field ``besides``, which is written elsewhere."""
         super().__init__(kind, adapter)
         schema = _with_stored_names(adapter.core_schema)
-        self._besides = {0: {besides}} if besides else None
-        self._writer = SchemaSerializer(schema, _CORE_CONFIG)
+        self._besides: Any = {0: {besides}} if besides else None
+        self._writer = SchemaSerializer(_with_words_kept(schema), _CORE_CONFIG)
         self._reader = SchemaValidator(schema, _CORE_CONFIG)
 
     def text(self, value: T) -> str:
         """Return ``value`` as the text of the JSON object that ``write`` returns, but for what is left out."""
         try:
-            text = self._writer.to_json((value,), by_alias=True, exclude=cast("Any", self._besides)).decode()
+            text = self._writer.to_json(
+                (value,), by_alias=True, exclude=self._besides, exclude_defaults=self._is_brief
+            ).decode()
         except PydanticSerializationError:  # Half of a surrogate pair is no text.
             return self._slow(value)
         # What no database keeps, or JSON has no word for; a text that merely looks like it does no harm.
@@ -125,24 +129,57 @@ class TickedDocument(Document[T]):
         return to_json({name: each for name, each in self.write(value).items() if name not in left_out}).decode()
 
 
+class BriefDocument(TickedDocument[T]):
+    """Values that are mostly zeros, written without them: what is left out is 0 or nothing to every release."""
+
+    _is_brief = True
+
+    def write(self, value: T) -> dict[str, Any]:
+        """Return ``value`` as a JSON object."""
+        document = self._writer.to_python((value,), mode="json", exclude_defaults=True)[0]
+        return cast("dict[str, Any]", plain_json(document, STORED_AS))
+
+
 _CORE_CONFIG = CoreConfig(ser_json_inf_nan="constants")
 _NOT_KEPT = ("\\u0000", "Infinity", "NaN")
 
 
 def _with_stored_names(schema: Any) -> Any:
-    """Return a schema of pydantic's in which each field is called as in the database and tells what may be kept."""
+    """Return a schema of pydantic's in which each field is called as in the database."""
+    return _changed(schema, _named)
+
+
+def _with_words_kept(schema: Any) -> Any:
+    """Return a schema of pydantic's that writes words as they may be kept.
+
+    A field made by a function has no default there: values that are equal may differ in what is not compared.
+    """
+    return _changed(schema, _keeping)
+
+
+def _changed(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """Return a schema with a change made to each field of a dataclass."""
     if isinstance(schema, list | tuple):
-        return type(schema)(map(_with_stored_names, schema))
+        return type(schema)(_changed(each, change) for each in schema)
     if not isinstance(schema, dict):
         return schema
-    changed = {key: each if key == "metadata" else _with_stored_names(each) for key, each in schema.items()}
-    name = schema.get("name") if schema.get("type") == "dataclass-field" else None
-    if name in STORED_AS:
-        changed |= dict.fromkeys(("validation_alias", "serialization_alias"), STORED_AS[name])
-    if name in HISTORY_FIELDS:
-        kept = core_schema.wrap_serializer_function_ser_schema(_kept)
-        changed["schema"] = {**changed["schema"], "serialization": kept}
-    return changed
+    made = {key: each if key == "metadata" else _changed(each, change) for key, each in schema.items()}
+    return change(made) if schema.get("type") == "dataclass-field" else made
+
+
+def _named(field: dict[str, Any]) -> dict[str, Any]:
+    stored = STORED_AS.get(field["name"])
+    return {**field, "validation_alias": stored, "serialization_alias": stored} if stored else field
+
+
+def _keeping(field: dict[str, Any]) -> dict[str, Any]:
+    inner = field["schema"]
+    if "default_factory" in inner:
+        return {**field, "schema": inner["schema"]}
+    if field["name"] not in HISTORY_FIELDS:
+        return field
+    kept = {"serialization": core_schema.wrap_serializer_function_ser_schema(_kept)}
+    return {**field, "schema": {**inner, "schema": {**inner["schema"], **kept}} if "default" in inner else inner | kept}
 
 
 def _kept(value: Any, written: Callable[[Any], Any]) -> Any:
@@ -153,7 +190,7 @@ def _kept(value: Any, written: Callable[[Any], Any]) -> Any:
 ROLLOUT = TickedDocument("rollout", TypeAdapter(tuple[Rollout], config=_CONFIG), besides="policy")
 POLICY = Document("policy", TypeAdapter(tuple[Policy], config=_CONFIG))
 EVIDENCE = TickedDocument("evidence", TypeAdapter(tuple[Evidence], config=_CONFIG))
-MEASUREMENT = TickedDocument("measurement", TypeAdapter(tuple[Measurement], config=_CONFIG))
+MEASUREMENT = BriefDocument("measurement", TypeAdapter(tuple[Measurement], config=_CONFIG))
 ROUTING = Document("routing", TypeAdapter(tuple[Routing], config=_CONFIG))
 MARKS = Document("marks", TypeAdapter(tuple[Marks], config=_CONFIG))
 INTENT = Document("intent", TypeAdapter(tuple[Intent], config=_CONFIG))

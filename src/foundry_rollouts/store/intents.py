@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import ConflictError
 from foundry_rollouts.ports import Intent
 from foundry_rollouts.store.documents import INTENT
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.many import padded
+from foundry_rollouts.store.many import among
 from foundry_rollouts.store.tables import intents
 
-_OF_EACH = select(intents.c.agent, intents.c.document).where(intents.c.agent.in_(bindparam("agents", expanding=True)))
+_OF_EACH = select(intents.c.agent, intents.c.document).where(among(intents.c.agent, "agents"))
 
 
 async def open_intent(connection: AsyncConnection, intent: Intent) -> None:
@@ -41,7 +41,7 @@ async def of_agent(connection: AsyncConnection, agent: str) -> Intent | None:
 
 async def of_each(connection: AsyncConnection, agents: Sequence[str]) -> Mapping[str, Any]:
     """Return the document of the open intent of each of ``agents`` that has one."""
-    rows = await connection.execute(_OF_EACH, {"agents": padded(agents)})
+    rows = await connection.execute(_OF_EACH, {"agents": agents})
     return {row.agent: row.document for row in rows}
 
 

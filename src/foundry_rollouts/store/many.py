@@ -4,7 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Row
+from pydantic_core import to_json
+from sqlalchemy import ARRAY, ColumnElement, Dialect, Row, Text, TypeDecorator, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType, TypeEngine
+
+from foundry_rollouts.store.sanitize import plain_text
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
@@ -13,7 +20,8 @@ AnyRow = Row[*tuple[Any, ...]]
 def padded(values: Sequence[T]) -> list[T]:
     """Return ``values`` with the last one repeated, so that there are 1, 2, 4, 8 ... of them.
 
-    A statement with a list has another text for each length of it, and a server prepares each text by itself.
+    A statement with a list has another text for each length of it, and a server prepares each text by itself. Where it
+    is asked at every tick it has ``among`` instead.
     """
     missing = (1 << max(len(values) - 1, 0).bit_length()) - len(values)
     return [*values, *list(values[-1:]) * missing]
@@ -25,3 +33,45 @@ def by_agent(rows: Iterable[AnyRow]) -> Mapping[str, Sequence[AnyRow]]:
     for row in rows:
         found[row.agent].append(row)
     return found
+
+
+class _Names(TypeDecorator[Sequence[str]]):
+    """Any number of names as one value."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of the value: a server has lists, and a file reads JSON."""
+        return dialect.type_descriptor(ARRAY(Text()) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+        """Return names as the database takes them."""
+        names = [plain_text(name) for name in value or ()]
+        return names if dialect.name == "postgresql" else to_json(names).decode()
+
+
+class _Among(FunctionElement[bool]):
+    # As a boolean it would be compared with 1 in a file, which no index serves.
+    type = NullType()  # type: ignore[assignment]
+    inherit_cache = True
+
+
+@compiles(_Among, "postgresql")
+def _in_list(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, names = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} = ANY ({names})"
+
+
+@compiles(_Among)
+def _in_json(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
+    column, names = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({names}))"  # noqa: S608 - both are what the compiler wrote
+
+
+def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Return whether ``column`` is one of the texts that a statement is given by that name.
+
+    They are one value, however many, so that the statement is put together and prepared once.
+    """
+    return _Among(column, bindparam(name, type_=_Names()))

@@ -3,16 +3,31 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.ports import Outcome, Reports
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.many import AnyRow, by_agent, padded
+from foundry_rollouts.store.many import AnyRow, among, by_agent
 from foundry_rollouts.store.tables import outcomes
 
 KEPT = timedelta(days=1)
 PER_QUERY = 1000  #: Sessions that are asked for in one query.
+
+_RECEIVED = (
+    select(outcomes)
+    .where(
+        among(outcomes.c.agent, "names"),
+        outcomes.c.received_at >= bindparam("since", type_=outcomes.c.received_at.type),
+        outcomes.c.received_at < bindparam("until", type_=outcomes.c.received_at.type),
+    )
+    .order_by(outcomes.c.received_at, outcomes.c.id)
+)
+_BEGAN = (
+    select(outcomes.c.agent, outcomes.c.session, func.min(outcomes.c.at).label("began"))
+    .where(among(outcomes.c.agent, "agents"), among(outcomes.c.session, "sessions"))
+    .group_by(outcomes.c.agent, outcomes.c.session)
+)
 
 Session = tuple[str, str]  #: An agent, and the session's id.
 Sessions = tuple[str, Sequence[str], datetime]  #: An agent, ids of its sessions, and a time.
@@ -32,13 +47,12 @@ async def add(connection: AsyncConnection, reported: Sequence[Outcome]) -> Seque
 
 async def received(connection: AsyncConnection, asked: Sequence[Reports]) -> Sequence[Sequence[Outcome]]:
     """Return for each of ``asked`` the outcomes that it names, in the order in which they came."""
-    names = padded([which.agent for which in asked])
-    query = select(outcomes).where(
-        outcomes.c.agent.in_(names),
-        outcomes.c.received_at >= min(which.received_from for which in asked),
-        outcomes.c.received_at < max(which.received_until for which in asked),
-    )
-    rows = by_agent(await connection.execute(query.order_by(outcomes.c.received_at, outcomes.c.id)))
+    values = {
+        "names": sorted({which.agent for which in asked}),
+        "since": min(which.received_from for which in asked),
+        "until": max(which.received_until for which in asked),
+    }
+    rows = by_agent(await connection.execute(_RECEIVED, values))
     began = await _first_calls(connection, [(agent, row.session) for agent in rows for row in rows[agent]])
     return [[_outcome(row) for row in rows.get(each.agent, ()) if _is_asked(row, each, began)] for each in asked]
 
@@ -67,12 +81,9 @@ async def _first_calls(
     found: dict[Session, datetime] = {}
     pairs = sorted({(agent, session) for agent, session in wanted if session is not None})
     for at in range(0, len(pairs), PER_QUERY):
-        part = padded(pairs[at : at + PER_QUERY])
-        query = select(outcomes.c.agent, outcomes.c.session, func.min(outcomes.c.at).label("began")).where(
-            outcomes.c.agent.in_(padded(sorted({agent for agent, _ in part}))),
-            outcomes.c.session.in_([session for _, session in part]),
-        )
-        for row in await connection.execute(query.group_by(outcomes.c.agent, outcomes.c.session)):
+        part = pairs[at : at + PER_QUERY]
+        values = {"agents": sorted({agent for agent, _ in part}), "sessions": sorted({session for _, session in part})}
+        for row in await connection.execute(_BEGAN, values):
             found[row.agent, row.session] = row.began
     return found
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Text, bindparam, case, cast, select, update
+from sqlalchemy import Text, case, cast, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.deciding.queue import QUEUED, Place, held, is_to_be_held
@@ -13,7 +13,7 @@ from foundry_rollouts.core.model.event import of_rollout
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import Audience, Queue
 from foundry_rollouts.store import history, rollouts
-from foundry_rollouts.store.many import AnyRow, by_agent, padded
+from foundry_rollouts.store.many import AnyRow, among, by_agent
 from foundry_rollouts.store.tables import UNFINISHED
 from foundry_rollouts.store.tables import rollouts as table
 
@@ -35,7 +35,7 @@ _PLACES = select(
     rollouts.IS_ASKED.label("is_asked"),
     *_PLACE,
 ).where(UNFINISHED)
-_PLACES_OF = _PLACES.where(table.c.agent.in_(bindparam("agents", expanding=True)))
+_PLACES_OF = _PLACES.where(among(table.c.agent, "agents"))
 #: The steps where a person approves one of them: most plans have no such step, and to read a thousand plans takes long.
 _APPROVED = case((cast(table.c.policy, Text).contains('"approval"'), table.c.policy["steps"]))
 _CURRENT = select(table.c.agent, table.c.phase, _APPROVED, *_PLACE).where(UNFINISHED)
@@ -80,7 +80,7 @@ async def of_agent(connection: AsyncConnection, agent: str) -> Queue:
 
 async def lines(connection: AsyncConnection, agents: Sequence[str]) -> Mapping[str, Line]:
     """Return what is to be read of the queue of each of ``agents``."""
-    found = by_agent(await connection.execute(_PLACES_OF, {"agents": padded(agents)}))
+    found = by_agent(await connection.execute(_PLACES_OF, {"agents": agents}))
     return {agent: _line([_entry(row) for row in found.get(agent, ())]) for agent in agents}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from pydantic_core import to_json
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.command import Command
@@ -17,7 +17,7 @@ from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import Lease, Record
 from foundry_rollouts.store import commands, measurements
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT
-from foundry_rollouts.store.many import AnyRow, padded
+from foundry_rollouts.store.many import AnyRow, among
 from foundry_rollouts.store.rollouts import Standing, document_text
 from foundry_rollouts.store.tables import UTCDateTime, leases, rollouts
 from foundry_rollouts.store.ticking import first, woken
@@ -41,7 +41,7 @@ _STANDS = (
         leases.c.replica,
     )
     .join(leases, leases.c.agent == rollouts.c.agent)
-    .where(rollouts.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(rollouts.c.id, "ids"))
     .with_for_update(of=[rollouts, leases], skip_locked=True)
 )
 
@@ -87,7 +87,7 @@ def quiet(lease: Lease, record: Record) -> Quiet | None:
 async def write(connection: AsyncConnection, records: Sequence[Quiet]) -> Sequence[bool]:
     """Write quiet records in one go; return for each whether it is written, or has to be written by itself."""
     ids = [each.rollout.id for each in records]
-    rows = {row.id: row for row in await connection.execute(_STANDS, {"ids": padded(ids)})}
+    rows = {row.id: row for row in await connection.execute(_STANDS, {"ids": ids})}
     written = {each.rollout.id: each for each in reversed(records) if _is_as_read(each, rows.get(each.rollout.id))}
     if written:
         # The rows are locked before the commands are read, so that none can slip in between.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Text, bindparam, cast, exists, insert, or_, select, tuple_, update
+from sqlalchemy import Select, Text, cast, exists, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout
@@ -17,7 +17,7 @@ from foundry_rollouts.errors import ConflictError, NotFoundError, OnTrialError
 from foundry_rollouts.ports import Brief, RolloutFilter
 from foundry_rollouts.store.documents import ROLLOUT, policy_of
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.many import AnyRow, by_agent, padded
+from foundry_rollouts.store.many import AnyRow, among, by_agent, padded
 from foundry_rollouts.store.tables import UNFINISHED, commands, evidence, rollouts
 
 #: What a column knows better than the document.
@@ -38,12 +38,12 @@ BY_ID = 500  #: Rollouts that are read by their ids at once.
 _ROWS = (
     _READ.add_columns(EVIDENCE_TEXT, IS_ASKED.label("is_asked"))
     .outerjoin(evidence, evidence.c.rollout == rollouts.c.id)
-    .where(rollouts.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(rollouts.c.id, "ids"))
 )
 _OWING = (
     _READ.add_columns(rollouts.c.agent)
     .where(
-        rollouts.c.agent.in_(bindparam("agents", expanding=True)),
+        among(rollouts.c.agent, "agents"),
         rollouts.c.phase.in_([Phase.ROLLED_BACK.value, Phase.DISABLED.value]),
         rollouts.c.due_at.is_not(None),
     )
@@ -87,7 +87,7 @@ async def rows(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str
     """Return the rows of the rollouts of those ids, each with its evidence and whether a command waits."""
     wanted, found = sorted(ids), dict[str, AnyRow]()
     for at in range(0, len(wanted), BY_ID):
-        found |= {row.id: row for row in await connection.execute(_ROWS, {"ids": padded(wanted[at : at + BY_ID])})}
+        found |= {row.id: row for row in await connection.execute(_ROWS, {"ids": wanted[at : at + BY_ID]})}
     return found
 
 
@@ -98,7 +98,7 @@ async def owing_stops(connection: AsyncConnection, agent: str) -> Sequence[Rollo
 
 async def owing_rows(connection: AsyncConnection, agents: Sequence[str]) -> Mapping[str, Sequence[AnyRow]]:
     """Return the rows of ended rollouts of ``agents`` that are still due, by their agents."""
-    return by_agent(await connection.execute(_OWING, {"agents": padded(agents)}))
+    return by_agent(await connection.execute(_OWING, {"agents": agents}))
 
 
 def owing(ended: Sequence[AnyRow]) -> Sequence[Rollout]:

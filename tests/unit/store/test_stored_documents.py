@@ -1,11 +1,14 @@
 """Documents: what each tick writes and reads has two ways into the database, and they say the same."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from builders import NOON
 from foundry_rollouts.core.judging.batches import Tally
@@ -13,7 +16,7 @@ from foundry_rollouts.core.judging.capital import Capital, EProcess
 from foundry_rollouts.core.judging.evidence import Evidence
 from foundry_rollouts.core.judging.one_armed import CeilingProcess
 from foundry_rollouts.core.judging.track import Track
-from foundry_rollouts.core.model.measurement import Counts, Measurement
+from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.errors import StoreError
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT, ROLLOUT, STORED_AS, Document
@@ -54,6 +57,7 @@ TRACKS = st.builds(
 EVIDENCES = st.builds(
     Evidence, tracks=st.lists(TRACKS, max_size=2).map(tuple), beside=st.just(()), values=st.just(()), splits=st.just(())
 )
+WHOLE = TypeAdapter(Measurement)
 ROLLOUTS = st.builds(
     Rollout, policy=st.just(a_quick_policy()), because=WORDS, waiting_for=st.none() | WORDS, is_revert=st.booleans()
 )
@@ -80,7 +84,25 @@ def test_evidence_is_written_the_same_in_both_ways(evidence: Evidence) -> None:
 def test_a_measurement_is_written_the_same_in_both_ways(measurement: Measurement) -> None:
     assert_same(MEASUREMENT, measurement)
     text = MEASUREMENT.text(measurement)
-    assert MEASUREMENT.text(MEASUREMENT.read(json.loads(text))) == text
+    read = MEASUREMENT.read(json.loads(text))
+    assert MEASUREMENT.text(read) == text
+    # The release before reads a missing field as what it is when nothing was counted.
+    assert everything(WHOLE.validate_python(json.loads(text))) == everything(read)
+
+
+def everything(measurement: Measurement) -> str:
+    """Return all fields, also those that do not count where two are compared."""
+    return repr(WHOLE.dump_python(measurement, mode="json"))
+
+
+def test_a_measurement_is_stored_without_its_zeros_and_with_all_that_it_counted() -> None:
+    window = Window(NOON, NOON + timedelta(seconds=30))
+    nothing = Measurement("outcomes", window)
+    assert set(MEASUREMENT.write(nothing)) == {"source", "window", "stable", "canary"}
+    heard = replace(nothing, canary=Counts(heard=5), note="looked twice")
+    read = MEASUREMENT.read_text(MEASUREMENT.text(heard))
+    assert everything(read) == everything(heard)
+    assert everything(MEASUREMENT.read(MEASUREMENT.write(heard))) == everything(heard)
 
 
 @given(ROLLOUTS)
