@@ -59,7 +59,6 @@ async def _drifted(store: Store, changed: Sequence[AgentKnown]) -> list[str]:
     """Return those of ``changed`` that no rollout of ours is changing."""
     if not changed:
         return []
-    busy = await store.queues([agent.name for agent in changed])
-    current = {name: queue.in_hand for name, queue in busy.items()}
-    moving = {name for name, rollout in current.items() if rollout is not None and rollout.step}
+    unfinished = await store.unfinished_in_brief()
+    moving = {name for name, rollouts in unfinished.items() if any(rollout.step for rollout in rollouts)}
     return [agent.name for agent in changed if agent.name not in moving]

@@ -135,8 +135,8 @@ class Run:
         self.progress(f"{size} rollouts written", 1)
 
     async def _level(self, size: int) -> None:
-        # What fell due while nothing ran is behind us after one cadence; few rollouts are done with it at once.
-        await asyncio.sleep(self.plan.cadence * min(1.0, 0.1 + size / 3_000))
+        # What fell due while nothing ran is behind us after a cadence or two; few rollouts are done with it at once.
+        await asyncio.sleep(self.plan.cadence * min(2.0, 0.1 + size / 3_000))
         level = await measured(self.stage, self._served, self.database, size, self.plan.seconds)
         self.figures.levels.append(replace(level, restart_seconds=self.restart_seconds))
         self.progress(f"{size} rollouts", 1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from foundry_rollouts.core.deciding.obey import retreat
 from foundry_rollouts.core.deciding.reins import Rein, ReinKind
 from foundry_rollouts.core.model.decision import Decision, Move
+from foundry_rollouts.core.model.group import InGroup
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 
 #: What nobody does alone.
@@ -105,14 +106,18 @@ def in_step(rollout: Rollout, decision: Decision, group: GroupSeen | None, held:
     """Return ``decision`` as the group lets it be made; ``held`` is by what it is held beside the group."""
     if group is None or not takes_part(rollout) or not _is_for_all(rollout, decision):
         known = replace(rollout.in_group, ready_at=None, ended_with=decision.ended_with)
-        return InStep(replace(rollout, in_group=known), decision, tuple(held))
+        return InStep(_knowing(rollout, known), decision, tuple(held))
     run = rollout.in_group.run
     if not (rollout.step or held or group.trouble or group.is_whole(run)):
         run = _run_of(rollout, group)
     lacks = tuple(_lacks(rollout, group, run))
     known = replace(rollout.in_group, run=run, ready_at=rollout.step if lacks and not held else None)
     by_group = (_rein(group, decision, lacks),) if lacks else ()
-    return InStep(replace(rollout, in_group=known), _one_step(rollout, decision, group), (*held, *by_group))
+    return InStep(_knowing(rollout, known), _one_step(rollout, decision, group), (*held, *by_group))
+
+
+def _knowing(rollout: Rollout, known: InGroup) -> Rollout:
+    return rollout if known == rollout.in_group else replace(rollout, in_group=known)
 
 
 def _is_for_all(rollout: Rollout, decision: Decision) -> bool:

@@ -34,6 +34,8 @@ def missed(rollout: Rollout, absent: tuple[str, ...], now: datetime) -> tuple[Mi
 
 def losing(rollout: Rollout, absent: tuple[str, ...], now: datetime) -> Rollout:
     """Return the rollout with what is ``absent`` now, and whether its stable version is gone for sure."""
+    if not (absent or rollout.missing or rollout.is_stable_gone):
+        return rollout
     seen = replace(rollout, missing=missed(rollout, absent, now))
     return replace(seen, is_stable_gone=loss_of(seen, now).stable)
 

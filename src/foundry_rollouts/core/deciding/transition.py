@@ -154,7 +154,8 @@ def _follow(recorded: Rollout, rollout: Rollout, decision: Decision, seen: Situa
     closed = answered(decision, then, seen.commands)
     if not then.phase.is_final:
         decision = saying_whom(decision, closed)
-        then = then if decision.move is Move.DECLINE else replace(then, because=decision.because)
+        if decision.move is not Move.DECLINE and decision.because != then.because:
+            then = replace(then, because=decision.because)
     routing = seen.routing or routing_of(rollout)
     target = _target(rollout, then, routing) if may_move(rollout, decision) else routing
     if routing != target:
