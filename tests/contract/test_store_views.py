@@ -239,6 +239,21 @@ async def test_thousands_of_agents_are_seen_at_once(store: SqlStore) -> None:
     assert [agent.name for agent in await store.agents() if agent.is_gone] == ["agent-0000"]
 
 
+async def test_measurements_are_forgotten_a_few_at_a_time(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foundry_rollouts.store.measurements.FORGOTTEN_AT_ONCE", 2)
+    for name, phase in (("running", Phase.PROGRESSING), ("ended", Phase.PROMOTED), ("younger", Phase.PROMOTED)):
+        lease = await store.claim(name, NOON)
+        assert lease is not None
+        since = NOON + timedelta(days=name == "younger")
+        windows = [Window(since, since + timedelta(seconds=10 * count)) for count in range(1, 6)]
+        measured = tuple(Measurement("probe", window) for window in windows)
+        rollout = a_rollout(id=name, agent=name, phase=phase, step=1)
+        await store.record(lease, Record(an_event(id=name, agent=name, rollout=name), rollout, measurements=measured))
+    assert await store.forget_measurements(NOON + timedelta(seconds=35)) == 3
+    assert await store.forget_measurements(NOON + timedelta(hours=1)) == 2
+    assert [len(await store.measurements(each)) for each in ("running", "ended", "younger")] == [5, 0, 5]
+
+
 async def test_measurements_of_ended_rollouts_are_forgotten_and_the_history_is_not(
     store: SqlStore,
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.judging.evidence import Evidence, initial
@@ -16,6 +16,9 @@ from foundry_rollouts.store.engine import Database, insert_into
 from foundry_rollouts.store.many import AnyRow
 from foundry_rollouts.store.rollouts import EVIDENCE_TEXT, POLICY_TEXT
 from foundry_rollouts.store.tables import evidence, measurements, rollouts
+
+#: Measurements that are looked at in one transaction when old ones are taken away: ticks write in between.
+FORGOTTEN_AT_ONCE = 2000
 
 
 class Measured:
@@ -36,6 +39,17 @@ class Measured:
         """Return the measurements of a rollout in the order in which they came, without the first ``known``."""
         async with self._database.reading() as connection:
             return await behind(connection, rollout, known)
+
+    async def forget_measurements(self, before: datetime) -> int:
+        """Take away what ended rollouts measured before that time; return how many."""
+        count, behind = 0, 0
+        while True:
+            async with self._database.writing() as connection:
+                gone, after = await forget(connection, before, behind)
+            count += gone
+            if after is None:
+                return count
+            behind = after
 
 
 async def save_measurements(connection: AsyncConnection, rollout: str, measured: Sequence[Measurement]) -> None:
@@ -85,13 +99,25 @@ async def behind(connection: AsyncConnection, rollout: str, known: int) -> Seque
     return [MEASUREMENT.read(document) for document in await connection.scalars(query.offset(known))]
 
 
-async def forget(connection: AsyncConnection, before: datetime) -> int:
-    """Take away what ended rollouts measured before that time; return how many."""
-    ended = select(rollouts.c.id).where(rollouts.c.phase.in_([phase.value for phase in Phase if phase.is_final]))
+async def forget(connection: AsyncConnection, before: datetime, behind: int) -> tuple[int, int | None]:
+    """Look at the next measurements ``behind`` a number, and take away what ended rollouts measured before that time.
+
+    Return how many those were, and behind which number to go on; None where all that follows is younger.
+    """
+    next_ones = select(measurements.c.seq, measurements.c.ends_at).where(measurements.c.seq > behind)
+    seen = (await connection.execute(next_ones.order_by(measurements.c.seq).limit(FORGOTTEN_AT_ONCE))).all()
+    if not seen or min(row.ends_at for row in seen) >= before:
+        return 0, None
+    is_ended = rollouts.c.phase.in_([phase.value for phase in Phase if phase.is_final])
     gone = await connection.execute(
-        delete(measurements).where(measurements.c.ends_at < before, measurements.c.rollout.in_(ended))
+        delete(measurements).where(
+            measurements.c.seq > behind,
+            measurements.c.seq <= seen[-1].seq,
+            measurements.c.ends_at < before,
+            exists().where(rollouts.c.id == measurements.c.rollout, is_ended),
+        )
     )
-    return gone.rowcount
+    return gone.rowcount, seen[-1].seq
 
 
 async def save_evidence(connection: AsyncConnection, rollout: str, weighed: Evidence) -> None:

@@ -257,8 +257,3 @@ class SqlStore(
         """Return the agents that are there and called as one of ``names``, give or take capitals."""
         async with self._database.reading() as connection:
             return await agents.named_like(connection, names)
-
-    async def forget_measurements(self, before: datetime) -> int:
-        """Take away what ended rollouts measured before that time; return how many."""
-        async with self._database.writing() as connection:
-            return await measurements.forget(connection, before)
