@@ -191,8 +191,8 @@ ROLLOUT = TickedDocument("rollout", TypeAdapter(tuple[Rollout], config=_CONFIG),
 POLICY = Document("policy", TypeAdapter(tuple[Policy], config=_CONFIG))
 EVIDENCE = TickedDocument("evidence", TypeAdapter(tuple[Evidence], config=_CONFIG))
 MEASUREMENT = BriefDocument("measurement", TypeAdapter(tuple[Measurement], config=_CONFIG))
-ROUTING = Document("routing", TypeAdapter(tuple[Routing], config=_CONFIG))
-MARKS = Document("marks", TypeAdapter(tuple[Marks], config=_CONFIG))
+ROUTING = TickedDocument("routing", TypeAdapter(tuple[Routing], config=_CONFIG))
+MARKS = TickedDocument("marks", TypeAdapter(tuple[Marks], config=_CONFIG))
 INTENT = Document("intent", TypeAdapter(tuple[Intent], config=_CONFIG))
 
 
