@@ -16,6 +16,7 @@ from foundry_rollouts.controller.discover import Discovery
 from foundry_rollouts.controller.fleet import AllAgents
 from foundry_rollouts.controller.health import JobHealth, Readiness
 from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.listings import Listings
 from foundry_rollouts.controller.offline import OfflineGuard
 from foundry_rollouts.controller.projects import WAIT, Discoveries, Listing, ProjectState
 from foundry_rollouts.controller.scheduler import Intervals, Scheduler
@@ -65,7 +66,6 @@ HEARTBEAT = timedelta(seconds=0.5)
 #: So many discoveries may go wrong before the service is no longer ready.
 DISCOVERIES_MISSED = 3
 
-
 #: The policies of one project, or of several by their names.
 WatchedPolicies = PolicyFolder | ProjectPolicies
 
@@ -94,9 +94,9 @@ async def built(settings: Settings, policies: WatchedPolicies, stop: asyncio.Eve
     period = timedelta(seconds=settings.tick_seconds)
     intervals = _intervals(settings, period)
     async with _world(settings, policies, metrics, wakeups) as (world, announcer):
-        discovery = _discovery(settings, world, metrics, intervals.discovery)
-        several = discovery if isinstance(discovery, Discoveries) else None
         ticker = Ticker(world, metrics, clock.now, period, OfflineGuard(world, metrics, clock.now))
+        discovery = _discovery(settings, world, metrics, intervals.discovery, ticker.reads.listings)
+        several = discovery if isinstance(discovery, Discoveries) else None
         scheduler = wakeups.scheduler = Scheduler(ticker, discovery, job_health, intervals, clock.now)
         people = _people(settings)
         logs = LogTails(world.sessions, clock.now)
@@ -217,18 +217,18 @@ def _client(project: Project, metrics: Metrics) -> FoundryClient:
     return FoundryClient(project.endpoint, credential, on_request=metrics.requested)
 
 
-def _discovery(settings: Settings, world: World, metrics: Metrics, every: timedelta) -> Listing:
+def _discovery(settings: Settings, world: World, metrics: Metrics, every: timedelta, kept: Listings) -> Listing:
     """Return what lists the agents: each of several projects for itself."""
     pool = LeasePool(world.store, clock.elapsed)
     cloud, policies = world.cloud, world.policies
     if not (isinstance(cloud, Projects) and isinstance(policies, ProjectPolicies)):
-        return Discovery(world, metrics, pool, clock.now, new_id)
-    troubles = Troubles()
-    states = {}
+        return Discovery(world, metrics, pool, clock.now, new_id, listings=kept)
+    troubles, states = Troubles(), {}
     for name in (each.name for each in settings.watched):
         own = replace(world, cloud=cloud.listing(name), policies=policies.of(name))
         sick = Troubles(sick=troubles.sick)  # What ticks say is of all projects, what a listing says is of its own.
-        states[name] = ProjectState(Discovery(own, metrics, pool, clock.now, new_id, troubles=sick, project=name))
+        made = Discovery(own, metrics, pool, clock.now, new_id, troubles=sick, listings=kept, project=name)
+        states[name] = ProjectState(made)
     patience, wait = DISCOVERIES_MISSED * every, min(WAIT, every / 2)
     return Discoveries(states, metrics, clock.now, patience, world.store, pool, troubles, wait)
 

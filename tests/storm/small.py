@@ -275,7 +275,12 @@ class StormyWorld:
         world = World(cloud=cloud, sessions=cloud, store=store, policies=policies, sources=(self.source,))
         ticker = Ticker(world, metrics, watch, TICK, OfflineGuard(world, metrics, watch))
         discovery = Discovery(
-            world, metrics, LeasePool(store, self.elapsed), watch, lambda now: f"r-{now.timestamp():.0f}"
+            world,
+            metrics,
+            LeasePool(store, self.elapsed),
+            watch,
+            lambda now: f"r-{now.timestamp():.0f}",
+            listings=ticker.reads.listings,
         )
         intervals = Intervals(sweep=TICK, discovery=TICK, renewal=TICK, stall_after=3 * TICK, memory=timedelta(days=1))
         made.append(Replica(name, gate, Scheduler(ticker, discovery, JobHealth(), intervals, watch), watch))

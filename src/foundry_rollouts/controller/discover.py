@@ -15,6 +15,7 @@ from foundry_rollouts.controller.contested import Wheel
 from foundry_rollouts.controller.governance import Governance, Survey, lost_policy
 from foundry_rollouts.controller.incarnation import RecreatedError, begin_anew, is_recreated
 from foundry_rollouts.controller.lease_pool import LeasePool
+from foundry_rollouts.controller.listings import Listings
 from foundry_rollouts.controller.new_versions import Reception, has_news, is_being_built, marks_after
 from foundry_rollouts.controller.pin import PinGuard
 from foundry_rollouts.controller.presence import Presence, may_have_lost_its_stable
@@ -60,6 +61,7 @@ class Discovery:
     left: dict[str, Routing] = field(default_factory=dict)  #: What agents were left with since they were listed.
     presence: Presence = field(default_factory=Presence)
     unreported: set[str] = field(default_factory=set)  #: Agents without a policy of which no tie is to be reported yet.
+    listings: Listings = field(default_factory=Listings)  #: What ticks take for a read, where it is recent enough.
     project: str = ""  #: Whose agents are listed, where there are several; empty: all.
     unfinished: dict[str, Sequence[Brief]] = field(default_factory=dict)  #: As they were when the listing began.
 
@@ -76,18 +78,22 @@ class Discovery:
         seen: list[AgentKnown] = []
         troubles: dict[str, str] = {}
         governed: list[tuple[AgentSeen, AgentKnown]] = []
+        asked_at, listed = self.now(), dict[str, AgentSeen]()
         async for agent in self.world.cloud.agents():
             if not agent.name:
                 governance.nameless.append(agent.unreadable or "an agent has no name")
                 continue
             noted, why = await self._look_at(agent, known.get(agent.name, AgentKnown(agent.name)), governance)
             seen.append(noted)
+            if agent.name in self.unfinished:
+                listed[agent.name] = agent
             if noted.policy is not None and agent.unreadable is None and may_have_lost_its_stable(agent, noted):
                 governed.append((agent, noted))
             if why is not None:
                 troubles[agent.name] = why
             if (why is None) != (noted.unreadable is None):
                 await self._report(agent.name, why)
+        self.listings.take(self.project, asked_at, {} if governance.nameless else listed)
         await self._remember(known, seen, troubles, governance)
         await self.presence.check(self.world, self.pool, governed, self.now())
         return governance.survey()

@@ -3,14 +3,17 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from foundry_rollouts.controller.incarnation import read_agent
+from foundry_rollouts.controller.listings import Listings
 from foundry_rollouts.core.deciding.loss import ORIGINAL
 from foundry_rollouts.core.model.incarnation import is_another
 from foundry_rollouts.core.model.rollout import Rollout
+from foundry_rollouts.core.model.routing import drift_of
 from foundry_rollouts.errors import CloudError
-from foundry_rollouts.ports import VersionSeen, VersionStatus, World
+from foundry_rollouts.ports import AgentKnown, AgentSeen, VersionSeen, VersionStatus, World
 
 GONE = {VersionStatus.DELETED, VersionStatus.DELETING}
-#: For so many ticks a version is taken to be there as it was read, while nothing is changed.
+#: For so many ticks a version is taken to be there as it was read, and an agent to be as listed, while nothing changes.
 LASTS = 3
 
 
@@ -22,12 +25,52 @@ class Compared:
     stable: VersionSeen | None  #: None: it is gone, or there is none.
 
 
+@dataclass(frozen=True, slots=True)
+class _AgentRead:
+    """An agent as it was read by itself, for a rollout."""
+
+    at: datetime
+    rollout: str
+    seen: AgentSeen
+
+
 @dataclass(slots=True)
 class LastReads:
-    """The versions of each trial as they were last read, so that a tick that changes nothing need not ask again."""
+    """Agents and versions as they were last read, so that a tick that changes nothing need not ask again."""
 
     lasts: timedelta
+    listed_lasts: timedelta = timedelta(0)  #: How long after it was asked for a listing says how an agent is.
+    listings: Listings = field(default_factory=Listings)
+    _agents: dict[str, _AgentRead] = field(default_factory=dict)
     _reads: dict[str, dict[str, tuple[datetime, VersionSeen]]] = field(default_factory=dict)
+
+    async def agent(self, world: World, rollout: Rollout, known: AgentKnown | None, now: datetime) -> AgentSeen:
+        """Return the agent as a listing showed it lately, or else as it is.
+
+        Raises RecreatedError as ``read_agent`` does. A listing serves only where it was asked for after the agent's
+        last own read, shows the same and nothing out of the ordinary: all else is read by itself before it counts.
+        """
+        if (listed := self._as_listed(rollout, now)) is not None:
+            return listed
+        self.changed(rollout.agent)
+        seen = await read_agent(world, rollout.agent, known)
+        self._agents[rollout.agent] = _AgentRead(now, rollout.id, seen)
+        return seen
+
+    def _as_listed(self, rollout: Rollout, now: datetime) -> AgentSeen | None:
+        read, shown = self._agents.get(rollout.agent), self.listings.shown(rollout.agent)
+        if read is None or shown is None or read.rollout != rollout.id or not rollout.step or rollout.missing:
+            return None
+        asked_at, seen = shown
+        is_fresh = timedelta(0) <= now - asked_at <= self.listed_lasts and now - read.at < self.lasts
+        if not is_fresh or asked_at <= read.at or seen != read.seen:
+            return None
+        is_well = seen.unreadable is None and seen.routing.is_open and drift_of(rollout, seen.routing) is None
+        return seen if is_well else None
+
+    def changed(self, agent: str) -> None:
+        """Read the agent by itself the next time: it is changed, and a listing may be older than that."""
+        self._agents.pop(agent, None)
 
     async def present(self, world: World, rollout: Rollout, version: str | None, now: datetime) -> VersionSeen | None:
         """Return ``version`` as it was read lately, or else as it is; None when it is gone, or when there is none.
@@ -47,6 +90,8 @@ class LastReads:
 
     async def are_as_read(self, world: World, rollout: Rollout, now: datetime) -> bool:
         """Read again what was not read at ``now``; return whether all is as it was. Whoever changes something asks."""
+        if not await self._is_agent_as_read(world, rollout, now):
+            return False
         before = {number: seen for number, (at, seen) in self._reads.get(rollout.agent, {}).items() if at != now}
         for number in before:
             del self._reads[rollout.agent][number]
@@ -55,8 +100,22 @@ class LastReads:
         except CloudError:
             return False
 
+    async def _is_agent_as_read(self, world: World, rollout: Rollout, now: datetime) -> bool:
+        read = self._agents.get(rollout.agent)
+        if read is None or read.at == now:
+            return True
+        self.changed(rollout.agent)
+        try:
+            seen = await world.cloud.agent(rollout.agent)
+        except CloudError:
+            return False
+        if seen == read.seen:
+            self._agents[rollout.agent] = _AgentRead(now, rollout.id, seen)
+        return seen == read.seen
+
     def forget(self, agent: str) -> None:
         """Ask anew the next time."""
+        self.changed(agent)
         self._reads.pop(agent, None)
 
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundry_rollouts.controller.existence import LastReads, compared, is_made_again
-from foundry_rollouts.controller.incarnation import read_agent
 from foundry_rollouts.controller.kinds import fitted, unmeasured
 from foundry_rollouts.controller.new_versions import earlier_trial
 from foundry_rollouts.controller.said import about
@@ -58,13 +57,14 @@ class Pass:
 async def observe(world: World, recorded: Rollout, standing: Standing, this: Pass) -> tuple[Rollout, Situation]:
     """Return the rollout with what was noticed of it, and all that a decision rests on beside what was measured.
 
-    Versions are as one of the last passes read them: whoever changes something reads them again before.
+    Versions are as one of the last passes read them, and the agent may be as a listing showed it: whoever changes
+    something reads them again before.
     A cloud that cannot be read is named in the situation's ``cloud_error``.
     """
     now, in_force = this.now, _policy_in_force(world, recorded)
     seen = Situation(now, commands=standing.commands, tick_interval=this.tick_interval, policy_in_force=in_force)
     try:
-        agent = await read_agent(world, recorded.agent, standing.known)
+        agent = await this.reads.agent(world, recorded, standing.known, now)
         if agent.unreadable is not None and recorded.step and not recorded.policy.observes:
             # What is asked stays open: it is obeyed once the routing can be read.
             return _with_losses(recorded, replace(seen, unreadable=_cannot_be_read(agent)))

@@ -64,7 +64,7 @@ class Ticker:
     reads: LastReads = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reads", LastReads(LASTS * self.period))
+        object.__setattr__(self, "reads", LastReads(LASTS * self.period, self.period))
 
     async def tick(self, lease: Lease) -> bool:
         """Settle what is open, then move the agent's current rollout by one decision, and tend those that wait.
@@ -84,6 +84,7 @@ class Ticker:
     async def _tick(self, lease: Lease) -> bool:
         standing = await self.world.store.standing(lease.agent)
         if standing.intent is not None:
+            self.reads.changed(lease.agent)
             lease, is_waiting = await self._settle(lease, standing.intent)
             if is_waiting:
                 return True
@@ -197,6 +198,8 @@ class Ticker:
         record = record_of(step, seen, measurements, await stable_after_step(self.world.store, step, seen))
         is_urgent, admission = step.decision.move is Move.STEP_BACK, admission_of(self.world, step, seen.now)
         change = Change(step.seen, step.target, step.is_retreat, seen.settings, is_urgent, admission)
+        if step.is_change:
+            self.reads.changed(lease.agent)
         try:
             applied = await apply_routing(self.world, lease, change, record, self.now)
         except (ChangeError, DriftError) as error:

@@ -216,6 +216,7 @@ class TickLoop:
     async def lost(self, agent: str) -> None:
         """Let go of what another replica has now."""
         self.forget(agent)
+        self.ticker.reads.forget(agent)
         if last := self.ticker.offline.last_known.pop(agent, None):
             await stop_sources(self.ticker.world, last.rollout.id)
         self.ticker.metrics.forget(agent)

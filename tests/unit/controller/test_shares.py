@@ -10,6 +10,7 @@ import pytest
 
 from builders import NOON, a_rollout, an_event
 from foundry_rollouts.controller.claims import Claims
+from foundry_rollouts.controller.existence import LastReads
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.membership import Membership
 from foundry_rollouts.controller.owners import owner_of
@@ -42,6 +43,7 @@ class Replica:
     def __post_init__(self) -> None:
         self.store = self.store or self.world.open_as(self.name)
         us: Any = self
+        self.reads = LastReads(timedelta(0))
         self.pool = LeasePool(self.store, self.elapsed)
         loop = TickLoop(us, self.pool, Troubles(), 100, TICK, self.tasks)
         self.claims = Claims(self.pool, loop, Membership(self.store, self.elapsed, LEASE), us)

@@ -11,6 +11,7 @@ import pytest
 from builders import a_rollout, an_event
 from foundry_rollouts import clock
 from foundry_rollouts.controller.due import Urgency
+from foundry_rollouts.controller.existence import LastReads
 from foundry_rollouts.controller.lease_pool import LeasePool
 from foundry_rollouts.controller.tick_loop import TickLoop
 from foundry_rollouts.controller.unreadable import Troubles
@@ -40,6 +41,7 @@ class Ticks:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     last_known: dict[str, Any] = field(default_factory=dict)
     unwatched: list[str] = field(default_factory=list)
+    reads: LastReads = field(default_factory=lambda: LastReads(timedelta(0)))
 
     @property
     def world(self) -> Any:
