@@ -249,7 +249,7 @@ def _noted(known: AgentKnown, agent: AgentSeen, policy: Policy | None) -> AgentK
     if agent.unreadable is not None:
         return replace(known, policy=named, is_gone=False)
     latest = (agent.latest.version, agent.latest.status) if agent.latest else (None, None)
-    told = (*latest, agent.routing, named, False)
-    if told == (known.latest, known.latest_status, known.routing, known.policy, known.is_gone):
+    shown = (*latest, agent.routing, named, False)
+    if shown == (known.latest, known.latest_status, known.routing, known.policy, known.is_gone):
         return known
     return replace(known, latest=latest[0], latest_status=latest[1], routing=agent.routing, policy=named, is_gone=False)

@@ -214,6 +214,7 @@ class Transport:
     def _built(self, client: httpx.AsyncClient, call: Call, silence: timedelta | None) -> httpx.Request:
         headers = {"Accept": "application/json", **context_headers(), **call.headers}
         interface = {"api-version": self._options.api_version} if call.is_versioned else {}
+        query = httpx.QueryParams({**interface, **call.params})  # Given apart, the address would be read twice.
         content: dict[str, Any] = {}
         if call.body is not None and call.body.archive is not None:
             content["files"] = {
@@ -225,8 +226,7 @@ class Transport:
             content["content"] = call.body.content
         return client.build_request(
             call.method,
-            f"{self._base}/{call.path}",
-            params={**interface, **call.params},
+            f"{self._base}/{call.path}" + (f"?{query}" if query else ""),
             headers=headers,
             timeout=_spans(call, silence),
             **content,

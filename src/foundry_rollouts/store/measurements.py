@@ -17,7 +17,7 @@ from foundry_rollouts.store.many import AnyRow
 from foundry_rollouts.store.rollouts import EVIDENCE_TEXT, POLICY_TEXT
 from foundry_rollouts.store.tables import evidence, measurements, rollouts
 
-#: Measurements that are looked at in one transaction when old ones are taken away: ticks write in between.
+#: Measurements that are checked in one transaction when old ones are taken away: ticks write in between.
 FORGOTTEN_AT_ONCE = 2000
 
 

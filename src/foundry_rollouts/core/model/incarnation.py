@@ -36,10 +36,10 @@ class Marks:
 
     def completed(self, seen: "Marks") -> "Marks":
         """Return the marks with what ``seen`` tells beside them; the versions stay those that are known."""
-        told = (self.guid or seen.guid, seen.principal or self.principal, self.created_at or seen.created_at)
-        if told == (self.guid, self.principal, self.created_at):
+        joined = (self.guid or seen.guid, seen.principal or self.principal, self.created_at or seen.created_at)
+        if joined == (self.guid, self.principal, self.created_at):
             return self
-        return Marks(*told, self.versions)
+        return Marks(*joined, self.versions)
 
 
 NO_MARKS = Marks()  #: Nothing is known.
