@@ -67,11 +67,19 @@ class Reply:
     content: bytes
     latency: timedelta
     is_certain: bool = True  #: No earlier try went without an answer, so none can be carried out later.
+    read: dict[str, Any] | None = None  #: The body, where it was read already to see whether it is whole.
 
     @property
     def json(self) -> dict[str, Any]:
         """The JSON object of the body, empty when there is none."""
-        return parsed(self.content)
+        return parsed(self.content) if self.read is None else self.read
+
+    def checked(self, call: Call) -> "Reply":
+        """Return a good answer with its body read. Raises CloudError where that is not what ``call`` asks for."""
+        if call.shape is None or self.status >= 300:
+            return self
+        kind = self.headers.get("content-type", "")
+        return replace(self, read=call.shape.read(call.operation, self.status, kind, self.content))
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,9 +181,7 @@ class Transport:
             self._tell(call.operation, status, begun)
         reply = Reply(status, dict(response.headers), response.content, timedelta(seconds=_monotonic() - begun))
         _refuse_errors(call, reply)
-        if call.shape is not None and reply.status < 300:
-            call.shape.read(call.operation, reply.status, reply.headers.get("content-type", ""), reply.content)
-        return reply
+        return reply.checked(call)
 
     async def _open(self, call: Call) -> tuple[httpx.Response, float]:
         with span(*call.traced, is_request=True):

@@ -5,7 +5,7 @@ of an agent in a list, the ``object`` of anything. A wrong type, another object,
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -27,19 +27,20 @@ class Shape:
     fault: Fault
     may_be_empty: bool = False
 
-    def read(self, operation: str, status: int, content_type: str, content: bytes) -> None:
-        """Raise CloudError unless ``content`` is what is wanted, whole."""
+    def read(self, operation: str, status: int, content_type: str, content: bytes) -> Object:
+        """Return the object in ``content``. Raises CloudError unless it is what is wanted, whole."""
         if self.may_be_empty and not content.strip():
-            return
+            return {}
         try:
             value = strict_json(content)
         except ValueError:
             came = "nothing" if not content.strip() else _not_json(content_type)
             refuse(operation, status, f"{came} instead of {self.what}")
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             refuse(operation, status, f"{_kind(value)} instead of {self.what}")
         if wrong := self.fault(value):
             refuse(operation, status, wrong)
+        return value
 
 
 def refuse(operation: str, status: int, came: str) -> NoReturn:
