@@ -52,12 +52,25 @@ def quiet(rollout: Rollout, **but: Any) -> Record:
     return Record(**{"rollout": held, "due_at": SOON, "evidence": initial(rollout.policy), **but})
 
 
+def held_event(rollout: Rollout) -> Event:
+    return an_event(
+        id=f"{rollout.id}:2",
+        kind="rollout.held",
+        agent=rollout.agent,
+        rollout=rollout.id,
+        because="it waits",
+        step=1,
+        weights={"1": 90, "2": 10},
+    )
+
+
 async def rows(url: str, rollout: str) -> dict[str, list[Any]]:
     """Return all that the database has of a rollout, without the numbers of rows."""
     database = Database(url)
     found: dict[str, list[Any]] = {}
     async with database.reading() as connection:
-        for table, key in ((tables.rollouts, "id"), (tables.evidence, "rollout"), (tables.measurements, "rollout")):
+        for table in (tables.rollouts, tables.evidence, tables.measurements, tables.events):
+            key = "id" if table is tables.rollouts else "rollout"
             query = select(*(column for column in table.c if column.name != "seq")).where(table.c[key] == rollout)
             found[table.name] = [tuple(row) for row in await connection.execute(query)]
     await database.close()
@@ -96,6 +109,23 @@ async def test_fifty_ticks_read_and_write_in_a_few_statements(store: SqlStore) -
     assert [each.queue.in_hand.because if each.queue.in_hand else None for each in found] == [
         f"agent-{number} is watched" for number in range(MANY)
     ]
+
+
+async def test_what_fifty_ticks_tell_is_written_in_one_transaction_and_sent(database_url: str) -> None:
+    woken: list[int] = []
+    store = SqlStore(
+        database_url, replica="replica-1", lease=timedelta(hours=1), on_message=lambda: woken.append(len(woken))
+    )
+    begun_ = await many(store)
+    waiting = (await store.backlog()).pending
+    with counting(store) as tally:
+        records = [(lease, quiet(rollout, event=held_event(rollout))) for lease, rollout in begun_]
+        await asyncio.gather(*(store.record(lease, record) for lease, record in records))
+        assert tally == Tally(statements=4 + 2 * MANY, commits=1)
+    assert (await store.backlog()).pending == waiting + MANY
+    assert len(woken) >= MANY
+    assert {event.kind for event in await store.history("r-agent-7")} == {"rollout.created", "rollout.held"}
+    await store.close()
 
 
 async def test_those_whose_lease_is_lost_are_refused_and_the_others_are_written(
@@ -156,6 +186,7 @@ CASES: dict[str, Callable[[Rollout], Record]] = {
         rollout, evidence=Evidence(initial(rollout.policy).tracks, is_proved=True)
     ),
     "never due again": lambda rollout: quiet(rollout, due_at=None),
+    "an event, written twice": lambda rollout: quiet(rollout, event=held_event(rollout)),
     "words of others": lambda rollout: quiet(replace(rollout, stable="\N{ROCKET} 1"), evidence=None),
 }
 MEANWHILE: dict[str, Callable[[SqlStore, Rollout], Any]] = {

@@ -1,7 +1,8 @@
-"""Quiet records, written together: ticks of many agents that found nothing to tell, in a handful of statements.
+"""Quiet records, written together: ticks of many agents that moved nothing, in a handful of statements.
 
-A record is quiet when its rollout stays in its phase and step, and no event, no command and nothing of the agent comes
-with it. Whatever else turns out is left to ``ticking.write``, which writes one record by itself.
+A record is quiet when its rollout stays in its phase and step, and no command and nothing of the agent comes with it;
+what it has to tell, as what is waited for, is added to the history in the same transaction. Whatever else turns out is
+left to ``ticking.write``, which writes one record by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.ports import Lease, Record
-from foundry_rollouts.store import commands, measurements
+from foundry_rollouts.ports import Audience, Lease, Record
+from foundry_rollouts.store import commands, history, measurements
 from foundry_rollouts.store.documents import EVIDENCE, MEASUREMENT
 from foundry_rollouts.store.many import AnyRow, among
 from foundry_rollouts.store.rollouts import Standing, document_text
@@ -23,7 +24,7 @@ from foundry_rollouts.store.tables import UTCDateTime, leases, rollouts
 from foundry_rollouts.store.ticking import first, woken
 
 #: What a quiet record may hold.
-_QUIET = {"rollout", "evidence", "measurements", "heard", "due_at"}
+_QUIET = {"event", "rollout", "evidence", "measurements", "heard", "due_at"}
 _LOUD = tuple(field for field in fields(Record) if field.name not in _QUIET)
 
 _INSTANT = UTCDateTime()
@@ -84,7 +85,7 @@ def quiet(lease: Lease, record: Record) -> Quiet | None:
     )
 
 
-async def write(connection: AsyncConnection, records: Sequence[Quiet]) -> Sequence[bool]:
+async def write(connection: AsyncConnection, records: Sequence[Quiet], *, audience: Audience) -> Sequence[bool]:
     """Write quiet records in one go; return for each whether it is written, or has to be written by itself."""
     ids = [each.rollout.id for each in records]
     rows = {row.id: row for row in await connection.execute(_STANDS, {"ids": ids})}
@@ -93,6 +94,9 @@ async def write(connection: AsyncConnection, records: Sequence[Quiet]) -> Sequen
         # The rows are locked before the commands are read, so that none can slip in between.
         waiting = await commands.waiting_for_each(connection, list(written))
         await _write(connection, [_row(connection, each, rows[id_], waiting) for id_, each in written.items()])
+    for each in written.values():
+        if each.record.event is not None:
+            await history.append(connection, each.record.event, audience=audience)
     return [written.get(each.rollout.id) is each for each in records]
 
 

@@ -48,14 +48,13 @@ class Ticks:
     async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None:
         """Write down what a tick did, and close the intent that it completes.
 
-        It is durable when this returns. A record that tells nothing new is written with others of its kind.
+        It is durable when this returns. A record that moves nothing is written with others of its kind.
         """
         ticking.refuse_strangers(lease, record, closes)
         found = quiet.quiet(lease, record) if closes is None else None
-        if found is not None and await self._quiet.ask(found):
-            return
-        async with self._database.writing() as connection:
-            await ticking.write(connection, lease, record, closes, audience=self.audience)
+        if found is None or not await self._quiet.ask(found):
+            async with self._database.writing() as connection:
+                await ticking.write(connection, lease, record, closes, audience=self.audience)
         if record.event is not None:
             self._wake()
 
@@ -101,7 +100,7 @@ class Ticks:
         """Write records together; where one of them cannot be written, each is to be written by itself."""
         try:
             async with self._database.writing() as connection:
-                return await quiet.write(connection, records)
+                return await quiet.write(connection, records, audience=self.audience)
         except StoreError as error:
             if not isinstance(error.__cause__, DataError | IntegrityError):
                 raise
