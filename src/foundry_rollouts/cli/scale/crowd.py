@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from foundry_rollouts.cli.scale.cloud import CANARY, STABLE, agent_shown, name_of
+from foundry_rollouts.cli.scale.database import Measured
 from foundry_rollouts.clock import now
 from foundry_rollouts.controller.new_versions import marks_after
 from foundry_rollouts.controller.record import record_of_agent, record_of_rollout
@@ -103,8 +104,8 @@ class Crowd:
         for at in range(0, len(outcomes), BATCH):
             await self.store.report(outcomes[at : at + BATCH])
 
-    async def talk(self) -> None:
-        """Report one good call of each version of each rollout in each cadence, evenly, until cancelled.
+    async def talk(self, database: Measured) -> None:
+        """Write one good call of each version of each rollout in each cadence, evenly, until cancelled.
 
         A short cadence does not make more calls: a hundred good ones would need more than a few failures.
         """
@@ -112,8 +113,7 @@ class Crowd:
         while True:
             share = max(len(self.living) // 60, 1)
             for part in (self.living[at : at + share] for at in range(0, len(self.living), share)):
-                at = now()
-                await self.report([call for name in part for call in (good(name, STABLE, at), good(name, CANARY, at))])
+                await database.write_good_calls(part, (STABLE, CANARY), now())
                 await asyncio.sleep(pause)
             if not self.living:
                 await asyncio.sleep(pause)

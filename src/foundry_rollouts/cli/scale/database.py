@@ -1,11 +1,13 @@
 """The database of one measurement: made for it, asked how it grows and who holds what, and dropped again."""
 
 import importlib.util
+import json
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, LiteralString
 from urllib.parse import urlsplit, urlunsplit
@@ -13,6 +15,17 @@ from urllib.parse import urlsplit, urlunsplit
 from foundry_rollouts.errors import UsageError
 from foundry_rollouts.store.schema import upgrade
 
+#: A good call of each version of some agents, written by the database itself: it is not what is measured.
+_GOOD_CALLS: LiteralString = """
+INSERT INTO outcomes (agent, id, version, at, received_at, latency_ms, has_log_error)
+SELECT agent, CAST(gen_random_uuid() AS text), version, %(at)s, %(at)s, 120, false
+FROM unnest(%(agents)s::text[]) AS agent CROSS JOIN unnest(%(versions)s::text[]) AS version
+"""
+_GOOD_CALLS_IN_A_FILE: LiteralString = """
+INSERT INTO outcomes (agent, id, version, at, received_at, latency_ms, has_log_error)
+SELECT agents.value, hex(randomblob(16)), versions.value, :at, :at, 120, false
+FROM json_each(:agents) AS agents CROSS JOIN json_each(:versions) AS versions
+"""
 _HELD: LiteralString = "SELECT replica, count(*) FROM leases WHERE replica IS NOT NULL GROUP BY replica"
 
 
@@ -47,6 +60,21 @@ class Measured:
 
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             await connection.execute(statement)
+
+    async def write_good_calls(self, agents: Sequence[str], versions: Sequence[str], at: datetime) -> None:
+        """Write a good call of each version of each agent down, as if callers had reported it."""
+        if not self.is_server:
+            written = {"agents": json.dumps(agents), "versions": json.dumps(versions)}
+            instant = at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+            with closing(sqlite3.connect(self._file, timeout=30, isolation_level=None)) as file:
+                file.execute(_GOOD_CALLS_IN_A_FILE, {**written, "at": instant})
+            return
+        import psycopg
+
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            await connection.execute(
+                _GOOD_CALLS, {"agents": list(agents), "versions": list(versions), "at": at}, prepare=False
+            )
 
     async def size(self) -> int:
         """Return the bytes that it takes."""

@@ -51,7 +51,7 @@ class Run:
 
     async def all(self) -> None:
         """Measure every part that is wanted, from few rollouts to many; one that fails does not keep the others."""
-        self.talk = asyncio.create_task(self.crowd.talk())
+        self.talk = asyncio.create_task(self.crowd.talk(self.database))
         if Part.IDLE in self.plan.parts:
             await self._part(self._idle(), "evidence until the PATCH, idle")
         if self.plan.parts - {Part.IDLE}:
