@@ -38,6 +38,7 @@ from foundry_rollouts.untrusted import clean
 
 API_VERSION = "v1"
 CONNECT = timedelta(seconds=10)
+HEADERS = {"User-Agent": "foundry-rollouts", "Accept-Encoding": "gzip, deflate", "Accept": "application/json"}
 SILENCE = timedelta(seconds=150)  #: A stream that sends nothing for so long is dead.
 
 OnAnswer = Callable[[str, int, Mapping[str, str]], None]  #: operation, HTTP status, headers in lower case
@@ -119,7 +120,6 @@ class Transport:
                 trust_env=is_remote,
                 transport=options.wire or carrier(trust, heeds_proxies=is_remote),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-                headers={"User-Agent": "foundry-rollouts", "Accept-Encoding": "gzip, deflate"},
             )
             for _ in ("requests", "streams")  # the pool is searched on each call: streams must not fill it
         )
@@ -173,7 +173,7 @@ class Transport:
         status: int | None = None
         try:
             async with asyncio.timeout(call.limit.total_seconds()):
-                response = await self._requests.send(self._built(self._requests, call, None))
+                response = await self._requests.send(self._built(call, None))
             status = self._heard(call, response)
         except (httpx.HTTPError, TimeoutError) as error:
             raise _no_answer(call.operation, error) from error
@@ -193,7 +193,7 @@ class Transport:
         status: int | None = None
         try:
             async with asyncio.timeout(call.limit.total_seconds()):
-                response = await self._streams.send(self._built(self._streams, call, SILENCE), stream=True)
+                response = await self._streams.send(self._built(call, SILENCE), stream=True)
                 status = self._heard(call, response)
                 content = b"" if response.is_success else await response.aread()
         except (httpx.HTTPError, TimeoutError) as error:
@@ -209,8 +209,8 @@ class Transport:
         note({"http.response.status_code": response.status_code})
         return response.status_code
 
-    def _built(self, client: httpx.AsyncClient, call: Call, silence: timedelta | None) -> httpx.Request:
-        headers = {"Accept": "application/json", **context_headers(), **call.headers}
+    def _built(self, call: Call, silence: timedelta | None) -> httpx.Request:
+        headers = {**HEADERS, **context_headers(), **call.headers}
         interface = {"api-version": self._options.api_version} if call.is_versioned else {}
         query = httpx.QueryParams({**interface, **call.params})  # Given apart, the address would be read twice.
         content: dict[str, Any] = {}
@@ -222,13 +222,9 @@ class Transport:
         elif call.body is not None:
             headers["Content-Type"] = call.body.content_type
             content["content"] = call.body.content
-        return client.build_request(
-            call.method,
-            f"{self._base}/{call.path}" + (f"?{query}" if query else ""),
-            headers=headers,
-            timeout=_spans(call, silence),
-            **content,
-        )
+        address = f"{self._base}/{call.path}" + (f"?{query}" if query else "")
+        patience = {"timeout": _spans(call, silence).as_dict()}
+        return httpx.Request(call.method, address, headers=headers, extensions=patience, **content)
 
     def _tell(self, operation: str, status: int | None, begun: float) -> None:
         if self._options.on_request is not None:

@@ -115,7 +115,20 @@ def may_be_done_later(refusal: Refusal) -> bool:
 
 async def retrying(attempt: Callable[[], Awaitable[T]], repeat: Repeat, budget: RetryBudget) -> T:
     """Await ``attempt()`` until it succeeds, is refused for good, or ``budget`` is spent (CloudError)."""
-    patience = _Patience(repeat, budget, asyncio.get_running_loop().time())
+    begun = asyncio.get_running_loop().time()
+    try:
+        return await attempt()
+    except CloudError as error:
+        failed: CloudError | None = error
+
+    async def again() -> T:
+        nonlocal failed
+        if failed is not None:  # The loop, which takes its time, begins where something went wrong.
+            first, failed = failed, None
+            raise first
+        return await attempt()
+
+    patience = _Patience(repeat, budget, begun)
     context = stamina.retry_context(
         on=patience.wait_after,
         attempts=budget.attempts,
@@ -126,7 +139,7 @@ async def retrying(attempt: Callable[[], Awaitable[T]], repeat: Repeat, budget: 
     )
     async for trial in context:
         with trial:
-            return await attempt()
+            return await again()
     raise AssertionError("the last failure is raised by the loop")
 
 
