@@ -15,6 +15,7 @@ from foundry_rollouts.ports import Lease, Record
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.store import SqlStore
 from patience import PATIENCE
+from statements import Tally, counting
 
 OpenStore = Callable[[str], SqlStore]
 LATER = NOON + timedelta(seconds=31)
@@ -110,6 +111,18 @@ async def test_releasing_a_lost_lease_does_not_free_the_new_holders(store: SqlSt
     await open_store("replica-b").claim("support-agent", LATER)
     await store.release(lost)
     assert await store.claim("support-agent", LATER) is None
+
+
+async def test_leases_that_are_released_at_the_same_time_are_freed_together(
+    store: SqlStore, open_store: OpenStore
+) -> None:
+    held_ = [lease for name in "abcdef" if (lease := await store.claim(name, NOON))]
+    await open_store("replica-b").claim("c", LATER)
+    with counting(store) as tally:
+        await asyncio.gather(*(store.release(lease) for lease in held_))
+    assert tally == Tally(statements=2, commits=1)
+    claimed = await asyncio.gather(*(open_store("replica-c").claim(lease.agent, NOON) for lease in held_))
+    assert [lease is not None for lease in claimed] == [True, True, False, True, True, True]
 
 
 async def test_renewing_prolongs_what_is_ours_and_leaves_out_what_is_lost(

@@ -45,6 +45,36 @@ async def test_a_command_and_a_released_lease_ring_at_every_other_replica(store:
         ears.cancel()
 
 
+async def test_what_becomes_due_is_heard_here_first_and_by_others_where_it_is_not_held_here(
+    store: SqlStore, database_url: str
+) -> None:
+    heard: asyncio.Queue[Sequence[str]] = asyncio.Queue()
+    ears = asyncio.create_task(listen(database_url, heard.put_nowait))
+    is_server = database_url.startswith("postgresql")
+    here = list[str]()
+
+    def hear(agents: Sequence[str]) -> Sequence[str]:
+        here.extend(agents)
+        return [agent for agent in agents if agent != "ours"]
+
+    try:
+        if is_server:
+            assert await asyncio.wait_for(heard.get(), PATIENCE) == ()
+        store.hear_here(hear)
+        for agent in ("ours", "theirs"):
+            await store.create(a_rollout(id=agent, agent=agent), an_event(id=agent, agent=agent, rollout=agent), None)
+        assert here == ["ours", "theirs"]
+        if is_server:
+            assert await asyncio.wait_for(heard.get(), PATIENCE) == ("theirs",)
+            lease = await store.claim("ours", NOON)
+            assert lease is not None
+            await store.hand_over_some([lease], NOON)  # It is held here while it is let go.
+            assert await asyncio.wait_for(heard.get(), PATIENCE) == ("ours",)
+        assert here == ["ours", "theirs"]
+    finally:
+        ears.cancel()
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_an_embedded_database_has_nobody_to_listen_to(database_url: str) -> None:
     await asyncio.wait_for(listen(database_url, lambda _: pytest.fail("it listens")), PATIENCE)

@@ -14,9 +14,9 @@ from foundry_rollouts.core.judging.evidence import Evidence, initial
 from foundry_rollouts.core.model.command import Command, Verb
 from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.measurement import Counts, Measurement, Window
-from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.errors import LeaseLostError
-from foundry_rollouts.ports import AgentKnown, Lease, Record
+from foundry_rollouts.core.model.rollout import Phase, Rollout, Stops
+from foundry_rollouts.errors import ConflictError, LeaseLostError
+from foundry_rollouts.ports import AgentKnown, Intent, Lease, Record
 from foundry_rollouts.store import tables
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.store import SqlStore
@@ -52,6 +52,20 @@ def quiet(rollout: Rollout, **but: Any) -> Record:
     return Record(**{"rollout": held, "due_at": SOON, "evidence": initial(rollout.policy), **but})
 
 
+def moved(rollout: Rollout, **to: Any) -> Record:
+    """Return what a tick writes down that moved a rollout."""
+    return quiet(replace(rollout, **to), event=held_event(rollout))
+
+
+def ended(rollout: Rollout, phase: Phase, **but: Any) -> Record:
+    """Return what a tick writes down that ended a rollout."""
+    return moved(rollout, phase=phase, generation=rollout.generation + 1, ended_at=NOON, **but)
+
+
+def an_intent_of(rollout: Rollout) -> Intent:
+    return replace(an_intent(), agent=rollout.agent, id=f"{rollout.id}:2", record=Record(rollout=rollout))
+
+
 def held_event(rollout: Rollout) -> Event:
     return an_event(
         id=f"{rollout.id}:2",
@@ -69,9 +83,18 @@ async def rows(url: str, rollout: str) -> dict[str, list[Any]]:
     database = Database(url)
     found: dict[str, list[Any]] = {}
     async with database.reading() as connection:
-        for table in (tables.rollouts, tables.evidence, tables.measurements, tables.events):
-            key = "id" if table is tables.rollouts else "rollout"
-            query = select(*(column for column in table.c if column.name != "seq")).where(table.c[key] == rollout)
+        for table in (
+            tables.rollouts,
+            tables.evidence,
+            tables.measurements,
+            tables.events,
+            tables.agents,
+            tables.intents,
+        ):
+            key = {"rollouts": "id", "agents": "name", "intents": "agent"}.get(table.name, "rollout")
+            query = select(*(column for column in table.c if column.name != "seq")).where(
+                table.c[key] == (rollout.removeprefix("r-") if key in {"name", "agent"} else rollout)
+            )
             found[table.name] = [tuple(row) for row in await connection.execute(query)]
     await database.close()
     return found
@@ -121,7 +144,7 @@ async def test_what_fifty_ticks_tell_is_written_in_one_transaction_and_sent(data
     with counting(store) as tally:
         records = [(lease, quiet(rollout, event=held_event(rollout))) for lease, rollout in begun_]
         await asyncio.gather(*(store.record(lease, record) for lease, record in records))
-        assert tally == Tally(statements=4 + 2 * MANY, commits=1)
+        assert tally == Tally(statements=6, commits=1)
     assert (await store.backlog()).pending == waiting + MANY
     assert len(woken) >= MANY
     assert {event.kind for event in await store.history("r-agent-7")} == {"rollout.created", "rollout.held"}
@@ -188,7 +211,16 @@ CASES: dict[str, Callable[[Rollout], Record]] = {
     "never due again": lambda rollout: quiet(rollout, due_at=None),
     "an event, written twice": lambda rollout: quiet(rollout, event=held_event(rollout)),
     "words of others": lambda rollout: quiet(replace(rollout, stable="\N{ROCKET} 1"), evidence=None),
+    "a step": lambda rollout: moved(rollout, step=2, generation=rollout.generation + 1),
+    "a rollback": lambda rollout: ended(rollout, Phase.ROLLED_BACK),
+    "a rollback that owes the end of sessions": lambda rollout: ended(rollout, Phase.ROLLED_BACK, stops=Stops()),
+    "an end that the release before has no word for": lambda rollout: ended(rollout, Phase.ABORTED),
+    "an end of which two events tell": lambda rollout: replace(
+        ended(rollout, Phase.SUPERSEDED), event=held_event(rollout)
+    ),
 }
+#: Those that complete a change in the cloud.
+CLOSING = ("a step", "a rollback", "a rollback that owes the end of sessions")
 MEANWHILE: dict[str, Callable[[SqlStore, Rollout], Any]] = {
     "nothing": lambda _, __: asyncio.sleep(0),
     "a command": lambda store, rollout: store.accept(
@@ -199,18 +231,25 @@ MEANWHILE: dict[str, Callable[[SqlStore, Rollout], Any]] = {
 
 
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
-async def test_a_quiet_record_leaves_what_any_other_would(
+async def test_a_plain_record_leaves_what_any_other_would(
     store: SqlStore, database_url: str, monkeypatch: pytest.MonkeyPatch, meanwhile: str
 ) -> None:
     left: dict[str, dict[str, dict[str, list[Any]]]] = {}
     for way in ("together", "apart"):
         if way == "apart":
-            monkeypatch.setattr("foundry_rollouts.store.quiet.quiet", lambda *_: None)
+            monkeypatch.setattr("foundry_rollouts.store.together.plain", lambda *_: None)
         begun_ = {case: await begun(store, f"agent-{way}-{number}") for number, case in enumerate(CASES)}
         for _, rollout in begun_.values():
             await MEANWHILE[meanwhile](store, rollout)
+        for case in CLOSING:
+            await store.open_intent(begun_[case][0], an_intent_of(begun_[case][1]))
         for _ in range(2):
-            await asyncio.gather(*(store.record(lease, CASES[case](at)) for case, (lease, at) in begun_.items()))
+            await asyncio.gather(
+                *(
+                    store.record(lease, CASES[case](at), an_intent_of(at) if case in CLOSING else None)
+                    for case, (lease, at) in begun_.items()
+                )
+            )
         left[way] = {case: await rows(database_url, rollout.id) for case, (_, rollout) in begun_.items()}
     assert all(found["rollouts"] for found in left["together"].values())
     assert {case: str(found).replace("together", "apart") for case, found in left["together"].items()} == {
@@ -261,3 +300,57 @@ async def test_what_is_news_waits_for_nobody_and_is_written_by_itself(store: Sql
         await store.record(lease, quiet(rollout, **loud))
     assert tally.commits == 1
     assert (await store.rollout(rollout.id)).because == "agent-0 is watched"
+
+
+async def test_fifty_ways_back_are_opened_and_closed_in_a_few_statements(store: SqlStore) -> None:
+    begun_ = await many(store)
+    with counting(store) as tally:
+        await asyncio.gather(*(store.open_intent(lease, an_intent_of(rollout)) for lease, rollout in begun_))
+        assert tally == Tally(statements=2, commits=1)
+        await asyncio.gather(
+            *(
+                store.record(lease, ended(rollout, Phase.ROLLED_BACK), an_intent_of(rollout))
+                for lease, rollout in begun_
+            )
+        )
+        assert tally == Tally(statements=10, commits=2)
+    found = await asyncio.gather(*(store.standing(lease.agent) for lease, _ in begun_))
+    assert not any(each.queue.in_hand or each.intent for each in found)
+    assert {each.known.routing for each in found if each.known} == {an_intent().target}
+
+
+async def test_an_intent_that_cannot_be_opened_is_refused_alone(store: SqlStore, open_store: OpenStore) -> None:
+    begun_ = await many(store, 5)
+    assert await open_store("replica-b").claim("agent-1", NOON + timedelta(hours=2))
+    await store.open_intent(begun_[3][0], replace(an_intent_of(begun_[3][1]), id="another"))
+    asked = [(lease, an_intent_of(rollout)) for lease, rollout in begun_]
+    asked[4] = asked[4][0], replace(asked[4][1], opened_at=NOON.replace(tzinfo=None))
+    answers = await asyncio.gather(*(store.open_intent(*each) for each in asked), return_exceptions=True)
+    nothing = type(None)
+    assert [type(each) for each in answers] == [nothing, LeaseLostError, nothing, ConflictError, ValueError]
+    opened = [await store.intent(lease.agent) for lease, _ in begun_]
+    assert [each.id if each else None for each in opened] == ["r-agent-0:2", None, "r-agent-2:2", "another", None]
+
+
+async def test_an_intent_that_is_open_is_written_anew(store: SqlStore) -> None:
+    ((lease, rollout),) = await many(store, 1)
+    for replica in ("a", "b"):
+        await store.open_intent(lease, replace(an_intent_of(rollout), settings=replica))
+    written = await store.intent(lease.agent)
+    assert written is not None
+    assert written.settings == "b"
+
+
+async def test_whoever_waits_behind_a_rollout_that_ends_begins_at_once(store: SqlStore) -> None:
+    (lease, rollout), (other, lonely) = await many(store, 2)
+    later = NOON + timedelta(minutes=5)
+    behind = a_rollout(id="r-behind", agent=lease.agent, canary="3", created_at=later)
+    await store.create(behind, an_event(id="behind", agent=lease.agent, rollout=behind.id), None)
+    owing = Stops()
+    await asyncio.gather(
+        store.record(lease, ended(rollout, Phase.ROLLED_BACK, stops=owing)),
+        store.record(other, ended(lonely, Phase.ROLLED_BACK, stops=owing)),
+    )
+    due = {each.agent for each in await store.claim_due(NOON + timedelta(seconds=1), 9)}
+    assert due == {lease.agent}  # The sessions that are still to be stopped are not due yet.
+    assert {each.agent for each in await store.claim_due(SOON, 9)} == {lease.agent, other.agent}

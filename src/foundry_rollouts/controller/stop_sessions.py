@@ -54,11 +54,13 @@ async def end_sessions(sessions: Sessions, record: Record) -> Record:
     return replace(record, rollout=replace(rollout, stops=stops))
 
 
-async def end_what_is_left(world: World, lease: Lease, owing: Sequence[Rollout], now: datetime) -> None:
-    """Try again where sessions were not all stopped, or where one may have appeared since."""
+async def end_what_is_left(world: World, lease: Lease, owing: Sequence[Rollout], now: datetime) -> datetime | None:
+    """Try again where sessions were not all stopped, or where one may have appeared since; return when to try next."""
+    again_at: list[datetime] = []
     for rollout in owing:
         stops = rollout.stops or Stops()
-        if now < (stops.next_at or (rollout.ended_at or now) + STOPS_AGAIN_AFTER):
+        if now < (at := stops.next_at or (rollout.ended_at or now) + STOPS_AGAIN_AFTER):
+            again_at.append(at)
             continue
         if await _is_wanted_again(world, rollout):
             end, then = Ended(), replace(stops, is_done=True)
@@ -68,6 +70,8 @@ async def end_what_is_left(world: World, lease: Lease, owing: Sequence[Rollout],
         event = _event(rollout, then, end, now)
         left = replace(rollout, stops=then, event_count=rollout.event_count + (event is not None))
         await world.store.record(lease, record_of_rollout(left, event, due_at=then.next_at))
+        again_at += [then.next_at] if then.next_at else []
+    return min(again_at, default=None)
 
 
 def _after(rollout: Rollout, stops: Stops, end: Ended, now: datetime) -> Stops:

@@ -82,6 +82,7 @@ class Ticker:
             return False
 
     async def _tick(self, lease: Lease) -> bool:
+        self.due_at.pop(lease.agent, None)
         standing = await self.world.store.standing(lease.agent)
         if standing.intent is not None:
             self.reads.changed(lease.agent)
@@ -90,9 +91,10 @@ class Ticker:
                 return True
             standing = await self.world.store.standing(lease.agent)
         has_more = await self._move_on(lease, standing)
-        if standing.owing_stops:
-            await end_what_is_left(self.world, lease, standing.owing_stops, self.now())
-        return has_more
+        if again_at := await end_what_is_left(self.world, lease, standing.owing_stops, self.now()):
+            self.due_at[lease.agent] = min(again_at, self.due_at.get(lease.agent, again_at))
+        # Whoever has sessions still to stop keeps the agent.
+        return has_more or lease.agent in self.due_at
 
     async def _settle(self, lease: Lease, intent: Intent) -> tuple[Lease, bool]:
         """Settle what is open; return the lease as it was prolonged, and whether the cloud takes no way back yet."""
@@ -144,20 +146,21 @@ class Ticker:
     async def _move(self, lease: Lease, rollout: Rollout, standing: Standing) -> bool:
         """Observe, judge, decide, apply, write; return whether the rollout has ended."""
         now = self.now()
+        this = Pass(now, self.period, self.reads)
         if await self._begins_again(lease, rollout, now):
             return False
         rollout = await with_present_stable(self.world.store, rollout, standing)
         with at_priority(Priority.INTERACTIVE):
-            noticed, seen = await observe(self.world, rollout, standing, self._pass(now))
+            noticed, seen = await observe(self.world, rollout, standing, this)
         # Where something is missing, its sandboxes say nothing.
         readiness = None if noticed.missing else await self._readiness(noticed, seen)
         analysis, measurements = await self._judged(noticed, standing, now, readiness)
         judged = Judged(analysis, measurements, readiness, self._time_needed(noticed, analysis))
         found = await self._found(noticed, judged.beside(seen))
         step = transition(rollout, noticed, found)
-        if step.is_change and not await self.reads.are_as_read(self.world, noticed, now):
+        if step.is_change and not await self.reads.are_as_read(self.world, noticed, now, is_retreat=step.is_retreat):
             with at_priority(Priority.INTERACTIVE):
-                noticed, seen = await observe(self.world, rollout, standing, self._pass(now))
+                noticed, seen = await observe(self.world, rollout, standing, this)
             found = await self._found(noticed, judged.beside(seen))
             step = transition(rollout, noticed, found)
         try:
@@ -165,9 +168,6 @@ class Ticker:
         except HeldError as held:
             waiting = replace(found, reins=held.reins)
             return await self._apply(lease, transition(rollout, noticed, waiting), waiting, measurements)
-
-    def _pass(self, now: datetime) -> Pass:
-        return Pass(now, self.period, self.reads)
 
     async def _found(self, noticed: Rollout, seen: Situation) -> Situation:
         """Return the situation with all that holds the rollout."""
@@ -235,6 +235,7 @@ class Ticker:
     async def _take_note(self, record: Record, then: Rollout, move: Move, analysis: Analysis | None = None) -> None:
         """Remember and show what is recorded, and let a rollout go that has ended."""
         now = self.now()
+        self.due_at.pop(then.agent, None)
         if record.due_at is not None:
             self.due_at[then.agent] = record.due_at
         if then.step:

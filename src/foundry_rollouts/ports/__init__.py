@@ -41,7 +41,18 @@ from foundry_rollouts.ports.records import (
 )
 from foundry_rollouts.ports.serving import Serving
 from foundry_rollouts.ports.sign_ins import Directory, SignIns
-from foundry_rollouts.ports.store import Choose, Heartbeats, Leases, Readings, Reported, Store, Ticks, Upkeep, Wakes
+from foundry_rollouts.ports.store import (
+    Choose,
+    HeardHere,
+    Heartbeats,
+    Leases,
+    Readings,
+    Reported,
+    Store,
+    Ticks,
+    Upkeep,
+    Wakes,
+)
 from foundry_rollouts.ports.world import Calendars, Condition, Health, Policies, ReadinessChecks, Source, Wake, World
 
 __all__ = [
@@ -69,6 +80,7 @@ __all__ = [
     "Fleet",
     "FleetStore",
     "Health",
+    "HeardHere",
     "Heartbeats",
     "Identities",
     "Intent",

@@ -34,6 +34,7 @@ from foundry_rollouts.ports.records import (
 from foundry_rollouts.ports.sign_ins import SignIns
 
 Choose = Callable[[Sequence[Due]], Sequence[Due]]  #: Takes agents that are due, and returns those that are wanted.
+HeardHere = Callable[[Sequence[str]], Sequence[str]]  #: Takes agents that became due, and returns those of others.
 
 
 class Upkeep(ProjectBinding, Protocol):
@@ -142,6 +143,9 @@ class Wakes(Protocol):
 
     async def wake(self, rollout: str, now: datetime) -> None:
         """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
+
+    def hear_here(self, here: HeardHere) -> None:
+        """Tell ``here`` at once of all that becomes due by this store; it returns what others have to look after."""
 
 
 class Agents(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.deciding.approving import has_guards
@@ -62,25 +62,12 @@ async def obey(connection: AsyncConnection, obeyed: Sequence[str]) -> None:
         await connection.execute(update(commands).where(commands.c.id.in_(obeyed)).values(is_obeyed=True))
 
 
-async def overlooked_since(connection: AsyncConnection, rollout: Rollout, heard: Sequence[str] = ()) -> datetime | None:
+def overlooked(waiting: Sequence[Command], rollout: Rollout, heard: Sequence[str] = ()) -> datetime | None:
     """Return when the first command came that the tick which leaves ``rollout`` may not have seen; None: no such.
 
     The tick began at the generation of ``rollout`` or, when it raised it itself, at the one before; a command that
     named an older generation was there before the tick was, and what it ``heard`` was considered.
     """
-    first: datetime | None = await connection.scalar(
-        select(func.min(commands.c.at)).where(
-            commands.c.rollout == rollout.id,
-            commands.c.is_obeyed.is_(False),
-            commands.c.generation >= rollout.generation - 1,
-            commands.c.id.not_in(heard),
-        )
-    )
-    return first
-
-
-def overlooked(waiting: Sequence[Command], rollout: Rollout, heard: Sequence[str] = ()) -> datetime | None:
-    """Return what ``overlooked_since`` does, from the commands that wait."""
     unheard = [each.at for each in waiting if each.generation >= rollout.generation - 1 and each.id not in heard]
     return min(unheard, default=None)
 

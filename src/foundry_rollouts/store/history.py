@@ -22,32 +22,36 @@ from foundry_rollouts.untrusted import clean
 ABOUT = ("canary", "stable", "policy", "policy_hash", "phase", "waits_for")
 
 
-async def append(connection: AsyncConnection, event: Event, *, audience: Audience) -> None:
-    """Add ``event``, and what is to be sent of it to whoever is there; the same fact is not sent twice."""
-    seq = await connection.scalar(
-        insert_into(connection, events)
-        .values(
-            id=event.id,
-            at=event.at,
-            kind=event.kind,
-            agent=event.agent,
-            rollout=event.rollout,
-            because=clean(event.because),
-            step=event.step,
-            weights=event.weights,
-            author=event.author,
-            **{name: getattr(event, name) for name in ABOUT},
-        )
-        .on_conflict_do_nothing(index_elements=[events.c.id])
-        .returning(events.c.seq)
-    )
-    if seq is None:
+async def append(connection: AsyncConnection, *told: Event, audience: Audience) -> None:
+    """Add events, and what is to be sent of each to whoever is there; the same fact is not sent twice."""
+    if not told:
         return
-    if Audience.RECEIVER in audience:
-        lane = event.rollout or event.agent
-        await connection.execute(insert(outbox).values(event=seq, lane=lane, attempts=0))
-    if Audience.TARGETS in audience:
-        await connection.execute(insert(news).values(event=seq))
+    added = (
+        insert_into(connection, events)
+        .on_conflict_do_nothing(index_elements=[events.c.id])
+        .returning(events.c.seq, events.c.rollout, events.c.agent)
+    )
+    rows = (await connection.execute(added, [_row(event) for event in told])).all()
+    if rows and Audience.RECEIVER in audience:
+        sent = [{"event": row.seq, "lane": row.rollout or row.agent, "attempts": 0} for row in rows]
+        await connection.execute(insert(outbox), sent)
+    if rows and Audience.TARGETS in audience:
+        await connection.execute(insert(news), [{"event": row.seq} for row in rows])
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "at": event.at,
+        "kind": event.kind,
+        "agent": event.agent,
+        "rollout": event.rollout,
+        "because": clean(event.because),
+        "step": event.step,
+        "weights": event.weights,
+        "author": event.author,
+        **{name: getattr(event, name) for name in ABOUT},
+    }
 
 
 async def of_rollout(

@@ -3,16 +3,31 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import ConflictError
-from foundry_rollouts.ports import Intent
+from foundry_rollouts.ports import Intent, Lease
 from foundry_rollouts.store.documents import INTENT
 from foundry_rollouts.store.engine import insert_into
-from foundry_rollouts.store.many import among
-from foundry_rollouts.store.tables import intents
+from foundry_rollouts.store.many import among, instant_text, of_rows, row_text, rows_text
+from foundry_rollouts.store.tables import intents, leases
 
+_HELD = (
+    select(leases.c.agent, leases.c.fence, leases.c.replica)
+    .where(among(leases.c.agent, "agents"))
+    .with_for_update(skip_locked=True)
+)
+_OPEN = of_rows(
+    (
+        ("agent", "id", "opened_at", "document"),
+        "INSERT INTO intents (agent, id, opened_at, document)"
+        " SELECT agent, id, opened_at, document FROM ({rows}) AS new WHERE true"
+        " ON CONFLICT (agent) DO UPDATE SET document = excluded.document WHERE intents.id = excluded.id"
+        " RETURNING agent",
+    )
+)
 _OF_EACH = select(intents.c.agent, intents.c.document).where(among(intents.c.agent, "agents"))
 
 
@@ -31,6 +46,27 @@ async def open_intent(connection: AsyncConnection, intent: Intent) -> None:
         raise ConflictError(
             f"agent {intent.agent} has the open intent {opened}: settle it before {intent.id} is opened"
         )
+
+
+async def open_each(connection: AsyncConnection, asked: Sequence[tuple[Lease, Intent]]) -> Sequence[bool]:
+    """Write intents down together; return for each whether it is open now, or has to be opened by itself.
+
+    What another transaction has locked is left out: nobody waits for it who holds something else.
+    """
+    wanted = {intent.agent: (lease, intent) for lease, intent in reversed(asked)}
+    leased = await connection.execute(_HELD, {"agents": list(wanted)})
+    held = {row.agent: (row.fence, row.replica) for row in leased}
+    rows = [
+        row_text(
+            {"agent": intent.agent, "id": intent.id, "opened_at": instant_text(connection, intent.opened_at)},
+            to_json(INTENT.write(intent)).decode(),
+        )
+        for lease, intent in wanted.values()
+        if held.get(intent.agent) == (lease.fence, lease.replica)
+    ]
+    (statement,) = _OPEN[connection.dialect.name]
+    opened = set(await connection.scalars(statement, {"rows": rows_text(rows)})) if rows else set()
+    return [intent.agent in opened and wanted[intent.agent][1] is intent for _, intent in asked]
 
 
 async def of_agent(connection: AsyncConnection, agent: str) -> Intent | None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from foundry_rollouts.ports import Choose, Lease, Leased
 from foundry_rollouts.store import heartbeats, leases, outbox, rollouts
 from foundry_rollouts.store.engine import Database
+from foundry_rollouts.store.kept_evidence import KeptEvidence
 from foundry_rollouts.store.wakeups import Bell
 
 #: How long one try to hand leases over may take: a replica that stops has no time for a connection that fell silent.
@@ -24,6 +25,7 @@ class LeaseBook:
     _database: Database
     _holder: leases.Holder
     _bell: Bell
+    _kept: KeptEvidence
     heartbeats: heartbeats.HeartbeatBook
     _has_joined: bool = False
 
@@ -41,16 +43,18 @@ class LeaseBook:
         async with self._database.writing() as connection:
             due = await leases.due(connection, self._holder, now, busy, limit if choose is None else leases.MOST_DUE)
             wanted = list(due if choose is None else choose(due))[:limit]
-            return await leases.claim_due(connection, self._holder, now, wanted)
+            return self._kept.granted(await leases.claim_due(connection, self._holder, now, wanted))
 
     async def claim_free(self, now: datetime, limit: int, choose: Choose) -> Sequence[Lease]:
         """Take the leases of agents with unfinished rollouts that no replica holds, whenever they are due."""
         async with self._database.writing() as connection:
             free = await leases.free_ones(connection, now, leases.MOST_DUE)
-            return await leases.claim_due(connection, self._holder, now, list(choose(free))[:limit])
+            wanted = list(choose(free))[:limit]
+            return self._kept.granted(await leases.claim_due(connection, self._holder, now, wanted))
 
     async def claim(self, agent: str, now: datetime) -> Lease | None:
         """Take the lease of ``agent``; None while another replica holds it."""
+        self._kept.forget([agent])
         async with self._database.writing() as connection:
             return await leases.claim(connection, self._holder, now, agent)
 
@@ -62,16 +66,11 @@ class LeaseBook:
                 kept += await leases.renew(connection, self._holder, held[at : at + BATCH], now)
         return kept
 
-    async def release(self, lease: Lease) -> None:
-        """Give a lease back; one that is lost already is left alone."""
-        async with self._database.writing() as connection:
-            await leases.release(connection, lease)
-        self._bell.ring(lease.agent)
-
     async def hand_over(self, now: datetime, busy: Sequence[str] = ()) -> bool:
         """Free every lease of this replica but those of ``busy``; return whether none was left out."""
         async with self._database.writing(HAND_OVER_LIMIT) as connection:
             agents, is_all = await leases.free(connection, self._holder, busy)
+            self._kept.forget(agents)
             await rollouts.make_due(connection, agents, now)
         self._bell.ring_for_all()
         return is_all
@@ -81,8 +80,9 @@ class LeaseBook:
         for at in range(0, len(held), BATCH):
             async with self._database.writing() as connection:
                 agents = await leases.free_some(connection, held[at : at + BATCH])
+                self._kept.forget(agents)
                 await rollouts.make_due(connection, agents, now)
-            self._bell.ring(*agents)
+            self._bell.ring_for_others(*agents)
 
     async def beat(self) -> Leased:
         """Write this replica's heartbeat, and return who is alive."""

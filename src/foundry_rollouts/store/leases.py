@@ -18,7 +18,6 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    tuple_,
     union_all,
     update,
 )
@@ -27,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundry_rollouts.errors import LeaseLostError
 from foundry_rollouts.ports import Due, Lease
 from foundry_rollouts.store.engine import insert_into
+from foundry_rollouts.store.many import among
 from foundry_rollouts.store.tables import intents, leases, rollouts
 
 #: How many agents that are due are read at once; what is free comes first.
@@ -85,14 +85,10 @@ async def register(connection: AsyncConnection, agent: str) -> None:
 
 async def renew(connection: AsyncConnection, holder: Holder, held: Sequence[Lease], now: datetime) -> Sequence[Lease]:
     """Prolong those of ``held`` that nobody else was granted since."""
-    if not held:
-        return ()
-    return await _changed(
-        connection,
-        {"until": now + holder.lasts},
-        tuple_(leases.c.agent, leases.c.fence).in_([(lease.agent, lease.fence) for lease in held]),
-        leases.c.replica == holder.replica,
-    )
+    agents, until = set(await _still_held(connection, held)), now + holder.lasts
+    if agents:
+        await connection.execute(_RENEW, {"agents": sorted(agents), "until_then": until})
+    return [replace(lease, until=until) for lease in held if lease.agent in agents]
 
 
 async def free_all(connection: AsyncConnection) -> None:
@@ -114,25 +110,22 @@ async def free(connection: AsyncConnection, holder: Holder, busy: Sequence[str])
 
 async def free_some(connection: AsyncConnection, held: Sequence[Lease]) -> Sequence[str]:
     """Free those of ``held`` that nobody else was granted since; return their agents."""
+    agents = await _still_held(connection, held)
+    if agents:
+        await connection.execute(_FREE_SOME, {"agents": agents})
+    return agents
+
+
+async def _still_held(connection: AsyncConnection, held: Sequence[Lease]) -> Sequence[str]:
+    """Return the agents of those of ``held`` that nobody else was granted since; nobody can take them before we commit.
+
+    They are locked by the order of their names, so that two who lock the same ones cannot wait for each other.
+    """
     if not held:
         return ()
-    pairs = [(lease.agent, lease.fence) for lease in held]
-    ours = tuple_(leases.c.agent, leases.c.fence).in_(pairs), leases.c.replica == held[0].replica
-    freed = update(leases).where(*ours).values(replica=None, until=None).returning(leases.c.agent)
-    return list(await connection.scalars(freed))
-
-
-async def release(connection: AsyncConnection, lease: Lease) -> None:
-    """Give ``lease`` back; nothing happens when it is lost already."""
-    await connection.execute(
-        update(leases)
-        .where(
-            leases.c.agent == lease.agent,
-            leases.c.fence == lease.fence,
-            leases.c.replica == lease.replica,
-        )
-        .values(replica=None, until=None)
-    )
+    fences = {lease.agent: (lease.fence, lease.replica) for lease in held}
+    rows = await connection.execute(_LOCKED, {"agents": list(fences)})
+    return [row.agent for row in rows if fences[row.agent] == (row.fence, row.replica)]
 
 
 async def require(connection: AsyncConnection, lease: Lease) -> None:
@@ -206,3 +199,11 @@ def _free() -> Select[tuple[str, str | None, datetime]]:
 
 
 _DUE, _FREE = _due(), _free()
+_LOCKED = (
+    select(leases.c.agent, leases.c.fence, leases.c.replica)
+    .where(among(leases.c.agent, "agents"))
+    .order_by(leases.c.agent)
+    .with_for_update()
+)
+_RENEW = update(leases).where(among(leases.c.agent, "agents")).values(until=bindparam("until_then"))
+_FREE_SOME = update(leases).where(among(leases.c.agent, "agents")).values(replica=None, until=None)

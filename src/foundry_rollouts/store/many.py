@@ -1,17 +1,20 @@
-"""What many agents are asked for in one statement."""
+"""What many agents are asked for, and what is written of them, in one statement."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
-from sqlalchemy import ARRAY, ColumnElement, Dialect, Row, Text, TypeDecorator, bindparam
+from sqlalchemy import ARRAY, ColumnElement, Dialect, Row, Text, TextClause, TypeDecorator, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeEngine
 
 from foundry_rollouts.store.sanitize import plain_text
+from foundry_rollouts.store.tables import UTCDateTime
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
@@ -75,3 +78,53 @@ def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     They are one value, however many, so that the statement is put together and prepared once.
     """
     return _Among(column, bindparam(name, type_=_Names()))
+
+
+_INSTANT = UTCDateTime()
+#: How rows come out of the one value that they are sent in, so that a statement has the same text for any number.
+_ROWS = {
+    "postgresql": "SELECT {names} FROM json_to_recordset(CAST(:rows AS json)) AS each_row({types})",
+    "sqlite": "SELECT {values} FROM json_each(:rows)",
+}
+#: All other columns are text.
+_TYPES = {
+    **dict.fromkeys(("due_at", "starts_at", "ends_at", "opened_at"), "timestamptz"),
+    **dict.fromkeys(("step", "generation"), "integer"),
+    "document": "jsonb",
+}
+
+
+def of_rows(*statements: tuple[Sequence[str], str]) -> Mapping[str, Sequence[TextClause]]:
+    """Return statements for each dialect, each with ``{rows}`` replaced by a query for the columns of its rows.
+
+    The rows themselves are the value ``rows``, as ``rows_text`` returns it.
+    """
+    return {
+        dialect: [text(statement.format(rows=_rows_in(dialect, names))) for names, statement in statements]
+        for dialect in _ROWS
+    }
+
+
+def _rows_in(dialect: str, names: Sequence[str]) -> str:
+    return _ROWS[dialect].format(
+        names=", ".join(names),
+        types=", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in names),
+        values=", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names),
+    )
+
+
+def rows_text(rows: Iterable[str]) -> str:
+    """Return rows as one value."""
+    return f"[{','.join(rows)}]"
+
+
+def row_text(columns: Mapping[str, str | int | None], document: str | None = None) -> str:
+    """Return a row as JSON, with its ``document``, which is written already."""
+    row = to_json(columns).decode()
+    return row if document is None else f'{row[:-1]},"document":{document}}}'
+
+
+def instant_text(connection: AsyncConnection, at: datetime | None) -> str | None:
+    """Return an instant as the database reads it from text; ValueError when it has no time zone."""
+    kept = _INSTANT.process_bind_param(at, connection.dialect)
+    return kept.isoformat(" ", "microseconds") if kept else None

@@ -185,13 +185,16 @@ async def save(connection: AsyncConnection, rollout: Rollout, stands: Standing |
         policy = _documents(rollout)[0]
         await connection.execute(insert(rollouts).values(**_written(rollout), policy=policy, due_at=due_at))
         return
-    has_moved = (stands.phase, stands.step) != (rollout.phase, rollout.step)
-    generation = max(rollout.generation, stands.generation + int(has_moved))
+    then = replace(rollout, generation=generation_after(rollout, stands))
     await connection.execute(
-        update(rollouts)
-        .where(rollouts.c.id == rollout.id)
-        .values(**_written(replace(rollout, generation=generation)), due_at=due_at)
+        update(rollouts).where(rollouts.c.id == rollout.id).values(**_written(then), due_at=due_at)
     )
+
+
+def generation_after(rollout: Rollout, stands: Standing) -> int:
+    """Return the generation of a rollout that a tick leaves as ``rollout``."""
+    has_moved = (stands.phase, stands.step) != (rollout.phase, rollout.step)
+    return max(rollout.generation, stands.generation + int(has_moved))
 
 
 async def change_policy(connection: AsyncConnection, rollout: Rollout) -> None:
@@ -215,8 +218,8 @@ async def wake(connection: AsyncConnection, ids: Sequence[str], now: datetime) -
 
 
 async def make_due(connection: AsyncConnection, agents: Sequence[str], now: datetime) -> None:
-    """Make what ``agents`` have under way due now, if it was not due before."""
-    later = (rollouts.c.agent.in_(agents), rollouts.c.due_at > now)
+    """Make what ``agents`` have under way due now, if it was not due before; what has ended is due when it was."""
+    later = (rollouts.c.agent.in_(agents), rollouts.c.due_at > now, UNFINISHED)
     await connection.execute(update(rollouts).where(*later).values(due_at=now))
 
 
@@ -277,8 +280,9 @@ def _written(rollout: Rollout) -> dict[str, Any]:
 
 
 def document_text(rollout: Rollout) -> str:
-    """Return all of a rollout that has not ended, but its policy, as it is written."""
-    return ROLLOUT.text(rollout)
+    """Return all of a rollout but its policy, as it is written."""
+    earlier = EARLIER_WORDS.get(rollout.phase)
+    return ROLLOUT.text(replace(rollout, phase=earlier) if earlier else rollout)
 
 
 def _documents(rollout: Rollout) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,10 +9,10 @@ from foundry_rollouts.core.model.event import Event
 from foundry_rollouts.core.model.fleet import FleetFacts, FleetQuestion
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.ports import (
-    Admission,
     AgentKnown,
     Audience,
     Brief,
+    HeardHere,
     Intent,
     Lease,
     Outcome,
@@ -93,6 +93,10 @@ class SqlStore(
         self._newer: str | None = None  # A newer schema that was found to carry us.
         self._begin_ticks()
 
+    def hear_here(self, here: HeardHere) -> None:
+        """Tell ``here`` at once of all that becomes due by this store; it returns what others have to look after."""
+        self._bell.here = here
+
     async def close(self) -> None:
         """Answer who asked, ring what is still to be rung, and close every connection."""
         await self._end_ticks()
@@ -149,15 +153,6 @@ class SqlStore(
         """Return the commands that nobody obeyed yet, the most urgent first."""
         async with self._database.reading() as connection:
             return await commands.waiting(connection, rollout)
-
-    async def open_intent(self, lease: Lease, intent: Intent, admission: Admission | None = None) -> None:
-        """Write an intent down; raises ConflictError while another one of the agent is open."""
-        async with self._database.writing() as connection:
-            await leasing.require(connection, lease)
-            if admission is not None:
-                await fleet.hold_starts(connection)
-                admission.refuse(await fleet.read(connection, admission.asked))
-            await intents.open_intent(connection, intent)
 
     async def fleet(self, asked: FleetQuestion) -> FleetFacts:
         """Return how all agents stand."""

@@ -11,6 +11,7 @@ from foundry_rollouts.core.model.command import Command
 from foundry_rollouts.core.model.rollout import Rollout
 from foundry_rollouts.ports import Audience, Intent, Lease, Record, Standing
 from foundry_rollouts.store import agents, commands, history, intents, leases, measurements, queue, rollouts
+from foundry_rollouts.store.kept_evidence import KeptEvidence
 from foundry_rollouts.store.many import AnyRow
 
 
@@ -25,7 +26,7 @@ class Found:
     commands: Sequence[Command]
     owing: Sequence[AnyRow]
 
-    def standing(self) -> Standing:
+    def standing(self, kept: KeptEvidence) -> Standing:
         """Return how the agent stands; raises StoreError for what another release wrote."""
         line = self.line.with_rollouts({id_: rollouts.of_row(self.rows[id_]) for id_ in self.line.ids})
         in_hand = line.in_hand
@@ -34,7 +35,9 @@ class Found:
             intent=intents.of_document(self.intent),
             known=agents.from_row(self.known) if self.known else None,
             commands=tuple(self.commands),
-            evidence=measurements.evidence_in(self.rows[in_hand.id]) if in_hand and in_hand.step else None,
+            evidence=kept.of(in_hand) or measurements.evidence_in(self.rows[in_hand.id])
+            if in_hand and in_hand.step
+            else None,
             owing_stops=tuple(rollouts.owing(self.owing)),
         )
 
@@ -88,8 +91,8 @@ async def write(
 async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Record) -> None:
     # The row is locked before the commands are read, so that none can slip in between.
     stands = await rollouts.standing(connection, rollout.id)
-    due_at = await _due(connection, rollout, stands, made)
-    await rollouts.save(connection, rollout, stands, due_at)
+    waiting = () if rollout.phase.is_final else await commands.waiting(connection, rollout.id)
+    await rollouts.save(connection, rollout, stands, due_after(made, rollout, stands, waiting))
     if made.has_new_policy:
         await rollouts.change_policy(connection, rollout)
     if made.evidence is not None:
@@ -97,22 +100,17 @@ async def _write_rollout(connection: AsyncConnection, rollout: Rollout, made: Re
     await measurements.save_measurements(connection, rollout.id, made.measurements)
 
 
-async def _due(
-    connection: AsyncConnection, rollout: Rollout, stands: rollouts.Standing | None, made: Record
+def due_after(
+    made: Record, rollout: Rollout, stands: rollouts.Standing | None, waiting: Sequence[Command]
 ) -> datetime | None:
     """Return when the next tick is due: at once when a command or a failure came during the last one."""
     if rollout.phase.is_final:
         return made.due_at if rollout.owes_stops else None
-    overlooked = await commands.overlooked_since(connection, rollout, made.heard)
-    return first(made.due_at, overlooked, woken(rollout, stands))
+    overlooked = commands.overlooked(waiting, rollout, made.heard)
+    return min((at for at in (made.due_at, overlooked, _woken(rollout, stands)) if at is not None), default=None)
 
 
-def first(*instants: datetime | None) -> datetime | None:
-    """Return the earliest of those that there are."""
-    return min((at for at in instants if at is not None), default=None)
-
-
-def woken(rollout: Rollout, stands: rollouts.Standing | None) -> datetime | None:
+def _woken(rollout: Rollout, stands: rollouts.Standing | None) -> datetime | None:
     """Return when the rollout was woken after the tick had read it; None when it was not."""
     if stands is None or stands.due_at is None or rollout.measured_until is None:
         return None

@@ -1,22 +1,28 @@
 """What a tick reads and writes, together with the ticks that run at the same time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.errors import StoreError
-from foundry_rollouts.ports import Audience, Intent, Lease, Outcome, Record, Reports, Standing
-from foundry_rollouts.store import outcomes, quiet, rollouts, ticking
+from foundry_rollouts.ports import Admission, Audience, Intent, Lease, Outcome, Record, Reports, Standing
+from foundry_rollouts.store import fleet, intents, leases, outcomes, rollouts, ticking, together
 from foundry_rollouts.store.engine import Database
 from foundry_rollouts.store.groups import Groups
+from foundry_rollouts.store.kept_evidence import KeptEvidence
 from foundry_rollouts.store.outcomes import Sessions
-from foundry_rollouts.store.quiet import Quiet
+from foundry_rollouts.store.together import Plain
 from foundry_rollouts.store.wakeups import Bell
 
-#: How many agents are read, and how many quiet records are written, in one transaction.
+T = TypeVar("T")
+
+#: How many agents are read, and how many plain records are written, in one transaction.
 MAX_READ, MAX_WRITTEN = 64, 128
-#: How long a quiet record waits for others, where others came just before: nothing hangs on it.
+#: How long a plain record waits for others, where others came just before: nothing hangs on it.
 PAUSE = timedelta(milliseconds=50)
 #: Windows of outcomes that begin no longer ago than this are read together.
 RECENT = timedelta(minutes=3)
@@ -31,32 +37,52 @@ class Ticks:
     audience: Audience
 
     def _begin_ticks(self) -> None:
+        self._kept = KeptEvidence()
         self._reads = Groups(self._read, most=MAX_READ)
-        self._quiet = Groups(self._write_quiet, most=MAX_WRITTEN, pause=PAUSE)
+        self._plain = Groups(self._write_plain, most=MAX_WRITTEN, pause=PAUSE)
+        self._opened = Groups(self._open_intents, most=MAX_WRITTEN)
         self._outcomes = Groups(self._read_outcomes, most=MAX_READ)
         self._sessions = Groups(self._read_sessions, most=MAX_READ)
+        self._released = Groups(self._free, most=MAX_WRITTEN)
         self._wakes = Groups(self._write_wakes, most=MAX_WRITTEN)
 
     async def _end_ticks(self) -> None:
-        for groups in (self._reads, self._quiet, self._outcomes, self._sessions, self._wakes):
+        by_ticks = (self._reads, self._plain, self._opened, self._released)
+        for groups in (*by_ticks, self._outcomes, self._sessions, self._wakes):
             await groups.close()
 
     async def standing(self, agent: str) -> Standing:
         """Return all that a tick reads of ``agent``, as of one instant."""
-        return (await self._reads.ask(agent)).standing()
+        return (await self._reads.ask(agent)).standing(self._kept)
 
     async def record(self, lease: Lease, record: Record, closes: Intent | None = None) -> None:
         """Write down what a tick did, and close the intent that it completes.
 
-        It is durable when this returns. A record that moves nothing is written with others of its kind.
+        It is durable when this returns. A plain record is written with others of its kind.
         """
         ticking.refuse_strangers(lease, record, closes)
-        found = quiet.quiet(lease, record) if closes is None else None
-        if found is None or not await self._quiet.ask(found):
+        found = together.plain(lease, record, closes)
+        if found is None or not await self._plain.ask(found):
             async with self._database.writing() as connection:
                 await ticking.write(connection, lease, record, closes, audience=self.audience)
+        self._kept.keep(record)
         if record.event is not None:
             self._wake()
+
+    async def open_intent(self, lease: Lease, intent: Intent, admission: Admission | None = None) -> None:
+        """Write an intent down; raises ConflictError while another one of the agent is open."""
+        if admission is None and await self._opened.ask((lease, intent)):
+            return
+        async with self._database.writing() as connection:
+            await leases.require(connection, lease)
+            if admission is not None:
+                await fleet.hold_starts(connection)
+                admission.refuse(await fleet.read(connection, admission.asked))
+            await intents.open_intent(connection, intent)
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; one that is lost already is left alone."""
+        await self._released.ask(lease)
 
     async def outcomes(self, which: Reports) -> Sequence[Outcome]:
         """Return the outcomes that ``which`` names, in the order in which they came."""
@@ -96,17 +122,30 @@ class Ticks:
         async with self._database.reading() as connection:
             return await ticking.read(connection, names)
 
-    async def _write_quiet(self, records: Sequence[Quiet]) -> Sequence[bool]:
-        """Write records together; where one of them cannot be written, each is to be written by itself."""
+    async def _free(self, held: Sequence[Lease]) -> Sequence[None]:
+        async with self._database.writing() as connection:
+            self._kept.forget(await leases.free_some(connection, held))
+        return [None] * len(held)
+
+    async def _open_intents(self, asked: Sequence[tuple[Lease, Intent]]) -> Sequence[bool]:
+        return await self._together(asked, intents.open_each)
+
+    async def _write_plain(self, records: Sequence[Plain]) -> Sequence[bool]:
+        return await self._together(records, partial(together.write, audience=self.audience))
+
+    async def _together(
+        self, asked: Sequence[T], write: Callable[[AsyncConnection, Sequence[T]], Awaitable[Sequence[bool]]]
+    ) -> Sequence[bool]:
+        """Write what was asked for in one go; where a part of it cannot be written, each is to be written by itself."""
         try:
             async with self._database.writing() as connection:
-                return await quiet.write(connection, records, audience=self.audience)
+                return await write(connection, asked)
         except StoreError as error:
             if not isinstance(error.__cause__, DataError | IntegrityError):
                 raise
         except (ValueError, TypeError, OverflowError):
             pass
-        return [False] * len(records)
+        return [False] * len(asked)
 
     def _wake(self) -> None:
         if self._on_message is not None:

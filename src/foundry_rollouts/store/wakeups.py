@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy import make_url
 
+from foundry_rollouts.ports import HeardHere
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -35,7 +37,12 @@ Heard = Callable[[Sequence[str]], None]
 
 
 class Bell:
-    """Rings at every replica, at most ten times a second; to ring returns at once, and never fails."""
+    """Rings at every replica, at most ten times a second; to ring returns at once, and never fails.
+
+    Where this process is a replica, ``here`` hears first, and the others of what is not its own.
+    """
+
+    here: HeardHere | None = None
 
     def __init__(self, url: str) -> None:
         self._conninfo = conninfo_of(url)
@@ -46,6 +53,10 @@ class Bell:
 
     def ring(self, *agents: str) -> None:
         """Name ``agents`` that became due; call it once that is committed."""
+        self.ring_for_others(*(self.here(agents) if self.here is not None and agents else agents))
+
+    def ring_for_others(self, *agents: str) -> None:
+        """Name ``agents`` that became due, and that this process has just let go."""
         if agents:
             self._names.update(dict.fromkeys(agents))
             self._begin()

@@ -80,7 +80,7 @@ async def test_a_rollback_whose_answer_was_lost_is_ended_in_full_by_the_tick_tha
     with pytest.raises(CloudError):
         await ticker.tick(lease)
     assert world.source.released == []
-    assert await ticker.tick(lease) is False
+    assert await ticker.tick(lease) is True  # It is kept until its sessions are looked for again.
     await all_is_done(world, ticker)
 
 
