@@ -1,14 +1,16 @@
 """How often a tick asks for the versions of its trial: seldom while nothing changes, and before each change."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
-from foundry_rollouts.controller.existence import LASTS
+from builders import NOON, a_rollout
+from foundry_rollouts.controller.existence import LASTS, LastReads, compared
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import CloudError, Refusal
-from foundry_rollouts.ports import Store, VersionSeen
+from foundry_rollouts.ports import AgentSeen, Store, VersionSeen
 from small_world import TICK, SmallCloud, SmallWorld
 
 
@@ -65,6 +67,56 @@ async def test_ticks_that_change_nothing_read_each_version_every_third_time(tria
     trial.reads()
     await trial.ticks(10 * LASTS)
     assert sorted(trial.reads()) == ["1"] * 10 + ["2"] * 10
+
+
+@dataclass
+class ShowingCloud(CountingCloud):
+    """Shows of an agent what it shows of its latest version."""
+
+    async def agent(self, name: str) -> AgentSeen:
+        seen = await super().agent(name)
+        return replace(seen, latest=await SmallCloud.version(self, name, self.latest))
+
+
+async def test_a_version_that_its_agent_shows_as_it_was_read_is_not_read_again(world: SmallWorld) -> None:
+    cloud = world.cloud = world.source.cloud = ShowingCloud(name=world.cloud.name)
+    await world.begin()
+    trial = Trial(world, cloud, *world.ticker())
+    await trial.ticks(2)
+    trial.reads()
+    await trial.ticks(10 * LASTS)
+    assert trial.reads() == ["1"] * 10
+    cloud.created["2"] = NOON
+    await trial.ticks(1)
+    assert "2" in trial.reads()
+
+
+async def test_trials_that_begin_together_read_in_different_ticks(world: SmallWorld) -> None:
+    cloud: Any = CountingCloud(name="support")
+    await world.begin()
+    _, ticker = world.ticker()
+    present = replace(ticker.world, cloud=cloud)
+    reads, each_tick = LastReads(LASTS * TICK), list[int]()
+    for number in range(10 * LASTS):
+        now = NOON + number * TICK
+        for agent in range(50):
+            rollout = a_rollout(agent=f"agent-{agent}", step=1, phase=Phase.PROGRESSING)
+            await compared(present, rollout, reads, now)
+        each_tick.append(len(cloud.reads))
+        cloud.reads = []
+    assert each_tick[0] == 100
+    assert all(20 <= count <= 50 for count in each_tick[1:])
+
+
+async def test_a_way_back_reads_once_more_where_it_leads_and_not_what_it_leaves(trial: Trial) -> None:
+    world, reads = trial.ticker.world, LastReads(LASTS * TICK)
+    rollout = await trial.ticks(0)
+    for is_retreat, again in ((True, ["1"]), (False, ["1", "2"])):
+        await compared(world, rollout, reads, trial.world.time)
+        trial.reads()
+        assert await reads.are_as_read(world, rollout, trial.world.time + TICK / 10, is_retreat=is_retreat)
+        assert sorted(trial.reads()) == again
+        reads.forget(rollout.agent)
 
 
 async def test_a_version_that_went_since_it_was_read_is_noticed_before_the_next_step(trial: Trial) -> None:
