@@ -98,6 +98,7 @@ async def built(settings: Settings, policies: WatchedPolicies, stop: asyncio.Eve
         discovery = _discovery(settings, world, metrics, intervals.discovery, ticker.reads.listings)
         several = discovery if isinstance(discovery, Discoveries) else None
         scheduler = wakeups.scheduler = Scheduler(ticker, discovery, job_health, intervals, clock.now)
+        world.store.hear_here(scheduler.wake)
         people = _people(settings)
         logs = LogTails(world.sessions, clock.now)
         services = Services(
@@ -154,11 +155,6 @@ class Wakeups:
 
     scheduler: Scheduler | None = None
 
-    def sweep(self) -> None:
-        """Something became due before its time."""
-        if self.scheduler is not None:
-            self.scheduler.wake_sweep()
-
     def outbox(self) -> None:
         """A message was left to be sent."""
         if self.scheduler is not None:
@@ -181,7 +177,7 @@ async def _world(
         on_message=wakeups.outbox if audience else None,
     )
     store.audience = audience
-    alarm = WakeCoalescer(store, clock.now, wakeups.sweep)
+    alarm = WakeCoalescer(store, clock.now)
     sources = every_source(cloud, store, clock.now, alarm, _provisions(settings, metrics))
     ready = ReadyCheck(cloud, clock.now, alarm)
     dispatcher, announcer = _courier(settings, store, metrics), _announcer(settings, store, metrics)

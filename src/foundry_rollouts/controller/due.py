@@ -64,15 +64,19 @@ class DueTimes:
         """Let ``agent`` never be due."""
         self._valid.pop(agent, None)
 
-    def pop(self, now: datetime) -> tuple[str, datetime] | None:
-        """Take the agent that goes first of those that are due, with its due time; None: nothing is due."""
+    def pop(self, now: datetime, most: Urgency = Urgency.ROUTINE) -> tuple[str, datetime] | None:
+        """Take the agent that goes first of those that are due, with its due time; None: nothing is due.
+
+        With ``most`` nothing is taken that is less urgent.
+        """
         self._ripen(now)
-        while self._ready:
-            entry = heappop(self._ready)
-            if self._valid.get(entry.agent) is entry:
-                del self._valid[entry.agent]
-                return entry.agent, entry.at
-        return None
+        while self._ready and not self._is_valid(self._ready[0]):
+            heappop(self._ready)
+        if not self._ready or self._ready[0].urgency > most:
+            return None
+        entry = heappop(self._ready)
+        del self._valid[entry.agent]
+        return entry.agent, entry.at
 
     def next_at(self) -> datetime | None:
         """Return when the next agent becomes due that is not due yet."""

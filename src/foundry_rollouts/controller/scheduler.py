@@ -23,8 +23,7 @@ from foundry_rollouts.controller.projects import Listing
 from foundry_rollouts.controller.tick import Ticker
 from foundry_rollouts.controller.tick_loop import TickLoop
 from foundry_rollouts.errors import StoreError, UnavailableError
-from foundry_rollouts.ports import Lease, Store
-from foundry_rollouts.telemetry import Metrics
+from foundry_rollouts.ports import Lease
 
 log = structlog.get_logger()
 
@@ -67,6 +66,7 @@ class Scheduler:
         self, ticker: Ticker, discovery: Listing, health: JobHealth, intervals: Intervals, now: Callable[[], datetime]
     ) -> None:
         self._ticker = ticker
+        self._store, self._metrics = ticker.world.store, ticker.metrics
         self._discovery = discovery
         self._pool = discovery.pool
         self._job_health = health
@@ -82,14 +82,6 @@ class Scheduler:
         self._jobs = AsyncIOScheduler(timezone="UTC")
         # A sweep that is still at it when the next is due needs no line in the log: the next one does its work.
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
-
-    @property
-    def _store(self) -> Store:
-        return self._ticker.world.store
-
-    @property
-    def _metrics(self) -> Metrics:
-        return self._ticker.metrics
 
     def start(self) -> None:
         """Begin; discovery runs first, so that an unpinned endpoint is met before anything else."""
@@ -126,6 +118,12 @@ class Scheduler:
             self._run_now("_brakes")
         if self._claims.hear(agents):
             self.wake_sweep()
+
+    def wake(self, agents: Sequence[str]) -> Sequence[str]:
+        """Tick those of ``agents`` that are held here at once; return the others, of which a sweep takes ours."""
+        if others := self._loop.wake(agents):
+            self.wake_sweep()
+        return others
 
     def wake_sweep(self) -> None:
         """Make the sweep run now: something became due before its time."""

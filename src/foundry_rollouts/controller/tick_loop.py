@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -24,6 +25,8 @@ REST = timedelta(seconds=0.2)
 #: Ticks by routine begin together, so often in one period and no further apart than this: they are read and written
 #: together then.
 MEETINGS, APART = 40, timedelta(seconds=0.5)
+#: So long after a tick that was woken began, none by routine begins beside it: harm goes before everything else.
+GIVES_WAY = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -49,6 +52,7 @@ class TickLoop:
     is_halted: bool = False  #: The database is away: agents are checked without it, and nothing is ticked.
     _last: dict[str, "_Last"] = field(default_factory=dict)  #: The present or the last tick of each agent.
     _woken: set[str] = field(default_factory=set)  #: Woken while their tick ran.
+    _first: dict[str, datetime] = field(default_factory=dict)  #: Ticks that were woken, and until when they go first.
     _alarm: asyncio.TimerHandle | None = None
     _is_timed: bool = False
 
@@ -99,20 +103,35 @@ class TickLoop:
     def pump(self) -> None:
         """Start as many ticks as there is room for, and set the timer for the next."""
         until = self._met(self.now())
-        while not self.is_halted and self.pool.in_use < self.at_once and (found := self.due.pop(until)):
+        while not self.is_halted and self.pool.in_use < self.at_once and (found := self._next(until)):
             agent, at = found
             if self.pool.holds(agent) and not self.pool.is_in_use(agent):
                 self._begin(agent, at)
+            else:
+                self._first.pop(agent, None)
         self._set_alarm()
+
+    def _next(self, until: datetime) -> tuple[str, datetime] | None:
+        """Take the agent that goes next: what was woken first, and nothing by routine while such a tick begins."""
+        now = self.now()
+        if found := self.due.pop(until, Urgency.WOKEN):
+            self._first[found[0]] = now + GIVES_WAY
+            return found
+        return self.due.pop(until) if self._first_until(now) is None else None
+
+    def _first_until(self, now: datetime) -> datetime | None:
+        """Return until when what was woken goes first; None: nothing such has just begun."""
+        return max((until for until in self._first.values() if until > now), default=None)
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        next_at = self.due.next_at()
-        if self._is_timed and next_at is not None:
-            seconds = max(0.0, (self._meets(next_at) - self.now()).total_seconds())
-            self._alarm = asyncio.get_running_loop().call_later(seconds, self.pump)
+        now, next_at = self.now(), self.due.next_at()
+        # What is due by routine already waits for what goes first.
+        at = self._first_until(now) or (next_at and self._meets(next_at))
+        if self._is_timed and at is not None:
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, (at - now).total_seconds()), self.pump)
 
     def _met(self, now: datetime) -> datetime:
         """Return the last instant up to ``now`` at which ticks meet."""
@@ -135,10 +154,11 @@ class TickLoop:
         lease = self.pool.use(agent, now)
         task = asyncio.create_task(self._one(agent, lease), name=f"tick {agent}")
         self.tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, agent))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, agent: str, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
+        self._first.pop(agent, None)
         if not self.pool.is_closed:
             self.pump()
 
@@ -154,7 +174,6 @@ class TickLoop:
             if lease is None:
                 await self.lost(agent)
                 return
-        self.ticker.due_at.pop(agent, None)
         is_well, keep = await self._ticked(lease)
         if not is_well:
             # What it sent may still arrive in the database: the next tick needs a fence of its own.
@@ -163,7 +182,8 @@ class TickLoop:
 
     async def _finish(self, lease: Lease, *, is_well: bool, keep: bool) -> None:
         try:
-            await self.pool.release(lease, keep=keep)
+            # Whoever was woken meanwhile has something to do after all.
+            await self.pool.release(lease, keep=keep or lease.agent in self._woken)
         except RolloutsError as error:
             log.warning("lease.not_released", agent=lease.agent, because=str(error))
         if not self.pool.holds(lease.agent):

@@ -30,11 +30,10 @@ class Waker(Protocol):
 
 @dataclass(slots=True)
 class WakeCoalescer:
-    """Makes rollouts due and wakes the sweep; many calls at once are one."""
+    """Makes rollouts due, which wakes whoever holds them; many calls at once are one."""
 
     sleepers: Waker
     now: Callable[[], datetime]
-    wake: Callable[[], None] = lambda: None  #: Set when there is somebody to wake.
     rest: timedelta = REST
     _under_way: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
@@ -58,7 +57,6 @@ class WakeCoalescer:
             while rollout in self._again:
                 self._again.discard(rollout)
                 await self.sleepers.wake(rollout, self.now())
-                self.wake()
                 await asyncio.sleep(self.rest.total_seconds())
         except StoreError as error:
             # The tick after this one finds what was seen.

@@ -118,8 +118,6 @@ async def report_outcomes(batch: OutcomeBatch, ours: Ours) -> OutcomesTaken:
     """Report how calls went, in batches; a failed call on the canary makes its rollout due at once."""
     now: datetime = ours.now()
     taken: Taken = await take(ours.store, ours.policies, [_report(outcome) for outcome in batch.outcomes], now)
-    if taken.woken:
-        ours.wake.wake_sweep()
     ours.metrics.outcomes(Result.COUNTED, taken.counted)
     for each in taken.not_counted:
         ours.metrics.outcomes(each.result)

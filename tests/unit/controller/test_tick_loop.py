@@ -122,6 +122,19 @@ async def test_as_many_run_as_are_allowed_and_one_that_ends_starts_the_next(benc
     assert bench.ticks.most == 2
 
 
+async def test_who_is_woken_during_the_last_tick_is_ticked_once_more(bench: Bench) -> None:
+    await bench.hold("a")
+    bench.ticks.keeps = False
+    bench.loop.wake(["a"])
+    await bench.begun(1)
+    assert bench.loop.wake(["a"]) == []
+    bench.ticks.gate.set()
+    await bench.begun(2)
+    await bench.ended()
+    assert bench.ticks.told == ["a", "a"]
+    assert not bench.loop.pool.holds("a")
+
+
 async def test_what_is_due_about_the_same_time_begins_together_and_what_is_woken_waits_for_nobody(bench: Bench) -> None:
     await bench.hold("a", "b", "c")
     second = clock.now().replace(microsecond=0) + 2 * SECOND
@@ -153,6 +166,39 @@ async def test_what_is_woken_goes_before_all_routine_that_waits(bench: Bench) ->
     assert bench.ticks.told == ["a", "b", "e", "c", "d"]
 
 
+async def test_nothing_by_routine_begins_beside_what_was_woken_and_has_just_begun(bench: Bench) -> None:
+    await bench.hold("a", "b", "c")
+    bench.loop.wake(["a"])
+    await bench.begun(1)
+    bench.loop.due.plan("b", clock.now() - SECOND)
+    bench.loop.pump()
+    await asyncio.sleep(0.01)
+    assert bench.ticks.told == ["a"]
+    bench.loop.wake(["c"])
+    await bench.begun(2)
+    bench.ticks.gate.set()
+    await bench.ended()
+    assert bench.ticks.told == ["a", "c", "b"]
+
+
+async def test_what_was_woken_and_hangs_keeps_routine_for_a_moment_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foundry_rollouts.controller.tick_loop.GIVES_WAY", SECOND / 20)
+    await bench.hold("a", "b")
+    bench.loop.start()
+    try:
+        bench.loop.wake(["a"])
+        bench.loop.due.plan("b", clock.now() - SECOND)
+        bench.loop.pump()
+        await bench.begun(2)
+        assert bench.ticks.under_way == 2
+        bench.ticks.gate.set()
+        await bench.ended()
+    finally:
+        bench.loop.stop()
+
+
 async def test_who_is_woken_during_its_tick_is_ticked_once_more(bench: Bench) -> None:
     await bench.hold("a")
     bench.loop.wake(["a"])
@@ -171,7 +217,6 @@ async def test_a_rollout_is_ticked_when_its_record_says_and_by_the_timer(bench: 
     bench.ticks.gate.set()
     bench.loop.start()
     bench.loop.wake(["a"])
-    bench.ticks.due_at["a"] = clock.now()  # Of an earlier tick: it says nothing of this one.
     await bench.ended()
     bench.loop.due.plan("a", clock.now() + timedelta(milliseconds=20))
     bench.loop.pump()
