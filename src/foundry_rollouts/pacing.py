@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,6 +17,16 @@ async def gently(items: Iterable[T], at_once: int = TURN_AFTER) -> AsyncIterator
         yield item
         if number % at_once == 0:
             await asyncio.sleep(0)
+
+
+async def slowly(items: AsyncIterator[T], at_once: int, pause: timedelta) -> AsyncIterator[T]:
+    """Yield ``items``; after every ``at_once`` of them whatever else there is to do has ``pause`` for itself."""
+    number = 0
+    async for item in items:
+        if number and number % at_once == 0:
+            await asyncio.sleep(pause.total_seconds())
+        number += 1
+        yield item
 
 
 def chunks(items: Sequence[T], at_once: int = TURN_AFTER) -> Iterator[Sequence[T]]:

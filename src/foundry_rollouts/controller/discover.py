@@ -6,7 +6,7 @@ takes that away before anything else: at first sight the version that serves bec
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
@@ -29,12 +29,15 @@ from foundry_rollouts.core.model.policy import Policy
 from foundry_rollouts.core.model.rollout import Ending, Rollout
 from foundry_rollouts.core.model.routing import Routing
 from foundry_rollouts.errors import LeaseLostError, RolloutsError, StoreError
+from foundry_rollouts.pacing import slowly
 from foundry_rollouts.ports import AgentKnown, AgentSeen, Brief, Lease, World
 from foundry_rollouts.ports.priority import Priority, at_priority
 from foundry_rollouts.telemetry import Metrics
 
 log = structlog.get_logger()
 
+#: After so many agents of a listing, which is a page, everything else has so long for itself.
+PACE = 100, timedelta(seconds=0.02)
 Trial = TypeVar("Trial", Rollout, Brief)
 
 
@@ -79,7 +82,7 @@ class Discovery:
         troubles: dict[str, str] = {}
         governed: list[tuple[AgentSeen, AgentKnown]] = []
         asked_at, listed = self.now(), dict[str, AgentSeen]()
-        async for agent in self.world.cloud.agents():
+        async for agent in slowly(self.world.cloud.agents(), *PACE):
             if not agent.name:
                 governance.nameless.append(agent.unreadable or "an agent has no name")
                 continue

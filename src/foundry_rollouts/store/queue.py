@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from foundry_rollouts.core.deciding.queue import QUEUED, Place, held, is_to_be_held
 from foundry_rollouts.core.model.event import of_rollout
 from foundry_rollouts.core.model.rollout import Phase, Rollout
-from foundry_rollouts.ports import Audience, Queue
+from foundry_rollouts.pacing import gently
+from foundry_rollouts.ports import Audience, Brief, Queue
 from foundry_rollouts.store import history, rollouts
 from foundry_rollouts.store.many import AnyRow, among, by_agent
 from foundry_rollouts.store.tables import UNFINISHED
@@ -112,6 +113,15 @@ async def under_way(connection: AsyncConnection) -> Mapping[str, bool]:
             awaits_approval = bool(approved) and not place.is_queued and "approval" in approved[rest[0] - 1]
             current[agent] = (place, phase == Phase.PAUSED or place.is_held or awaits_approval)
     return {agent: needs_person for agent, (_, needs_person) in current.items()}
+
+
+async def in_brief(connection: AsyncConnection) -> Mapping[str, Sequence[Brief]]:
+    """Return of each agent the rollouts that have not ended, oldest first."""
+    query = select(table.c.agent, table.c.canary, table.c.step).where(UNFINISHED)
+    found = defaultdict[str, list[Brief]](list)
+    async for agent, canary, step in gently(await connection.execute(query.order_by(table.c.created_at, table.c.id))):
+        found[agent].append(Brief(canary, step))
+    return found
 
 
 async def rest(connection: AsyncConnection, agent: str, in_hand: str, now: datetime, until: datetime) -> None:

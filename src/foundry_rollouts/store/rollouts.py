@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from foundry_rollouts.core.model.rollout import Phase, Rollout
 from foundry_rollouts.errors import ConflictError, NotFoundError, OnTrialError
-from foundry_rollouts.ports import Brief, RolloutFilter
+from foundry_rollouts.ports import RolloutFilter
 from foundry_rollouts.store.documents import ROLLOUT, policy_of
 from foundry_rollouts.store.engine import insert_into
 from foundry_rollouts.store.many import AnyRow, among, by_agent, padded
@@ -65,13 +65,6 @@ async def unfinished(connection: AsyncConnection, agent: str) -> Sequence[Rollou
     """Return the rollouts of ``agent`` that have not ended, oldest first."""
     query = _READ.where(rollouts.c.agent == agent, UNFINISHED).order_by(rollouts.c.created_at, rollouts.c.id)
     return await _all(connection, query)
-
-
-async def unfinished_in_brief(connection: AsyncConnection) -> Mapping[str, Sequence[Brief]]:
-    """Return of each agent the rollouts that have not ended, oldest first."""
-    query = select(rollouts.c.agent, rollouts.c.canary, rollouts.c.step).where(UNFINISHED)
-    rows = by_agent(await connection.execute(query.order_by(rollouts.c.created_at, rollouts.c.id)))
-    return {agent: [Brief(row.canary, row.step) for row in found] for agent, found in rows.items()}
 
 
 async def by_id(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, Rollout]:

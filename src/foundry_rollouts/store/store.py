@@ -121,7 +121,7 @@ class SqlStore(
     async def unfinished_in_brief(self) -> Mapping[str, Sequence[Brief]]:
         """Return of each agent the rollouts that have not ended, oldest first."""
         async with self._database.reading() as connection:
-            return await rollouts.unfinished_in_brief(connection)
+            return await queue.in_brief(connection)
 
     async def owing_stops(self, agent: str) -> Sequence[Rollout]:
         """Return the ended rollouts of ``agent`` whose canary's sessions are still to be stopped."""
