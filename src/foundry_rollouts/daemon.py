@@ -66,15 +66,15 @@ async def serve(settings: Settings) -> None:
 
 
 def _collect_seldom() -> None:
-    """Let the collector of cycles pass over what is there for good, and come for 200 000 objects instead of 700.
+    """Let the collector of cycles pass over what is there for good, and come for 50 000 objects instead of 700.
 
     Each rollout in progress is some hundred objects that live on; to walk over all of them costs a tenth of the
-    processor at a thousand rollouts, and finds nothing. Ticks that meet make some ten thousand objects at once, and
-    nearly all of those go without a collector: to walk over them held everything up for a tenth of a second.
+    processor at a thousand rollouts, and finds nothing. What outlives one pass is walked over again after a hundred of
+    them: at ten thousand rollouts that holds everything up for half a second.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(200_000, 20, 20)
+    gc.set_threshold(50_000, 100, 20)
 
 
 async def _refuse_open_address(settings: Settings) -> None:
