@@ -145,7 +145,7 @@ class Wakes(Protocol):
         """Make ``rollout`` due at once; one that has ended, or that nobody knows, sleeps on."""
 
     def hear_here(self, here: HeardHere) -> None:
-        """Tell ``here`` at once of all that becomes due by this store; it returns what others have to look after."""
+        """Tell ``here`` at once of all that becomes due by this store; it returns those that others act on."""
 
 
 class Agents(Protocol):

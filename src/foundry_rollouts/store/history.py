@@ -22,16 +22,16 @@ from foundry_rollouts.untrusted import clean
 ABOUT = ("canary", "stable", "policy", "policy_hash", "phase", "waits_for")
 
 
-async def append(connection: AsyncConnection, *told: Event, audience: Audience) -> None:
+async def append(connection: AsyncConnection, *new: Event, audience: Audience) -> None:
     """Add events, and what is to be sent of each to whoever is there; the same fact is not sent twice."""
-    if not told:
+    if not new:
         return
     added = (
         insert_into(connection, events)
         .on_conflict_do_nothing(index_elements=[events.c.id])
         .returning(events.c.seq, events.c.rollout, events.c.agent)
     )
-    rows = (await connection.execute(added, [_row(event) for event in told])).all()
+    rows = (await connection.execute(added, [_row(event) for event in new])).all()
     if rows and Audience.RECEIVER in audience:
         sent = [{"event": row.seq, "lane": row.rollout or row.agent, "attempts": 0} for row in rows]
         await connection.execute(insert(outbox), sent)

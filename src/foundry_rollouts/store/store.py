@@ -94,7 +94,7 @@ class SqlStore(
         self._begin_ticks()
 
     def hear_here(self, here: HeardHere) -> None:
-        """Tell ``here`` at once of all that becomes due by this store; it returns what others have to look after."""
+        """Tell ``here`` at once of all that becomes due by this store; it returns those that others act on."""
         self._bell.here = here
 
     async def close(self) -> None:

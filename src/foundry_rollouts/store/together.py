@@ -101,8 +101,8 @@ async def write(connection: AsyncConnection, records: Sequence[Plain], *, audien
         # The rows are locked before the commands are read, so that none can slip in between.
         waiting = await commands.waiting_for_each(connection, list(written))
         await _write(connection, [_row(connection, each, rows[id_], waiting) for id_, each in written.items()])
-        told = [each.record.event for each in written.values() if each.record.event is not None]
-        await history.append(connection, *told, audience=audience)
+        added = [each.record.event for each in written.values() if each.record.event is not None]
+        await history.append(connection, *added, audience=audience)
     return [written.get(each.rollout.id) is each for each in records]
 
 
