@@ -354,3 +354,71 @@ async def test_whoever_waits_behind_a_rollout_that_ends_begins_at_once(store: Sq
     due = {each.agent for each in await store.claim_due(NOON + timedelta(seconds=1), 9)}
     assert due == {lease.agent}  # The sessions that are still to be stopped are not due yet.
     assert {each.agent for each in await store.claim_due(SOON, 9)} == {lease.agent, other.agent}
+
+
+async def test_an_endpoint_that_a_way_back_closed_is_among_those_to_check(store: SqlStore) -> None:
+    (one, first), (two, second) = await many(store, 2)
+    for lease, rollout, is_open in ((one, first, False), (two, second, True)):
+        intent = an_intent_of(rollout)
+        closing = replace(intent, target=replace(intent.target, is_open=is_open))
+        await store.open_intent(lease, closing)
+        await store.record(lease, ended(rollout, Phase.DISABLED), closing)
+    assert await store.agents_to_check() == [one.agent]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_agents_are_written_in_one_order_whatever_language_the_server_sorts_by(
+    store: SqlStore, database_url: str
+) -> None:
+    """Two that lock the same rows in two orders wait for each other: hyphens come first or last by language."""
+    begun_ = [await begun(store, name) for name in ("a-b", "aa", "A-c", "ab")]
+    await store.see_agents([AgentKnown(lease.agent) for lease, _ in begun_], NOON)
+    for lease, rollout in begun_:
+        await store.open_intent(lease, an_intent_of(rollout))
+    orders: list[list[str]] = []
+    database = Database(database_url)
+    async with database.writing() as connection:
+        await connection.exec_driver_sql(
+            "CREATE TABLE written (seq serial, name text);"
+            "CREATE FUNCTION note() RETURNS trigger AS $$ BEGIN INSERT INTO written (name) VALUES (NEW.name);"
+            " RETURN NEW; END $$ LANGUAGE plpgsql;"
+            "CREATE TRIGGER note BEFORE UPDATE ON agents FOR EACH ROW EXECUTE FUNCTION note()"
+        )
+    known = [AgentKnown(lease.agent) for lease, _ in begun_]
+    for work in (
+        lambda: store.see_agents(known, SOON, as_known=[each.name for each in known]),
+        lambda: asyncio.gather(
+            *(store.record(lease, ended(at, Phase.ROLLED_BACK), an_intent_of(at)) for lease, at in begun_)
+        ),
+    ):
+        await work()
+        async with database.writing() as connection:
+            rows_ = await connection.exec_driver_sql("SELECT name FROM written ORDER BY seq")
+            orders.append([row.name for row in rows_])
+            await connection.exec_driver_sql("DELETE FROM written")
+    await database.close()
+    assert orders[1] == sorted(orders[1])
+    assert sorted(orders[0]) == orders[1]
+
+
+async def test_an_intent_does_not_wait_long_behind_others(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foundry_rollouts.store.ticks.QUEUE_LIMIT", timedelta(milliseconds=50))
+    (one, first), (two, second) = await many(store, 2)
+    silent, begun_group, serve = asyncio.Event(), asyncio.Event(), store._opened._serve
+
+    async def behind_silence(asked: Any) -> Any:
+        begun_group.set()
+        await silent.wait()
+        return await serve(asked)
+
+    store._opened._serve = behind_silence
+    stuck = asyncio.create_task(store.open_intent(one, an_intent_of(first)))
+    try:
+        await begun_group.wait()
+        await store.open_intent(two, an_intent_of(second))
+        assert await store.intent(two.agent) is not None
+        assert not stuck.done()
+    finally:
+        silent.set()
+    await stuck
+    assert await store.intent(one.agent) is not None

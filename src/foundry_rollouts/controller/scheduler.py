@@ -76,6 +76,7 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         retry = min(intervals.sweep, ticker.period)
         self._loop = TickLoop(ticker, self._pool, discovery.troubles, intervals.ticks_at_once, retry, self._tasks)
+        self._loop.on_left = self.wake_sweep
         membership = Membership(ticker.world.store, self._pool.elapsed, intervals.lease)
         self._claims = Claims(self._pool, self._loop, membership, ticker)
         self._woken: set[str] = set()

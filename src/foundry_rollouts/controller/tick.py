@@ -92,7 +92,7 @@ class Ticker:
             standing = await self.world.store.standing(lease.agent)
         has_more = await self._move_on(lease, standing)
         if again_at := await end_what_is_left(self.world, lease, standing.owing_stops, self.now()):
-            self.due_at[lease.agent] = min(again_at, self.due_at.get(lease.agent, again_at))
+            self.due_at[lease.agent] = min(again_at, self.due_at.get(lease.agent, self.now() + self.period))
         # Whoever has sessions still to stop keeps the agent.
         return has_more or lease.agent in self.due_at
 

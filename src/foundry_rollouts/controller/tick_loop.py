@@ -25,8 +25,9 @@ REST = timedelta(seconds=0.2)
 #: Ticks by routine begin together, so often in one period and no further apart than this: they are read and written
 #: together then.
 MEETINGS, APART = 40, timedelta(seconds=0.5)
-#: So long after a tick that was woken began, none by routine begins beside it: harm goes before everything else.
-GIVES_WAY = timedelta(seconds=1)
+#: So many seconds after a tick that was woken began, none by routine begins beside it: harm goes before all else.
+#: Where such ticks do not end, routine has as long for itself behind that.
+GIVES_WAY = 1.0
 
 
 @dataclass(slots=True)
@@ -52,7 +53,9 @@ class TickLoop:
     is_halted: bool = False  #: The database is away: agents are checked without it, and nothing is ticked.
     _last: dict[str, "_Last"] = field(default_factory=dict)  #: The present or the last tick of each agent.
     _woken: set[str] = field(default_factory=set)  #: Woken while their tick ran.
-    _first: dict[str, datetime] = field(default_factory=dict)  #: Ticks that were woken, and until when they go first.
+    _first: dict[str, float] = field(default_factory=dict)  #: Ticks that were woken, and until when they go first.
+    _held_since: float | None = None  #: Since when what is due by routine gives way.
+    on_left: Callable[[], None] = lambda: None  #: Called where an agent was woken that was just given back.
     _alarm: asyncio.TimerHandle | None = None
     _is_timed: bool = False
 
@@ -90,8 +93,8 @@ class TickLoop:
                 self._woken.add(agent)
         elif last is None:
             self.due.plan(agent, since)
-        elif planned is None or (last.ended < read_at and not last.failures):
-            # Its last tick had been written when this was read.
+        elif planned is None or (planned > self.now() and last.ended < read_at and not last.failures):
+            # Its last tick had been written when this was read, and it is to wait still.
             self.due.plan(agent, self.now(), Urgency.WOKEN)
 
     def forget(self, agent: str) -> None:
@@ -102,6 +105,8 @@ class TickLoop:
 
     def pump(self) -> None:
         """Start as many ticks as there is room for, and set the timer for the next."""
+        if self.pool.is_closed:
+            return
         until = self._met(self.now())
         while not self.is_halted and self.pool.in_use < self.at_once and (found := self._next(until)):
             agent, at = found
@@ -113,25 +118,33 @@ class TickLoop:
 
     def _next(self, until: datetime) -> tuple[str, datetime] | None:
         """Take the agent that goes next: what was woken first, and nothing by routine while such a tick begins."""
-        now = self.now()
         if found := self.due.pop(until, Urgency.WOKEN):
-            self._first[found[0]] = now + GIVES_WAY
+            self._first[found[0]] = self.pool.elapsed() + GIVES_WAY
             return found
-        return self.due.pop(until) if self._first_until(now) is None else None
+        return self.due.pop(until) if self._gives_way_for() is None else None
 
-    def _first_until(self, now: datetime) -> datetime | None:
-        """Return until when what was woken goes first; None: nothing such has just begun."""
-        return max((until for until in self._first.values() if until > now), default=None)
+    def _gives_way_for(self) -> float | None:
+        """Return how many seconds what is due by routine gives way at most; None: it need not now."""
+        now = self.pool.elapsed()
+        first = max(self._first.values(), default=now)
+        if first <= now:
+            self._held_since = None
+            return None
+        if self._held_since is None or now - self._held_since >= 2 * GIVES_WAY:
+            self._held_since = now
+        left = min(first, self._held_since + GIVES_WAY) - now
+        return left if left > 0 else None
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        now, next_at = self.now(), self.due.next_at()
         # What is due by routine already waits for what goes first.
-        at = self._first_until(now) or (next_at and self._meets(next_at))
-        if self._is_timed and at is not None:
-            self._alarm = asyncio.get_running_loop().call_later(max(0.0, (at - now).total_seconds()), self.pump)
+        seconds, next_at = self._gives_way_for(), self.due.next_at()
+        if seconds is None and next_at is not None:
+            seconds = max(0.0, (self._meets(next_at) - self.now()).total_seconds())
+        if self._is_timed and seconds is not None:
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self.pump)
 
     def _met(self, now: datetime) -> datetime:
         """Return the last instant up to ``now`` at which ticks meet."""
@@ -187,7 +200,10 @@ class TickLoop:
         except RolloutsError as error:
             log.warning("lease.not_released", agent=lease.agent, because=str(error))
         if not self.pool.holds(lease.agent):
+            is_woken = lease.agent in self._woken
             self.forget(lease.agent)
+            if is_woken:
+                self.on_left()
             return
         self._plan(lease.agent, is_well=is_well)
 

@@ -31,7 +31,7 @@ class AgentLists:
         trouble = or_(
             agents.c.unreadable.is_not(None),
             document.contains(f'"{LATEST}"', autoescape=True),
-            document.contains('"is_open": false', autoescape=True),
+            agents.c.routing["is_open"].as_boolean().is_(False),
         )
         async with self._database.reading() as connection:
             query = select(agents.c.name).where(agents.c.is_gone.is_(False), trouble)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Update, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, collate, func, or_, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,15 +27,16 @@ _NAMED = among(agents.c.name, "names")
 _ROWS = select(agents).where(_NAMED)
 
 
-def _same() -> Update:
-    """Return the statement that writes when agents were seen, by the order of their names, as two replicas must."""
+def _same(name: ColumnElement[str]) -> Update:
+    """Return the statement that writes when agents were seen, by the order of their names, as all who write many do."""
     now = bindparam("now", type_=agents.c.seen_at.type)
     older = or_(agents.c.seen_at.is_(None), agents.c.seen_at <= now)
-    locked = select(agents.c.name).where(_NAMED, older).order_by(agents.c.name).with_for_update()
+    locked = select(agents.c.name).where(_NAMED, older).order_by(name).with_for_update()
     return update(agents).where(agents.c.name.in_(locked)).values(seen_at=now)
 
 
-_SAME = _same()
+#: By the order of Python, whatever language the server sorts by.
+_SAME = {"postgresql": _same(collate(agents.c.name, "C")), "sqlite": _same(agents.c.name)}
 
 
 async def known(connection: AsyncConnection) -> Sequence[AgentKnown]:
@@ -80,7 +81,7 @@ async def see(connection: AsyncConnection, seen: Sequence[AgentKnown], now: date
     unwritten: dict[str, Exception] = {}
     for some in chunks(sorted(seen, key=lambda agent: agent.name)):
         if same := [agent.name for agent in some if agent.name in extent.as_known]:
-            await connection.execute(_SAME, {"names": same, "now": now})
+            await connection.execute(_SAME[connection.dialect.name], {"names": same, "now": now})
         if others := [_row(agent, now) for agent in some if agent.name not in extent.as_known]:
             unwritten |= await _write(connection, others)
     if unwritten and len(unwritten) == len(seen):

@@ -97,11 +97,14 @@ _TYPES = {
 def of_rows(*statements: tuple[Sequence[str], str]) -> Mapping[str, Sequence[TextClause]]:
     """Return statements for each dialect, each with ``{rows}`` replaced by a query for the columns of its rows.
 
-    The rows themselves are the value ``rows``, as ``rows_text`` returns it.
+    The rows themselves are the value ``rows``, as ``rows_text`` returns it. Behind an ``ORDER BY``, ``{bytewise}``
+    makes it the order of Python, whatever language the server sorts by.
     """
     return {
-        dialect: [text(statement.format(rows=_rows_in(dialect, names))) for names, statement in statements]
-        for dialect in _ROWS
+        dialect: [
+            text(statement.format(rows=_rows_in(dialect, names), bytewise=bytewise)) for names, statement in statements
+        ]
+        for dialect, bytewise in (("postgresql", 'COLLATE "C"'), ("sqlite", ""))
     }
 
 

@@ -1,5 +1,6 @@
 """What a tick reads and writes, together with the ticks that run at the same time."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,6 +25,10 @@ T = TypeVar("T")
 MAX_READ, MAX_WRITTEN = 64, 128
 #: How long a plain record waits for others, where others came just before: nothing hangs on it.
 PAUSE = timedelta(milliseconds=50)
+#: How long an intent waits for those that are written before it.
+QUEUE_LIMIT = timedelta(seconds=2)
+#: What a server says where two transactions wait for each other, or came between each other: none of it is done.
+_ENTANGLED = {"40P01", "40001"}
 #: Windows of outcomes that begin no longer ago than this are read together.
 RECENT = timedelta(minutes=3)
 
@@ -71,7 +76,7 @@ class Ticks:
 
     async def open_intent(self, lease: Lease, intent: Intent, admission: Admission | None = None) -> None:
         """Write an intent down; raises ConflictError while another one of the agent is open."""
-        if admission is None and await self._opened.ask((lease, intent)):
+        if admission is None and await self._is_opened_with_others(lease, intent):
             return
         async with self._database.writing() as connection:
             await leases.require(connection, lease)
@@ -79,6 +84,14 @@ class Ticks:
                 await fleet.hold_starts(connection)
                 admission.refuse(await fleet.read(connection, admission.asked))
             await intents.open_intent(connection, intent)
+
+    async def _is_opened_with_others(self, lease: Lease, intent: Intent) -> bool:
+        """Whether it was written with others; who waits long for those before, as on a silent server, goes alone."""
+        try:
+            async with asyncio.timeout(QUEUE_LIMIT.total_seconds()):
+                return await self._opened.ask((lease, intent))
+        except TimeoutError:
+            return False
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back; one that is lost already is left alone."""
@@ -141,7 +154,8 @@ class Ticks:
             async with self._database.writing() as connection:
                 return await write(connection, asked)
         except StoreError as error:
-            if not isinstance(error.__cause__, DataError | IntegrityError):
+            cause = error.__cause__
+            if not isinstance(cause, DataError | IntegrityError) and _state_of(cause) not in _ENTANGLED:
                 raise
         except (ValueError, TypeError, OverflowError):
             pass
@@ -150,3 +164,8 @@ class Ticks:
     def _wake(self) -> None:
         if self._on_message is not None:
             self._on_message()
+
+
+def _state_of(error: BaseException | None) -> str | None:
+    """Return the five characters by which the server says what went wrong; None where it is none of its words."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -186,7 +186,7 @@ _TEXTS = (
         ("name", "document"),
         # By the order of their names, as a listing writes them.
         "INSERT INTO agents (name, is_gone, routing) SELECT name, false, document FROM ({rows}) AS new WHERE true"
-        " ORDER BY name ON CONFLICT (name) DO UPDATE SET routing = excluded.routing",
+        " ORDER BY name {bytewise} ON CONFLICT (name) DO UPDATE SET routing = excluded.routing",
     ),
     (
         ("agent", "id"),

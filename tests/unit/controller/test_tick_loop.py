@@ -184,7 +184,7 @@ async def test_nothing_by_routine_begins_beside_what_was_woken_and_has_just_begu
 async def test_what_was_woken_and_hangs_keeps_routine_for_a_moment_only(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foundry_rollouts.controller.tick_loop.GIVES_WAY", SECOND / 20)
+    monkeypatch.setattr("foundry_rollouts.controller.tick_loop.GIVES_WAY", 0.05)
     await bench.hold("a", "b")
     bench.loop.start()
     try:
@@ -197,6 +197,69 @@ async def test_what_was_woken_and_hangs_keeps_routine_for_a_moment_only(
         await bench.ended()
     finally:
         bench.loop.stop()
+
+
+async def test_what_is_woken_again_and_again_keeps_routine_no_longer_than_a_moment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foundry_rollouts.controller.tick_loop.GIVES_WAY", 0.1)
+    bench.loop.at_once = 100
+    noisy = [f"noisy-{number}" for number in range(40)]
+    await bench.hold("quiet", *noisy)
+    bench.loop.start()
+    try:
+        bench.loop.wake(noisy[:1])
+        bench.loop.due.plan("quiet", clock.now() - SECOND)
+        for agent in noisy[1:]:  # None of them ends, and one more begins before the last has gone first for long.
+            await asyncio.sleep(0.02)
+            bench.loop.wake([agent])
+        assert "quiet" in bench.ticks.told
+        assert bench.ticks.told.index("quiet") >= 3
+        bench.ticks.gate.set()
+        await bench.ended()
+    finally:
+        bench.loop.stop()
+
+
+async def test_what_is_due_and_waits_for_others_of_its_time_is_not_taken_for_woken(bench: Bench) -> None:
+    await bench.hold("a")
+    bench.ticks.gate.set()
+    bench.loop.wake(["a"])
+    await bench.ended()
+    due = clock.now() - SECOND / 100
+    bench.loop.due.forget("a")
+    bench.loop.due.plan("a", due)
+    bench.loop.overlooked("a", due, clock.now())
+    assert bench.loop.due.pop(clock.now(), Urgency.WOKEN) is None
+    assert bench.loop.due.at("a") == due
+
+
+async def test_whoever_is_woken_while_its_agent_is_given_back_is_not_forgotten(bench: Bench) -> None:
+    await bench.hold("a")
+    left: list[str] = []
+    bench.loop.on_left = lambda: left.append("a")
+    bench.ticks.keeps = False
+    bench.ticks.gate.set()
+    release = bench.loop.pool.release
+
+    async def woken_meanwhile(lease: Lease, *, keep: bool) -> None:
+        await release(lease, keep=keep)
+        bench.loop.pool._in_use.add("a")
+        bench.loop.wake(["a"])
+        bench.loop.pool._in_use.discard("a")
+
+    bench.loop.pool.release = woken_meanwhile  # type: ignore[method-assign]
+    bench.loop.wake(["a"])
+    await bench.ended()
+    assert left == ["a"]
+
+
+async def test_a_pool_that_closes_begins_nothing(bench: Bench) -> None:
+    await bench.hold("a")
+    bench.loop.pool.close()
+    bench.loop.wake(["a"])
+    await asyncio.sleep(0)
+    assert bench.ticks.told == []
 
 
 async def test_who_is_woken_during_its_tick_is_ticked_once_more(bench: Bench) -> None:
