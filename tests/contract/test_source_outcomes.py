@@ -56,11 +56,18 @@ async def test_ids_of_different_agents_do_not_meet(callers: Callers) -> None:
 
 
 async def test_a_failing_canary_makes_its_rollout_due_at_once(callers: Callers) -> None:
+    due: list[str] = []
+
+    def hear(agents: Sequence[str]) -> Sequence[str]:
+        due.extend(agents)
+        return agents
+
+    callers.store.hear_here(hear)
     await callers.report(outcome("a"), outcome("b", "1", ok=False), outcome("c", agent="other", ok=False))
-    assert callers.wake.rings == 0
+    assert due == []
     assert await callers.store.claim_due(callers.time, 10) == []
     await callers.report(outcome("d", ok=False))
-    assert callers.wake.rings == 1
+    assert due == ["support-agent"]
     (lease,) = await callers.store.claim_due(callers.time, 10)
     assert (lease.agent, lease.due_at) == ("support-agent", callers.time)
 
